@@ -1,0 +1,43 @@
+# `make run` and `make test` prepare all that they need. VENV and PYTHON choose another interpreter:
+#   make test PYTHON=python3.13 VENV=.venv-3.13
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name 'scan.h')
+
+.PHONY: help build run test check format lint types bench fuzz sanitize docs dist clean
+
+help:  ## show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMPS)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@command -v cc gcc >/dev/null || { echo "a C compiler is needed; on Debian: apt install gcc python3-dev"; exit 1; }
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/built: $(STAMPS)/installed setup.py $(CYTHON_SOURCES)
+	flock .git/tricorn-build.lock $(BIN)/python setup.py -q build_ext --inplace -j2
+	@touch $@
+
+build: $(STAMPS)/built  ## make the virtual environment and compile the core
+
+run: build  ## serve the example application on 127.0.0.1:8000
+	$(BIN)/tricorn --chdir examples hello:app
+
+test: build  ## the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+format:
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: build  ## formatting and lint
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: build  ## mypy --strict
+	$(BIN)/mypy
+
+check: lint types test  ## format, lint, types, tests

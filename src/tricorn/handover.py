@@ -1,0 +1,47 @@
+"""What the arbiter hands to a worker: the one type that both know.
+
+Knows: the names of the side rooms (settings, listeners, the scoreboard). Must not know: what either
+does with them. The arbiter imports no worker, a worker imports nothing of the arbiter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tricorn.config.settings import Settings
+from tricorn.net.listener import Listener
+from tricorn.scoreboard import Row
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_CONFIG = 2
+#: The worker could not become READY: the application did not import, or was not callable.
+EXIT_BOOT = 3
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One worker's job.
+
+    settings: of the worker's generation.
+    listeners: bound, listening and non-blocking sockets; owned by the master, shared by all workers.
+    row: the worker's row of the scoreboard; it writes, the master reads.
+    lifeline: a descriptor that becomes readable (end of file) when the master is gone.
+    notify: wakes the master; called after each change of `row.state`.
+    fail: tells the master why the worker cannot boot (text for the log; logged once per generation).
+    application: the loaded application when `preload_app` is on, else None.
+    """
+
+    settings: Settings
+    listeners: Sequence[Listener]
+    row: Row
+    lifeline: int
+    notify: Callable[[], None]
+    fail: Callable[[str], None]
+    application: Any = None
+
+
+#: Runs one worker in the process it is called in and returns the process's exit code.
+RunWorker = Callable[[Assignment], int]

@@ -1,0 +1,51 @@
+from collections.abc import Iterator
+from typing import Final
+
+# States of a worker, in the order of its life.
+EMPTY: Final[int]
+BOOTING: Final[int]
+READY: Final[int]
+DRAINING: Final[int]
+ABORTING: Final[int]
+STATE_NAMES: Final[tuple[str, ...]]
+
+def monotonic_ns() -> int: ...
+
+class Cell:
+    """One thread of a worker. Its worker writes, anyone reads."""
+
+    @property
+    def busy_since_ns(self) -> int: ...  # CLOCK_MONOTONIC; 0 while the thread is not in the application
+    @property
+    def requests(self) -> int: ...
+    @property
+    def request(self) -> str: ...  # method and path of the running or last request, shortened
+
+class Row:
+    """One worker. Its worker writes, the master reads; the master clears it before it forks."""
+
+    index: int
+    pid: int
+    state: int
+    generation: int
+    heartbeat_ns: int  # CLOCK_MONOTONIC of the last sign of life, 0 before the first
+    started_ns: int
+    connections: int
+    accepted: int  # connections accepted since the worker started
+    errors: int  # requests refused with ProtocolError
+    @property
+    def requests(self) -> int: ...  # finished requests, the sum over the cells
+    @property
+    def cells(self) -> tuple[Cell, ...]: ...
+    def clear(self) -> None: ...
+    def beat(self) -> None: ...  # heartbeat_ns = now
+
+class Board:
+    """The shared page. Survives fork; never grows."""
+
+    def __init__(self, rows: int, cells: int) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Row: ...
+    def __iter__(self) -> Iterator[Row]: ...
+    @property
+    def cells(self) -> int: ...
