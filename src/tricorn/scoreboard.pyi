@@ -19,6 +19,10 @@ class Cell:
     @property
     def requests(self) -> int: ...
     @property
+    def busy_ns(self) -> int: ...
+    @property
+    def durations(self) -> tuple[int, ...]: ...  # bucket k: requests below 2**k microseconds
+    @property
     def request(self) -> str: ...  # method and path of the running or last request, shortened
 
 class Row:

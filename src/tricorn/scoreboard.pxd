@@ -1,0 +1,40 @@
+# The layout of the shared page. Each field has one writer; a field is one aligned 64-bit word (or, for
+# `request`, a string that a reader may see half written: it is shown to people, nothing decides by it).
+
+cdef enum:
+    BUCKETS = 24
+    REQUEST_LABEL = 64
+
+cdef struct CellData:
+    long long busy_since_ns
+    long long requests
+    long long busy_ns
+    # Finished requests by duration: bucket k counts those below 2**k microseconds, the last one all others.
+    long long durations[BUCKETS]
+    char request[REQUEST_LABEL]
+
+cdef struct RowData:
+    long long pid
+    long long state
+    long long generation
+    long long heartbeat_ns
+    long long started_ns
+    long long connections
+    long long accepted
+    long long errors
+
+cdef class Row:
+    cdef readonly int index
+    cdef object board          # keeps the mapping alive
+    cdef RowData* data
+    cdef CellData* cell_data
+    cdef int cell_count
+    cdef inline CellData* cell(self, int i) noexcept:
+        return &self.cell_data[i]
+
+cdef class Cell:
+    cdef object board
+    cdef CellData* data
+
+cdef long long monotonic() noexcept nogil
+cdef void finish(CellData* cell, long long started_ns, long long now_ns) noexcept nogil

@@ -1,0 +1,200 @@
+"""One page of shared memory: a row for each worker, a cell for each of its threads.
+
+The master maps it before the first fork. Workers write with plain stores, the master reads. Knows: the
+layout. Must not know: who writes or reads, or what is decided by it.
+"""
+
+from libc.string cimport memset, memcpy, strnlen
+
+import mmap
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    int CLOCK_MONOTONIC
+
+EMPTY = 0
+BOOTING = 1
+READY = 2
+DRAINING = 3
+ABORTING = 4
+STATE_NAMES = ("empty", "booting", "ready", "draining", "aborting")
+
+
+cdef long long monotonic() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <long long>t.tv_sec * 1000000000 + t.tv_nsec
+
+
+cdef void finish(CellData* cell, long long started_ns, long long now_ns) noexcept nogil:
+    """Count one request that ran from `started_ns` to `now_ns`, and mark the thread idle."""
+    cdef unsigned long long elapsed_us = <unsigned long long>(now_ns - started_ns) // 1000
+    cdef int bucket = 0
+    while elapsed_us and bucket < BUCKETS - 1:
+        elapsed_us >>= 1
+        bucket += 1
+    cell.durations[bucket] += 1
+    cell.busy_ns += now_ns - started_ns
+    cell.requests += 1
+    cell.busy_since_ns = 0
+
+
+def monotonic_ns():
+    """CLOCK_MONOTONIC in nanoseconds: the clock of every `_ns` field here."""
+    return monotonic()
+
+
+cdef class Cell:
+    @property
+    def busy_since_ns(self):
+        return self.data.busy_since_ns
+
+    @property
+    def busy_ns(self):
+        return self.data.busy_ns
+
+    @property
+    def requests(self):
+        return self.data.requests
+
+    @property
+    def durations(self):
+        return tuple([self.data.durations[i] for i in range(BUCKETS)])
+
+    @property
+    def request(self):
+        cdef Py_ssize_t length = strnlen(self.data.request, REQUEST_LABEL)
+        return (<bytes>self.data.request[:length]).decode("latin-1")
+
+
+cdef class Row:
+    @property
+    def pid(self):
+        return self.data.pid
+
+    @pid.setter
+    def pid(self, long long value):
+        self.data.pid = value
+
+    @property
+    def state(self):
+        return self.data.state
+
+    @state.setter
+    def state(self, long long value):
+        self.data.state = value
+
+    @property
+    def generation(self):
+        return self.data.generation
+
+    @generation.setter
+    def generation(self, long long value):
+        self.data.generation = value
+
+    @property
+    def heartbeat_ns(self):
+        return self.data.heartbeat_ns
+
+    @heartbeat_ns.setter
+    def heartbeat_ns(self, long long value):
+        self.data.heartbeat_ns = value
+
+    @property
+    def started_ns(self):
+        return self.data.started_ns
+
+    @started_ns.setter
+    def started_ns(self, long long value):
+        self.data.started_ns = value
+
+    @property
+    def connections(self):
+        return self.data.connections
+
+    @connections.setter
+    def connections(self, long long value):
+        self.data.connections = value
+
+    @property
+    def accepted(self):
+        return self.data.accepted
+
+    @accepted.setter
+    def accepted(self, long long value):
+        self.data.accepted = value
+
+    @property
+    def errors(self):
+        return self.data.errors
+
+    @errors.setter
+    def errors(self, long long value):
+        self.data.errors = value
+
+    @property
+    def requests(self):
+        cdef long long total = 0
+        cdef int i
+        for i in range(self.cell_count):
+            total += self.cell_data[i].requests
+        return total
+
+    @property
+    def cells(self):
+        cdef Cell cell
+        cdef int i
+        cells = []
+        for i in range(self.cell_count):
+            cell = Cell.__new__(Cell)
+            cell.board = self.board
+            cell.data = &self.cell_data[i]
+            cells.append(cell)
+        return tuple(cells)
+
+    def clear(self):
+        memset(self.data, 0, sizeof(RowData))
+        memset(self.cell_data, 0, sizeof(CellData) * self.cell_count)
+
+    def beat(self):
+        self.data.heartbeat_ns = monotonic()
+
+
+cdef class Board:
+    cdef object mapping
+    cdef list rows
+    cdef readonly int cells
+
+    def __init__(self, int rows, int cells):
+        if rows < 1 or cells < 1:
+            raise ValueError("a board needs at least one row and one cell")
+        cdef Py_ssize_t stride = sizeof(RowData) + cells * sizeof(CellData)
+        stride = (stride + 63) // 64 * 64       # no two workers share a cache line
+        self.mapping = mmap.mmap(-1, rows * stride)     # anonymous and shared: survives fork
+        self.cells = cells
+        self.rows = []
+        cdef unsigned char[::1] view = self.mapping
+        cdef unsigned char* base = &view[0]
+        cdef Row row
+        cdef int i
+        for i in range(rows):
+            row = Row.__new__(Row)
+            row.index = i
+            row.board = view        # an exported buffer also keeps the mapping from being closed
+            row.data = <RowData*>(base + i * stride)
+            row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
+            row.cell_count = cells
+            self.rows.append(row)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, Py_ssize_t index):
+        return self.rows[index]
+
+    def __iter__(self):
+        return iter(self.rows)
