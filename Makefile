@@ -16,7 +16,8 @@ $(STAMPS)/installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@command -v cc gcc >/dev/null || { echo "a C compiler is needed; on Debian: apt install gcc python3-dev"; exit 1; }
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q 'cython>=3.1' 'setuptools>=77'
+	flock .git/tricorn-build.lock $(BIN)/python -m pip install -q --no-build-isolation -e '.[dev]'
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/built: $(STAMPS)/installed setup.py $(CYTHON_SOURCES)

@@ -4,9 +4,13 @@ The master maps it before the first fork. Workers write with plain stores, the m
 layout. Must not know: who writes or reads, or what is decided by it.
 """
 
-from libc.string cimport memset, memcpy, strnlen
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memset
 
 import mmap
+
+cdef extern from "<string.h>" nogil:
+    size_t strnlen(const char*, size_t)
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -166,6 +170,7 @@ cdef class Row:
 
 cdef class Board:
     cdef object mapping
+    cdef Py_buffer view
     cdef list rows
     cdef readonly int cells
 
@@ -177,18 +182,23 @@ cdef class Board:
         self.mapping = mmap.mmap(-1, rows * stride)     # anonymous and shared: survives fork
         self.cells = cells
         self.rows = []
-        cdef unsigned char[::1] view = self.mapping
-        cdef unsigned char* base = &view[0]
+        # Held for as long as the board lives; an exported buffer also keeps the mapping from being closed.
+        PyObject_GetBuffer(self.mapping, &self.view, PyBUF_WRITABLE)
+        cdef char* base = <char*>self.view.buf
         cdef Row row
         cdef int i
         for i in range(rows):
             row = Row.__new__(Row)
             row.index = i
-            row.board = view        # an exported buffer also keeps the mapping from being closed
+            row.board = self
             row.data = <RowData*>(base + i * stride)
             row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
             row.cell_count = cells
             self.rows.append(row)
+
+    def __dealloc__(self):
+        if self.view.buf != NULL:
+            PyBuffer_Release(&self.view)
 
     def __len__(self):
         return len(self.rows)
