@@ -1,0 +1,20 @@
+from collections.abc import Sequence
+
+class AccessLog:
+    """Formats access log lines into a buffer and writes them to `fd`, which stays the caller's."""
+
+    fd: int
+    lines: int
+    dropped: int
+    def __init__(self, format: str, fd: int) -> None: ...
+    def record(
+        self,
+        environ: dict[str, object],
+        status: str,
+        headers: Sequence[tuple[str, str]] | None,
+        body_bytes: int,
+        duration_ns: int,
+        wall_time: float,
+    ) -> int: ...
+    def flush(self) -> int: ...
+    def reopen(self, fd: int) -> int: ...

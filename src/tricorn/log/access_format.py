@@ -1,0 +1,157 @@
+"""The words of an access log format: from `%(h)s "%(r)s"` to a list of steps.
+
+Knows: the atoms, their names in a WSGI environ, what a wrong format should have been.
+Must not know: how a step is carried out (access.pyx), where the lines go, settings.
+
+It runs once at start, so it is plain Python; each step then costs `access.pyx` one `switch`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+JSON = "json"
+
+
+class Step(NamedTuple):
+    """One thing to append. `kind` is a key of `KINDS` in access.pyx."""
+
+    kind: str
+    text: str = ""  # literal text
+    key: str = ""  # key of the environ, or name of a response header
+
+
+# Atom → step. The same letters as Gunicorn's, so a format can be carried over as it is.
+ATOMS: dict[str, Step] = {
+    "h": Step("address", key="REMOTE_ADDR"),
+    "l": Step("literal", text="-"),
+    "u": Step("user", key="HTTP_AUTHORIZATION"),
+    "t": Step("time"),
+    "r": Step("request"),
+    "s": Step("status"),
+    "m": Step("field", key="REQUEST_METHOD"),
+    "U": Step("field", key="PATH_INFO"),
+    "q": Step("field", key="QUERY_STRING"),
+    "H": Step("field", key="SERVER_PROTOCOL"),
+    "b": Step("bytes_or_dash"),
+    "B": Step("bytes"),
+    "f": Step("field", key="HTTP_REFERER"),
+    "a": Step("field", key="HTTP_USER_AGENT"),
+    "T": Step("seconds"),
+    "D": Step("microseconds"),
+    "M": Step("milliseconds"),
+    "L": Step("decimal_seconds"),
+    "p": Step("pid"),
+}
+NUMBERS = frozenset("sBTDMp")  # the atoms that may also be written with a `d`: %(D)d
+
+JSON_STEPS: list[Step] = [
+    Step("literal", text='{"time":"'),
+    Step("iso_time"),
+    Step("literal", text='","remote_addr":'),
+    Step("json", key="REMOTE_ADDR"),
+    Step("literal", text=',"method":'),
+    Step("json", key="REQUEST_METHOD"),
+    Step("literal", text=',"path":'),
+    Step("json", key="PATH_INFO"),
+    Step("literal", text=',"query":'),
+    Step("json", key="QUERY_STRING"),
+    Step("literal", text=',"protocol":'),
+    Step("json", key="SERVER_PROTOCOL"),
+    Step("literal", text=',"status":'),
+    Step("status_number"),
+    Step("literal", text=',"bytes":'),
+    Step("bytes"),
+    Step("literal", text=',"duration_us":'),
+    Step("microseconds"),
+    Step("literal", text=',"referer":'),
+    Step("json", key="HTTP_REFERER"),
+    Step("literal", text=',"user_agent":'),
+    Step("json", key="HTTP_USER_AGENT"),
+    Step("json_if_present", text=',"request_id":', key="HTTP_X_REQUEST_ID"),
+    Step("literal", text="}"),
+]
+
+
+def compile_format(text: str) -> list[Step]:
+    """The steps of `text`, neighbouring literals joined. ValueError says what to write instead."""
+    if text == JSON:
+        return list(JSON_STEPS)
+    if "\n" in text or "\r" in text:
+        raise ValueError("an access log format is one line; remove the line break")
+    steps: list[Step] = []
+    position = 0
+    while position < len(text):
+        percent = text.find("%", position)
+        if percent < 0:
+            percent = len(text)
+        if percent > position:
+            steps.append(Step("literal", text=text[position:percent]))
+        if percent == len(text):
+            break
+        step, position = _atom_at(text, percent)
+        steps.append(step)
+    return _joined(steps)
+
+
+def _atom_at(text: str, percent: int) -> tuple[Step, int]:
+    """The step that starts at the `%`, and where the text goes on."""
+    if text.startswith("%%", percent):
+        return Step("literal", text="%"), percent + 2
+    if not text.startswith("%(", percent):
+        raise ValueError(
+            f"a lone % at position {percent} of the access log format: write %% for a percent sign, "
+            "%(h)s for an atom"
+        )
+    close = text.find(")", percent)
+    if close < 0:
+        raise ValueError(f"{text[percent : percent + 20]!r} in the access log format has no closing ')'")
+    name, conversion = text[percent + 2 : close], text[close + 1 : close + 2]
+    step = _atom(name)
+    if conversion == "d" and name not in NUMBERS:
+        raise ValueError(f"%({name})d in the access log format is not a number: write %({name})s")
+    if conversion not in ("s", "d"):
+        raise ValueError(
+            f"%({name}){conversion} in the access log format: widths and other conversions are not "
+            f"supported, write %({name})s"
+        )
+    return step, close + 2
+
+
+def _atom(name: str) -> Step:
+    if name in ATOMS:
+        return ATOMS[name]
+    if name.startswith("{") and "}" in name:
+        inner, _, source = name[1:].rpartition("}")
+        if inner and source == "i":
+            return Step("field", key=environ_key(inner))
+        if inner and source == "o":
+            return Step("response_header", key=inner.lower())
+        if inner and source == "e":
+            return Step("environ", key=inner)
+        raise ValueError(
+            f"unknown atom %({name})s in the access log format: write %({{name}}i)s for a request header, "
+            "%({name}o)s for a response header, %({name}e)s for an environ value"
+        )
+    known = " ".join(sorted(ATOMS, key=str.lower))
+    raise ValueError(
+        f"unknown atom %({name})s in the access log format: write one of {known}, or "
+        f"%({{{name or 'name'}}}i)s for a request header"
+    )
+
+
+def environ_key(header: str) -> str:
+    """The environ key of a request header, as PEP 3333 (CGI) spells it."""
+    key = header.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+def _joined(steps: list[Step]) -> list[Step]:
+    joined: list[Step] = []
+    for step in steps:
+        if step.kind == "literal" and joined and joined[-1].kind == "literal":
+            joined[-1] = Step("literal", text=joined[-1].text + step.text)
+        else:
+            joined.append(step)
+    return joined
