@@ -1,0 +1,77 @@
+from tricorn.http.request cimport Framing, Limits, RequestHead
+
+cdef enum Progress:
+    REFUSED = -1
+    MORE = 0
+    DONE = 1
+
+# Why a message was refused: an index into REFUSALS.
+cdef enum Refusal:
+    NONE = 0
+    BAD_LINE_END
+    BAD_EMPTY_LINE
+    BAD_REQUEST_LINE
+    BAD_METHOD
+    BAD_TARGET
+    BAD_VERSION
+    UNSUPPORTED_VERSION
+    BAD_FIELD_LINE
+    BAD_FIELD_NAME
+    OBS_FOLD
+    BAD_HOST
+    BAD_CONTENT_LENGTH
+    LENGTH_AND_CODING
+    CODING_IN_10
+    BAD_CODING
+    UNKNOWN_CODING
+    DUPLICATE_CONTENT_TYPE
+    UNKNOWN_EXPECTATION
+    LONG_REQUEST_LINE
+    LONG_FIELD
+    LONG_HEAD
+    MANY_FIELDS
+    LONG_BODY
+    BAD_CHUNK_SIZE
+    BAD_CHUNK_EXTENSION
+    LONG_CHUNK_EXTENSION
+    BAD_CHUNK_END
+    BAD_TRAILER
+    CUT_BODY
+    SLOW_HEAD
+    SLOW_BODY
+    BAD_UNDERSCORE
+    REFUSAL_COUNT
+
+# Reads on from where it stopped. MORE: append bytes and call again. REFUSED: `head.error` says why.
+cdef int parse_head(RequestHead head, Limits limits) except -2
+cpdef object refusal(int error)
+
+cdef class BodyDecoder:
+    cdef readonly int error
+    cdef readonly RequestHead trailers      # None until a trailer field is seen
+    cdef readonly long long received        # bytes of content so far
+    cdef Framing framing
+    cdef int state
+    cdef int digits
+    cdef unsigned int extension             # bytes of chunk extensions so far
+    cdef unsigned long long remaining
+
+    cdef bint _fail(self, int error) noexcept
+    cdef bint _chunk_byte(self, unsigned char c, Limits limits) noexcept
+    cdef bint _size_end(self, unsigned char c, Limits limits) noexcept
+    cdef bint _extension_byte(self, unsigned char c) noexcept
+    cdef bint _extension_end(self, unsigned char c, bint blank) noexcept
+    cdef int _data(
+        self, const unsigned char* data, Py_ssize_t size, Py_ssize_t i, Py_ssize_t* used,
+        const unsigned char** content, Py_ssize_t* length, Limits limits,
+    ) except -2
+    cdef int _trailer_fields(
+        self, const unsigned char* data, Py_ssize_t size, Py_ssize_t before, Py_ssize_t* used, Limits limits,
+    ) except -2
+
+    cdef void begin(self, RequestHead head) noexcept
+    # Takes one step through data: `used` bytes of it are done with, of which content[:length] is body.
+    cdef int decode(
+        self, const unsigned char* data, Py_ssize_t size, Py_ssize_t* used,
+        const unsigned char** content, Py_ssize_t* length, Limits limits,
+    ) except -2
