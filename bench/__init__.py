@@ -1,0 +1,1 @@
+"""`python -m bench`: Tricorn beside its peers, driven by wrk. See README.md."""

@@ -1,0 +1,132 @@
+"""Making what a run needs: the peers' environment, the floor server, the 1 MiB file, the calibration.
+
+Each peer is installed by itself, so that one that does not build costs only itself. What was built stays; to
+build anew, remove `.bench/venv-*`.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib import metadata
+
+from bench import paths
+from bench.servers import Server
+
+BUILD_TIMEOUT = 900
+# Tricorn runs in the project's environment; the frameworks of the peers are made to match those there.
+FRAMEWORKS = ("flask", "werkzeug", "django")
+TOOLS = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux", "cc": "gcc"}
+CALIBRATE = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import os
+os.environ["BENCH_LOOPS"] = "0"
+from burn import burn
+def cost(n):
+    t = time.perf_counter(); burn(n); return (time.perf_counter() - t) / n
+burn(100000)
+print(round(80e-6 / min(cost(1000) for _ in range(2000))))
+"""
+
+
+class NotPossibleError(Exception):
+    """This machine cannot run the benchmarks; the text says what to do."""
+
+
+def check_tools() -> None:
+    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    if missing:
+        raise NotPossibleError(
+            f"missing tools. On Debian: apt install {' '.join(missing)}\n"
+            "(the peers are built from source too: apt install wrk gcc python3-dev libev-dev libuv1-dev)"
+        )
+
+
+def build(chosen: Iterable[Server], say: Callable[[str], None]) -> dict[str, str]:
+    """Makes everything; returns for each server that cannot run the reason."""
+    paths.LOGS.mkdir(parents=True, exist_ok=True)
+    paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
+    problems: dict[str, str] = {}
+    if problem := compile_floor():
+        problems["floor"] = problem
+    if not (paths.PEERS_VENV / "bin" / "python").exists():
+        say(f"making {paths.PEERS_VENV.relative_to(paths.ROOT)}")
+        subprocess.run(
+            [sys.executable, "-m", "venv", str(paths.PEERS_VENV)], check=True, timeout=BUILD_TIMEOUT
+        )
+    install("frameworks", frameworks(), "", say)
+    for server in chosen:
+        if server.own and not (server.bin / server.name).exists():
+            problems[server.name] = f"not installed in {server.bin.parent.name} (make build)"
+        if server.packages and (problem := install(server.name, server.packages, server.apt, say)):
+            problems[server.name] = problem
+    return problems
+
+
+def compile_floor() -> str:
+    command = ["cc", "-O2", "-o", str(paths.FLOOR), str(paths.BENCH / "floor.c")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return f"cc: {done.stderr.strip()[-300:]}" if done.returncode else ""
+
+
+def frameworks() -> tuple[str, ...]:
+    """Flask and Django in the versions of the project's environment, where it has them."""
+    wanted = []
+    for name in FRAMEWORKS:
+        try:
+            wanted.append(f"{name}=={metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            wanted.append(name)
+    return tuple(wanted)
+
+
+def install(name: str, packages: tuple[str, ...], apt: str, say: Callable[[str], None]) -> str:
+    """Installs with pip unless that was done before; returns the reason of a failure."""
+    stamp = paths.PEERS_VENV / f".installed-{name}"
+    wanted = json.dumps(packages)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return ""
+    say(f"installing {' '.join(packages)}")
+    log = paths.LOGS / f"install-{name}.log"
+    python = str(paths.PEERS_VENV / "bin" / "python")
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", *packages]
+    try:
+        with log.open("wb") as output:
+            code = subprocess.run(
+                command, stdout=output, stderr=output, timeout=BUILD_TIMEOUT, check=False
+            ).returncode
+    except subprocess.TimeoutExpired:
+        code = -1
+    if code:
+        hint = f"; on Debian it needs: apt install {apt}" if apt else ""
+        say(f"{name} does not build, see {log.relative_to(paths.ROOT)}{hint}")
+        return f"does not build on this machine{hint}"
+    stamp.write_text(wanted)
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """Lower-case distribution name → version, of the peers' environment and of Tricorn."""
+    command = [str(paths.PEERS_VENV / "bin" / "python"), "-m", "pip", "list", "--format", "json"]
+    done = subprocess.run(
+        [*command, "--disable-pip-version-check"], capture_output=True, timeout=60, check=True
+    )
+    found = {row["name"].lower(): row["version"] for row in json.loads(done.stdout)}
+    try:
+        found["tricorn"] = metadata.version("tricorn")
+    except metadata.PackageNotFoundError:
+        found.pop("tricorn", None)
+    return found
+
+
+def cpu_loops(say: Callable[[str], None]) -> int:
+    """How many loops of `apps/burn.py` take 80 µs here; found once for each environment."""
+    stamp = paths.PEERS_VENV / ".cpu-loops"
+    if not stamp.exists():
+        command = [str(paths.PEERS_VENV / "bin" / "python"), "-c", CALIBRATE, str(paths.APPS)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        stamp.write_text(done.stdout.strip())
+        say(f"80 µs are {done.stdout.strip()} loops")
+    return int(stamp.read_text())

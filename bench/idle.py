@@ -1,0 +1,94 @@
+"""Memory of idle keep-alive connections: one request on each, and a look at the server before and after.
+
+The clients take several addresses of 127.0.0.0/8, so that ports never run out."""
+
+import resource
+import socket
+import time
+
+from bench import proc
+from bench.process import Running
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+WARM_UP = 200
+A_CLIENT = 5_000  # connections from one address
+TIMEOUT = 5.0
+TIME_LIMIT = 120.0  # for opening all of them
+SETTLE = 0.5
+FILE_LIMIT = 65_536
+ENOUGH = 0.9
+
+
+def measure(server: Running, wanted: int) -> dict[str, float]:
+    wanted = min(wanted, raise_file_limit() - 200)
+    for sock in open_all(server.port, WARM_UP):
+        sock.close()
+    time.sleep(SETTLE)
+    before = proc.tree_pss(server.pid)
+    sockets = open_all(server.port, wanted)
+    try:
+        time.sleep(SETTLE)
+        kept = sum(still_open(sock) for sock in sockets)
+        after = proc.tree_pss(server.pid)
+    finally:
+        for sock in sockets:
+            sock.close()
+    values = {"kept": float(kept), "base_mb": before / 1e6, "pss_mb": after / 1e6}
+    if kept >= wanted * ENOUGH:
+        values["idle_bytes"] = (after - before) / kept
+    return values
+
+
+def raise_file_limit() -> int:
+    """Servers inherit it: it is called before the first one of a run is started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, min(hard, FILE_LIMIT))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def open_all(port: int, wanted: int) -> list[socket.socket]:
+    """As many as the server takes, at most `wanted`; stops at the first that is not answered."""
+    deadline = time.monotonic() + TIME_LIMIT
+    sockets: list[socket.socket] = []
+    for number in range(wanted):
+        if time.monotonic() > deadline:
+            break
+        source = f"127.0.0.{2 + number // A_CLIENT}"
+        try:
+            sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=(source, 0))
+        except OSError:
+            break
+        sockets.append(sock)
+        if not one_request(sock):
+            break
+    return sockets
+
+
+def one_request(sock: socket.socket) -> bool:
+    """Sends a request and reads to the end of the answer's 13 bytes."""
+    answer = b""
+    try:
+        sock.sendall(REQUEST)
+        while not complete(answer):
+            piece = sock.recv(4096)
+            if not piece:
+                return bool(answer)
+            answer += piece
+    except OSError:
+        return False
+    return True
+
+
+def complete(answer: bytes) -> bool:
+    _, found, body = answer.partition(b"\r\n\r\n")
+    return bool(found) and len(body) >= 13
+
+
+def still_open(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,16 @@
+"""Where things lie. Everything that is made goes to `.bench/`, except the pages in `docs/`."""
+
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+APPS = BENCH / "apps"
+WORK = ROOT / ".bench"
+LOGS = WORK / "logs"
+DOCS = ROOT / "docs"
+FLOOR = WORK / "floor"
+FILE_1MB = WORK / "1mb.bin"
+PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
+PEERS_VENV = WORK / f"venv-{PYTHON_VERSION}"
+OWN_BIN = Path(sys.executable).parent

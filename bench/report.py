@@ -1,0 +1,192 @@
+"""The results page and the charts, written from the results alone.
+
+Losses are shown like wins: each table is sorted by its figure, whoever comes first."""
+
+from pathlib import Path
+
+from bench import svg, targets
+from bench.results import Contestant, Outcome, Outcomes
+from bench.scenarios import SCENARIOS, Scenario
+from bench.targets import NOTHING, TIMES
+
+CHARTS = (
+    "get-1-header",
+    "browser-get",
+    "post-10k-echo",
+    "new-connection",
+    "threads-8-hello",
+    "threads-8-cpu-80us",
+    "flask-hello",
+    "django-hello",
+)
+COLUMNS = {
+    "load": "CPU µs per request|of the floor|of the best peer|requests/s|p50 ms|p99 ms|memory MB|failures",
+    "idle": "bytes per connection|connections kept|memory before, MB|memory after, MB",
+    "start": "start-up ms|memory of the worker, MB|of all its processes, MB",
+}
+MAIN_FIGURE = {"load": "cpu_us", "idle": "idle_bytes", "start": "start_ms"}
+NOT_PEERS = ("floor", "tricorn")
+
+METHOD = """\
+Every figure comes from one command, `make bench`, which also wrote this page; `bench/README.md` says
+how it works. The server runs with one worker process, pinned to core 0.
+[wrk](https://github.com/wg/wrk), with one thread and 32 connections, drives it over the loopback from
+core 1, always at saturation. The servers of a scenario run at the same time and are driven in turn,
+round after round in a changing order, after a warm-up; a figure is the median of the rounds. An answer
+is checked before it is timed.
+
+- *CPU µs per request* is the processor time, user and system, of all processes of the server, divided
+  by the requests that were answered. It is the figure to compare: it says how much machine a request
+  costs, and does not depend on how fast wrk is, as requests/s do.
+- *The floor* is `bench/floor.c`, a C program that answers each request with the same prepared bytes:
+  the kernel's part of the cost on this machine. *The best peer* is the cheapest of the other servers.
+- *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.
+- *Memory* is PSS of all processes after the load. *Failures* are socket errors, time-outs and answers
+  other than 2xx and 3xx, of all rounds.
+
+One caution: client and server share a machine, and the loopback is not a network."""
+
+
+def write(outcomes: Outcomes, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for scenario in SCENARIOS:
+        if scenario.name in CHARTS and scenario.name in outcomes:
+            (out / chart_name(scenario)).write_text(chart(scenario, outcomes[scenario.name]))
+    (out / "benchmarks.md").write_text(page(outcomes))
+
+
+def page(outcomes: Outcomes) -> str:
+    parts = [
+        "# Benchmarks",
+        "<!-- Written by `make bench`. Do not edit: the next run overwrites it. -->",
+        METHOD,
+    ]
+    parts += [
+        "## Targets",
+        targets_table(outcomes),
+        "## CPU µs per request, all scenarios",
+        overview(outcomes),
+    ]
+    for scenario in SCENARIOS:
+        if scenario.name in outcomes:
+            parts += section(scenario, outcomes[scenario.name])
+    parts += ["## Versions and machine", conditions(outcomes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(scenario: Scenario, outcome: Outcome) -> list[str]:
+    rounds = f"{outcome.rounds} {TIMES} {outcome.seconds:g} s, " if scenario.kind == "load" else ""
+    parts = [f"## {scenario.title}", f"`{scenario.name}`, {rounds}{outcome.date}. {scenario.about}"]
+    if scenario.name in CHARTS:
+        parts.append(f"![{scenario.title}: CPU µs per request]({chart_name(scenario)})")
+    parts.append(table(scenario, outcome))
+    parts += notes(outcome)
+    return parts
+
+
+def table(scenario: Scenario, outcome: Outcome) -> str:
+    main = MAIN_FIGURE[scenario.kind]
+    measured = [c for c in outcome.contestants if not c.problem]
+    measured.sort(key=lambda c: c.values.get(main, float("inf")))
+    columns = ["server", *COLUMNS[scenario.kind].split("|")]
+    head = ["| " + " | ".join(columns) + " |", "|---|" + "--:|" * (len(columns) - 1)]
+    return "\n".join(head + [line(scenario, outcome, c) for c in measured])
+
+
+def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
+    name = f"**{c.key}**" if c.server == "tricorn" else c.key
+    v = c.values
+    if scenario.kind == "idle":
+        cells = [
+            number(v.get("idle_bytes"), 0),
+            number(v["kept"], 0),
+            number(v["base_mb"]),
+            number(v["pss_mb"]),
+        ]
+    elif scenario.kind == "start":
+        cells = [number(v["start_ms"], 0), number(v["worker_mb"]), number(v["pss_mb"])]
+    else:
+        cells = [
+            number(v["cpu_us"], 2),
+            ratio(c, outcome.find("floor")),
+            ratio(c, best_peer(outcome)),
+            number(v["rps"], 0),
+            number(v["p50_ms"], 2),
+            number(v["p99_ms"], 2),
+            number(v["pss_mb"]),
+            number(v["failures"], 0),
+        ]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(c: Contestant, other: Contestant | None) -> str:
+    if other is None or other.problem or not other.values.get("cpu_us"):
+        return NOTHING
+    return f"{c.values['cpu_us'] / other.values['cpu_us']:.2f}"
+
+
+def best_peer(outcome: Outcome) -> Contestant | None:
+    peers = [c for c in outcome.contestants if c.server not in NOT_PEERS and not c.problem and c.values]
+    return min(peers, key=lambda c: c.values["cpu_us"], default=None)
+
+
+def notes(outcome: Outcome) -> list[str]:
+    found = [f"- {c.key}: not measured ({c.problem})" for c in outcome.contestants if c.problem]
+    found += [
+        f"- {c.key}: from an earlier run, {c.date}"
+        for c in outcome.contestants
+        if not c.problem and c.date != outcome.date
+    ]
+    return ["\n".join(found)] if found else []
+
+
+def targets_table(outcomes: Outcomes) -> str:
+    rows = ["| scenario | to reach | measured | |", "|---|---|--:|---|"]
+    for verdict in targets.judge(outcomes):
+        target = verdict.target
+        rows.append(f"| {target.scenario} | {target.words} | {verdict.figure} | {verdict.words} |")
+    return "\n".join(rows)
+
+
+def overview(outcomes: Outcomes) -> str:
+    load = [s for s in SCENARIOS if s.kind == "load" and s.name in outcomes and s.name != "access-log"]
+    keys = list(dict.fromkeys(c.server for s in SCENARIOS for c in s.entries))
+    rows = ["| scenario | " + " | ".join(keys) + " |", "|---|" + "--:|" * len(keys)]
+    for scenario in load:
+        values = [targets.value_of(outcomes, scenario.name, key, "cpu_us") for key in keys]
+        best = min(
+            (v for v, key in zip(values, keys, strict=True) if v is not None and key != "floor"), default=None
+        )
+        cells = [f"**{number(v)}**" if v is not None and v == best else number(v) for v in values]
+        rows.append(f"| {scenario.name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n\nThe least of each row, the floor aside, is bold."
+
+
+def conditions(outcomes: Outcomes) -> str:
+    versions = {
+        c.server: c.version
+        for o in sorted(outcomes.values(), key=lambda o: o.date)
+        for c in o.contestants
+        if c.version
+    }
+    lines = [f"- {name} {version}" for name, version in versions.items()]
+    runs = sorted({(o.date, o.python, o.machine) for o in outcomes.values()})
+    return "\n".join(lines + [f"- {date}: {python}; {machine}" for date, python, machine in runs])
+
+
+def chart_name(scenario: Scenario) -> str:
+    return f"benchmarks-{scenario.name}.svg"
+
+
+def chart(scenario: Scenario, outcome: Outcome) -> str:
+    colours = {"tricorn": "own", "floor": "floor"}
+    bars = [
+        svg.Bar(c.key, c.values["cpu_us"], colours.get(c.server, "peer"))
+        for c in outcome.contestants
+        if not c.problem and "cpu_us" in c.values
+    ]
+    return svg.chart(scenario.title, "CPU µs per request, one worker; less is better", bars)

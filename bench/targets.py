@@ -1,0 +1,118 @@
+"""What Tricorn wants to reach, as a table, and whether the figures say that it is reached.
+
+Nearly all are ratios within one run, of two servers that were driven in turn."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.results import Outcomes
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+NOTHING = "\N{EN DASH}"
+
+
+class Kind(StrEnum):
+    RATIO = "times"
+    DIFFERENCE = "more"
+    ABSOLUTE = "alone"
+
+
+@dataclass(frozen=True)
+class Target:
+    scenario: str
+    metric: str
+    limit: float
+    against: str = ""
+    kind: Kind = Kind.RATIO
+    at_least: bool = False
+    strict: bool = False
+    own: str = "tricorn"
+
+    @property
+    def words(self) -> str:
+        sign = "≥" if self.at_least else "<" if self.strict else "≤"
+        if self.kind is Kind.RATIO:
+            factor = "" if self.limit == 1 else f"{self.limit:.2f} {TIMES} "
+            return f"{METRICS[self.metric][0]} {sign} {factor}{self.against}"
+        more = f" more than {self.against}" if self.kind is Kind.DIFFERENCE else ""
+        return f"{METRICS[self.metric][0]} {sign} {self.limit:g} {METRICS[self.metric][1]}{more}"
+
+
+METRICS = {
+    "cpu_us": ("CPU per request", "µs"),
+    "p99_ms": ("p99", "ms"),
+    "rps": ("requests/s", ""),
+    "idle_bytes": ("memory per connection", "bytes"),
+}
+
+TARGETS = (
+    Target("get-1-header", "cpu_us", 1.30, "floor"),
+    Target("get-1-header", "cpu_us", 1, "fastwsgi", strict=True),
+    Target("get-1-header", "cpu_us", 1, "bjoern", strict=True),
+    Target("browser-get", "cpu_us", 1.45, "floor"),
+    Target("browser-get", "cpu_us", 0.85, "fastwsgi"),
+    Target("browser-get", "cpu_us", 0.60, "granian"),
+    Target("threads-8-hello", "cpu_us", 1.15, "tricorn (1 thread)"),
+    Target("threads-8-hello", "p99_ms", 2, kind=Kind.ABSOLUTE),
+    Target("threads-8-cpu-80us", "p99_ms", 0.80, "granian"),
+    Target("threads-32-sleep-2ms", "rps", 0.98, "granian", at_least=True),
+    Target("threads-32-sleep-2ms", "cpu_us", 0.70, "granian"),
+    Target("post-10k-echo", "cpu_us", 1, "fastwsgi", strict=True),
+    Target("new-connection", "cpu_us", 1, "granian", strict=True),
+    Target("new-connection", "cpu_us", 1, "fastwsgi", strict=True),
+    Target("flask-hello", "cpu_us", 0.97, "granian"),
+    Target("flask-hello", "cpu_us", 0.33, "gunicorn-gthread"),
+    Target("access-log", "cpu_us", 2.5, "tricorn (log off)", kind=Kind.DIFFERENCE, own="tricorn (log on)"),
+    Target("idle-connections", "idle_bytes", 1024, kind=Kind.ABSOLUTE),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    target: Target
+    measured: float | None
+
+    @property
+    def reached(self) -> bool:
+        value, limit = self.measured, self.target.limit
+        if value is None:
+            return False
+        if self.target.at_least:
+            return value >= limit
+        return value < limit if self.target.strict else value <= limit
+
+    @property
+    def words(self) -> str:
+        if self.measured is None:
+            return "not measured"
+        return "reached" if self.reached else "**missed**"
+
+    @property
+    def figure(self) -> str:
+        if self.measured is None:
+            return NOTHING
+        if self.target.kind is Kind.RATIO:
+            return f"{self.measured:.2f} {TIMES}"
+        return f"{self.measured:,.2f} {METRICS[self.target.metric][1]}"
+
+
+def judge(outcomes: Outcomes) -> list[Verdict]:
+    return [Verdict(target, measured(target, outcomes)) for target in TARGETS]
+
+
+def measured(target: Target, outcomes: Outcomes) -> float | None:
+    own = value_of(outcomes, target.scenario, target.own, target.metric)
+    if own is None or target.kind is Kind.ABSOLUTE:
+        return own
+    other = value_of(outcomes, target.scenario, target.against, target.metric)
+    if not other:
+        return None
+    return own / other if target.kind is Kind.RATIO else own - other
+
+
+def value_of(outcomes: Outcomes, scenario: str, key: str, metric: str) -> float | None:
+    outcome = outcomes.get(scenario)
+    contestant = outcome.find(key) if outcome else None
+    if contestant is None or contestant.problem:
+        return None
+    return contestant.values.get(metric)

@@ -1,0 +1,60 @@
+"""Running wrk and reading what it prints."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+
+from bench import paths
+from bench.process import CLIENT_CORE
+from bench.scenarios import Scenario
+
+MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+class WrkError(Exception):
+    """wrk printed no result."""
+
+
+@dataclass(frozen=True)
+class WrkResult:
+    requests: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failures: int  # socket errors, timeouts and answers other than 2xx or 3xx
+
+
+def run(scenario: Scenario, port: int, seconds: float) -> WrkResult:
+    command = ["taskset", "-c", str(CLIENT_CORE), "wrk", "-t1", f"-c{scenario.connections}"]
+    command += [f"-d{max(1, round(seconds))}s", "--latency"]
+    for header in scenario.headers:
+        command += ["-H", header]
+    if scenario.script:
+        command += ["-s", str(paths.BENCH / "wrk" / scenario.script)]
+    command.append(f"http://127.0.0.1:{port}/")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
+    return parse(done.stdout + done.stderr)
+
+
+def parse(text: str) -> WrkResult:
+    total = re.search(r"(\d+) requests in", text)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    if not total or not rate:
+        raise WrkError(text.strip()[-300:])
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    failures = sum(map(int, errors.groups())) if errors else 0
+    return WrkResult(
+        requests=int(total[1]),
+        per_second=float(rate[1]),
+        p50_ms=percentile(text, 50),
+        p99_ms=percentile(text, 99),
+        failures=failures + (int(refused[1]) if refused else 0),
+    )
+
+
+def percentile(text: str, which: int) -> float:
+    found = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.M)
+    if not found:
+        raise WrkError(f"no {which}% in: {text.strip()[-300:]}")
+    return float(found[1]) * MILLISECONDS[found[2]]
