@@ -1,0 +1,77 @@
+"""What the declaration of a setting consists of.
+
+Knows: the parts of a declaration and the names that follow from it. Must not know: any particular setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tricorn.config.parsers import Kind
+
+T = TypeVar("T")
+KEY = "declared"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An environment variable that platforms and Gunicorn share with us, and the text it stands for."""
+
+    variable: str
+    text: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """All there is to say about one setting; the command line, the files and the pages are made of this."""
+
+    name: str
+    default: Any
+    kind: Kind[Any]
+    section: str
+    doc: str
+    flags: tuple[str, ...]
+    env: Shared | None
+    positional: bool
+    in_files: bool
+
+    @property
+    def variable(self) -> str:
+        return f"TRICORN_{self.name.upper()}"
+
+    @property
+    def long_flag(self) -> str:
+        return next(flag for flag in self.flags if flag.startswith("--"))
+
+    @property
+    def negative_flags(self) -> tuple[str, ...]:
+        """A switch has both forms, so that what a file turned on can be turned off, and the reverse."""
+        if not self.kind.is_switch:
+            return ()
+        return tuple(f"--no-{flag.removeprefix('--')}" for flag in self.flags if flag.startswith("--"))
+
+    @property
+    def summary(self) -> str:
+        """The first sentence."""
+        return self.doc.split(". ")[0].rstrip(".") + "."
+
+
+def setting(
+    default: T,
+    *,
+    parse: Kind[T],
+    section: str,
+    doc: str,
+    flags: tuple[str, ...] = (),
+    env: Shared | None = None,
+    positional: bool = False,
+    in_files: bool = True,
+) -> T:
+    """Declares one field of `Settings`. The name is the field's; the type checker holds default, parser and
+    field to one type. A default goes through a factory because a read-only mapping is not hashable in 3.11,
+    and dataclasses refuse such defaults."""
+    declared = Declared("", default, parse, section, doc, flags, env, positional, in_files)
+    made: T = field(default_factory=lambda: default, metadata={KEY: declared})
+    return made

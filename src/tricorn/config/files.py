@@ -1,0 +1,180 @@
+"""Reads a configuration file: finds it, runs or parses it, and returns the names that are meant as settings.
+
+Knows: file forms, and which names of a Python file are settings. Must not know: the other sources.
+
+A Python file is a program: it has helpers, imports and loop variables beside its settings. So: names with an
+underscore in front, capitals (constants), names of one or two letters (loop variables), modules and values
+that no setting could have are the file's own business. A plain value under another name is taken for a
+setting, and an unknown one is an error: Gunicorn ignores it, so that `worker = 4` starts one worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from tricorn.config.errors import ConfigError, did_you_mean
+from tricorn.config.gunicorn import MISSING, REFUSE
+from tricorn.config.settings import SETTINGS
+
+#: What is looked for in the working directory when no file is named; the first that exists is read.
+DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
+PYPROJECT = "pyproject.toml"
+PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, type(None))
+
+
+@dataclass
+class Contents:
+    """What a file says. origin: how messages call the file."""
+
+    origin: str
+    values: dict[str, object] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_named(location: str, named_by: str, cwd: Path) -> Contents:
+    """The file that `-c` names: PATH, file:PATH or python:MODULE."""
+    if location.startswith("python:"):
+        return of_python(location, module_names(location.removeprefix("python:"), named_by, cwd))
+    name = location.removeprefix("file:")
+    path = cwd / name
+    if not path.is_file() and not path.is_char_device():  # /dev/null: no file at all
+        raise ConfigError(
+            "config", named_by, f"there is no file {name!r}", "write PATH, file:PATH or python:MODULE"
+        )
+    contents = read_path(path, name, cwd)
+    if contents is None:
+        raise ConfigError(
+            "config", named_by, f"{name} has no table [tool.tricorn]", "add one, or name another file"
+        )
+    return contents
+
+
+def maybe_read_default(cwd: Path) -> Contents | None:
+    """The first default file. A pyproject.toml that does not speak of us is not ours."""
+    for name in DEFAULT_FILES:
+        path = cwd / name
+        if path.is_file():
+            contents = read_path(path, name, cwd)
+            if contents is not None:
+                return contents
+    return None
+
+
+def read_path(path: Path, name: str, cwd: Path) -> Contents | None:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ConfigError("config", name, f"cannot be read: {error.strerror}") from error
+    if path.suffix != ".toml":
+        return of_python(name, run(source, path, name, cwd))
+    try:
+        table: Any = tomllib.loads(source.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("config", name, f"is not TOML: {error}") from error
+    if path.name == PYPROJECT:
+        table = table.get("tool", {}).get("tricorn")
+        if table is None:
+            return None
+    return of_toml(name, table)
+
+
+# ------------------------------------------------------------------------------------- Python files
+
+
+@contextmanager
+def importable(cwd: Path) -> Iterator[None]:
+    """A configuration file may import what stands beside it; the lasting entry of sys.path is made later."""
+    sys.path.insert(0, str(cwd))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(cwd))
+
+
+def run(source: bytes, path: Path, name: str, cwd: Path) -> Mapping[str, object]:
+    """Runs the file anew each time: a reload must see what it says now, so nothing is cached."""
+    module = ModuleType("__config__")
+    module.__file__ = str(path)
+    # Functions of the file may be looked up through their module later (pickle, dataclasses).
+    sys.modules[module.__name__] = module
+    with importable(cwd):
+        try:
+            code: CodeType = compile(source, str(path), "exec")
+            exec(code, vars(module))
+        except (Exception, SystemExit) as error:  # the file is foreign code: it may raise anything
+            raise failed(error, str(path), name) from error
+    return vars(module)
+
+
+def module_names(name: str, named_by: str, cwd: Path) -> Mapping[str, object]:
+    with importable(cwd):
+        try:
+            loaded = sys.modules.get(name)
+            module = importlib.import_module(name) if loaded is None else importlib.reload(loaded)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise failed(error, error.name or name, f"python:{name}") from error
+            raise ConfigError("config", named_by, f"there is no module {error.name!r}") from error
+        except (Exception, SystemExit) as error:  # foreign code, as above
+            raise failed(error, "", f"python:{name}") from error
+    return vars(module)
+
+
+def failed(error: BaseException, path: str, name: str) -> ConfigError:
+    """The file raised. Its last line that ran is what the reader needs; the rest is in the chained error."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == path else None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == path:
+            line = frame.lineno
+    place = name if line is None else f"{name}, line {line}"
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    return ConfigError("config", place, f"{type(error).__name__}: {what}" if what else type(error).__name__)
+
+
+def of_python(origin: str, names: Mapping[str, object]) -> Contents:
+    contents = Contents(origin)
+    for name, value in names.items():
+        if name.startswith("_") or isinstance(value, ModuleType):
+            continue
+        if name in SETTINGS or name in MISSING:
+            take(contents, name, value)
+        elif name.islower() and len(name) > 2 and type(value) in PLAIN:
+            hint = did_you_mean(name, SETTINGS)
+            helper = f"if it is a helper, call it _{name}"
+            raise ConfigError(name, origin, "there is no such setting", f"{hint} {helper}".strip())
+    return contents
+
+
+def of_toml(origin: str, table: object) -> Contents:
+    contents = Contents(origin)
+    if not isinstance(table, dict):
+        raise ConfigError("config", origin, "tool.tricorn is not a table")
+    for name, value in table.items():
+        if name not in SETTINGS and name not in MISSING:
+            raise ConfigError(name, origin, "there is no such setting", did_you_mean(name, SETTINGS))
+        take(contents, name, value)
+    return contents
+
+
+def take(contents: Contents, name: str, value: object) -> None:
+    """Puts one named value where it belongs."""
+    missing = MISSING.get(name)
+    if missing is None:
+        if not SETTINGS[name].in_files:
+            raise ConfigError(name, contents.origin, "cannot be set in a file", "use -c or TRICORN_CONFIG")
+        contents.values[name] = value
+    elif not missing.is_harmless(value):
+        if missing.verdict == REFUSE:
+            raise ConfigError(
+                name, contents.origin, "this setting of Gunicorn is not supported", missing.says
+            )
+        contents.warnings.append(f"{name} is ignored ({contents.origin}): {missing.says}")

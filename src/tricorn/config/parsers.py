@@ -1,0 +1,445 @@
+"""The kinds of values that settings have: each turns what was written into the checked, typed value.
+
+What was written is a text (command line, environment) or a value of a Python or TOML file; every kind takes
+both, and a text always means the same wherever it stands.
+
+Knows: value forms (Gunicorn's, where it has the setting) and bounds. Must not know: which settings exist,
+and where a value came from.
+"""
+
+from __future__ import annotations
+
+import grp
+import ipaddress
+import math
+import pwd
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
+
+from tricorn.config.errors import BadValueError, did_you_mean
+
+T = TypeVar("T")
+
+YES = ("true", "yes", "y", "on", "1")
+NO = ("false", "no", "n", "off", "0", "")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+
+
+def show_plain(value: Any) -> str:
+    """A value as `--print-config` and the reference page show it: in the form one would write it."""
+    if value is None:
+        return "(not set)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={item}" for key, item in value.items()) or "(empty)"
+    if isinstance(value, tuple):
+        return ",".join(value) or "(empty)"
+    return str(value) or "(empty)"
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """One kind of value.
+
+    convert: what was written → the value; raises BadValueError.
+    words: what is accepted, to stand after "must be".
+    metavar: the value's name in --help; empty for a switch, which takes no value.
+    example: something acceptable, as text.
+    choices: all acceptable texts, where there are few.
+    bare: the text that the option means when it stands alone, where it may.
+    split: how an environment variable holds several items; set for options that may be repeated.
+    blank: an empty text is a value (a list without items, "not set", "no").
+    show: the value in the form one would write it.
+    """
+
+    convert: Callable[[object], T]
+    words: str
+    metavar: str = "VALUE"
+    example: str = ""
+    choices: tuple[str, ...] = ()
+    bare: str | None = None
+    split: Callable[[str], list[str]] | None = None
+    blank: bool = False
+    show: Callable[[Any], str] = show_plain
+
+    @property
+    def is_switch(self) -> bool:
+        return not self.metavar
+
+    def parse(self, written: object) -> T:
+        try:
+            return self.convert(written)
+        except BadValueError as error:
+            if error.hint:
+                raise
+            raise BadValueError(error.message, f"write {self.words}, for example {self.example!r}") from error
+
+
+def refuse(written: object, words: str) -> BadValueError:
+    return BadValueError("is empty" if written == "" else f"{shortened(written)} is not {words}")
+
+
+def shortened(written: object) -> str:
+    text = repr(written)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# ---------------------------------------------------------------------------------------- numbers
+
+
+def whole_number(
+    at_least: int = 0, at_most: int | None = None, *, example: int = 4, metavar: str = "N"
+) -> Kind[int]:
+    words = f"a whole number of {at_least} or more"
+    if at_most is not None:
+        words = f"a whole number from {at_least} to {at_most}"
+
+    def convert(written: object) -> int:
+        number = maybe_whole(written)
+        if number is None:
+            raise refuse(written, "a whole number")
+        if number < at_least or (at_most is not None and number > at_most):
+            raise refuse(number, words)
+        return number
+
+    return Kind(convert, words, metavar, str(example))
+
+
+def maybe_whole(written: object) -> int | None:
+    """The whole number that was written, or None. `True` is not 1 here: it is a switch in the wrong place."""
+    if isinstance(written, bool):
+        return None
+    if isinstance(written, float) and written.is_integer():
+        return int(written)
+    if isinstance(written, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", written):
+        return int(written)
+    return written if isinstance(written, int) else None
+
+
+def size(at_least: int = 0, *, example: str = "64k") -> Kind[int]:
+    """Bytes; a text may end in k, m or g (powers of 1024), which Gunicorn does not know and nginx does."""
+    words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are understood)"
+    plain = whole_number(at_least)
+
+    def convert(written: object) -> int:
+        if isinstance(written, str) and (
+            match := re.fullmatch(r"([0-9]{1,12})([kmg])", written.strip().lower())
+        ):
+            written = int(match[1]) << {"k": 10, "m": 20, "g": 30}[match[2]]
+        return plain.convert(written)
+
+    return Kind(convert, words, "BYTES", example)
+
+
+def seconds(*, example: str = "30") -> Kind[float]:
+    words = "a number of seconds, 0 or more"
+
+    def convert(written: object) -> float:
+        is_number = isinstance(written, int | float) and not isinstance(written, bool)
+        if isinstance(written, str):
+            is_number = re.fullmatch(r"\s*[0-9]{1,15}(\.[0-9]*)?\s*", written) is not None
+        number = float(cast(float, written)) if is_number else math.nan
+        if not 0 <= number < math.inf:
+            raise refuse(written, words)
+        return number
+
+    return Kind(convert, words, "SECONDS", example)
+
+
+def octal_mode() -> Kind[int]:
+    """A umask. Gunicorn reads `22` as decimal and `022` as octal; other tools read both as octal. Neither
+    reading of the first is safe to guess, so it has to be written with a leading zero."""
+
+    def convert(written: object) -> int:
+        mode: int | None = None
+        if isinstance(written, str):
+            text = written.strip().lower()
+            if re.fullmatch(r"[1-9][0-9]+", text):
+                raise BadValueError(
+                    f"{shortened(written)} may be meant as octal or as decimal", f"write 0{text}"
+                )
+            if re.fullmatch(r"0o?[0-7]*|[0-7]", text) and text != "0o":
+                mode = int(text.removeprefix("0o"), 8)
+            elif re.fullmatch(r"0x[0-9a-f]+", text):
+                mode = int(text, 16)
+        else:
+            mode = maybe_whole(written)
+        if mode is None or not 0 <= mode <= 0o777:
+            raise refuse(written, "a file mode mask from 0 to 0777")
+        return mode
+
+    words = "an octal file mode mask from 0 to 0777"
+    return Kind(
+        convert, words, "MASK", "022", show=lambda mode: show_plain(mode) if mode is None else f"0{mode:03o}"
+    )
+
+
+# ----------------------------------------------------------------------------------- words, switches
+
+
+def text(*, example: str, metavar: str = "TEXT", blank: bool = False) -> Kind[str]:
+    """One line of text. Control characters are refused: such values end in headers, logs and titles."""
+
+    def convert(written: object) -> str:
+        if not isinstance(written, str):
+            raise refuse(written, "a text")
+        value = written.strip()
+        if not value and not blank:
+            raise BadValueError("is empty")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            raise BadValueError(f"{shortened(value)} contains a control character")
+        return value
+
+    return Kind(convert, "one line of text", metavar, example, blank=blank)
+
+
+def switch() -> Kind[bool]:
+    def convert(written: object) -> bool:
+        if isinstance(written, bool):
+            return written
+        word = str(written).strip().lower() if isinstance(written, str | int) else None
+        if word in YES or word in NO:
+            return word in YES
+        raise refuse(written, "true or false")
+
+    return Kind(convert, "true or false", "", "true", blank=True)
+
+
+def one_of(*choices: str, absent: Mapping[str, str] = MappingProxyType({})) -> Kind[str]:
+    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not."""
+    words = f"one of {', '.join(choices)}"
+
+    def convert(written: object) -> str:
+        word = written.strip().lower() if isinstance(written, str) else ""
+        if word in choices:
+            return word
+        if word in absent:
+            raise BadValueError(f"{shortened(written)} {absent[word]}", f"write {words}")
+        near = did_you_mean(word, choices)
+        raise BadValueError(f"{shortened(written)} is not {words}", near or f"write {words}")
+
+    return Kind(convert, words, "WORD", choices[-1], choices)
+
+
+def proxy_versions() -> Kind[str]:
+    """Gunicorn's forms: a word, or a boolean, or the option alone."""
+    known = one_of("off", "v1", "v2", "auto")
+    also = {"true": "auto", "1": "auto", "false": "off", "0": "off", "none": "off"}
+
+    def convert(written: object) -> str:
+        word = str(written).strip().lower()
+        return known.convert(also.get(word, written))
+
+    return Kind(convert, known.words, "VERSION", "v2", known.choices, bare="auto")
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """The same, or nothing: an empty text or None."""
+
+    def convert(written: object) -> T | None:
+        if written is None or (isinstance(written, str) and not written.strip()):
+            return None
+        return kind.convert(written)
+
+    return Kind(
+        convert, kind.words, kind.metavar, kind.example, kind.choices, kind.bare, kind.split, True, kind.show
+    )
+
+
+# ------------------------------------------------------------------------------------------- lists
+
+
+def items_of(written: object, words: str) -> list[str]:
+    if isinstance(written, str):
+        written = [written]
+    if not isinstance(written, list | tuple | set | frozenset) or not all(
+        isinstance(item, str) for item in written
+    ):
+        raise refuse(written, words)
+    return [item.strip() for item in written if item.strip()]
+
+
+def split_commas(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def comma_list(
+    check: Callable[[str], str], *, words: str, example: str, metavar: str
+) -> Kind[tuple[str, ...]]:
+    """A text with commas, or a list of texts. No text at all is the empty list."""
+
+    def convert(written: object) -> tuple[str, ...]:
+        if written is None:
+            return ()
+        return tuple(check(item) for entry in items_of(written, words) for item in split_commas(entry))
+
+    return Kind(convert, words, metavar, example, blank=True)
+
+
+def paths() -> Kind[tuple[str, ...]]:
+    return comma_list(str, words="directories with commas between them", example="lib,vendor", metavar="DIRS")
+
+
+def peer(item: str) -> str:
+    """One trusted peer: an address, a network, `unix`, or `*`."""
+    if item in ("*", "unix"):
+        return item
+    try:
+        ipaddress.ip_network(item)
+    except ValueError as error:
+        try:
+            network = ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            raise BadValueError(
+                f"{shortened(item)} is not an IP address, a network, 'unix' or '*'"
+            ) from error
+        # Gunicorn refuses these too: the writer meant either one address or the whole network.
+        raise BadValueError(
+            f"{item!r} names one address and a network at once", f"write {network}"
+        ) from error
+    return item
+
+
+def peers() -> Kind[tuple[str, ...]]:
+    words = "IP addresses and networks with commas between them, 'unix', or '*'"
+    return comma_list(peer, words=words, example="10.0.0.0/8,unix", metavar="PEERS")
+
+
+def field_name(item: str) -> str:
+    if not TOKEN.fullmatch(item):
+        raise BadValueError(f"{shortened(item)} is not the name of a header")
+    return item.upper()
+
+
+def field_names() -> Kind[tuple[str, ...]]:
+    words = "names of headers with commas between them, or '*'"
+    return comma_list(field_name, words=words, example="SCRIPT_NAME,REMOTE_USER", metavar="NAMES")
+
+
+def field_values() -> Kind[Mapping[str, str]]:
+    """A dict in a file; in a text NAME=VALUE with commas between them."""
+    words = "headers with their values: a dict, or NAME=VALUE with commas between them"
+
+    def convert(written: object) -> Mapping[str, str]:
+        if isinstance(written, Mapping):
+            pairs = list(written.items())
+        else:
+            items = [item for entry in items_of(written, words) for item in split_commas(entry)]
+            pairs = [(name, value) for name, _, value in (item.partition("=") for item in items)]
+        if not all(
+            isinstance(name, str) and isinstance(value, str) and value.strip() for name, value in pairs
+        ):
+            raise refuse(written, words)
+        return MappingProxyType({field_name(name.strip()): value.strip() for name, value in pairs})
+
+    return Kind(convert, words, "NAME=VALUE,…", "X-FORWARDED-PROTO=https", blank=True)
+
+
+def addresses() -> Kind[tuple[str, ...]]:
+    """Where to listen. Only the form is checked here: whether it can be bound, only binding tells."""
+    words = "HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N"
+
+    def convert(written: object) -> tuple[str, ...]:
+        found = tuple(address(item) for item in items_of(written, words))
+        if not found:
+            raise BadValueError("is empty")
+        return found
+
+    return Kind(convert, words, "ADDRESS", "0.0.0.0:8000", split=split_commas)
+
+
+def address(item: str) -> str:
+    if "," in item:
+        raise BadValueError(
+            f"{shortened(item)} contains a comma", "give each address on its own, in a list or with -b"
+        )
+    if re.search(r"\s", item):
+        raise BadValueError(f"{shortened(item)} contains white space")
+    scheme, _, rest = item.partition("://")
+    if rest and scheme not in ("tcp", "unix", "fd"):
+        raise BadValueError(f"{shortened(item)} has the unknown scheme {scheme!r}")
+    if item.startswith("fd://"):
+        if not rest.isdecimal():
+            raise BadValueError(f"{item!r} has no descriptor number")
+        return item
+    if item.startswith("unix:"):
+        if item.removeprefix("unix:").removeprefix("//") in ("", "@"):
+            raise BadValueError(f"{item!r} has no path")
+        return item
+    tcp_address(item.removeprefix("tcp://"), item)
+    return item
+
+
+def tcp_address(host_and_port: str, item: str) -> None:
+    match = re.fullmatch(r"(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^\[\]:]*)(:(?P<port>.*))?", host_and_port)
+    if match is None:
+        raise BadValueError(
+            f"{shortened(item)} is not an address", "write an IPv6 address in brackets: [::1]:8000"
+        )
+    port = match["port"]
+    if port is not None and not (port.isdecimal() and port.isascii() and int(port[:9]) <= 65535):
+        raise BadValueError(f"{shortened(item)} has no port from 0 to 65535 behind the colon")
+
+
+def assignments() -> Kind[tuple[str, ...]]:
+    words = "KEY=VALUE"
+
+    def convert(written: object) -> tuple[str, ...]:
+        if isinstance(written, Mapping):
+            written = [f"{key}={value}" for key, value in written.items()]
+        items = items_of([] if written is None else written, words)
+        for item in items:
+            if not re.match(r"[^=\0]+=[^\0]*\Z", item):
+                raise refuse(item, words)
+        return tuple(items)
+
+    return Kind(convert, words, "KEY=VALUE", "DEBUG=1", split=split_shell, blank=True)
+
+
+def split_shell(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadValueError(f"{shortened(text)} cannot be split like a shell line: {error}") from error
+
+
+# --------------------------------------------------------------------------------- users and groups
+
+
+def user_id() -> Kind[int]:
+    return account(
+        lambda name: pwd.getpwnam(name).pw_uid, "user", lambda: (entry.pw_name for entry in pwd.getpwall())
+    )
+
+
+def group_id() -> Kind[int]:
+    return account(
+        lambda name: grp.getgrnam(name).gr_gid, "group", lambda: (entry.gr_name for entry in grp.getgrall())
+    )
+
+
+def account(find: Callable[[str], int], what: str, names: Callable[[], Iterable[str]]) -> Kind[int]:
+    """A name or a number. Numbers need no entry in the database: containers run under bare ids."""
+    words = f"the name or the number of a {what}"
+
+    def convert(written: object) -> int:
+        number = maybe_whole(written)
+        # setuid(-1) means "leave as is" to the kernel: it would keep root without a word.
+        if number is not None and 0 <= number < 2**32 - 1:
+            return number
+        if number is not None or not isinstance(written, str):
+            raise refuse(written, words)
+        try:
+            return find(written.strip())
+        except KeyError as error:
+            hint = did_you_mean(written, names()) or f"write {words} that exists on this machine"
+            raise BadValueError(f"there is no {what} {shortened(written)}", hint) from error
+
+    return Kind(convert, words, what.upper(), "root")

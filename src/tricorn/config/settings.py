@@ -1,0 +1,481 @@
+"""Every setting of Tricorn, each declared once: name, type, default, value form, flags, words.
+
+The command line, `TRICORN_<NAME>`, the files, `--print-config`, docs/settings.md and the tests are made from
+these declarations. Where Gunicorn has the setting, name, flag and value form are Gunicorn's.
+
+Knows: the settings. Must not know: where values come from (sources.py) or what they are used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+
+from tricorn.config.declaration import KEY, Declared, Shared, setting
+from tricorn.config.parsers import (
+    addresses,
+    assignments,
+    field_names,
+    field_values,
+    group_id,
+    octal_mode,
+    one_of,
+    optional,
+    paths,
+    peers,
+    proxy_versions,
+    seconds,
+    size,
+    switch,
+    text,
+    user_id,
+    whole_number,
+)
+
+APPLICATION = "Application"
+SOCKET = "Server socket"
+WORKERS = "Workers"
+CLIENT = "Client time limits"
+LIMITS = "Limits"
+TRUST = "Trust"
+LOGGING = "Logging"
+PROCESS = "Process"
+
+NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
+ABSENT_WORKERS = dict.fromkeys(
+    ("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "asgi"), NOT_YET
+)
+TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
+SCHEME_HEADERS = MappingProxyType(
+    {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One configuration. Times are seconds, sizes are bytes, 0 switches a limit off."""
+
+    # ------------------------------------------------------------------------------- application
+    wsgi_app: str | None = setting(
+        None,
+        parse=optional(text(metavar="APP", example="myproject.wsgi:application")),
+        section=APPLICATION,
+        positional=True,
+        doc="The application: module:attribute, module:factory(arguments) or path/to/file.py:attribute. "
+        "Without an attribute, `application` and then `app` are tried. On the command line it is the "
+        "argument.",
+    )
+    chdir: str = setting(
+        ".",
+        flags=("--chdir",),
+        parse=text(metavar="DIR", example="/srv/site"),
+        section=APPLICATION,
+        doc="The directory to change to before the application is loaded. It is put first on `sys.path`. The "
+        "configuration file is looked up in the directory that the command was started in.",
+    )
+    pythonpath: tuple[str, ...] = setting(
+        (),
+        flags=("--pythonpath",),
+        parse=paths(),
+        section=APPLICATION,
+        doc="Directories for `sys.path`, in this order, before the application's own.",
+    )
+    raw_env: tuple[str, ...] = setting(
+        (),
+        flags=("-e", "--env"),
+        parse=assignments(),
+        section=APPLICATION,
+        doc="Environment variables for the application, as KEY=VALUE. Repeatable; in TRICORN_RAW_ENV they "
+        "are separated like the words of a shell line.",
+    )
+    preload_app: bool = setting(
+        False,
+        flags=("--preload",),
+        parse=switch(),
+        section=APPLICATION,
+        doc="Load the application in the master before the workers are forked. Workers then share its memory "
+        "and start at once. A reload (HUP) takes new settings, but not new code.",
+    )
+
+    # ------------------------------------------------------------------------------ server socket
+    bind: tuple[str, ...] = setting(
+        ("127.0.0.1:8000",),
+        flags=("-b", "--bind"),
+        parse=addresses(),
+        env=Shared("PORT", lambda port: f"0.0.0.0:{port}"),
+        section=SOCKET,
+        doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N. "
+        "Repeatable; in TRICORN_BIND several are separated by commas. $PORT alone means 0.0.0.0:$PORT.",
+    )
+    backlog: int = setting(
+        2048,
+        flags=("--backlog",),
+        parse=whole_number(1, example=1024),
+        section=SOCKET,
+        doc="How many connections may wait to be accepted. The kernel caps it at net.core.somaxconn.",
+    )
+    reuse_port: bool = setting(
+        False,
+        flags=("--reuse-port",),
+        parse=switch(),
+        section=SOCKET,
+        doc="Set SO_REUSEPORT on the listening sockets, so that another server can bind the same port.",
+    )
+
+    # ------------------------------------------------------------------------------------ workers
+    workers: int = setting(
+        1,
+        flags=("-w", "--workers"),
+        parse=whole_number(1, 4096),
+        env=Shared("WEB_CONCURRENCY"),
+        section=WORKERS,
+        doc="The number of worker processes. One or two for each core is a good start.",
+    )
+    worker_class: str = setting(
+        "auto",
+        flags=("-k", "--worker-class"),
+        parse=one_of("auto", "sync", "gthread", absent=ABSENT_WORKERS),
+        section=WORKERS,
+        doc="The kind of worker. `sync` and `gthread` are one worker with one and with several threads; "
+        "`auto` goes by `threads`.",
+    )
+    threads: int = setting(
+        1,
+        flags=("--threads",),
+        parse=whole_number(1, 4096),
+        section=WORKERS,
+        doc="How many requests a worker runs at once. A thread is taken only while the application runs: "
+        "slow clients hold none.",
+    )
+    worker_connections: int = setting(
+        1000,
+        flags=("--worker-connections",),
+        parse=whole_number(1, example=10000),
+        section=WORKERS,
+        doc="How many connections a worker holds at once. At the limit idle keep-alive connections are "
+        "closed first, then no more are accepted.",
+    )
+    timeout: float = setting(
+        30.0,
+        flags=("-t", "--timeout"),
+        parse=seconds(example="60"),
+        section=WORKERS,
+        doc="A worker that gives no sign of life for this long is aborted and replaced. 0 switches it off.",
+    )
+    request_timeout: float | None = setting(
+        None,
+        flags=("--request-timeout",),
+        parse=optional(seconds(example="10")),
+        section=WORKERS,
+        doc="How long the application may keep one request without handing anything to the client. Not set: "
+        "as long as `timeout`. 0 switches it off.",
+    )
+    graceful_timeout: float = setting(
+        30.0,
+        flags=("--graceful-timeout",),
+        parse=seconds(example="60"),
+        section=WORKERS,
+        doc="How long a worker that has to stop may go on with the requests it has. Then it is killed.",
+    )
+    max_requests: int = setting(
+        0,
+        flags=("--max-requests",),
+        parse=whole_number(example=10000),
+        section=WORKERS,
+        doc="Replace a worker after this many requests. 0 switches it off.",
+    )
+    max_requests_jitter: int = setting(
+        0,
+        flags=("--max-requests-jitter",),
+        parse=whole_number(example=1000),
+        section=WORKERS,
+        doc="Up to this many requests, drawn at random, are added to `max_requests`. So workers are not "
+        "replaced all at once.",
+    )
+
+    # ------------------------------------------------------------------------- client time limits
+    keepalive: float = setting(
+        5.0,
+        flags=("--keep-alive",),
+        parse=seconds(example="75"),
+        section=CLIENT,
+        doc="How long a connection may be idle between requests. 0 closes it after each response.",
+    )
+    header_timeout: float = setting(
+        10.0,
+        flags=("--header-timeout",),
+        parse=seconds(example="5"),
+        section=CLIENT,
+        doc="How long a client may take to send a request head. A client that sent a part is answered 408; "
+        "one that connects and sends nothing is closed.",
+    )
+    body_timeout: float = setting(
+        30.0,
+        flags=("--body-timeout",),
+        parse=seconds(example="60"),
+        section=CLIENT,
+        doc="How long a request body may make no progress at all. Then: 408.",
+    )
+    min_body_rate: int = setting(
+        240,
+        flags=("--min-body-rate",),
+        parse=size(example="1k"),
+        section=CLIENT,
+        doc="The slowest request body that is accepted, in bytes per second on average. Below it: 408. 0 "
+        "switches it off.",
+    )
+    write_timeout: float = setting(
+        30.0,
+        flags=("--write-timeout",),
+        parse=seconds(example="60"),
+        section=CLIENT,
+        doc="How long a client may read nothing of its response. Then the connection is reset.",
+    )
+
+    # ------------------------------------------------------------------------------------- limits
+    limit_request_line: int = setting(
+        8190,
+        flags=("--limit-request-line",),
+        parse=size(example="4094"),
+        section=LIMITS,
+        doc="Bytes of a request line. Above: 414. 0 leaves only `limit_request_head`.",
+    )
+    limit_request_fields: int = setting(
+        100,
+        flags=("--limit-request-fields",),
+        parse=whole_number(0, 32768, example=200),
+        section=LIMITS,
+        doc="Header fields of a request. Above: 431. 0 leaves only `limit_request_head`.",
+    )
+    limit_request_field_size: int = setting(
+        8190,
+        flags=("--limit-request-field_size", "--limit-request-field-size"),
+        parse=size(example="16k"),
+        section=LIMITS,
+        doc="Bytes of one header field. Above: 431. 0 leaves only `limit_request_head`.",
+    )
+    limit_request_head: int = setting(
+        65536,
+        flags=("--limit-request-head",),
+        parse=size(1024, example="128k"),
+        section=LIMITS,
+        doc="Bytes of a whole request head. Above: 431. This one cannot be switched off: memory depends on "
+        "it.",
+    )
+    limit_request_body: int = setting(
+        0,
+        flags=("--limit-request-body",),
+        parse=size(example="10m"),
+        section=LIMITS,
+        doc="Bytes of a request body. Above: 413. 0 switches it off.",
+    )
+    limit_body_drain: int = setting(
+        65536,
+        flags=("--limit-body-drain",),
+        parse=size(example="1m"),
+        section=LIMITS,
+        doc="How many bytes of a body that the application did not read are read and dropped to keep the "
+        "connection. If more is left, the connection is closed.",
+    )
+    request_buffering: bool = setting(
+        True,
+        flags=("--request-buffering",),
+        parse=switch(),
+        section=LIMITS,
+        doc="Take the whole request body before the application is called, so that a slow upload holds no "
+        "thread. Off: the application reads from the connection.",
+    )
+    request_buffer_size: int = setting(
+        65536,
+        flags=("--request-buffer-size",),
+        parse=size(example="1m"),
+        section=LIMITS,
+        doc="Up to here a request body is kept in memory. A longer one goes to a temporary file.",
+    )
+    response_buffer_size: int = setting(
+        262144,
+        flags=("--response-buffer-size",),
+        parse=size(1, example="1m"),
+        section=LIMITS,
+        doc="How many bytes wait for a slow client before the application's iterator is paused.",
+    )
+
+    # -------------------------------------------------------------------------------------- trust
+    forwarded_allow_ips: tuple[str, ...] = setting(
+        TRUSTED_BY_DEFAULT,
+        flags=("--forwarded-allow-ips",),
+        parse=peers(),
+        env=Shared("FORWARDED_ALLOW_IPS"),
+        section=TRUST,
+        doc="Proxies whose X-Forwarded-*, Forwarded and SCRIPT_NAME headers count: addresses, networks, "
+        "`unix` (clients of unix sockets) or `*`. Unlike Gunicorn's, a list without `unix` does not "
+        "trust those.",
+    )
+    proxy_protocol: str = setting(
+        "off",
+        flags=("--proxy-protocol",),
+        parse=proxy_versions(),
+        section=TRUST,
+        doc="Expect the PROXY protocol in front of each connection: off, v1, v2, or auto for both. The "
+        "option alone means auto. A connection without it is refused.",
+    )
+    proxy_allow_ips: tuple[str, ...] = setting(
+        TRUSTED_BY_DEFAULT,
+        flags=("--proxy-allow-from",),
+        parse=peers(),
+        section=TRUST,
+        doc="Proxies that may use the PROXY protocol, in the same form as `forwarded_allow_ips`.",
+    )
+    header_map: str = setting(
+        "drop",
+        flags=("--header-map",),
+        parse=one_of("drop", "refuse", "dangerous"),
+        section=TRUST,
+        doc="What happens to header names with an underscore, which look like others in the environ: drop "
+        "them, refuse the request (400), or pass them (dangerous).",
+    )
+    forwarder_headers: tuple[str, ...] = setting(
+        ("SCRIPT_NAME", "PATH_INFO"),
+        flags=("--forwarder-headers",),
+        parse=field_names(),
+        section=TRUST,
+        doc="Header names with an underscore that count when a proxy of `forwarded_allow_ips` sends them.",
+    )
+    secure_scheme_headers: Mapping[str, str] = setting(
+        SCHEME_HEADERS,
+        flags=("--secure-scheme-headers",),
+        parse=field_values(),
+        section=TRUST,
+        doc="Headers, and the value of each, by which a proxy of `forwarded_allow_ips` says that the client "
+        "used https. Two that contradict each other: 400.",
+    )
+    server_header: str = setting(
+        "tricorn",
+        flags=("--server-header",),
+        parse=text(blank=True, example="web"),
+        section=TRUST,
+        doc="The Server header of responses. Empty: none is sent.",
+    )
+
+    # ------------------------------------------------------------------------------------ logging
+    accesslog: str | None = setting(
+        None,
+        flags=("--access-logfile",),
+        parse=optional(text(metavar="FILE", example="-")),
+        section=LOGGING,
+        doc="The access log's file. `-` is the standard output; not set: no access log.",
+    )
+    access_log_format: str = setting(
+        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+        flags=("--access-logformat",),
+        parse=text(metavar="FORMAT", example="json"),
+        section=LOGGING,
+        doc="The form of a line of the access log, in Gunicorn's atoms, or the word `json` for JSON lines.",
+    )
+    errorlog: str = setting(
+        "-",
+        flags=("--error-logfile", "--log-file"),
+        parse=text(metavar="FILE", example="/var/log/tricorn/error.log"),
+        section=LOGGING,
+        doc="The error log's file. `-` is the standard error.",
+    )
+    loglevel: str = setting(
+        "info",
+        flags=("--log-level",),
+        parse=one_of("debug", "info", "warning", "error", "critical"),
+        section=LOGGING,
+        doc="The least severe messages that the error log takes.",
+    )
+
+    # ------------------------------------------------------------------------------------ process
+    config: str | None = setting(
+        None,
+        flags=("-c", "--config"),
+        parse=optional(text(metavar="FILE", example="/etc/tricorn.toml")),
+        section=PROCESS,
+        in_files=False,
+        doc="The configuration file: a path (.toml, else Python), file:PATH or python:MODULE. Not set: the "
+        "first that exists of ./tricorn.conf.py, ./gunicorn.conf.py, ./tricorn.toml, [tool.tricorn] of "
+        "./pyproject.toml.",
+    )
+    user: int | None = setting(
+        None,
+        flags=("-u", "--user"),
+        parse=optional(user_id()),
+        section=PROCESS,
+        doc="The user that workers run as, by name or number. Its supplementary groups are set too. Not set: "
+        "the user that started the master.",
+    )
+    group: int | None = setting(
+        None,
+        flags=("-g", "--group"),
+        parse=optional(group_id()),
+        section=PROCESS,
+        doc="The group that workers run as, by name or number.",
+    )
+    umask: int | None = setting(
+        None,
+        flags=("-m", "--umask"),
+        parse=optional(octal_mode()),
+        section=PROCESS,
+        doc="The file mode mask, in octal with a leading zero. Not set: it is left as it is.",
+    )
+    proc_name: str | None = setting(
+        None,
+        flags=("-n", "--name"),
+        parse=optional(text(metavar="NAME", example="shop")),
+        section=PROCESS,
+        doc="The name of the processes in `ps` and `top`. Not set: the application's.",
+    )
+    pidfile: str | None = setting(
+        None,
+        flags=("-p", "--pid"),
+        parse=optional(text(metavar="FILE", example="/run/tricorn.pid")),
+        section=PROCESS,
+        doc="A file for the master's process id.",
+    )
+    sendfile: bool = setting(
+        True,
+        flags=("--sendfile",),
+        parse=switch(),
+        env=Shared("SENDFILE"),
+        section=PROCESS,
+        doc="Let the kernel send files that the application returns through `wsgi.file_wrapper`.",
+    )
+    check_config: bool = setting(
+        False,
+        flags=("--check-config",),
+        parse=switch(),
+        section=PROCESS,
+        doc="Load the settings and the application, say whether they are in order, and exit. The exit code "
+        "is 0, 1 when the application does not load, 2 when a setting is wrong.",
+    )
+    print_config: bool = setting(
+        False,
+        flags=("--print-config",),
+        parse=switch(),
+        section=PROCESS,
+        doc="Show each setting with its value and where the value came from, and exit.",
+    )
+
+    #: Where each value came from: "command line", "environment TRICORN_WORKERS", "tricorn.toml", "default".
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    #: What should be said about the configuration once there is a log.
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+
+def declared() -> Mapping[str, Declared]:
+    return MappingProxyType(
+        {
+            entry.name: replace(entry.metadata[KEY], name=entry.name)
+            for entry in fields(Settings)
+            if KEY in entry.metadata
+        }
+    )
+
+
+#: Every setting by its name, in the order of the declarations.
+SETTINGS: Mapping[str, Declared] = declared()

@@ -1,0 +1,161 @@
+"""Brings the sources together: `load()` returns the settings, each with the place where its value came from.
+
+From low to high, the last that speaks wins:
+
+    defaults
+    variables that platforms share     WEB_CONCURRENCY, PORT, FORWARDED_ALLOW_IPS, SENDFILE
+    the configuration file             -c, or the first default file
+    a variable for each setting        TRICORN_WORKERS
+    options in the environment         GUNICORN_CMD_ARGS, then TRICORN_CMD_ARGS
+    the command line
+
+Knows: the order, and how settings are related. Must not know: the process; environment and directory are
+given.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tricorn.config.commandline import read_options
+from tricorn.config.declaration import Declared
+from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
+from tricorn.config.files import maybe_read_default, read_named
+from tricorn.config.settings import SETTINGS, Settings
+
+COMMAND_LINE = "command line"
+DEFAULT = "default"
+#: Options in the environment, from low to high.
+OPTION_VARIABLES = ("GUNICORN_CMD_ARGS", "TRICORN_CMD_ARGS")
+PREFIX = "TRICORN_"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A value as it was written, and where."""
+
+    value: object
+    origin: str
+
+
+@dataclass
+class Sources:
+    """What the sources say so far. A value that is written later replaces the earlier one as a whole."""
+
+    written: dict[str, Written] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, values: Mapping[str, object], origin: str, warnings: Sequence[str] = ()) -> None:
+        self.written.update({name: Written(value, origin) for name, value in values.items()})
+        self.warnings.extend(warnings)
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Settings:
+    """The settings for these arguments in this environment and directory. Raises ConfigError."""
+    above_the_file = Sources()
+    add_variables(above_the_file, environ)
+    for variable in OPTION_VARIABLES:
+        if words := option_words(variable, environ):
+            options = read_options(words, f"environment {variable}")
+            above_the_file.add(options.values, options.origin, options.warnings)
+    options = read_options(argv, COMMAND_LINE)
+    above_the_file.add(options.values, options.origin, options.warnings)
+
+    sources = Sources()
+    add_shared_variables(sources, environ)
+    add_file(sources, above_the_file.written.get("config"), cwd)
+    sources.written.update(above_the_file.written)
+    sources.warnings.extend(above_the_file.warnings)
+    return settings_of(sources, cwd)
+
+
+def add_shared_variables(sources: Sources, environ: Mapping[str, str]) -> None:
+    for declared in SETTINGS.values():
+        if declared.env is None or (value := environ.get(declared.env.variable)) is None:
+            continue
+        # Compose files and platforms hand over variables that are not filled in: no PORT is not port "".
+        # Where the empty text is a value it stays one: an empty FORWARDED_ALLOW_IPS trusts nobody.
+        if value.strip() or declared.kind.blank:
+            sources.add({declared.name: declared.env.text(value)}, f"environment {declared.env.variable}")
+
+
+def add_file(sources: Sources, named: Written | None, cwd: Path) -> None:
+    location = None if named is None else parsed(SETTINGS["config"], named)
+    if named is not None and location is not None:
+        contents = read_named(location, named.origin, cwd)
+    else:
+        default = maybe_read_default(cwd)
+        if default is None:
+            return
+        contents = default
+    sources.add(contents.values, contents.origin, contents.warnings)
+
+
+def add_variables(sources: Sources, environ: Mapping[str, str]) -> None:
+    for declared in SETTINGS.values():
+        if (value := environ.get(declared.variable)) is None:
+            continue
+        origin = f"environment {declared.variable}"
+        try:
+            items = value if declared.kind.split is None else declared.kind.split(value)
+        except BadValueError as error:
+            raise ConfigError(declared.name, origin, error.message, error.hint) from error
+        sources.add({declared.name: items}, origin)
+    sources.warnings.extend(misspelt(environ))
+
+
+def misspelt(environ: Mapping[str, str]) -> Iterator[str]:
+    """Not errors, unlike in a file: others put variables into our environment too (Kubernetes makes
+    TRICORN_SERVICE_HOST for a service called tricorn). So only a close miss is worth a line."""
+    known = [declared.variable for declared in SETTINGS.values()]
+    for variable in environ:
+        if variable.startswith(PREFIX) and variable not in known and variable not in OPTION_VARIABLES:
+            near = did_you_mean(variable, known, cutoff=0.9)
+            if near:
+                yield f"environment {variable} is not a setting; {near}"
+
+
+def option_words(variable: str, environ: Mapping[str, str]) -> list[str]:
+    try:
+        return shlex.split(environ.get(variable, ""))
+    except ValueError as error:
+        raise ConfigError(variable, "environment", f"cannot be split like a shell line: {error}") from error
+
+
+def parsed(declared: Declared, written: Written) -> Any:
+    try:
+        return declared.kind.parse(written.value)
+    except BadValueError as error:
+        raise ConfigError(declared.name, written.origin, error.message, error.hint) from error
+
+
+def settings_of(sources: Sources, cwd: Path) -> Settings:
+    """Only the values that win are checked: a user that exists elsewhere but not here may be overridden."""
+    values = {name: parsed(SETTINGS[name], written) for name, written in sources.written.items()}
+    origins = {
+        name: sources.written[name].origin if name in sources.written else DEFAULT for name in SETTINGS
+    }
+    values["chdir"] = os.path.normpath(cwd / values.get("chdir", "."))
+    settings = Settings(**values, origins=MappingProxyType(origins), warnings=tuple(sources.warnings))
+    check_together(settings)
+    return settings
+
+
+def check_together(settings: Settings) -> None:
+    """What no value can say on its own."""
+    if not Path(settings.chdir).is_dir():
+        raise ConfigError("chdir", settings.origins["chdir"], f"there is no directory {settings.chdir!r}")
+    for name in ("limit_request_line", "limit_request_field_size"):
+        if getattr(settings, name) > settings.limit_request_head:
+            raise ConfigError(
+                name,
+                settings.origins[name],
+                f"{getattr(settings, name)} is more than limit_request_head allows",
+                f"set limit_request_head, which is {settings.limit_request_head}, to more",
+            )
