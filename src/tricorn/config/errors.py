@@ -25,6 +25,10 @@ class ConfigError(Exception):
         self.message = message
         self.hint = hint
 
+    def at(self, origin: str) -> ConfigError:
+        """The same with its origin, for an error raised where only the value was known."""
+        return self if self.origin else ConfigError(self.setting, origin, self.message, self.hint)
+
     def __str__(self) -> str:
         origin = f" ({self.origin})" if self.origin else ""
         hint = f"; {self.hint}" if self.hint else ""

@@ -1,0 +1,174 @@
+"""The command `tricorn`: puts the rooms together and starts the master.
+
+Knows: every room, and the process that it starts in (arguments, environment, directory, sys.path). Nobody
+knows this file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tricorn.config.commandline import maybe_words
+from tricorn.config.errors import ConfigError
+from tricorn.config.reference import print_config
+from tricorn.config.settings import Settings
+from tricorn.config.sources import load
+from tricorn.gateway.loader import AppLoadError, load_application
+from tricorn.net.address import parse_address
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_CONFIG = 2
+EXIT_BOOT = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 all well, 1 something failed, 2 a setting is wrong, 3 no application to serve."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if (words := maybe_words(arguments)) is not None:
+        print(words)
+        return EXIT_OK
+    try:
+        return run(Launch(arguments))
+    except ConfigError as error:
+        complain("error", str(error))
+        return EXIT_CONFIG
+
+
+def run(launch: Launch) -> int:
+    settings = launch.settings()
+    if settings.print_config or settings.check_config:
+        for warning in settings.warnings:
+            complain("warning", warning)
+        if settings.print_config:
+            print(print_config(settings))
+        return check(launch, settings) if settings.check_config else EXIT_OK
+    return serve(launch, settings)
+
+
+def serve(launch: Launch, settings: Settings) -> int:
+    # Imported here: --help, --check-config and wrong settings do not wait for the server's modules.
+    from tricorn.arbiter.arbiter import Arbiter
+    from tricorn.net.listener import ListenError
+    from tricorn.workers.registry import worker_for
+
+    application_name(settings)
+    try:
+        launch.enter(settings)
+        return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()
+    except ConfigError as error:
+        # Other rooms see values, not where they came from.
+        raise error.at(settings.origins.get(error.setting, "")) from error
+    except ListenError as error:
+        complain("error", str(error))
+        return EXIT_FAILURE
+    except AppLoadError as error:
+        complain("error", str(error))
+        return EXIT_BOOT
+
+
+def check(launch: Launch, settings: Settings) -> int:
+    name = application_name(settings)
+    launch.enter(settings, logs=False)
+    try:
+        load_application(name)
+    except AppLoadError as error:
+        complain("error", str(error))
+        return EXIT_FAILURE
+    except Exception:  # noqa: BLE001 - the application is foreign code; its traceback is the answer
+        traceback.print_exc()
+        complain("error", f"{name!r} cannot be loaded, it raised the exception above")
+        return EXIT_FAILURE
+    print(f"tricorn: the settings and the application {name!r} are in order")
+    return EXIT_OK
+
+
+def application_name(settings: Settings) -> str:
+    if settings.wsgi_app is None:
+        raise ConfigError(
+            "wsgi_app", "", "no application is given", "write tricorn module:app, or set wsgi_app"
+        )
+    return settings.wsgi_app
+
+
+def application_of(settings: Settings) -> Callable[..., Any]:
+    return load_application(application_name(settings))
+
+
+def complain(severity: str, text: str) -> None:
+    print(f"tricorn: {severity}: {text}", file=sys.stderr)
+
+
+class Launch:
+    """What the command was started with, kept so that a reload starts from the same.
+
+    The first load and each reload read the arguments, the environment and the directory as they were at the
+    start. What a configuration then changes in the process (directory, sys.path, raw_env) is undone before
+    the next one is applied, so a variable that left the file leaves the environment too.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = tuple(arguments)
+        self.environ = dict(os.environ)
+        self.cwd = Path.cwd()
+        self.entered: Settings | None = None
+        self.added_paths: list[str] = []
+        self.added_variables: list[str] = []
+
+    def settings(self) -> Settings:
+        settings = load(self.arguments, self.environ, self.cwd)
+        for address in settings.bind:
+            try:
+                parse_address(address)
+            except ValueError as error:
+                raise ConfigError("bind", settings.origins["bind"], str(error)) from error
+        return settings
+
+    def reload(self) -> Settings:
+        """The settings as they are now, applied. If they are wrong, ConfigError, and the old ones stay."""
+        settings = self.settings()
+        application_name(settings)
+        before = self.entered
+        try:
+            self.enter(settings)
+        except ConfigError:
+            if before is not None:
+                self.enter(before, logs=False)
+            raise
+        return settings
+
+    def enter(self, settings: Settings, *, logs: bool = True) -> None:
+        """Applies what concerns the process as a whole."""
+        self.leave()
+        self.entered = settings
+        os.chdir(settings.chdir)
+        self.added_paths = [*(os.path.abspath(path) for path in settings.pythonpath), settings.chdir]
+        sys.path[:0] = self.added_paths
+        for assignment in settings.raw_env:
+            name, _, value = assignment.partition("=")
+            os.environ[name] = value
+            self.added_variables.append(name)
+        if logs:
+            from tricorn.log.setup import configure
+
+            configure(settings)
+            for warning in settings.warnings:
+                logging.getLogger("tricorn.error").warning(warning)
+
+    def leave(self) -> None:
+        for path in self.added_paths:
+            # The application may have taken it away itself.
+            if path in sys.path:
+                sys.path.remove(path)
+        for name in self.added_variables:
+            os.environ.pop(name, None)
+            if name in self.environ:
+                os.environ[name] = self.environ[name]
+        self.added_paths = []
+        self.added_variables = []
