@@ -24,3 +24,7 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return f"{self.status} {HTTPStatus(self.status).phrase}: {self.reason} ({self.rule})"
+
+
+class ResponseError(ValueError):
+    """The application's response cannot be put on the wire as it is: its fault, not the client's."""

@@ -1,0 +1,33 @@
+"""The interface between a gateway and whatever carries its response. See exchange.pxd for the contract.
+
+Knows: nothing. It is a seam, and the base class is what a transport has to fill in.
+"""
+
+
+cdef class Exchange:
+    cdef int respond(self, str status, list headers, bytes piece, long long length) except -1:
+        raise NotImplementedError
+
+    cdef int send(self, bytes piece) except -1:
+        raise NotImplementedError
+
+    cdef int finish(self) except -1:
+        raise NotImplementedError
+
+    cdef bint respond_file(self, str status, list headers, object file) except -1:
+        return False
+
+    cdef bint wants_no_body(self) noexcept:
+        return False
+
+    cdef bint congested(self) noexcept:
+        return False
+
+    cdef int wait_uncongested(self) except -1:
+        return 0
+
+    cdef int hint(self, list headers) except -1:
+        raise NotImplementedError
+
+    cdef bytes read_body(self, Py_ssize_t size):
+        raise NotImplementedError

@@ -1,0 +1,28 @@
+from cpython.object cimport PyObject
+from tricorn.gateway.exchange cimport Exchange
+
+cdef enum Outcome:
+    COMPLETE = 0
+    PAUSED = 1          # the client is slow: call `resume` when it has caught up
+
+cdef class FileWrapper:
+    cdef readonly object filelike
+    cdef readonly Py_ssize_t blksize
+
+cdef class WSGICall:
+    cdef Exchange exchange
+    cdef PyObject* context          # of this request's context variables
+    cdef object iterable
+    cdef object iterator
+    cdef readonly str status
+    cdef readonly list headers
+    cdef bint sent                  # the head is out, or on its way
+
+    cdef int run(self, object application, dict environ) except -1
+    cdef int resume(self) except -1
+    cdef int _deliver(self, object iterable) except -1
+    cdef int _deliver_whole(self, list pieces) except -1
+    cdef int _iterate(self) except -1
+    cdef int _first(self, bytes piece, long long length) except -1
+    cdef int _close(self) except -1
+    cdef int abandon(self) except -1

@@ -1,0 +1,227 @@
+"""PEP 3333: one call of a WSGI application, from its arguments to close().
+
+The plan. A call is an object of its own, so that it can stop between two pieces of its iterable: `run` starts
+it and `resume` goes on, on whichever thread is free, until either says COMPLETE. Guarantees:
+
+- nothing of a response is sent before its head has passed every check;
+- close() of the iterable is called exactly once, whatever happens;
+- the iterable is never asked for more than one piece ahead of what the exchange is ready to take;
+- all of the application's code for one request runs in one `contextvars` context, which no other request sees.
+
+Knows: the application interface. Must not know: sockets, threads, HTTP versions, logs.
+"""
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+cimport cython
+
+from tricorn.gateway.exchange cimport Exchange
+
+from tricorn.gateway.errors import GatewayError
+
+cdef extern from "Python.h":
+    PyObject* PyContext_New() except NULL
+    int PyContext_Enter(PyObject*) except -1
+    int PyContext_Exit(PyObject*) except -1
+    PyObject* PyIter_Next(object)
+    PyObject* PyErr_Occurred()
+    void Py_XDECREF(PyObject*)
+
+# A C function that has set an exception: calling it through this declaration raises it.
+cdef extern from *:
+    """
+    static int tricorn_pending_error(void) { return -1; }
+    """
+    int tricorn_pending_error() except -1
+
+DEFAULT_BLOCK_SIZE = 65536
+
+
+cdef class FileWrapper:
+    """`wsgi.file_wrapper`: an iterable over a file that the server may also send in its own way."""
+
+    def __init__(self, filelike, Py_ssize_t blksize=DEFAULT_BLOCK_SIZE):
+        if blksize < 1:
+            raise ValueError("the block size must be at least 1 byte")
+        self.filelike = filelike
+        self.blksize = blksize
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        data = self.filelike.read(self.blksize)
+        if not data:
+            raise StopIteration
+        return data
+
+    def close(self):
+        close = getattr(self.filelike, "close", None)
+        if close is not None:
+            close()
+
+
+@cython.freelist(16)
+cdef class WSGICall:
+    """One call. It is also the `start_response` that the application is given."""
+
+    def __dealloc__(self):
+        Py_XDECREF(self.context)
+
+    # ---- what the application calls ----------------------------------------------------------------
+
+    def __call__(self, status, headers, exc_info=None):
+        """start_response(status, headers, exc_info=None) -> write."""
+        if exc_info is not None:
+            try:
+                if self.sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None         # a traceback that holds this frame must not be held by it
+        elif self.status is not None:
+            raise GatewayError("start_response was called a second time without exc_info")
+        if type(status) is not str:
+            raise GatewayError(f"the status must be str, not {type(status).__name__}")
+        if type(headers) is not list:
+            raise GatewayError(f"the headers must be a list, not {type(headers).__name__}")
+        self.status = status
+        self.headers = headers
+        return self.write
+
+    def write(self, data):
+        """The imperative way of PEP 3333 to send the body. It waits while the client is slow."""
+        if type(data) is not bytes:
+            raise GatewayError(f"write() takes bytes, not {type(data).__name__}")
+        if self.exchange is None:
+            raise GatewayError("write() was called after the end of the response")
+        if not self.sent:
+            if data:
+                self._first(data, -1)
+        elif data:
+            self.exchange.send(data)
+        self.exchange.wait_uncongested()
+
+    def early_hints(self, headers):
+        """Send 103 Early Hints: a list of (name, value), as for start_response (RFC 8297)."""
+        if type(headers) is not list:
+            raise GatewayError(f"the headers must be a list, not {type(headers).__name__}")
+        if self.exchange is not None and not self.sent:
+            self.exchange.hint(headers)
+
+    # ---- what the transport calls ------------------------------------------------------------------
+
+    cdef int run(self, object application, dict environ) except -1:
+        """Call the application and send what it returns. Its exceptions come through as they are."""
+        cdef int outcome
+        self.context = PyContext_New()
+        PyContext_Enter(self.context)
+        try:
+            try:
+                return self._deliver(application(environ, self))
+            except BaseException:
+                self._close()
+                raise
+        finally:
+            PyContext_Exit(self.context)
+
+    cdef int resume(self) except -1:
+        """Go on after PAUSED."""
+        PyContext_Enter(self.context)
+        try:
+            try:
+                return self._iterate()
+            except BaseException:
+                self._close()
+                raise
+        finally:
+            PyContext_Exit(self.context)
+
+    cdef int abandon(self) except -1:
+        """Give up a paused call: its client is gone."""
+        PyContext_Enter(self.context)
+        try:
+            self._close()
+        finally:
+            PyContext_Exit(self.context)
+        return 0
+
+    # ---- details -----------------------------------------------------------------------------------
+
+    cdef int _deliver(self, object iterable) except -1:
+        self.iterable = iterable
+        if type(iterable) is list:
+            return self._deliver_whole(<list>iterable)
+        if type(iterable) is tuple:
+            return self._deliver_whole(list(iterable))
+        if isinstance(iterable, FileWrapper) and not self.sent and self.status is not None:
+            if self.exchange.respond_file(self.status, self.headers, (<FileWrapper>iterable).filelike):
+                self.sent = True
+                self._close()
+                return COMPLETE
+        if iterable is None:
+            raise GatewayError("the application returned None instead of an iterable of bytes")
+        self.iterator = iter(iterable)
+        return self._iterate()
+
+    cdef int _deliver_whole(self, list pieces) except -1:
+        """All pieces are there, so the length of the body is known."""
+        cdef bytes body
+        for piece in pieces:
+            if not isinstance(piece, bytes):
+                raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
+        if len(pieces) == 1:
+            body = <bytes>pieces[0]
+        else:
+            body = b"".join(pieces)
+        if not self.sent:
+            self._first(body, len(body))
+        elif body:
+            self.exchange.send(body)
+        self.exchange.finish()
+        self._close()
+        return COMPLETE
+
+    cdef int _iterate(self) except -1:
+        cdef PyObject* item
+        while not self.exchange.gone and not (self.sent and self.exchange.wants_no_body()):
+            if self.exchange.congested():
+                return PAUSED
+            item = PyIter_Next(self.iterator)
+            if item == NULL:
+                if PyErr_Occurred():
+                    tricorn_pending_error()
+                break
+            piece = <object>item
+            Py_DECREF(piece)
+            if not isinstance(piece, bytes):
+                raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
+            if not (<bytes>piece):
+                continue
+            if self.sent:
+                self.exchange.send(<bytes>piece)
+            else:
+                self._first(<bytes>piece, -1)
+        if not self.sent:
+            self._first(b"", 0)
+        self.exchange.finish()
+        self._close()
+        return COMPLETE
+
+    cdef int _first(self, bytes piece, long long length) except -1:
+        if self.status is None:
+            raise GatewayError("the application produced a body without calling start_response")
+        self.exchange.respond(self.status, self.headers, piece, length)
+        self.sent = True
+        return 0
+
+    cdef int _close(self) except -1:
+        """Call close() once. The exchange is let go: whoever kept start_response cannot write any more."""
+        iterable = self.iterable
+        self.iterable = self.iterator = None
+        if iterable is None or type(iterable) is list or type(iterable) is tuple:
+            return 0
+        close = getattr(iterable, "close", None)
+        if close is not None:
+            close()
+        return 0

@@ -1,0 +1,26 @@
+from tricorn.http.buffer cimport Buffer
+
+# What the fields that we add ourselves look like now.
+cdef class Defaults:
+    cdef bytes server           # b"Server: name\r\n", or empty
+    cdef char date[37]          # b"Date: " + IMF-fixdate + CR LF
+    cdef long long second       # which second `date` is for
+
+    cdef void refresh(self, long long second) noexcept
+
+# How one response is framed: in from the request, out from the head.
+cdef struct Reply:
+    # in
+    int minor                   # of the request: HTTP/1.minor
+    bint is_head                # the request's method is HEAD
+    bint keep_alive             # the request allows it; out: the response too
+    # out
+    int status
+    bint bodyless               # no body bytes follow, whatever the application says
+    bint chunked
+    long long length            # of the body; in: if it is known, else -1; out: -1: not declared
+
+cdef int write_head(Buffer out, Defaults defaults, str status, list headers, Reply* reply) except -1
+cdef int write_interim(Buffer out, const char* status_line, list headers) except -1
+cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1
+cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1

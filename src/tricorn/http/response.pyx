@@ -1,0 +1,280 @@
+"""Response heads: validation, framing, serialising (RFC 9110 §6.4, §8.6; RFC 9112 §6.3).
+
+Nothing that an application hands over reaches the wire unchecked: a CR or LF in a value would let whoever
+controls the value write headers or whole responses of his own.
+
+Knows: bytes and rules. Must not know: sockets, clocks (the second is an argument), applications.
+"""
+
+from libc.string cimport memcpy
+
+from http import HTTPStatus
+
+from tricorn.http.chars cimport DIGIT, classes
+from tricorn.http.names cimport equals_lower, find_name
+
+from tricorn.http.errors import ResponseError
+
+cdef extern from "Python.h":
+    int PyUnicode_KIND(object)
+    unsigned char* PyUnicode_1BYTE_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    cdef struct tm:
+        int tm_sec, tm_min, tm_hour, tm_mday, tm_mon, tm_year, tm_wday
+    tm* gmtime_r(const time_t*, tm*)
+
+cdef extern from "<stdio.h>" nogil:
+    int snprintf(char*, size_t, const char*, ...)
+
+cdef extern from "scan.h" nogil:
+    const unsigned char* scan_text(const unsigned char* p, const unsigned char* end)
+
+cdef const unsigned char* CLASS = classes()
+
+cdef const char** DAYS = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"]
+cdef const char** MONTHS = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+]
+
+
+cdef class Defaults:
+    """The Server and Date fields of responses that do not bring their own.
+
+    server: the value of Server; empty: not sent.
+    """
+
+    def __init__(self, str server):
+        encoded = server.encode("latin-1")
+        if server and (not server.isprintable() or server.strip() != server):
+            raise ValueError("the Server field takes visible characters and single spaces")
+        self.server = b"Server: " + encoded + b"\r\n" if encoded else b""
+        self.second = -1
+
+    cdef void refresh(self, long long second) noexcept:
+        """Format the date anew if `second` (since 1970, UTC) is another one. RFC 9110 §5.6.7."""
+        cdef tm t
+        cdef time_t seconds = <time_t>second
+        cdef char text[64]
+        if second == self.second:
+            return
+        gmtime_r(&seconds, &t)
+        # The C library's names of days depend on the locale that an application may have set.
+        snprintf(
+            text, sizeof(text), b"Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
+            DAYS[t.tm_wday], t.tm_mday, MONTHS[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
+        )
+        memcpy(self.date, text, sizeof(self.date))
+        self.second = second
+
+
+# What the engine has to know about a response field.
+cdef enum ResponseField:
+    ORDINARY
+    LENGTH
+    DATE
+    SERVER
+    CONNECTION
+    HOP_BY_HOP          # ours to set or omit, never the application's (PEP 3333, RFC 9110 §7.6.1)
+
+cdef enum:
+    HAS_DATE = 1
+    HAS_SERVER = 2
+    WANTS_CLOSE = 4
+
+
+cdef inline ResponseField _kind(const unsigned char* name, Py_ssize_t n) noexcept:
+    """By length and first letter, which tell nearly all names apart before any comparison."""
+    cdef unsigned char first = name[0] | 0x20
+    if n == 14:
+        return LENGTH if first == c'c' and equals_lower(name, n, b"content-length") else ORDINARY
+    if n == 4:
+        return DATE if first == c'd' and equals_lower(name, n, b"date") else ORDINARY
+    if n == 6:
+        return SERVER if first == c's' and equals_lower(name, n, b"server") else ORDINARY
+    if n == 10:
+        if first == c'c' and equals_lower(name, n, b"connection"):
+            return CONNECTION
+        return HOP_BY_HOP if first == c'k' and equals_lower(name, n, b"keep-alive") else ORDINARY
+    if n == 7:
+        if equals_lower(name, n, b"upgrade") or equals_lower(name, n, b"trailer"):
+            return HOP_BY_HOP
+    elif n == 17:
+        return HOP_BY_HOP if first == c't' and equals_lower(name, n, b"transfer-encoding") else ORDINARY
+    elif n == 2:
+        return HOP_BY_HOP if equals_lower(name, n, b"te") else ORDINARY
+    elif n == 16:
+        return HOP_BY_HOP if first == c'p' and equals_lower(name, n, b"proxy-connection") else ORDINARY
+    return ORDINARY
+
+
+cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str what) except NULL:
+    """The bytes of a string; every char of it must be below U+0100 (PEP 3333, "Unicode Issues")."""
+    if type(text) is not str and not isinstance(text, str):
+        raise ResponseError(f"{what} must be str, not {type(text).__name__}")
+    if PyUnicode_KIND(text) != 1:
+        raise ResponseError(f"{what} has characters outside latin-1")
+    length[0] = PyUnicode_GET_LENGTH(text)
+    return PyUnicode_1BYTE_DATA(text)
+
+
+cdef int _status(Buffer out, object status, Reply* reply) except -1:
+    cdef Py_ssize_t n
+    cdef const unsigned char* p = _latin1(status, &n, "the status")
+    if n < 3 or not (CLASS[p[0]] & CLASS[p[1]] & CLASS[p[2]] & DIGIT) or (n > 3 and p[3] != c' '):
+        raise ResponseError("the status must be three digits, a space and a reason")
+    if scan_text(p, p + n) != p + n:
+        raise ResponseError("the status has control characters")
+    reply.status = (p[0] - c'0') * 100 + (p[1] - c'0') * 10 + (p[2] - c'0')
+    if reply.status < 200:
+        raise ResponseError("the status of a final response cannot be below 200")
+    out.reserve(n + 16)
+    memcpy(out.data + out.size, b"HTTP/1.1 ", 9)
+    memcpy(out.data + out.size + 9, p, n)
+    out.size += n + 9
+    if n == 3:
+        out.add(b" ", 1)        # RFC 9112 §4: the space stays when the reason is empty
+    return out.add(b"\r\n", 2)
+
+
+cdef inline int _put(
+    Buffer out, const unsigned char* name, Py_ssize_t n, const unsigned char* value, Py_ssize_t v
+) except -1:
+    cdef unsigned char* p
+    out.reserve(n + v + 4)
+    p = out.data + out.size
+    memcpy(p, name, n)
+    p[n] = c':'
+    p[n + 1] = c' '
+    memcpy(p + n + 2, value, v)
+    p[n + v + 2] = 13
+    p[n + v + 3] = 10
+    out.size += n + v + 4
+    return 0
+
+
+cdef int _fields(Buffer out, list headers, Reply* reply, long long* declared) except -1:
+    """Write the application's fields, keep back what is ours to say. Returns HAS_… and WANTS_… flags."""
+    cdef const unsigned char* name
+    cdef const unsigned char* value
+    cdef Py_ssize_t n
+    cdef Py_ssize_t v
+    cdef ResponseField kind
+    cdef int seen = 0
+    for header in headers:
+        if type(header) is not tuple or len(<tuple>header) != 2:
+            raise ResponseError("each header must be a tuple of a name and a value")
+        name = _latin1((<tuple>header)[0], &n, "a header name")
+        if find_name(name, n) == -2:
+            raise ResponseError("a header name is not a token (RFC 9110 §5.6.2)")
+        value = _latin1((<tuple>header)[1], &v, "a header value")
+        if scan_text(value, value + v) != value + v:
+            raise ResponseError("a header value has control characters (RFC 9110 §5.5)")
+        kind = _kind(name, n)
+        if kind == ORDINARY:
+            _put(out, name, n, value, v)
+        elif kind == LENGTH:
+            if declared[0] >= 0:
+                raise ResponseError("Content-Length is given twice")
+            declared[0] = _digits(value, v)
+            if reply.status != 204:     # RFC 9110 §8.6
+                _put(out, name, n, value, v)
+        elif kind == DATE:
+            seen |= HAS_DATE
+            _put(out, name, n, value, v)
+        elif kind == SERVER:
+            seen |= HAS_SERVER
+            _put(out, name, n, value, v)
+        elif kind == CONNECTION and "close" in (<str>(<tuple>header)[1]).lower().replace(" ", "").split(","):
+            seen |= WANTS_CLOSE
+    return seen
+
+
+cdef long long _digits(const unsigned char* p, Py_ssize_t n) except -1:
+    cdef long long value = 0
+    cdef Py_ssize_t i
+    if n == 0 or n > 18:
+        raise ResponseError("Content-Length is not a number of at most 18 digits")
+    for i in range(n):
+        if not CLASS[p[i]] & DIGIT:
+            raise ResponseError("Content-Length is not a number")
+        value = value * 10 + (p[i] - c'0')
+    return value
+
+
+cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
+    """How the client will know where the body ends (RFC 9112 §6.3)."""
+    cdef char text[40]
+    cdef int n
+    reply.bodyless = reply.is_head or reply.status == 204 or reply.status == 304
+    reply.chunked = False
+    if declared >= 0:
+        reply.length = declared
+    elif reply.length >= 0:
+        # An empty body in answer to HEAD says nothing about what GET would bring.
+        if not reply.bodyless or (reply.is_head and reply.length > 0 and reply.status != 204):
+            n = snprintf(text, sizeof(text), b"Content-Length: %lld\r\n", reply.length)
+            out.add(text, n)
+    elif reply.bodyless:
+        return 0
+    elif reply.minor == 1:
+        reply.chunked = True
+        out.add(b"Transfer-Encoding: chunked\r\n", 28)
+    else:
+        reply.keep_alive = False        # the end of the connection is the end of the body
+    return 0
+
+
+cdef int write_head(Buffer out, Defaults defaults, str status, list headers, Reply* reply) except -1:
+    """Append a response head to `out` and fill the outgoing part of `reply`.
+
+    Raises ResponseError; what it has appended by then must not be sent.
+    """
+    cdef long long declared = -1
+    cdef int seen
+    _status(out, status, reply)
+    seen = _fields(out, headers, reply, &declared)
+    _frame(out, reply, declared)
+    if not seen & HAS_SERVER:
+        out.add(<const char*>defaults.server, len(defaults.server))
+    if not seen & HAS_DATE:
+        out.add(defaults.date, sizeof(defaults.date))
+    if seen & WANTS_CLOSE:
+        reply.keep_alive = False
+    if not reply.keep_alive:
+        return out.add(b"Connection: close\r\n\r\n", 21)
+    if reply.minor == 0:
+        return out.add(b"Connection: keep-alive\r\n\r\n", 26)
+    return out.add(b"\r\n", 2)
+
+
+cdef int write_interim(Buffer out, const char* status_line, list headers) except -1:
+    """Append an interim response (RFC 9110 §15.2). `status_line` ends in CR LF."""
+    cdef Reply reply
+    cdef long long declared = -1
+    reply.status = 103
+    out.add(status_line, len(status_line))
+    _fields(out, headers, &reply, &declared)
+    return out.add(b"\r\n", 2)
+
+
+cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1:
+    cdef char text[24]
+    return out.add(text, snprintf(text, sizeof(text), b"%zx\r\n", size))
+
+
+cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1:
+    """Append a whole error response of our own. It says nothing but its status, and the connection closes."""
+    text = f"{status} {HTTPStatus(status).phrase}"
+    head = f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text) + 1}\r\n"
+    encoded = head.encode("ascii")
+    out.add(<const char*>encoded, len(encoded))
+    out.add(<const char*>defaults.server, len(defaults.server))
+    out.add(defaults.date, sizeof(defaults.date))
+    out.add(b"Connection: close\r\n\r\n", 21)
+    if not is_head:
+        body = (text + "\n").encode("ascii")
+        out.add(<const char*>body, len(body))
+    return 0
