@@ -1,0 +1,442 @@
+"""The master process: a small shell around decide().
+
+Knows: the target, the children, the listeners, how to perform an action. Must not know: HTTP, applications,
+workers (it gets one as a callable), where settings come from.
+
+One turn of its loop: take the signals, look at the children, do what decide() says, wait until something
+happens. Nothing in it sleeps, and no operation (a reload, a stop) has a loop of its own: while one is under
+way all others still work.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from setproctitle import setproctitle
+
+from tricorn import __version__
+from tricorn.arbiter import decide as decisions
+from tricorn.arbiter import target as targets
+from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
+from tricorn.arbiter.pidfile import Pidfile, PidfileError
+from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.signals import MEANING, Request, SignalPipe
+from tricorn.arbiter.spawn import Job, process_title, spawn
+from tricorn.arbiter.target import Mode, Target
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, RunWorker
+from tricorn.log.setup import reopen
+from tricorn.net.listener import Listener, ListenError, open_listeners
+from tricorn.scoreboard import Board
+
+log = logging.getLogger("tricorn.error")
+
+#: The loop wakes for signals, notifications and deadlines. Once a second it looks anyway, in case a worker
+#: changed its row without saying so.
+TICK = 1.0
+
+#: Waking so much later than asked means that the whole machine (or container) stood still, and the
+#: workers' silence with it.
+STALL = 1.0
+
+
+class BootError(Exception):
+    """Raised by `load_application` when its text says everything; other exceptions get a traceback."""
+
+
+class Arbiter:
+    """Keeps the workers of a service running until it is told to stop.
+
+    run_worker: called in each worker; its result is the worker's exit code.
+    reload: reads the settings again (HUP); may raise ConfigError.
+    load_application: used for preload_app only, once, in the master; may raise BootError.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run_worker: RunWorker,
+        reload: Callable[[], Settings],
+        load_application: Callable[[Settings], Any],
+    ) -> None:
+        self._settings = settings
+        self._run_worker = run_worker
+        self._read_settings = reload
+        self._load_application = load_application
+        self._registry = Registry()
+        self._generations: dict[int, Generation] = {}
+        self._listeners: list[Listener] = []
+        self._pidfile: Pidfile | None = None
+        self._reload_under_way = False
+        #: No worker is blamed for silence before this instant.
+        self._alive_at = time.monotonic()
+
+    def run(self) -> int:
+        """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
+        with ExitStack() as cleanup:
+            # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
+            # handlers still in place.
+            self._signals = cleanup.enter_context(SignalPipe())
+            try:
+                self._start(cleanup)
+            except (ListenError, PidfileError) as error:
+                _report(str(error))
+                return EXIT_FAILURE
+            except BootError as error:
+                _report(str(error))
+                return EXIT_BOOT
+            return self._serve()
+
+    # -- start -------------------------------------------------------------------------------------------
+
+    def _start(self, cleanup: ExitStack) -> None:
+        settings = self._settings
+        setproctitle(process_title("master", settings))
+        if settings.pidfile:
+            self._pidfile = Pidfile(settings.pidfile)
+            cleanup.callback(self._pidfile.remove)
+        cleanup.callback(self._close_listeners)
+        log.info("Tricorn %s starts (pid %d)", __version__, os.getpid())
+        # The port first: that it is taken is known at once, that an application imports is not.
+        first = self._new_generation(1, settings)
+        for listener in first.listeners:
+            log.info("Listening at %s", listener.address)
+        if settings.preload_app:
+            first.application = self._preload(settings)
+        # Not earlier, so that an import that hangs can be interrupted.
+        self._signals.install()
+        # Only the master holds the writing end, so all workers see its end of file when the master is gone.
+        self._lifeline, self._lifeline_writer = os.pipe()
+        cleanup.callback(os.close, self._lifeline)
+        cleanup.callback(os.close, self._lifeline_writer)
+        self._target = targets.first_target(settings.workers, len(first.board))
+        log.info("Starting %d worker%s", settings.workers, "" if settings.workers == 1 else "s")
+
+    def _preload(self, settings: Settings) -> Any:
+        try:
+            application = self._load_application(settings)
+        except BootError:
+            raise
+        except Exception as error:
+            log.exception("The application could not be loaded")
+            raise BootError("Stopping: preload_app is on, and the application does not load") from error
+        # The collector writes into every object that it looks at, and each write copies a shared page. What
+        # exists now is taken out of its reach, so workers go on sharing it.
+        gc.collect()
+        gc.freeze()
+        return application
+
+    def _new_generation(self, number: int, settings: Settings) -> Generation:
+        """Everything a generation needs, or an exception and nothing changed."""
+        identity = identity_for(settings.user, settings.group)
+        listeners = open_listeners(settings, keep=self._listeners)
+        self._listeners += [listener for listener in listeners if listener not in self._listeners]
+        previous = self._generations[max(self._generations)] if self._generations else None
+        generation = Generation(
+            number,
+            settings,
+            listeners,
+            _board_for(settings, previous),
+            identity,
+            previous.application if previous else None,
+        )
+        self._generations[number] = generation
+        return generation
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+    # -- one turn ----------------------------------------------------------------------------------------
+
+    def _serve(self) -> int:
+        while True:
+            self._take_signals()
+            self._look_at_children()
+            exit_code = self._act()
+            if exit_code is not None:
+                log.info("Tricorn has stopped (pid %d)", os.getpid())
+                return exit_code
+            self._forget_old_generations()
+            self._wait()
+
+    def _take_signals(self) -> None:
+        requests = set()
+        for number in self._signals.arrived():
+            meaning = MEANING[number]
+            if isinstance(meaning, Request):
+                # Of several reloads that wait, one is enough.
+                requests.add(meaning)
+            else:
+                self._change_target(number, meaning(self._target))
+        if Request.RELOAD in requests:
+            self._reload()
+        if Request.REOPEN_LOGS in requests:
+            self._reopen_logs()
+
+    def _look_at_children(self) -> None:
+        now = time.monotonic()
+        for child in self._registry:
+            child.read_status()
+            if child.observe(now):
+                self._target = targets.with_ready(self._target, child.generation.number)
+                log.info("Worker %d is ready", child.pid)
+        # After the rows were read: a worker that was READY and has ended since was READY.
+        for pid, status in self._ended():
+            self._bury(pid, os.waitstatus_to_exitcode(status))
+
+    def _act(self) -> int | None:
+        """Do what is to be done now; gives the exit code when that is to exit."""
+        while True:
+            views = [child.view(self._alive_at) for child in self._registry]
+            actions = decisions.decide(views, self._target, time.monotonic())
+            for action in actions:
+                if isinstance(action, decisions.Exit):
+                    return action.code
+                self._perform(action)
+            # An abandoned generation changes the target, so there is something else to decide.
+            if not any(isinstance(action, decisions.Abandon) for action in actions):
+                return None
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        views = [child.view(self._alive_at) for child in self._registry]
+        deadline = decisions.next_deadline(views, self._target, now)
+        wait = TICK if deadline is None else min(TICK, max(0.0, deadline - now))
+        # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
+        # workers would have to close.
+        poll = select.poll()
+        poll.register(self._signals.fileno(), select.POLLIN)
+        for child in self._registry:
+            if child.status_is_open:
+                poll.register(child.status, select.POLLIN)
+        # One millisecond more: waking just before the deadline would be a turn for nothing.
+        poll.poll(wait * 1000 + 1)
+        after = time.monotonic()
+        if after - now > wait + STALL:
+            log.warning(
+                "The machine stood still for %.1f s; no worker is blamed for that", after - now - wait
+            )
+            self._alive_at = after
+
+    # -- signals -----------------------------------------------------------------------------------------
+
+    def _change_target(self, number: signal.Signals, target: Target) -> None:
+        before, self._target = self._target, target
+        if target.mode is not before.mode:
+            how = "workers finish what they have begun" if target.mode is Mode.DRAINING else "at once"
+            log.info("%s: stopping, %s", number.name, how)
+        elif target.plan.workers != before.plan.workers:
+            log.info("%s: %d workers wanted", number.name, target.plan.workers)
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            log.warning("%s: there are %d workers, and that is the limit", number.name, target.plan.workers)
+
+    def _reload(self) -> None:
+        if self._target.mode is not Mode.RUNNING:
+            log.warning("SIGHUP: no reload while stopping")
+            return
+        try:
+            listeners = tuple(self._listeners)
+            settings = self._read_settings()
+            generation = self._new_generation(self._target.latest + 1, settings)
+        except (ConfigError, ListenError) as error:
+            _report(f"Reload failed, everything stays as it was: {error}")
+            return
+        except Exception:
+            # Reading settings runs foreign code: a configuration file may be a Python program.
+            log.exception("Reload failed, everything stays as it was")
+            return
+        self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
+        self._reload_under_way = True
+        log.info("SIGHUP: reloading, generation %d", generation.number)
+        for listener in self._listeners:
+            if listener not in listeners:
+                log.info("Listening at %s", listener.address)
+        self._warn_about_reload(settings)
+        self._settings = settings
+
+    def _warn_about_reload(self, settings: Settings) -> None:
+        """Say what HUP does not do."""
+        if self._settings.preload_app or settings.preload_app:
+            log.warning(
+                "preload_app: HUP takes over the settings, but no new code: the application was loaded in "
+                "the master and cannot be replaced there. Restart for new code"
+            )
+        if settings.pidfile != self._settings.pidfile:
+            log.warning("pidfile: the new value is used from the next start on")
+
+    def _reopen_logs(self) -> None:
+        reopen()
+        for child in self._registry:
+            os.kill(child.pid, signal.SIGUSR1)
+        log.info("SIGUSR1: log files were opened again")
+
+    # -- actions -----------------------------------------------------------------------------------------
+
+    def _perform(self, action: decisions.Action) -> None:
+        now = time.monotonic()
+        match action:
+            case decisions.Spawn(generation):
+                self._spawn(self._generations[generation], now)
+            case decisions.Drain(pid):
+                self._signal(pid, signal.SIGTERM).drained_at = now
+            case decisions.Interrupt(pid):
+                # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
+                self._signal(pid, signal.SIGINT).interrupted_at = now
+            case decisions.Abort(pid, silent_for):
+                child = self._signal(pid, signal.SIGABRT)
+                child.aborted_at = now
+                _log_abort(child, silent_for, now)
+            case decisions.Kill(pid):
+                self._signal(pid, signal.SIGKILL).killed_at = now
+                log.error("Worker %d did not end in time: killed", pid)
+            case decisions.Abandon(generation):
+                self._abandon(generation)
+            case decisions.Exit():
+                raise AssertionError("the loop ends by itself")
+
+    def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
+        child = self._registry.get(pid)
+        if child is None:
+            raise AssertionError(f"decide() named {pid}, which is not a child")
+        # Until it is reaped its number is not given to another process.
+        os.kill(pid, number)
+        return child
+
+    def _spawn(self, generation: Generation, now: float) -> None:
+        row = self._registry.free_row(generation.board)
+        if row is None:
+            log.error("No worker started: the scoreboard has no free row")
+            self._target = targets.with_failed_fork(self._target, generation.number, now)
+            return
+        job = Job(self._run_worker, generation, row, self._lifeline, lambda: self._forget(generation))
+        try:
+            pid, status = spawn(job)
+        except OSError as error:
+            _report(f"No worker started: {error.strerror}")
+            self._target = targets.with_failed_fork(self._target, generation.number, now)
+            return
+        self._registry.add(ChildRecord(pid, generation, row, status, started_at=now))
+        log.debug("Worker %d was started, generation %d", pid, generation.number)
+
+    def _forget(self, generation: Generation) -> None:
+        """In a new worker: close what only the master may hold."""
+        self._signals.close()
+        os.close(self._lifeline_writer)
+        if self._pidfile:
+            self._pidfile.abandon()
+        for child in self._registry:
+            child.close()
+        for listener in self._listeners:
+            if listener not in generation.listeners:
+                listener.close()
+
+    def _abandon(self, generation: int) -> None:
+        self._target = targets.abandoned(self._target)
+        if self._target.mode is Mode.RUNNING:
+            log.error(
+                "Reload failed: generation %d does not boot; generation %d goes on serving",
+                generation,
+                self._target.plan.generation,
+            )
+            self._reload_under_way = False
+        else:
+            log.error("Stopping: no worker could boot")
+
+    # -- ends --------------------------------------------------------------------------------------------
+
+    def _ended(self) -> Iterator[tuple[int, int]]:
+        """Children that have ended, with their wait status."""
+        if os.getpid() == 1:
+            # The first process of a container also inherits the orphans of its workers.
+            while len(self._registry):
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    return
+                if not pid:
+                    return
+                yield pid, status
+            return
+        # By name: a preloaded application may have children of its own, and waits for them itself.
+        for child in self._registry:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                yield pid, status
+
+    def _bury(self, pid: int, code: int) -> None:
+        child = self._registry.get(pid)
+        if child is None:
+            return
+        now = time.monotonic()
+        child.read_status()
+        if child.observe(now):
+            self._target = targets.with_ready(self._target, child.generation.number)
+        self._registry.remove(child)
+        self._log_end(child, code)
+        number = child.generation.number
+        ended = targets.Exit(number, child.was_ready, child.was_asked_to_leave, code, now - child.started_at)
+        self._target = targets.with_exit(self._target, ended, now)
+        for plan in (self._target.plan, self._target.fallback):
+            if plan and plan.generation == number and plan.retry_at > now:
+                log.warning("Workers crash: the next one is started in %.1f s", plan.retry_at - now)
+
+    def _log_end(self, child: ChildRecord, code: int) -> None:
+        text = child.failure_text()
+        if not text:
+            level, message = describe_exit(child, code)
+            log.log(level, "%s", message)
+        elif text not in child.generation.reported:
+            child.generation.reported.add(text)
+            log.error("Worker %d cannot boot: %s", child.pid, text)
+
+    def _forget_old_generations(self) -> None:
+        """Give up generations that have no workers and will have none, and listeners that nobody needs."""
+        plans = [plan for plan in (self._target.plan, self._target.fallback) if plan]
+        needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
+        for number in self._generations.keys() - needed:
+            del self._generations[number]
+        used = [listener for generation in self._generations.values() for listener in generation.listeners]
+        for listener in [listener for listener in self._listeners if listener not in used]:
+            log.info("No longer listening at %s", listener.address)
+            self._listeners.remove(listener)
+            listener.close()
+        if self._reload_under_way and len(self._generations) == 1:
+            self._reload_under_way = False
+            log.info("Reload done: generation %d serves", self._target.plan.generation)
+
+
+def _report(message: str) -> None:
+    """Log a failure that was expected: its text says everything, a traceback would show our own lines."""
+    log.error("%s", message)
+
+
+def _board_for(settings: Settings, previous: Generation | None) -> Board:
+    """The predecessor's board if it has the right shape. A board never grows, so another shape is another
+    board; workers of the old one keep theirs until they are gone."""
+    rows = rows_for(settings.workers)
+    if previous and len(previous.board) >= rows and previous.board.cells == settings.threads:
+        return previous.board
+    return Board(rows, settings.threads)
+
+
+def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
+    if not child.was_ready:
+        log.error("Worker %d was not ready after %.0f s: aborting it", child.pid, silent_for)
+        return
+    requests = child.running_requests(now)
+    log.error(
+        "Worker %d has given no sign of life for %.0f s (timeout): aborting it%s",
+        child.pid,
+        silent_for,
+        f"; it was busy with {requests}" if requests else "",
+    )

@@ -1,0 +1,201 @@
+"""The master's records of its workers: one class that does all the book-keeping.
+
+Knows: process ids, rows of the scoreboard, status pipes. Must not know: what is decided by them, how
+processes are started, what a signal means.
+
+A record is the master's view of a worker and holds what only the master knows (when it asked whom for
+what); what the worker says about itself stands in its row, and why it cannot boot comes through its pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tricorn import scoreboard
+from tricorn.arbiter.decide import Child, State
+from tricorn.arbiter.privileges import Identity
+from tricorn.config.settings import Settings
+from tricorn.net.listener import Listener
+from tricorn.scoreboard import Board, Row
+
+#: On the status pipe: this byte only wakes the master, all others are the text of a failure.
+WAKE = b"\0"
+
+#: A text is written at once, and must fit into an empty pipe (64 KiB on Linux) with some wakes before it.
+FAILURE_TEXT_MAX = 60_000
+
+
+@dataclass
+class Generation:
+    """One configuration, and what its workers share."""
+
+    number: int
+    settings: Settings
+    listeners: Sequence[Listener]
+    board: Board
+    identity: Identity
+    application: Any = None
+    #: Failures that were logged already: four workers that fail alike are one message.
+    reported: set[str] = field(default_factory=set)
+
+
+@dataclass
+class ChildRecord:
+    """One worker. All instants are monotonic seconds."""
+
+    pid: int
+    generation: Generation
+    row: Row
+    status: int
+    started_at: float
+    ready_at: float | None = None
+    drained_at: float | None = None
+    interrupted_at: float | None = None
+    aborted_at: float | None = None
+    killed_at: float | None = None
+    status_is_open: bool = True
+    failure: bytearray = field(default_factory=bytearray)
+
+    @property
+    def was_ready(self) -> bool:
+        return self.ready_at is not None
+
+    @property
+    def was_asked_to_leave(self) -> bool:
+        return self.drained_at is not None or self.interrupted_at is not None
+
+    def observe(self, now: float) -> bool:
+        """Take over what the worker says about itself; True if it has become READY since the last time."""
+        state = self.row.state
+        is_new = False
+        if state == scoreboard.DRAINING and self.drained_at is None and self.interrupted_at is None:
+            # Nobody asked it to, so it had been READY, although perhaps never while somebody looked.
+            is_new = self.ready_at is None
+            self.drained_at = now
+        elif state == scoreboard.READY:
+            is_new = self.ready_at is None
+        if is_new:
+            self.ready_at = now
+        return is_new
+
+    def read_status(self) -> None:
+        """Empty the pipe; what was written before the worker's end is still there after it."""
+        while self.status_is_open:
+            try:
+                data = os.read(self.status, 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                self.close()
+            self.failure += data.replace(WAKE, b"")
+
+    def failure_text(self) -> str:
+        return self.failure.decode("utf-8", "replace").strip()
+
+    def close(self) -> None:
+        if self.status_is_open:
+            self.status_is_open = False
+            os.close(self.status)
+
+    def view(self, alive_at: float) -> Child:
+        """What decide() sees. alive_at: an instant before which no silence counts."""
+        settings = self.generation.settings
+        ready_at = self.ready_at
+        if self.drained_at is not None:
+            state = State.DRAINING if ready_at is not None else State.BOOTING
+        else:
+            state = State.BOOTING if ready_at is None else State.READY
+        return Child(
+            pid=self.pid,
+            generation=self.generation.number,
+            state=state,
+            started_at=max(self.started_at, alive_at),
+            heartbeat=max(self.row.heartbeat_ns / 1e9, ready_at or self.started_at, alive_at),
+            timeout=settings.timeout,
+            graceful_timeout=settings.graceful_timeout,
+            drained_at=self.drained_at,
+            interrupted_at=self.interrupted_at,
+            aborted_at=self.aborted_at,
+            killed_at=self.killed_at,
+        )
+
+    def running_requests(self, now: float) -> str:
+        """What its threads are busy with, for the log: "GET /report (31 s)"."""
+        busy = [cell for cell in self.row.cells if cell.busy_since_ns]
+        # The text is the client's: !a keeps it on its line.
+        return ", ".join(f"{cell.request!a} ({now - cell.busy_since_ns / 1e9:.0f} s)" for cell in busy[:10])
+
+
+class Registry:
+    """All children, by process id."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, ChildRecord] = {}
+
+    def __iter__(self) -> Iterator[ChildRecord]:
+        return iter(tuple(self._children.values()))
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def get(self, pid: int) -> ChildRecord | None:
+        return self._children.get(pid)
+
+    def add(self, child: ChildRecord) -> None:
+        self._children[child.pid] = child
+
+    def remove(self, child: ChildRecord) -> None:
+        """Its row is free for another one from now on."""
+        del self._children[child.pid]
+        child.close()
+        child.row.clear()
+
+    def free_row(self, board: Board) -> Row | None:
+        """A row of this board that no living worker writes to, cleared; None if all are taken."""
+        # Rows are identified by board and index: two boards exist while a reload changes their shape.
+        taken = {child.row.index for child in self if child.generation.board is board}
+        for row in board:
+            if row.index not in taken:
+                row.clear()
+                return row
+        return None
+
+
+def rows_for(workers: int) -> int:
+    """How many rows a board needs, so that it never has to grow.
+
+    Each worker may have a draining predecessor (twice), TTIN may double the workers (four times), and
+    64 more let a small service be scaled or reloaded several times while its old workers still drain.
+    Rows that are never used cost address space only.
+    """
+    return 4 * workers + 64
+
+
+def describe_exit(child: ChildRecord, code: int) -> tuple[int, str]:
+    """How loud and in which words the log tells that a worker has ended."""
+    name = f"Worker {child.pid}"
+    if code < 0:
+        ended = f"{name} was ended by {_signal_name(-code)}"
+        if child.killed_at or child.aborted_at or child.was_asked_to_leave:
+            return logging.INFO, ended
+        hints: dict[int, str] = {
+            signal.SIGKILL: "; not by us: if memory ran out, the system's log says so (dmesg, memory.events)",
+            signal.SIGSEGV: "; a compiled extension of the application may be at fault",
+        }
+        return logging.ERROR, ended + hints.get(-code, "")
+    if not child.was_ready and not child.was_asked_to_leave:
+        return logging.ERROR, f"{name} ended with exit code {code} before it was ready"
+    if code:
+        return logging.ERROR, f"{name} ended with exit code {code}"
+    return logging.INFO, f"{name} has ended"
+
+
+def _signal_name(number: int) -> str:
+    # Most real-time signals have no names.
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(number, f"signal {number}")

@@ -1,0 +1,278 @@
+"""The master's one decision: what is to be done now, given what is and what shall be.
+
+Knows: children as values, the target, an instant. Must not know: processes, clocks, signals, settings.
+
+    decide(children, target, now)        → the actions to perform now
+    next_deadline(children, target, now) → the instant at which deciding again makes sense by itself
+
+Guarantees, as long as nobody crashes:
+
+- A reload never has fewer READY workers than before it: one successor is started, and only when it is READY
+  one of the old is drained. So there is one worker too many for a moment, never one too few.
+- A generation of which no worker was ever READY replaces nobody.
+- Each child gets each action at most once, and the later one only after the earlier one's grace: the caller
+  records an action on the child before it asks again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from tricorn.arbiter.target import Mode, Plan, Target
+
+#: A worker has this long to become READY, or `timeout` if that is longer. Importing an application takes
+#: far longer than any request should, and with a cold disk some take half a minute; one that takes a whole
+#: minute needs to say so by a longer `timeout`. `timeout = 0` switches this limit off as well.
+BOOT_ALLOWANCE = 60.0
+
+#: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
+ABORT_GRACE = 2.0
+
+#: From SIGINT to SIGKILL in a quick stop: for the application's atexit hooks, not for requests.
+QUICK_GRACE = 5.0
+
+
+class State(Enum):
+    BOOTING = "booting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True)
+class Child:
+    """A worker process as the master sees it at one instant. All instants are monotonic seconds.
+
+    heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
+    timeout, graceful_timeout: from the settings of its generation; 0 is no limit.
+    drained_at, interrupted_at, aborted_at, killed_at: when the master told it so, else None. A worker
+        that drains by itself has the instant in which the master noticed.
+    """
+
+    pid: int
+    generation: int
+    state: State
+    started_at: float
+    heartbeat: float
+    timeout: float
+    graceful_timeout: float
+    drained_at: float | None = None
+    interrupted_at: float | None = None
+    aborted_at: float | None = None
+    killed_at: float | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
+        return self.state is State.DRAINING or any(instant is not None for instant in told)
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """Start a worker."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Tell it to finish what it has and leave (SIGTERM)."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Tell it to leave now (SIGINT)."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Abort:
+    """It is stuck: make it show its stacks and die (SIGABRT)."""
+
+    pid: int
+    silent_for: float
+
+
+@dataclass(frozen=True)
+class Kill:
+    """It had its chance (SIGKILL)."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Abandon:
+    """The generation cannot boot: apply target.abandoned() and decide again."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The master has nothing left to do."""
+
+    code: int
+
+
+Action = Spawn | Drain | Interrupt | Abort | Kill | Abandon | Exit
+
+
+def decide(children: Sequence[Child], target: Target, now: float) -> list[Action]:
+    overdue = [action for child in children if (action := _overdue(child, now))]
+    condemned = {action.pid for action in overdue}
+    staying = [child for child in children if not child.is_leaving and child.pid not in condemned]
+    match target.mode:
+        case Mode.QUICK:
+            return [*overdue, *_interrupt(children, condemned), *_exit(children, target)]
+        case Mode.DRAINING:
+            return [*overdue, *map(_drain, staying), *_exit(children, target)]
+        case Mode.RUNNING if _has_failed(target.plan, children):
+            return [*overdue, Abandon(target.plan.generation)]
+        case Mode.RUNNING:
+            dying = [child for child in children if child.pid in condemned or child.aborted_at is not None]
+            wanted = _keep_serving(staying, _stuck_in_boot(dying), target, now)
+            return [*overdue, *_within_room(wanted, target.room - len(children))]
+
+
+def next_deadline(children: Sequence[Child], target: Target, now: float) -> float | None:
+    """When something becomes due although nothing happens: a limit of a child, the end of a back-off."""
+    instants = [due[0] for child in children if (due := _due(child))]
+    plans = [target.plan, target.fallback] if target.mode is Mode.RUNNING else []
+    instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
+    return min(instants, default=None)
+
+
+# -- limits of one child ---------------------------------------------------------------------------------
+
+
+def _overdue(child: Child, now: float) -> Abort | Kill | None:
+    due = _due(child)
+    if due is None or now < due[0]:
+        return None
+    if due[1] is Kill:
+        return Kill(child.pid)
+    since = child.started_at if child.state is State.BOOTING else child.heartbeat
+    return Abort(child.pid, silent_for=now - since)
+
+
+def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
+    """The next limit of this child, and what reaching it means."""
+    if child.killed_at is not None:
+        return None
+    if child.aborted_at is not None:
+        return child.aborted_at + ABORT_GRACE, Kill
+    if child.interrupted_at is not None:
+        # No abort in between: a quick stop does not ask why.
+        return child.interrupted_at + QUICK_GRACE, Kill
+    limits: list[tuple[float, type[Abort] | type[Kill]]] = []
+    if child.drained_at is not None and child.graceful_timeout:
+        limits.append((child.drained_at + child.graceful_timeout, Kill))
+    if child.timeout and child.state is State.BOOTING:
+        limits.append((child.started_at + max(child.timeout, BOOT_ALLOWANCE), Abort))
+    elif child.timeout:
+        limits.append((child.heartbeat + child.timeout, Abort))
+    return min(limits, key=lambda limit: limit[0], default=None)
+
+
+# -- stopping --------------------------------------------------------------------------------------------
+
+
+def _drain(child: Child) -> Drain:
+    return Drain(child.pid)
+
+
+def _interrupt(children: Sequence[Child], condemned: set[int]) -> Iterator[Interrupt]:
+    for child in children:
+        told = child.interrupted_at or child.aborted_at or child.killed_at
+        if told is None and child.pid not in condemned:
+            yield Interrupt(child.pid)
+
+
+def _exit(children: Sequence[Child], target: Target) -> list[Action]:
+    return [] if children else [Exit(target.exit_code)]
+
+
+# -- serving ---------------------------------------------------------------------------------------------
+
+
+def _has_failed(plan: Plan, children: Sequence[Child]) -> bool:
+    """Whether the generation is known not to boot: one tried and failed, and nobody else is still trying."""
+    trying = any(child.generation == plan.generation for child in children)
+    return not plan.proven and plan.boot_failures > 0 and not trying
+
+
+def _stuck_in_boot(dying: Sequence[Child]) -> Counter[int]:
+    """For each generation, the workers that are being aborted because they never got READY.
+
+    They keep their places until they are dead: only their exit tells that the generation fails to boot, or
+    has to be backed off, and a successor that is started before would not have heard of it.
+    """
+    return Counter(child.generation for child in dying if child.state is State.BOOTING)
+
+
+def _keep_serving(
+    staying: Sequence[Child], stuck: Counter[int], target: Target, now: float
+) -> Iterator[Spawn | Drain]:
+    plan, fallback = target.plan, target.fallback
+    mine = [child for child in staying if child.generation == plan.generation]
+    others = [child for child in staying if child.generation != plan.generation]
+    if fallback is None:
+        yield from _replace(mine, others, plan, stuck[plan.generation], now)
+        return
+    # The new generation is on trial: one worker of it, and the old ones as if nothing had happened.
+    if not mine and not stuck[plan.generation] and plan.may_spawn(now):
+        yield Spawn(plan.generation)
+    superseded = [
+        child for child in others if child.state is State.BOOTING and child.generation != fallback.generation
+    ]
+    yield from map(_drain, superseded)
+    remaining = [child for child in others if child not in superseded]
+    yield from _fill(remaining, fallback, stuck[fallback.generation], now)
+
+
+def _replace(
+    mine: Sequence[Child], old: Sequence[Child], plan: Plan, stuck: int, now: float
+) -> Iterator[Spawn | Drain]:
+    """Put workers of the plan in the place of old ones, one after the other."""
+    old_ready = [child for child in old if child.state is State.READY]
+    # An old one that is still booting serves nobody.
+    yield from (_drain(child) for child in old if child.state is State.BOOTING)
+    if not old_ready:
+        yield from _fill(mine, plan, stuck, now)
+        return
+    ready = len(old_ready) + sum(child.state is State.READY for child in mine)
+    booting = sum(child.state is State.BOOTING for child in mine)
+    if plan.may_spawn(now):
+        # One at a time, or as many as were lost meanwhile.
+        at_once = max(1, plan.workers - ready)
+        for _ in range(min(at_once - booting, plan.workers - len(mine)) - stuck):
+            yield Spawn(plan.generation)
+    yield from map(_drain, _least_useful(old_ready, ready - plan.workers))
+
+
+def _fill(members: Sequence[Child], plan: Plan, stuck: int, now: float) -> Iterator[Spawn | Drain]:
+    """Have exactly as many as the plan says."""
+    if plan.may_spawn(now):
+        yield from (Spawn(plan.generation) for _ in range(plan.workers - len(members) - stuck))
+    yield from map(_drain, _least_useful(members, len(members) - plan.workers))
+
+
+def _least_useful(members: Sequence[Child], count: int) -> Sequence[Child]:
+    """Who leaves first: who does not serve yet, then who has served longest (it has grown the most)."""
+    ranked = sorted(members, key=lambda child: (child.state is State.READY, child.started_at, child.pid))
+    return ranked[: max(0, count)]
+
+
+def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn | Drain]:
+    """Leave out what the scoreboard has no rows for; workers that are draining free theirs soon."""
+    for action in actions:
+        if isinstance(action, Spawn):
+            if room <= 0:
+                continue
+            room -= 1
+        yield action

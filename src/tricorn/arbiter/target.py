@@ -1,0 +1,189 @@
+"""What the master wants, and how events change it. Values and pure functions; time is an argument.
+
+Knows: generations, worker counts, modes, back-off. Must not know: processes, signals, clocks, settings,
+logs. What follows from a target for the children that exist is in decide.py.
+
+    TERM, INT, QUIT              stopped()               RUNNING → DRAINING → QUICK
+    TTIN, TTOU                   more(), fewer()         workers
+    HUP                          reloaded()              plan → fallback, a new plan
+    a child became READY         with_ready()            the plan is proven, the fallback is forgotten
+    a child ended                with_exit()             back-off, or one boot failure more
+    decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+#: Exit code of a master whose first generation never became READY. The same number that a worker exits with.
+EXIT_BOOT = 3
+
+#: Crash back-off: 0.1 s, doubled with each crash in a row. Five seconds bound what a broken service costs
+#: the machine and still bring it back soon after its database does.
+BACKOFF_FIRST = 0.1
+BACKOFF_LAST = 5.0
+
+#: A worker that lived this long was healthy: its end says nothing about the next one's. Twice the longest
+#: back-off, so that crashes that wait for each other still count as being in a row.
+HEALTHY_AFTER = 10.0
+
+
+class Mode(Enum):
+    RUNNING = "running"
+    #: Every worker finishes what it has begun, then the master exits.
+    DRAINING = "draining"
+    #: Nobody finishes anything.
+    QUICK = "quick"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One generation and how many workers of it are wanted.
+
+    proven: one of its workers was READY. Until then the generation itself is in doubt, afterwards only the
+        worker that failed is.
+    boot_failures: workers that ended before READY while the generation was unproven.
+    crashes, retry_at: crashes in a row, and the instant before which no worker is started again.
+    """
+
+    generation: int
+    workers: int
+    proven: bool = False
+    boot_failures: int = 0
+    crashes: int = 0
+    retry_at: float = 0.0
+
+    def may_spawn(self, now: float) -> bool:
+        return now >= self.retry_at and (self.proven or not self.boot_failures)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What shall be.
+
+    plan: the generation that shall serve.
+    fallback: the one that goes on serving until `plan` is proven, and stays if it never is.
+    latest: the highest generation number ever given; a failed one's is not used again.
+    room: how many processes may exist at once (rows of the scoreboard).
+    """
+
+    plan: Plan
+    room: int
+    fallback: Plan | None = None
+    mode: Mode = Mode.RUNNING
+    exit_code: int = 0
+    latest: int = 1
+
+    @property
+    def most_workers(self) -> int:
+        """As many as leave room for a draining predecessor of each."""
+        return max(1, self.room // 2)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a child ended.
+
+    was_ready: it had reached READY. asked: the master had told it to leave (not: aborted it).
+    code: its exit code, or minus the number of the signal that ended it.
+    """
+
+    generation: int
+    was_ready: bool
+    asked: bool
+    code: int
+    uptime: float
+
+
+def first_target(workers: int, room: int) -> Target:
+    return Target(plan=Plan(generation=1, workers=workers), room=room)
+
+
+def stopped(target: Target, mode: Mode) -> Target:
+    """TERM asks for DRAINING, INT and QUIT for QUICK; whoever asks a second time is in a hurry."""
+    if target.mode is not Mode.RUNNING:
+        mode = Mode.QUICK
+    return replace(target, mode=mode)
+
+
+def more(target: Target) -> Target:
+    return _resized(target, +1)
+
+
+def fewer(target: Target) -> Target:
+    return _resized(target, -1)
+
+
+def _resized(target: Target, step: int) -> Target:
+    """During a reload both generations get the new size, so that it outlives a reload that fails."""
+
+    def resize(plan: Plan) -> Plan:
+        return replace(plan, workers=min(max(1, plan.workers + step), target.most_workers))
+
+    fallback = resize(target.fallback) if target.fallback else None
+    return replace(target, plan=resize(target.plan), fallback=fallback)
+
+
+def reloaded(target: Target, workers: int, room: int) -> Target:
+    """A new generation is wanted. What serves meanwhile is the last one that was proven, if any was."""
+    latest = target.latest + 1
+    still_on_trial = target.fallback is not None and not target.plan.proven
+    fallback = target.fallback if still_on_trial else target.plan
+    plan = Plan(generation=latest, workers=workers)
+    return replace(target, plan=plan, fallback=fallback, latest=latest, room=room)
+
+
+def with_ready(target: Target, generation: int) -> Target:
+    if generation == target.plan.generation and not target.plan.proven:
+        plan = replace(target.plan, proven=True, boot_failures=0)
+        return replace(target, plan=plan, fallback=None)
+    if target.fallback and generation == target.fallback.generation and not target.fallback.proven:
+        # A reload was asked for before the first generation was up.
+        return replace(target, fallback=replace(target.fallback, proven=True, boot_failures=0))
+    return target
+
+
+def with_exit(target: Target, ended: Exit, now: float) -> Target:
+    """What an exit says about its generation. Generations that are not wanted any more are not judged."""
+    if ended.generation == target.plan.generation:
+        return replace(target, plan=_judged(target.plan, ended, now))
+    if target.fallback and ended.generation == target.fallback.generation:
+        return replace(target, fallback=_judged(target.fallback, ended, now))
+    return target
+
+
+def with_failed_fork(target: Target, generation: int, now: float) -> Target:
+    """The machine refused a process: nobody's fault, and trying again at once would not help."""
+    if generation == target.plan.generation:
+        return replace(target, plan=_backed_off(target.plan, now))
+    if target.fallback and generation == target.fallback.generation:
+        return replace(target, fallback=_backed_off(target.fallback, now))
+    return target
+
+
+def abandoned(target: Target) -> Target:
+    """The plan will never be READY."""
+    if target.fallback is not None:
+        return replace(target, plan=target.fallback, fallback=None)
+    return replace(target, mode=Mode.DRAINING, exit_code=EXIT_BOOT)
+
+
+def _judged(plan: Plan, ended: Exit, now: float) -> Plan:
+    if ended.asked:
+        return plan
+    if not ended.was_ready and not plan.proven:
+        return replace(plan, boot_failures=plan.boot_failures + 1)
+    if ended.was_ready and (ended.code == 0 or ended.uptime >= HEALTHY_AFTER):
+        # Its own wish (max_requests), or a single misfortune: the successor starts at once.
+        return plan
+    return _backed_off(plan, now)
+
+
+def _backed_off(plan: Plan, now: float) -> Plan:
+    if now < plan.retry_at:
+        # Workers that crash together crash once.
+        return plan
+    crashes = 1 if now - plan.retry_at >= HEALTHY_AFTER else plan.crashes + 1
+    delay = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** (crashes - 1))
+    return replace(plan, crashes=crashes, retry_at=now + delay)

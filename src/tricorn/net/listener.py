@@ -1,0 +1,290 @@
+"""Listening sockets: opened once by the master, shared by all workers.
+
+Knows: sockets, socket files and who owns them. Must not know: what is served on them, or what a worker is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.net.address import UNIX_PATH_MAX, Address, FdAddress, TcpAddress, UnixAddress, parse_address
+
+#: The owner and the group connect, the world does not: peers on a unix socket are trusted.
+DEFAULT_SOCKET_MODE = 0o660
+
+#: connect(2) on a socket file that says so proves that nobody listens there.
+_NOBODY_LISTENS = (errno.ECONNREFUSED, errno.ENOENT)
+
+_WHY = {
+    errno.EADDRINUSE: "something else is listening there",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "permission denied",
+    errno.ENOENT: "its directory does not exist",
+    errno.EAFNOSUPPORT: "this machine does not support that kind of address",
+}
+
+
+class ListenError(Exception):
+    """The machine does not let us listen; one line, for the log."""
+
+
+class Listener:
+    """A bound, listening, non-blocking, close-on-exec socket.
+
+    wanted: the address as the settings ask for it; what a reload compares.
+    address: where it really listens (the port that the kernel chose for port 0); what the log shows.
+
+    After a fork each process has its own descriptor of the one socket. `close()` gives up only that; the
+    socket file goes with the process that made it, and only while the path still is the file it made.
+    """
+
+    def __init__(self, sock: socket.socket, wanted: Address, address: Address) -> None:
+        self.socket = sock
+        self.wanted = wanted
+        self.address = address
+        self._file = _FileIdentity.of(address)
+        self._owner = os.getpid()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        # The file goes first: for as long as it is there somebody answers on it.
+        if self._file is not None and self._owner == os.getpid():
+            self._file.remove()
+            self._file = None
+        self.socket.close()
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.address} fd={self.fileno()}>"
+
+
+class _FileIdentity:
+    """Which file a socket path was when we made it, so that we never remove a successor's."""
+
+    def __init__(self, path: bytes) -> None:
+        # The working directory may change (`chdir`) between now and the end.
+        self.path = os.path.abspath(path)
+        self.inode = self._inode()
+
+    @classmethod
+    def of(cls, address: Address) -> _FileIdentity | None:
+        if isinstance(address, UnixAddress) and not address.abstract:
+            return cls(address.sockaddr)
+        return None
+
+    def _inode(self) -> tuple[int, int] | None:
+        try:
+            status = os.lstat(self.path)
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def remove(self) -> None:
+        if self.inode is None or self._inode() != self.inode:
+            return
+        try:
+            os.unlink(self.path)
+        except OSError:
+            # After privileges were given up, or a clean-up job was faster. The next start finds a socket
+            # that nobody listens on and replaces it.
+            self.inode = None
+
+
+def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[Listener, ...]:
+    """Listeners for each `bind`, in that order; those of `keep` that are wanted again stay as they are.
+
+    The master binds and the workers share, also with `reuse_port`. If each worker bound a socket of its own
+    (which is what SO_REUSEPORT is often used for), the kernel would spread new connections by hash over the
+    sockets, the busy worker's and the idle one's alike, and the queue of a worker that ends would be reset
+    with it. Set on the shared socket, `reuse_port` lets a second instance take the same port, so that one
+    release can hand over to the next.
+
+    Raises ConfigError if a value can never work, ListenError if the machine refuses. Then nothing stays open.
+    """
+    wanted = [_parse(text) for text in settings.bind]
+    for index, address in enumerate(wanted):
+        if address in wanted[:index]:
+            raise ConfigError("bind", "", f"{address} is given twice")
+    kept = {listener.wanted: listener for listener in keep}
+    opened: list[Listener] = []
+    listeners: list[Listener] = []
+    try:
+        for address in wanted:
+            listener = kept.get(address)
+            if listener is None:
+                listener = _open(address, settings, wanted)
+                opened.append(listener)
+            else:
+                # listen(2) on a listening socket only changes the length of its queue.
+                listener.socket.listen(settings.backlog)
+            listeners.append(listener)
+    except BaseException:
+        for listener in opened:
+            listener.close()
+        raise
+    return tuple(listeners)
+
+
+def _parse(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise ConfigError("bind", "", str(error)) from None
+
+
+def _open(address: Address, settings: Settings, wanted: Sequence[Address]) -> Listener:
+    match address:
+        case TcpAddress():
+            sock = _open_tcp(address, settings, _shares_port_with_ipv4(address, wanted))
+            host, port = sock.getsockname()[:2]
+            # A name is shown as it was written, a port as it was chosen.
+            return Listener(sock, address, TcpAddress(address.host or host, port))
+        case UnixAddress():
+            return Listener(_open_unix(address, settings), address, address)
+        case FdAddress():
+            sock = _adopt(address, settings)
+            return Listener(sock, address, _name_of(sock, address))
+
+
+def _open_tcp(address: TcpAddress, settings: Settings, only_ipv6: bool) -> socket.socket:
+    family, sockaddr = _resolve(address)
+    with _explained(address):
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            # Connections of a former instance in TIME_WAIT must not keep us from the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if settings.reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if only_ipv6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(sockaddr)
+            sock.listen(settings.backlog)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+def _shares_port_with_ipv4(address: TcpAddress, wanted: Sequence[Address]) -> bool:
+    """Whether [::] would collide with our own 0.0.0.0: on Linux it takes the IPv4 port as well."""
+    if address.host != "::" or address.port == 0:
+        return False
+    others = [other for other in wanted if isinstance(other, TcpAddress) and other.port == address.port]
+    return any(":" not in other.host for other in others)
+
+
+def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "it is not a host name"
+        raise ListenError(f"Cannot listen on {address}: host {address.host!r} not found ({reason})") from None
+    # A name such as localhost has both kinds; clients that know only one know IPv4.
+    family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, sockaddr  # type: ignore[return-value]  # typeshed's union covers families without hosts
+
+
+def _open_unix(address: UnixAddress, settings: Settings) -> socket.socket:
+    length = len(address.sockaddr)
+    if length > UNIX_PATH_MAX + address.abstract:
+        raise ConfigError(
+            "bind", "", f"{address} is {length} bytes long", f"the system takes at most {UNIX_PATH_MAX}"
+        )
+    if not address.abstract:
+        _remove_stale(address)
+    mode = DEFAULT_SOCKET_MODE if settings.umask is None else 0o666 & ~settings.umask
+    with _explained(address):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            # bind(2) makes the file with 0777 & ~umask: there is no moment in which it is wider than `mode`.
+            with _umask(0o777 & ~mode):
+                sock.bind(address.sockaddr)
+            if not address.abstract:
+                _give_to_workers(address, settings)
+            sock.listen(settings.backlog)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+def _remove_stale(address: UnixAddress) -> None:
+    """Remove the socket file of an instance that is gone; never a living one's, never any other file."""
+    try:
+        mode = os.lstat(address.sockaddr).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ListenError(f"Cannot listen on {address}: {error.strerror}") from None
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError("bind", "", f"{address.path} exists and is not a socket", "choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        if probe.connect_ex(address.sockaddr) not in _NOBODY_LISTENS:
+            raise ListenError(f"Cannot listen on {address}: {_WHY[errno.EADDRINUSE]}")
+    with _explained(address):
+        os.unlink(address.sockaddr)
+
+
+def _give_to_workers(address: UnixAddress, settings: Settings) -> None:
+    """The file belongs to whom the workers become, so that `user` and `group` say who may connect."""
+    if os.geteuid() == 0 and (settings.user is not None or settings.group is not None):
+        user = -1 if settings.user is None else settings.user
+        group = -1 if settings.group is None else settings.group
+        os.chown(address.sockaddr, user, group, follow_symlinks=False)
+
+
+def _adopt(address: FdAddress, settings: Settings) -> socket.socket:
+    """Take over a socket that systemd, a shell or a test opened for us."""
+    try:
+        sock = socket.socket(fileno=address.fd)
+    except OSError as error:
+        what = "not open" if error.errno == errno.EBADF else "not a socket"
+        hint = "pass the number of a socket that the parent process opened and left inheritable"
+        raise ConfigError("bind", "", f"{address} is {what}", hint) from None
+    if sock.type != socket.SOCK_STREAM:
+        sock.detach()
+        raise ConfigError("bind", "", f"{address} is not a stream socket", "pass a listening socket")
+    with _explained(address):
+        sock.set_inheritable(False)
+        sock.setblocking(False)
+        sock.listen(settings.backlog)
+    return sock
+
+
+def _name_of(sock: socket.socket, address: FdAddress) -> Address:
+    """Where an adopted socket listens. Never a path: its file belongs to whoever made it."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        host, port = sock.getsockname()[:2]
+        return TcpAddress(host, port)
+    return address
+
+
+@contextmanager
+def _explained(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        code = error.errno or 0
+        reason = _WHY.get(code) or os.strerror(code)
+        if code == errno.EACCES and isinstance(address, TcpAddress) and address.port < 1024:
+            reason = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        raise ListenError(f"Cannot listen on {address}: {reason}") from None
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

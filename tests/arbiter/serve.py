@@ -1,0 +1,120 @@
+"""A service for the tests: the real arbiter with a worker that does nothing but live.
+
+    python serve.py DIRECTORY
+
+The directory is the only way in and out:
+
+    settings    JSON, read at the start and at each reload
+    mood        JSON, read by each worker when it boots, and while it lives ("frozen", "crash")
+    events      one line for everything that a worker did: "ready PID GENERATION PARENT ..."
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import importlib.util, types  # TEMPORARY
+if importlib.util.find_spec("tricorn.log.setup") is None:
+    m = types.ModuleType("tricorn.log.setup"); m.reopen = lambda: None; sys.modules["tricorn.log.setup"] = m
+from tricorn import scoreboard
+from tricorn.arbiter.arbiter import Arbiter, BootError
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+
+HOME = Path(sys.argv[1])
+TUPLES = ("bind",)
+
+
+def read_settings() -> Settings:
+    values: dict[str, Any] = json.loads((HOME / "settings").read_text())
+    if "broken" in values:
+        raise ConfigError("broken", "settings", "does not exist")
+    return Settings(**{name: tuple(v) if name in TUPLES else v for name, v in values.items()})
+
+
+def mood() -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((HOME / "mood").read_text())
+    return result
+
+
+def event(*words: object) -> None:
+    line = " ".join(map(str, words)) + "\n"
+    fd = os.open(HOME / "events", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+
+def load(_settings: Settings) -> object:
+    event("preload", os.getpid())
+    if mood().get("boot") == "fail":
+        raise BootError("cannot import name 'app'")
+    return {"loaded_in": os.getpid()}
+
+
+def worker(job: Assignment) -> int:
+    boot = mood().get("boot")
+    if boot == "hang":
+        time.sleep(60)
+    if boot == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if boot == "fail":
+        job.fail("cannot import name 'app'")
+        return EXIT_BOOT
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
+    job.row.state = scoreboard.READY
+    job.row.beat()
+    event("ready", os.getpid(), job.row.generation, os.getppid(), os.getuid(), os.getgid(), random.random())
+    event("application", os.getpid(), job.application)
+    job.notify()
+    return live(job, reader)
+
+
+def live(job: Assignment, wakes: int) -> int:
+    poll = select.poll()
+    poll.register(wakes, select.POLLIN)
+    poll.register(job.lifeline, select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll(10)]
+        now = mood()
+        if now.get("frozen") == os.getpid():
+            time.sleep(60)
+        if "crash" in now and now["crash"] in (os.getpid(), "all"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if now.get("retire") == os.getpid():
+            return EXIT_OK
+        job.row.beat()
+        if job.lifeline in ready:
+            event("orphan", os.getpid())
+            return EXIT_OK
+        for number in os.read(wakes, 100) if wakes in ready else b"":
+            event(signal.Signals(number).name, os.getpid())
+            if number == signal.SIGTERM:
+                job.row.state = scoreboard.DRAINING
+                job.notify()
+                if mood().get("drain") != "never":
+                    return EXIT_OK
+            elif number in (signal.SIGINT, signal.SIGQUIT):
+                return EXIT_OK
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(levelname)s %(message)s")
+    try:
+        sys.exit(Arbiter(read_settings(), worker, read_settings, load).run())
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
