@@ -53,12 +53,12 @@ def run(launch: Launch) -> int:
 
 
 def serve(launch: Launch, settings: Settings) -> int:
+    application_name(settings)
     # Imported here: --help, --check-config and wrong settings do not wait for the server's modules.
     from tricorn.arbiter.arbiter import Arbiter
     from tricorn.net.listener import ListenError
     from tricorn.workers.registry import worker_for
 
-    application_name(settings)
     try:
         launch.enter(settings)
         return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()

@@ -46,7 +46,7 @@ class BadValueError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """A hint with the nearest known names, or an empty string when nothing is near. At 0.6 (difflib's own
+    """A hint with the nearest known name, or an empty string when nothing is near. At 0.6 (difflib's own
     default) `timout` finds `timeout` and `foo` finds nothing."""
-    near = get_close_matches(word, list(known), n=2, cutoff=cutoff)
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    near = get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else ""

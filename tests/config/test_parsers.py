@@ -1,0 +1,152 @@
+"""Each kind of value: what it accepts, from a text and from a file's value, and what it says to the rest."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from typing import Any
+
+import pytest
+
+from tricorn.config.errors import BadValueError
+from tricorn.config.settings import SETTINGS
+
+ACCEPTED: list[tuple[str, object, object]] = [
+    ("workers", "4", 4),
+    ("workers", " 4 ", 4),
+    ("workers", 4, 4),
+    ("workers", 4.0, 4),
+    ("limit_request_body", "10m", 10 * 1024 * 1024),
+    ("limit_request_body", "64K", 65536),
+    ("limit_request_body", "1g", 1 << 30),
+    ("limit_request_body", 0, 0),
+    ("timeout", "0.5", 0.5),
+    ("timeout", 30, 30.0),
+    ("timeout", "30.", 30.0),
+    ("request_timeout", "", None),
+    ("request_timeout", None, None),
+    ("request_timeout", "0", 0.0),
+    ("worker_class", "GThread", "gthread"),
+    ("preload_app", "yes", True),
+    ("preload_app", "Off", False),
+    ("preload_app", "", False),
+    ("preload_app", True, True),
+    ("preload_app", 1, True),
+    ("proxy_protocol", True, "auto"),
+    ("proxy_protocol", False, "off"),
+    ("proxy_protocol", None, "off"),
+    ("proxy_protocol", "V2", "v2"),
+    ("umask", "022", 0o022),
+    ("umask", "0o27", 0o027),
+    ("umask", "0x1f", 0x1F),
+    ("umask", "0", 0),
+    ("umask", 0o027, 0o027),
+    ("umask", "", None),
+    ("bind", "127.0.0.1:80", ("127.0.0.1:80",)),
+    ("bind", ["a:1", "unix:/x y"], ("a:1", "unix:/x y")),
+    ("forwarded_allow_ips", "10.0.0.0/8, ::1 ,unix", ("10.0.0.0/8", "::1", "unix")),
+    ("forwarded_allow_ips", ["*"], ("*",)),
+    ("forwarded_allow_ips", "", ()),
+    ("forwarder_headers", "script_name,REMOTE_USER", ("SCRIPT_NAME", "REMOTE_USER")),
+    ("forwarder_headers", "*", ("*",)),
+    ("secure_scheme_headers", {"X-Https": "on"}, {"X-HTTPS": "on"}),
+    ("secure_scheme_headers", "x-https=on,X-Scheme=https", {"X-HTTPS": "on", "X-SCHEME": "https"}),
+    ("secure_scheme_headers", {}, {}),
+    ("raw_env", ["A=1", "B=x=y z"], ("A=1", "B=x=y z")),
+    ("raw_env", "A=one value", ("A=one value",)),
+    ("raw_env", {"A": "1", "B": ""}, ("A=1", "B=")),
+    ("raw_env", None, ()),
+    ("server_header", "", ""),
+    ("accesslog", "", None),
+    ("accesslog", "-", "-"),
+    ("pythonpath", "a, b", ("a", "b")),
+    ("user", "root", 0),
+    ("user", 1234, 1234),
+    ("user", "1234", 1234),
+    ("user", pwd.getpwuid(0).pw_name, 0),
+    ("group", grp.getgrgid(0).gr_name, 0),
+    ("group", None, None),
+]
+
+REFUSED: list[tuple[str, object, str, str]] = [
+    ("workers", "abc", "'abc' is not a whole number", "whole number from 1 to 4096, for example '4'"),
+    ("workers", "", "is empty", "whole number"),
+    ("workers", 0, "0 is not a whole number from 1 to 4096", "for example"),
+    ("workers", "-1", "-1 is not", "for example"),
+    ("workers", 2.5, "2.5 is not a whole number", "for example"),
+    ("workers", True, "True is not a whole number", "for example"),
+    ("workers", "9" * 30, "is not a whole number", "for example"),
+    ("workers", "٤", "is not a whole number", "for example"),
+    ("limit_request_body", "10mb", "'10mb' is not", "64k"),
+    ("limit_request_head", 0, "0 is not a whole number of 1024 or more", "bytes"),
+    ("timeout", "soon", "'soon' is not a number of seconds", "'60'"),
+    ("timeout", "-1", "is not a number of seconds", ""),
+    ("timeout", float("nan"), "is not a number of seconds", ""),
+    ("timeout", "inf", "is not a number of seconds", ""),
+    ("timeout", True, "is not a number of seconds", ""),
+    ("worker_class", "gthreads", "'gthreads' is not one of auto, sync, gthread", "did you mean gthread?"),
+    ("worker_class", "gevent", "does not have yet", "auto, sync, gthread"),
+    ("worker_class", object, "is not one of", "auto, sync, gthread"),
+    ("preload_app", "maybe", "'maybe' is not true or false", "true or false"),
+    ("preload_app", 7, "7 is not true or false", ""),
+    ("proxy_protocol", "v3", "'v3' is not one of off, v1, v2, auto", "write one of off, v1"),
+    ("umask", "22", "octal or as decimal", "write 022"),
+    ("umask", "099", "is not a file mode mask", "022"),
+    ("umask", 0o1000, "is not a file mode mask", "022"),
+    ("bind", [], "is empty", ""),
+    ("bind", "a:1,b:2", "contains a comma", "each address on its own"),
+    ("bind", 8000, "8000 is not", "HOST:PORT"),
+    ("forwarded_allow_ips", "10.0.0.1/8", "one address and a network at once", "write 10.0.0.0/8"),
+    ("forwarded_allow_ips", "proxy.local", "'proxy.local' is not an IP address", "10.0.0.0/8"),
+    ("proxy_allow_ips", 7, "7 is not IP addresses", ""),
+    ("forwarder_headers", "A B", "'A B' is not the name of a header", "SCRIPT_NAME"),
+    ("secure_scheme_headers", "X-Https", "is not headers with their values", "X-FORWARDED-PROTO=https"),
+    ("secure_scheme_headers", {"X": 1}, "is not headers with their values", ""),
+    ("raw_env", "DEBUG", "'DEBUG' is not KEY=VALUE", "DEBUG=1"),
+    ("raw_env", ["=x"], "'=x' is not KEY=VALUE", ""),
+    ("server_header", "a\r\nSet-Cookie: x", "contains a control character", ""),
+    ("errorlog", " ", "is empty", ""),
+    ("errorlog", None, "None is not a text", "for example"),
+    ("user", "nobody-of-that-name", "there is no user 'nobody-of-that-name'", ""),
+    ("user", "roott", "there is no user 'roott'", "did you mean root"),
+    ("user", -1, "-1 is not the name or the number of a user", ""),
+    ("user", 2**32 - 1, "is not the name or the number of a user", ""),
+    ("group", "no-such-group", "there is no group 'no-such-group'", ""),
+    ("wsgi_app", "x" * 200 + "\n\0", "control character", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "written", "value"), ACCEPTED)
+def test_accepts(name: str, written: object, value: object) -> None:
+    parsed: Any = SETTINGS[name].kind.parse(written)
+    assert parsed == value
+    assert type(parsed) is type(SETTINGS[name].kind.parse(parsed))
+
+
+@pytest.mark.parametrize(("name", "written", "message", "hint"), REFUSED)
+def test_refuses(name: str, written: object, message: str, hint: str) -> None:
+    with pytest.raises(BadValueError) as caught:
+        SETTINGS[name].kind.parse(written)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert caught.value.hint, "every refusal says what to write instead"
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("accesslog", None, "(not set)"),
+        ("preload_app", True, "true"),
+        ("timeout", 30.0, "30"),
+        ("timeout", 0.5, "0.5"),
+        ("umask", 0o22, "0022"),
+        ("umask", None, "(not set)"),
+        ("pythonpath", (), "(empty)"),
+        ("bind", ("a:1", "b:2"), "a:1,b:2"),
+        ("secure_scheme_headers", {"X": "y"}, "X=y"),
+        ("server_header", "", "(empty)"),
+    ],
+)
+def test_shows(name: str, value: object, shown: str) -> None:
+    assert SETTINGS[name].kind.show(value) == shown

@@ -1,0 +1,154 @@
+"""The command: what it prints, how it exits, and what it does to the process before it serves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tricorn import __version__
+from tricorn.cli import Launch, main
+from tricorn.config.errors import ConfigError
+
+HELLO = "def app(environ, start_response): return []\n"
+
+
+@pytest.fixture(autouse=True)
+def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command changes its process; afterwards ours is as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name in [name for name in os.environ if name.startswith("TRICORN_")]:
+        monkeypatch.delenv(name)
+    environ, modules = dict(os.environ), set(sys.modules)
+    yield
+    os.environ.clear()
+    os.environ.update(environ)
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("word", "first"), [("--help", "Usage: tricorn [options] APP"), ("-v", f"tricorn {__version__}")]
+)
+def test_help_and_version(word: str, first: str, capsys: Output) -> None:
+    assert main([word]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == first
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "wsgi_app: no application is given; write tricorn module:app, or set wsgi_app"),
+        (["--check-config"], "wsgi_app: no application is given; write tricorn module:app, or set wsgi_app"),
+        (["--worker", "2"], "--worker: there is no such option (command line); did you mean --workers?"),
+        (
+            ["-w", "0"],
+            "workers: 0 is not a whole number from 1 to 4096 (command line); write a whole number from 1 to",
+        ),
+        (["-b", "[::1"], "bind: '[::1'"),
+        (["-b", "localhost:http"], "bind: 'localhost:http': 'http' is not a port"),
+        (["-b", "ftp://x"], "bind: 'ftp://x'"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_exit_2(words: list[str], line: str, capsys: Output) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"tricorn: error: {line}")
+    assert error.count("\n") == 1
+
+
+def test_print_config_needs_no_application(capsys: Output) -> None:
+    assert main(["--print-config", "-w", "4"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("workers ")]
+    assert line.split() == ["workers", "4", "command", "line"]
+
+
+def test_check_config_of_a_good_application(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "checked_app.py").write_text("import os\nassert os.environ['SEEN'] == '1'\n" + HELLO)
+    assert main(["--check-config", "--chdir", "site", "-e", "SEEN=1", "checked_app:app"]) == 0
+    assert (
+        capsys.readouterr().out
+        == "tricorn: the settings and the application 'checked_app:app' are in order\n"
+    )
+
+
+def test_check_config_of_an_application_that_is_not_there(capsys: Output) -> None:
+    assert main(["--check-config", "not_there_app:app"]) == 1
+    assert capsys.readouterr().err.startswith("tricorn: error: there is no module 'not_there_app'")
+
+
+def test_check_config_of_an_application_that_raises_shows_its_traceback(
+    tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "raising_app.py").write_text("def early():\n    return 1 / 0\nearly()\n")
+    assert main(["--check-config", "raising_app:app"]) == 1
+    error = capsys.readouterr().err
+    assert "return 1 / 0" in error
+    assert error.endswith(
+        "tricorn: error: 'raising_app:app' cannot be loaded, it raised the exception above\n"
+    )
+
+
+def test_warnings_of_the_configuration_are_shown(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("def post_fork(server, worker): ...\n")
+    assert main(["--print-config"]) == 0
+    assert capsys.readouterr().err.startswith("tricorn: warning: post_fork is ignored (gunicorn.conf.py)")
+
+
+def test_launch_applies_a_configuration_and_undoes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEPT", "original")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    config, search_path = tmp_path / "tricorn.toml", list(sys.path)
+    launch = Launch([])
+
+    config.write_text(
+        "chdir = 'one'\npythonpath = 'lib,/opt/vendor'\nraw_env = ['KEPT=changed', 'ADDED=1']\n"
+    )
+    launch.enter(launch.settings(), logs=False)
+    assert Path.cwd() == tmp_path / "one"
+    assert sys.path == [str(tmp_path / "one" / "lib"), "/opt/vendor", str(tmp_path / "one"), *search_path]
+    assert (os.environ["KEPT"], os.environ["ADDED"]) == ("changed", "1")
+
+    config.write_text("chdir = 'two'\nraw_env = ['OTHER=2']\n")
+    launch.enter(launch.settings(), logs=False)
+    assert Path.cwd() == tmp_path / "two"
+    assert sys.path == [str(tmp_path / "two"), *search_path]
+    assert (os.environ["KEPT"], os.environ["OTHER"]) == ("original", "2")
+    assert "ADDED" not in os.environ
+
+
+def test_a_reload_that_is_wrong_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "tricorn.toml").write_text("chdir = 'one'\nwsgi_app = 'x:y'\n")
+    launch = Launch([])
+    launch.enter(launch.settings(), logs=False)
+    (tmp_path / "tricorn.toml").write_text("chdir = 'missing'\n")
+    with pytest.raises(ConfigError, match="there is no directory"):
+        launch.reload()
+    assert Path.cwd() == tmp_path / "one"
+
+
+def test_python_m_tricorn(tmp_path: Path) -> None:
+    """The one test that pays for a process: the entry point, its streams and its exit code."""
+    (tmp_path / "real_app.py").write_text(HELLO)
+    command = [sys.executable, "-m", "tricorn", "--check-config"]
+    good = subprocess.run([*command, "real_app:app"], capture_output=True, text=True, timeout=30, check=False)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = subprocess.run([*command, "--prelod", "x"], capture_output=True, text=True, timeout=30, check=False)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == (
+        "tricorn: error: --prelod: there is no such option (command line); did you mean --preload?\n"
+    )
