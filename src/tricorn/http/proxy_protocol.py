@@ -4,7 +4,7 @@ Knows: versions 1 and 2 of haproxy.org/download/3.0/doc/proxy-protocol.txt (cite
 Must not know: sockets, settings, who may send it (`TrustedPeers` decides before anything is parsed here).
 
 `parse` is a pure function of the bytes that have come so far. It is called again when more have come: a
-header is small, so starting over costs less than keeping a state machine. It raises as soon as one byte cannot
+header is small, so starting over costs less than a state machine. It raises as soon as one byte cannot
 belong to a header, since a peer that does not speak the protocol must not keep a connection (PROXY §2).
 """
 
