@@ -1,0 +1,242 @@
+"""A server under test: a subprocess on a socket that this process has bound.
+
+Knows: processes, sockets, the command line of the server. Must not know: HTTP beyond one `GET`.
+
+The listening socket is bound here and handed over as `fd://N`: the address is known before the server
+runs, no port can be lost between two processes, and clients may connect while it is still booting.
+
+`TRICORN_TEST_COMMAND="gunicorn"` points the tests at another server that takes `--bind fd://N`.
+Many cases fail there and show where servers differ; it is how the harness itself was tried out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.client import Address, Client, ClosedError
+
+APPS = Path(__file__).parent.parent / "apps"
+
+#: Worker kinds that one test body runs against. A new kind is one line here.
+KINDS: dict[str, tuple[str, ...]] = {
+    "sync": ("--worker-class", "sync"),
+    "gthread": ("--worker-class", "gthread", "--threads", "4"),
+}
+
+BOOT_DEADLINE = 20.0
+STOP_DEADLINE = 15.0
+
+# Variables that would change what the server under test does.
+_FOREIGN = ("TRICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME")
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, deadline: float = 5.0) -> Any:
+    """The first true value of `condition`; a failure after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited {deadline} s in vain: {what}"
+        time.sleep(0.002)
+    return value
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_UNIX
+    if isinstance(address, tuple):
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(512)
+    return listener
+
+
+class Server:
+    """One running server. `start` returns when it answers; `stop` checks how it ended.
+
+    preamble: bytes that each of our own control connections sends first (a PROXY header).
+    """
+
+    def __init__(
+        self,
+        app: str,
+        options: Sequence[str] = (),
+        *,
+        address: Address = ("127.0.0.1", 0),
+        preamble: bytes = b"",
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self.app = app
+        self.options = tuple(options)
+        self.preamble = preamble
+        self.environ = environ or {}
+        self.listener = _listen(address)
+        self.address = self.listener.getsockname()
+        if isinstance(self.address, tuple):
+            self.address = self.address[:2]
+        self.log_file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
+        self.process: subprocess.Popen[bytes] | None = None
+        self.worker_pid: int | None = None
+
+    @property
+    def command(self) -> list[str]:
+        other = os.environ.get("TRICORN_TEST_COMMAND")
+        start = shlex.split(other) if other else [sys.executable, "-m", "tricorn"]
+        return [*start, "--bind", f"fd://{self.listener.fileno()}", *self.options, self.app]
+
+    def start(self) -> Server:
+        environ = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+        environ.update(self.environ)
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=APPS,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log_file,
+            stderr=self.log_file,
+            pass_fds=(self.listener.fileno(),),
+            start_new_session=True,  # so that the whole family can be killed by its group id
+        )
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _wait_ready(self) -> None:
+        """Until it answers. One connection waits in the backlog while the server boots."""
+        assert self.process is not None
+        end = time.monotonic() + BOOT_DEADLINE
+        with Client(self.address, timeout=0.1) as client:
+            client.send(self.preamble + b"GET /seen HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n")
+            while b"\r\n\r\n" not in client.buffer:
+                try:
+                    ended = not client.more()
+                except AssertionError:
+                    ended = False
+                if (code := self.process.poll()) is not None:
+                    raise AssertionError(f"{shlex.join(self.command)} ended with {code}:\n{self.log()}")
+                if ended or time.monotonic() > end:
+                    raise AssertionError(f"{shlex.join(self.command)} does not answer:\n{self.log()}")
+        self.seen()
+
+    def connect(self, **options: Any) -> Client:
+        return Client(self.address, **options)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """One `GET` on a connection of its own: (status, body)."""
+        with Client(self.address, timeout=10) as client:
+            client.send(
+                self.preamble
+                + f"GET {path} HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n".encode("ascii")
+            )
+            response = client.response()
+            return response.status, response.body
+
+    def seen(self) -> list[dict[str, Any]]:
+        """What the application saw since the last time, in order (see `apps/recorder.py`).
+
+        It is asked over the wire, so all that the worker had read before this has been handled. It fails when
+        another process answers than before: then a worker died on the way.
+        """
+        try:
+            status, body = self.get("/seen")
+        except ClosedError as error:
+            raise AssertionError(f"the server does not answer any more: {error}\n{self.log()}") from None
+        assert status == 200, f"/seen answers {status}\n{self.log()}"
+        report = json.loads(body)
+        if self.worker_pid is None:
+            self.worker_pid = report["pid"]
+        died = self.worker_pid != report["pid"]
+        if died:
+            self.worker_pid = report["pid"]
+            raise AssertionError(f"the worker died\n{self.log()[-4000:]}")
+        requests: list[dict[str, Any]] = report["requests"]
+        return requests
+
+    def log(self, since: int = 0) -> str:
+        """What the server wrote to stdout and stderr."""
+        return os.pread(self.log_file.fileno(), 1 << 24, since).decode("utf-8", "replace")
+
+    def log_mark(self) -> int:
+        return os.fstat(self.log_file.fileno()).st_size
+
+    def terminate(self) -> None:
+        """Ask it to stop; `stop` waits for it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """TERM, wait, exit code 0. Whatever happens, nothing of it is left running."""
+        assert self.process is not None
+        try:
+            self.terminate()
+            code = self.process.wait(STOP_DEADLINE)
+            assert code == 0, f"{shlex.join(self.command)} ended with {code}:\n{self.log()[-4000:]}"
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(STOP_DEADLINE)
+        self.listener.close()
+        self.log_file.close()
+
+
+class Servers:
+    """Running servers by their options, so that hundreds of cases share a few processes."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[Any, ...], Server] = {}
+        self._failed: dict[tuple[Any, ...], str] = {}
+
+    def get(
+        self,
+        *options: str,
+        app: str = "echo:app",
+        kind: str = "sync",
+        address: Address = ("127.0.0.1", 0),
+        preamble: bytes = b"",
+    ) -> Server:
+        """A server with `options` over the defaults of these tests: one worker, long keep-alive."""
+        key = (app, kind, options, address, preamble)
+        if key in self._failed:  # do not wait for the same failure again
+            raise AssertionError(self._failed[key])
+        if key not in self._running:
+            defaults = ("--workers", "1", *KINDS[kind], "--keep-alive", "30")
+            try:
+                self._running[key] = Server(
+                    app, (*defaults, *options), address=address, preamble=preamble
+                ).start()
+            except AssertionError as error:
+                self._failed[key] = str(error)
+                raise
+        return self._running[key]
+
+    def stop(self) -> None:
+        """All of them; told at once, waited for one by one."""
+        servers = list(self._running.values())
+        self._running.clear()
+        for server in servers:
+            server.terminate()
+        failures = []
+        for server in servers:
+            try:
+                server.stop()
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                failures.append(str(error))
+        assert not failures, "\n".join(failures)
