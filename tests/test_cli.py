@@ -23,7 +23,8 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    for name in [name for name in os.environ if name.startswith("TRICORN_")]:
+    shared = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SENDFILE", "GUNICORN_CMD_ARGS")
+    for name in [name for name in os.environ if name.startswith("TRICORN_") or name in shared]:
         monkeypatch.delenv(name)
     environ, modules = dict(os.environ), set(sys.modules)
     yield

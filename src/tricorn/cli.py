@@ -25,7 +25,6 @@ from tricorn.net.address import parse_address
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
-EXIT_BOOT = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +55,6 @@ def serve(launch: Launch, settings: Settings) -> int:
     application_name(settings)
     # Imported here: --help, --check-config and wrong settings do not wait for the server's modules.
     from tricorn.arbiter.arbiter import Arbiter
-    from tricorn.net.listener import ListenError
     from tricorn.workers.registry import worker_for
 
     try:
@@ -65,12 +63,6 @@ def serve(launch: Launch, settings: Settings) -> int:
     except ConfigError as error:
         # Other rooms see values, not where they came from.
         raise error.at(settings.origins.get(error.setting, "")) from error
-    except ListenError as error:
-        complain("error", str(error))
-        return EXIT_FAILURE
-    except AppLoadError as error:
-        complain("error", str(error))
-        return EXIT_BOOT
 
 
 def check(launch: Launch, settings: Settings) -> int:
@@ -98,7 +90,13 @@ def application_name(settings: Settings) -> str:
 
 
 def application_of(settings: Settings) -> Callable[..., Any]:
-    return load_application(application_name(settings))
+    """For the master with preload_app. It knows no gateway, so it gets the error in its own words."""
+    from tricorn.arbiter.arbiter import BootError
+
+    try:
+        return load_application(application_name(settings))
+    except AppLoadError as error:
+        raise BootError(str(error)) from error
 
 
 def complain(severity: str, text: str) -> None:

@@ -15,7 +15,6 @@ given.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +140,7 @@ def settings_of(sources: Sources, cwd: Path) -> Settings:
     origins = {
         name: sources.written[name].origin if name in sources.written else DEFAULT for name in SETTINGS
     }
-    values["chdir"] = os.path.normpath(cwd / values.get("chdir", "."))
+    values["chdir"] = str(cwd / values.get("chdir", "."))
     settings = Settings(**values, origins=MappingProxyType(origins), warnings=tuple(sources.warnings))
     check_together(settings)
     return settings
