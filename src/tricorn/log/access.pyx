@@ -279,9 +279,9 @@ cdef class AccessLog:
         """
         cdef Py_ssize_t start
         cdef bint wrote = False
-        if self._capacity - self._used < RESERVE:
+        if self._used > CAPACITY - RESERVE:
             self._write_out()
-            if self._capacity - self._used < RESERVE:
+            if self._used > CAPACITY - RESERVE:
                 self._drop(1, EAGAIN)  # nobody reads the pipe: the oldest lines go, memory stays bounded
             wrote = True
         start = self._used
@@ -428,7 +428,7 @@ cdef class AccessLog:
         length = min(PyUnicode_GET_LENGTH(<object>value), <Py_ssize_t>LONGEST_VALUE)
         if PyUnicode_KIND(<object>value) != 1:
             return self._put_wide(value, length, mode)
-        out = self._room(length * 6)
+        out = self._room(length * (6 if mode == AS_JSON else 4))
         if out == NULL:
             return -1
         self._used = _escape(out, <const unsigned char*>PyUnicode_1BYTE_DATA(<object>value), length, mode) - self._data
@@ -665,6 +665,7 @@ cdef class AccessLog:
         self._torn = self._torn or self._mid_line
         self._mid_line = False
         self._last_errno = reason
+        self._shrink()
 
     cdef int _report(self) except -1:
         """Say in the error log, once a minute, how many lines were lost. The buffer is consistent here."""

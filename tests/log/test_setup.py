@@ -1,0 +1,239 @@
+"""The error log and both files: real descriptors, rotation, failure, forging."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tricorn.config.errors import ConfigError
+from tricorn.log import setup
+
+LOGGER = logging.getLogger("tricorn.error")
+RECORD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)")
+
+
+@dataclass(frozen=True)
+class Settings:
+    errorlog: str = "-"
+    loglevel: str = "info"
+    accesslog: str | None = None
+    access_log_format: str = "%(m)s %(B)s"
+    origins: Mapping[str, str] = field(default_factory=lambda: {"errorlog": "command line"})
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    handlers, level, propagate = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
+    yield
+    for opened in (setup._process.error, setup._process.access):
+        setup._close(opened)
+    setup._process = setup._Process()
+    LOGGER.handlers[:], LOGGER.propagate = handlers, propagate
+    LOGGER.setLevel(level)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "error.log"
+
+
+class TestRecords:
+    def test_form_and_level(self, path: Path) -> None:
+        setup.configure(Settings(str(path), "warning"))
+        LOGGER.info("not this")
+        LOGGER.warning("listening on %s", "x")
+        matched = RECORD.fullmatch(path.read_text().rstrip("\n"))
+        assert matched is not None
+        assert matched.groups() == (str(os.getpid()), "WARNING", "listening on x")
+
+    @pytest.mark.parametrize("level", ["debug", "INFO", "error", "critical"])
+    def test_level_names(self, path: Path, level: str) -> None:
+        setup.configure(Settings(str(path), level))
+        assert LOGGER.level == getattr(logging, level.upper())
+
+    def test_standard_error(self, capfd: pytest.CaptureFixture[str]) -> None:
+        setup.configure(Settings())
+        LOGGER.info("hello é")
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.endswith("[INFO] hello é\n")
+
+    def test_a_client_cannot_forge_a_line(self, path: Path) -> None:
+        setup.configure(Settings(str(path)))
+        LOGGER.info("refused: %s", "x\n[2026-11-21 09:00:00 +0000] [1] [CRITICAL] forged\x1b[2J")
+        assert len(path.read_text().splitlines()) == 1
+        assert "\\x0A[2026" in path.read_text()
+
+    def test_tracebacks_are_lines_but_no_records(self, path: Path) -> None:
+        setup.configure(Settings(str(path)))
+        try:
+            raise ValueError("x\n[2026-11-21 09:00:00 +0000] [1] [CRITICAL] forged\r")
+        except ValueError:
+            LOGGER.exception("error handling request")
+        LOGGER.error("boot failed", extra={"block": "Traceback\n[y\n"})
+        LOGGER.error("here", stack_info=True)
+        lines = path.read_text().splitlines()
+        assert "Traceback (most recent call last):" in lines
+        assert [match[3] for line in lines if (match := RECORD.match(line))] == [
+            "error handling request",
+            "boot failed",
+            "here",
+        ]
+        assert " [y" in lines
+
+    def test_what_cannot_be_formatted(self, path: Path) -> None:
+        class Hostile:
+            def __str__(self) -> str:
+                raise RuntimeError
+
+        setup.configure(Settings(str(path)))
+        LOGGER.info("a %s\n", Hostile())
+        LOGGER.info("%d", "no number")
+        assert path.read_text() == (
+            "a log message could not be formatted: RuntimeError: a %s\\x0A\n"
+            "a log message could not be formatted: TypeError: %d\n"
+        )
+
+    def test_configure_again_replaces(self, path: Path, tmp_path: Path) -> None:
+        setup.configure(Settings(str(path)))
+        setup.configure(Settings(str(tmp_path / "other.log")))
+        LOGGER.info("once")
+        assert path.read_text() == ""
+        assert (tmp_path / "other.log").read_text().count("once") == 1
+        assert len(LOGGER.handlers) == 1
+        assert not LOGGER.propagate
+
+
+class TestRotation:
+    def test_no_line_is_lost(self, path: Path, tmp_path: Path) -> None:
+        access = tmp_path / "access.log"
+        settings = Settings(str(path), accesslog=str(access))
+        setup.configure(settings)
+        log = setup.open_access_log(settings)
+        assert log is not None
+        moved = []
+        for part in range(3):
+            for number in range(1000):
+                log.record({"REQUEST_METHOD": "GET"}, "200 OK", None, part * 1000 + number + 1, 0, 0.0)
+            LOGGER.info("part %d", part)
+            moved.append((path.rename(tmp_path / f"e{part}"), access.rename(tmp_path / f"a{part}")))
+            setup.reopen()
+        LOGGER.info("after")
+        assert path.read_text().count("after") == 1
+        assert access.read_text() == ""
+        assert [old.read_text().count("part") for old, _ in moved] == [1, 1, 1]
+        numbers = [int(line.split()[1]) for _, old in moved for line in old.read_text().splitlines()]
+        assert numbers == list(range(1, 3001))
+        assert not os.get_inheritable(log.fd)
+
+    def test_a_file_that_does_not_open_stays(self, tmp_path: Path) -> None:
+        directory = tmp_path / "logs"
+        directory.mkdir()
+        path = directory / "error.log"
+        setup.configure(Settings(str(path)))
+        moved = directory.rename(tmp_path / "gone")
+        setup.reopen()
+        LOGGER.info("still here")
+        text = (moved / "error.log").read_text()
+        assert "cannot reopen" in text
+        assert "still here" in text
+
+    def test_standard_streams_are_left_alone(self, capfd: pytest.CaptureFixture[str]) -> None:
+        settings = Settings(accesslog="-")
+        setup.configure(settings)
+        log = setup.open_access_log(settings)
+        assert log is not None
+        log.record({"REQUEST_METHOD": "GET"}, "200 OK", None, 7, 0, 0.0)
+        setup.reopen()
+        assert capfd.readouterr().out == "GET 7\n"
+
+    def test_the_path_is_kept_across_chdir(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        setup.configure(Settings("error.log"))
+        monkeypatch.chdir("/")
+        (tmp_path / "error.log").rename(tmp_path / "old")
+        setup.reopen()
+        LOGGER.info("x")
+        assert (tmp_path / "error.log").read_text().count("x") == 1
+
+
+class TestWrongSettings:
+    @pytest.mark.parametrize("name", ["errorlog", "accesslog"])
+    def test_a_path_that_cannot_be_written(self, tmp_path: Path, name: str) -> None:
+        missing = str(tmp_path / "no" / "file.log")
+        use = setup.configure if name == "errorlog" else setup.open_access_log
+        with pytest.raises(ConfigError) as caught:
+            use(Settings(missing, accesslog=missing))
+        assert caught.value.setting == name
+        assert caught.value.origin == ("command line" if name == "errorlog" else "")
+        assert "No such file or directory" in caught.value.message
+        assert "or -" in caught.value.hint
+
+    def test_a_bad_format(self, path: Path) -> None:
+        with pytest.raises(ConfigError, match="unknown atom"):
+            setup.open_access_log(Settings(accesslog=str(path), access_log_format="%(zz)s"))
+
+    def test_a_bad_level(self) -> None:
+        with pytest.raises(ConfigError, match="verbose"):
+            setup.configure(Settings(loglevel="verbose"))
+
+    def test_no_access_log(self) -> None:
+        assert setup.open_access_log(Settings()) is None
+
+
+class TestFailure:
+    def test_a_full_disk_loses_records_and_says_so_later(self, path: Path) -> None:
+        full = os.open("/dev/full", os.O_WRONLY)
+        handler = setup.DescriptorHandler(full)
+        handler.setFormatter(setup.ErrorFormatter())
+        record = LOGGER.makeRecord("x", logging.INFO, "", 0, "hello", (), None)
+        for _ in range(3):
+            handler.handle(record)
+        assert handler.lost == 3
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(fd, full)
+        handler.handle(record)
+        os.close(fd)
+        os.close(full)
+        handler.handle(record)
+        first, second = path.read_text().splitlines()
+        assert first == "(error log: 3 records lost before this one)"
+        assert second.endswith("hello")
+        assert handler.lost == 1, "a closed descriptor loses the record, no more"
+
+    def test_a_stalled_reader_does_not_hold_up_the_thread(self) -> None:
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        handler = setup.DescriptorHandler(writer)
+        handler.setFormatter(setup.ErrorFormatter())
+        record = LOGGER.makeRecord("x", logging.INFO, "", 0, "x" * 3000, (), None)
+        for _ in range(50):
+            handler.handle(record)  # would hang here
+        os.close(reader)
+        os.close(writer)
+        assert handler.lost == 49
+
+    def test_a_closed_standard_error(self) -> None:
+        program = (
+            "import logging, os\n"
+            "from types import SimpleNamespace\n"
+            "from tricorn.log import setup\n"
+            "setup.configure(SimpleNamespace(errorlog='-', loglevel='info', origins={}))\n"
+            "os.close(2)\n"
+            "logging.getLogger('tricorn.error').info('x')\n"
+            "print('served')\n"
+        )
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+        )
+        assert (done.returncode, done.stdout) == (0, "served\n")
