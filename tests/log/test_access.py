@@ -139,6 +139,7 @@ class TestAtoms:
 
         environ = {"REMOTE_ADDR": None, "REQUEST_METHOD": b"GET", "RAW_URI": 7, "x": Hostile()}
         assert written(path, "%(h)s %(r)s %({x}e)s", environ) == "- - - - -\n"
+        assert written(path, "%({n}e)s", {"n": 10**5000}) == "-\n"
         assert written(path, "%({x}o)s", headers=[("x",), None, ("x", 1), (1, "x")]) == "-\n"
 
     def test_a_unix_client_is_a_dash(self, path: Path) -> None:
@@ -186,6 +187,17 @@ class TestAtoms:
         monkeypatch.setenv("TZ", "XXX+3:30")
         time.tzset()
         assert written(path, "%(t)s") == "[21/Nov/2026:05:30:00 -0330]\n"
+
+    @pytest.mark.parametrize("moment", [1e18, -1e18])
+    def test_a_time_out_of_range(self, path: Path, moment: float) -> None:
+        fd = open_log(path)
+        for format in ("%(t)s", "json"):
+            log = AccessLog(format, fd)
+            log.record({}, "200", None, 0, 0, moment)
+            log.flush()
+        os.close(fd)
+        first, second = path.read_text().splitlines()
+        assert (first, json.loads(second)["time"]) == ("-", "")
 
     def test_time_moves_on(self, path: Path) -> None:
         fd = open_log(path)
