@@ -90,7 +90,7 @@ SMALL_CASES = [
     refused("chunks over the limit", chunked(b"a\r\n0123456789\r\nb\r\n0123456789a\r\n0\r\n\r\n"), 413),
     refused("chunk size over the limit, not sent", chunked(b"15\r\n"), 413),
     refused("chunk sizes that add up, not sent", chunked(b"a\r\n0123456789\r\nb\r\n"), 413),
-    refused("chunk size of 16 digits, not sent", chunked(b"ffffffffffffffff\r\n"), 413),
+    refused("chunk size of 16 digits, not sent", chunked(b"7fffffffffffffff\r\n"), 413),
 ]
 
 SMALL_HEAD = ("--limit-request-head=1024",)
@@ -179,6 +179,19 @@ def test_what_never_ends_is_bounded(server: Server, start: bytes, filler: bytes,
         assert received == status or (status is None and received in {400, 431}), received
         client.wait_closed()
     assert server.seen() == []
+
+
+def test_a_chunk_size_beyond_all_numbers_is_refused(server: Server) -> None:
+    """RFC 9112 §7.1: recipients MUST anticipate large hexadecimal numbers and prevent overflows."""
+    for size in (b"8000000000000000", b"ffffffffffffffff", b"fffffffffffffffe"):
+        server.seen()
+        with server.connect() as client:
+            client.send(chunked(size + b"\r\nhello\r\n0\r\n\r\n") + SMUGGLED)
+            client.finish()
+            response = client.maybe_response()
+            assert response is None or response.status in {400, 413}
+            client.wait_closed()
+        assert server.seen() == []
 
 
 def test_the_limit_holds_for_each_request_of_a_connection(servers: Servers) -> None:

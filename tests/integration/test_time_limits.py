@@ -15,7 +15,7 @@ from harness.cases import chunked, head, post
 from harness.client import Client
 from harness.server import Server, Servers, wait_for
 
-LIMIT = 0.4
+LIMIT = 0.3
 LATE = 2.5
 #: Clocks are coarse: the server may look at its deadlines in ticks, and counts from when it saw the byte.
 EARLY = 0.05
