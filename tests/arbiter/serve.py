@@ -22,9 +22,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import importlib.util, types  # TEMPORARY
-if importlib.util.find_spec("tricorn.log.setup") is None:
-    m = types.ModuleType("tricorn.log.setup"); m.reopen = lambda: None; sys.modules["tricorn.log.setup"] = m
 from tricorn import scoreboard
 from tricorn.arbiter.arbiter import Arbiter, BootError
 from tricorn.config.errors import ConfigError

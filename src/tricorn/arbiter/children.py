@@ -115,7 +115,9 @@ class ChildRecord:
             generation=self.generation.number,
             state=state,
             started_at=max(self.started_at, alive_at),
-            heartbeat=max(self.row.heartbeat_ns / 1e9, ready_at or self.started_at, alive_at),
+            heartbeat=max(
+                self.row.heartbeat_ns / 1e9, self.started_at if ready_at is None else ready_at, alive_at
+            ),
             timeout=settings.timeout,
             graceful_timeout=settings.graceful_timeout,
             drained_at=self.drained_at,
@@ -181,7 +183,7 @@ def describe_exit(child: ChildRecord, code: int) -> tuple[int, str]:
     name = f"Worker {child.pid}"
     if code < 0:
         ended = f"{name} was ended by {_signal_name(-code)}"
-        if child.killed_at or child.aborted_at or child.was_asked_to_leave:
+        if child.was_asked_to_leave or child.aborted_at is not None or child.killed_at is not None:
             return logging.INFO, ended
         hints: dict[int, str] = {
             signal.SIGKILL: "; not by us: if memory ran out, the system's log says so (dmesg, memory.events)",

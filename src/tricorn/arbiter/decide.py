@@ -188,8 +188,8 @@ def _drain(child: Child) -> Drain:
 
 def _interrupt(children: Sequence[Child], condemned: set[int]) -> Iterator[Interrupt]:
     for child in children:
-        told = child.interrupted_at or child.aborted_at or child.killed_at
-        if told is None and child.pid not in condemned:
+        told = (child.interrupted_at, child.aborted_at, child.killed_at)
+        if all(instant is None for instant in told) and child.pid not in condemned:
             yield Interrupt(child.pid)
 
 

@@ -1,0 +1,111 @@
+"""A real master with real workers (serve.py), seen from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SERVE = Path(__file__).with_name("serve.py")
+
+
+class Service:
+    """A running master. `wait` is the only way to wait, and always for a condition."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.process: subprocess.Popen[bytes] | None = None
+        self.mood()
+        (home / "events").touch()
+
+    def settings(self, **values: Any) -> None:
+        defaults = {"bind": ["127.0.0.1:0"], "workers": 2, "graceful_timeout": 5.0, "timeout": 30.0}
+        self._replace("settings", json.dumps(defaults | values))
+
+    def mood(self, **values: Any) -> None:
+        self._replace("mood", json.dumps(values))
+
+    def _replace(self, name: str, text: str) -> None:
+        # Workers read these files all the time: never let them see half of one.
+        draft = self.home / f".{name}"
+        draft.write_text(text)
+        draft.rename(self.home / name)
+
+    def start(self, ready: int | None = None, **settings: Any) -> Service:
+        self.settings(**settings)
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen([sys.executable, str(SERVE), str(self.home)], stderr=log)
+        if ready is None:
+            ready = settings.get("workers", 2)
+        if ready:
+            self.wait(lambda: len(self.ready()) == ready or self.process.poll() is not None)
+            assert self.process.poll() is None, f"the master has ended; log:\n{self.log()}"
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def exit_code(self, timeout: float = 5) -> int:
+        assert self.process is not None
+        return self.process.wait(timeout)
+
+    def log(self) -> str:
+        return (self.home / "log").read_text()
+
+    def events(self, name: str) -> list[list[str]]:
+        lines = (self.home / "events").read_text().splitlines()
+        return [line.split()[1:] for line in lines if line.split()[0] == name]
+
+    def workers(self) -> set[int]:
+        """The master's children that have not ended."""
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        except FileNotFoundError:
+            return set()
+        return {int(pid) for pid in children if is_alive(int(pid))}
+
+    def ready(self) -> dict[int, int]:
+        """Living workers that were READY, with their generations."""
+        living = self.workers()
+        return {int(e[0]): int(e[1]) for e in self.events("ready") if int(e[0]) in living}
+
+    def wait(self, condition: Callable[[], object], timeout: float = 5) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain; log:\n{self.log()}"
+            time.sleep(0.005)
+
+    def wait_for_log(self, text: str) -> None:
+        self.wait(lambda: text in self.log())
+
+    def end(self) -> None:
+        """Leave nothing behind, however the test went."""
+        if self.process is None:
+            return
+        workers = self.workers()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for pid in workers:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that waits to be reaped does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

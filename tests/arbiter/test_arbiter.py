@@ -1,0 +1,376 @@
+"""The master and its workers as processes: signals, deaths, reloads. The worker is serve.py's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from arbiter.service import Service, is_alive
+
+TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
+
+
+def port_of(service: Service) -> int:
+    line = next(line for line in service.log().splitlines() if "Listening at" in line)
+    return int(line.rpartition(":")[2])
+
+
+def can_connect(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+# -- start -------------------------------------------------------------------------------------------------
+
+
+def test_start_lines_say_what_runs_where(service: Service) -> None:
+    log = service.start(workers=2).log()
+    assert f"starts (pid {service.pid})" in log
+    assert f"Listening at http://127.0.0.1:{port_of(service)}" in log
+    assert "Starting 2 workers" in log
+    assert can_connect(port_of(service))
+
+
+def test_workers_draw_different_random_numbers(service: Service) -> None:
+    service.start(workers=3)
+    assert len({event[-1] for event in service.events("ready")}) == 3
+
+
+def test_process_titles(service: Service) -> None:
+    service.start(workers=1, wsgi_app="shop:app")
+    (worker,) = service.workers()
+    assert Path(f"/proc/{service.pid}/cmdline").read_bytes().startswith(b"tricorn: master [shop:app]")
+    assert Path(f"/proc/{worker}/cmdline").read_bytes().startswith(b"tricorn: worker [shop:app]")
+
+
+def test_port_in_use_is_one_line(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        service.start(ready=0, bind=[address])
+        assert service.exit_code() == 1
+    assert service.log().splitlines()[-1] == (
+        f"ERROR Cannot listen on http://{address}: something else is listening there"
+    )
+
+
+def test_a_bad_address_is_a_configuration_error(service: Service) -> None:
+    service.start(ready=0, bind=["8000"])
+    assert service.exit_code() == 2
+    assert "write :8000" in service.log()
+
+
+def test_nobody_boots(service: Service) -> None:
+    service.mood(boot="fail")
+    service.start(ready=0, workers=4)
+    assert service.exit_code() == 3
+    assert service.log().count("cannot import name 'app'") == 1
+
+
+def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path) -> None:
+    service.start(workers=2, pidfile=str(tmp_path / "pid"))
+    service.signal(HUP)
+    service.wait_for_log("Reload done")
+    expected = None
+    for worker in service.ready():
+        open_files = [os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()]
+        kinds = sorted(name.partition(":")[0] for name in open_files)
+        # stdin, stdout, stderr; the listener; the lifeline, its status pipe, the two ends of its own pipe
+        assert kinds.count("socket") == 1
+        assert kinds.count("pipe") == 4 + sum(
+            "pipe:" in os.readlink(f"/proc/{worker}/fd/{n}") for n in (0, 1)
+        )
+        assert str(tmp_path / "pid") not in open_files
+        expected = expected or kinds
+        assert kinds == expected
+
+
+# -- stop --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "told"), [(TERM, "SIGTERM"), (INT, "SIGINT"), (QUIT, "SIGINT")])
+def test_stop(service: Service, number: signal.Signals, told: str) -> None:
+    workers = service.start(workers=2).workers()
+    service.signal(number)
+    assert service.exit_code() == 0
+    assert {int(event[0]) for event in service.events(told)} == workers
+    assert not any(map(is_alive, workers))
+    assert "ERROR" not in service.log()
+
+
+def test_the_port_is_open_until_the_last_worker_has_gone(service: Service) -> None:
+    service.mood(drain="never")
+    service.start(workers=1, graceful_timeout=0.3)
+    service.signal(TERM)
+    service.wait(lambda: service.events("SIGTERM"))
+    assert can_connect(port_of(service))
+    assert service.exit_code() == 0
+    assert "killed" in service.log()
+    assert not can_connect(port_of(service))
+
+
+def test_a_second_term_is_quick(service: Service) -> None:
+    service.mood(drain="never")
+    service.start(workers=2)
+    service.signal(TERM)
+    service.wait(lambda: len(service.events("SIGTERM")) == 2)
+    service.signal(TERM)
+    assert service.exit_code() == 0
+    assert len(service.events("SIGINT")) == 2
+
+
+def test_term_while_workers_boot(service: Service) -> None:
+    service.mood(boot="hang")
+    service.start(ready=0)
+    service.wait(lambda: len(service.workers()) == 2)
+    service.signal(TERM)
+    assert service.exit_code() == 0
+
+
+# -- workers end -------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_is_replaced_and_the_reason_guessed(service: Service) -> None:
+    victim = min(service.start(workers=2).workers())
+    os.kill(victim, signal.SIGKILL)
+    service.wait_for_log(f"Worker {victim} was ended by SIGKILL; not by us: if memory ran out")
+    service.wait(lambda: len(service.ready()) == 2)
+
+
+def test_a_worker_that_retires_is_replaced_at_once(service: Service) -> None:
+    victim = min(service.start(workers=1).workers())
+    service.mood(retire=victim)
+    service.wait(lambda: service.ready() and victim not in service.ready())
+    assert "Workers crash" not in service.log()
+
+
+def test_crashes_are_backed_off(service: Service) -> None:
+    service.start(workers=1)
+    service.mood(crash="all")
+    service.wait_for_log("started in 0.2 s")
+    service.mood()
+    service.wait(lambda: len(service.ready()) == 1)
+    assert "ended by SIGSEGV" in service.log()
+
+
+def test_a_frozen_worker_is_aborted(service: Service) -> None:
+    victim = min(service.start(workers=2, timeout=0.3).workers())
+    service.mood(frozen=victim)
+    service.wait_for_log(f"Worker {victim} was ended by SIGABRT")
+    service.wait(lambda: len(service.ready()) == 2)
+    assert f"Worker {victim} has given no sign of life" in service.log()
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_that_survives_the_abort_is_killed(service: Service) -> None:
+    victim = min(service.start(workers=1, timeout=0.3).workers())
+    # A stopped process takes no signal but KILL.
+    os.kill(victim, signal.SIGSTOP)
+    service.wait_for_log(f"Worker {victim} was ended by SIGKILL")
+    assert f"Worker {victim} did not end in time: killed" in service.log()
+    service.wait(lambda: len(service.ready()) == 1)
+
+
+def test_workers_end_with_a_master_that_was_killed(service: Service) -> None:
+    workers = service.start(workers=3).workers()
+    service.signal(signal.SIGKILL)
+    service.exit_code()
+    service.wait(lambda: not any(map(is_alive, workers)))
+    assert {int(event[0]) for event in service.events("orphan")} == workers
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU"])
+def test_the_masters_signals_do_not_kill_workers(service: Service, name: str) -> None:
+    (worker,) = service.start(workers=1).workers()
+    os.kill(worker, getattr(signal, name))
+    os.kill(worker, signal.SIGUSR1)
+    service.wait(lambda: service.events("SIGUSR1"))
+    assert set(service.ready()) == {worker}
+
+
+# -- TTIN, TTOU, USR1 --------------------------------------------------------------------------------------
+
+
+def test_more_and_fewer_workers(service: Service) -> None:
+    service.start(workers=1)
+    service.signal(signal.SIGTTIN)
+    service.wait(lambda: len(service.ready()) == 2)
+    service.signal(signal.SIGTTOU)
+    service.wait(lambda: len(service.workers()) == 1)
+    service.signal(signal.SIGTTOU)
+    service.wait_for_log("SIGTTOU: there are 1 workers")
+    assert len(service.ready()) == 1
+
+
+def test_usr1_goes_to_all(service: Service) -> None:
+    workers = service.start(workers=2).workers()
+    service.signal(signal.SIGUSR1)
+    service.wait(lambda: {int(event[0]) for event in service.events("SIGUSR1")} == workers)
+    assert service.workers() == workers
+
+
+# -- reload ------------------------------------------------------------------------------------------------
+
+
+def test_reload_replaces_one_by_one(service: Service) -> None:
+    old = service.start(workers=3).workers()
+    service.signal(HUP)
+    service.wait_for_log("Reload done: generation 2 serves")
+    assert sorted(service.ready().values()) == [2, 2, 2]
+    assert not old & service.workers()
+    # In the order of what happened: never two old ones told to leave without a new one READY in between.
+    names = [line.split()[:3] for line in (service.home / "events").read_text().splitlines()]
+    serving = 0
+    for name, _pid, generation in (words if len(words) == 3 else [*words, ""] for words in names):
+        serving += (name == "ready") - (name == "SIGTERM")
+        assert generation != "2" or serving >= 3
+
+
+def test_reload_takes_new_settings_and_the_old_port_closes_last(service: Service) -> None:
+    service.start(workers=2)
+    old_port = port_of(service)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        new_port = probe.getsockname()[1]
+    service.settings(workers=3, threads=4, bind=[f"127.0.0.1:{new_port}"])
+    service.mood(drain="never")
+    service.signal(HUP)
+    service.wait(lambda: list(service.ready().values()).count(2) == 3)
+    # Old workers still drain, and their clients may still connect.
+    assert can_connect(old_port)
+    assert can_connect(new_port)
+    service.mood()
+    for pid, generation in service.ready().items():
+        if generation == 1:
+            os.kill(pid, INT)
+    service.wait(lambda: not can_connect(old_port))
+    assert len(service.ready()) == 3
+
+
+def test_a_generation_that_does_not_boot_replaces_nobody(service: Service) -> None:
+    old = service.start(workers=2).workers()
+    service.mood(boot="fail")
+    service.settings(workers=5)
+    service.signal(HUP)
+    service.wait_for_log("Reload failed: generation 2 does not boot; generation 1 goes on serving")
+    assert service.workers() == old
+    assert not service.events("SIGTERM")
+    # And the next one may work.
+    service.mood()
+    service.settings(workers=2)
+    service.signal(HUP)
+    service.wait_for_log("Reload done: generation 3 serves")
+
+
+def test_settings_that_cannot_be_used_change_nothing(service: Service) -> None:
+    old = service.start(workers=1).workers()
+    service.settings(broken=True)
+    service.signal(HUP)
+    service.wait_for_log("Reload failed, everything stays as it was: broken: does not exist")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        service.settings(bind=[f"127.0.0.1:{taken.getsockname()[1]}"])
+        service.signal(HUP)
+        service.wait_for_log("Reload failed, everything stays as it was: Cannot listen on")
+    assert service.workers() == old
+
+
+def test_term_during_a_reload_that_hangs(service: Service) -> None:
+    service.start(workers=2)
+    service.mood(boot="hang")
+    service.signal(HUP)
+    service.wait(lambda: len(service.workers()) == 3)
+    service.signal(TERM)
+    assert service.exit_code() == 0
+
+
+def test_many_reloads_at_once(service: Service) -> None:
+    service.start(workers=2)
+    for _ in range(20):
+        service.signal(HUP)
+    service.wait_for_log("Reload done")
+    service.signal(HUP)
+    service.wait(lambda: service.log().count("Reload done") == 2 or len(set(service.ready().values())) == 1)
+    service.signal(TERM)
+    assert service.exit_code() == 0
+
+
+# -- preload, pidfile, privileges --------------------------------------------------------------------------
+
+
+def test_preload(service: Service) -> None:
+    service.start(workers=2, preload_app=True)
+    assert service.events("preload") == [[str(service.pid)]]
+    assert all(str(service.pid) in event[-1] for event in service.events("application"))
+    service.signal(HUP)
+    service.wait_for_log("Reload done")
+    assert len(service.events("preload")) == 1
+    assert "HUP takes over the settings, but no new code" in service.log()
+
+
+def test_preload_that_fails(service: Service) -> None:
+    service.mood(boot="fail")
+    service.start(ready=0, preload_app=True)
+    assert service.exit_code() == 3
+    assert service.log().splitlines()[-1] == "ERROR cannot import name 'app'"
+
+
+def test_pidfile(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "run.pid"
+    service.start(workers=1, pidfile=str(path))
+    assert path.read_text() == f"{service.pid}\n"
+    other = subprocess.run(service.process.args, stderr=subprocess.PIPE, text=True, timeout=10, check=False)
+    assert other.returncode == 1
+    assert f"Already running: process {service.pid} holds the pidfile" in other.stderr
+    assert path.exists()
+    service.signal(TERM)
+    service.exit_code()
+    assert not path.exists()
+
+
+def test_pidfile_of_a_killed_master_is_replaced_although_a_worker_lives(
+    service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.pid"
+    (worker,) = service.start(workers=1, pidfile=str(path)).workers()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        service.signal(signal.SIGKILL)
+        service.exit_code()
+        assert path.exists()
+        service.start(workers=1, pidfile=str(path))
+        assert path.read_text() == f"{service.pid}\n"
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+@pytest.fixture
+def open_service() -> Iterator[Service]:
+    """One whose directory workers can use that are not root; pytest keeps its own closed to them."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o777)
+        running = Service(Path(directory))
+        (running.home / "events").chmod(0o666)
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_privileges_are_given_up(open_service: Service) -> None:
+    service, path = open_service, open_service.home / "sock"
+    service.start(workers=1, user=12345, group=23456, bind=[f"unix:{path}"])
+    (worker,) = service.workers()
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{worker}/status").read_text().splitlines())
+    assert status["Uid"].split() == ["12345"] * 4
+    assert status["Gid"].split() == ["23456"] * 4
+    assert status["Groups"].split() == ["23456"]
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (12345, 23456, 0o660)
+    service.signal(TERM)
+    assert service.exit_code() == 0
+    assert not path.exists()

@@ -1,0 +1,306 @@
+"""decide() and the target's changes: values in, values out; no process, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tricorn.arbiter.decide import (
+    ABORT_GRACE,
+    BOOT_ALLOWANCE,
+    QUICK_GRACE,
+    Abandon,
+    Abort,
+    Action,
+    Child,
+    Drain,
+    Exit,
+    Interrupt,
+    Kill,
+    Spawn,
+    State,
+    decide,
+    next_deadline,
+)
+from tricorn.arbiter.target import (
+    BACKOFF_LAST,
+    EXIT_BOOT,
+    HEALTHY_AFTER,
+    Mode,
+    Plan,
+    Target,
+    abandoned,
+    fewer,
+    first_target,
+    more,
+    reloaded,
+    stopped,
+    with_exit,
+    with_failed_fork,
+    with_ready,
+)
+from tricorn.arbiter.target import Exit as Ended
+
+NOW = 1000.0
+B, R = State.BOOTING, State.READY
+
+
+def child(pid: int, generation: int = 1, state: State = R, age: float = 0.0, **told: float | None) -> Child:
+    return Child(pid, generation, state, NOW - age, NOW, 30.0, 20.0, **told)
+
+
+def serving(workers: int) -> Target:
+    """Generation 1 is up."""
+    return with_ready(first_target(workers, room=100), 1)
+
+
+def on_trial(workers: int, new_workers: int | None = None) -> Target:
+    """Generation 1 is up, generation 2 was asked for."""
+    return reloaded(serving(workers), new_workers or workers, room=100)
+
+
+def taking_over(workers: int, new_workers: int | None = None) -> Target:
+    """The first worker of generation 2 was READY."""
+    return with_ready(on_trial(workers, new_workers), 2)
+
+
+# -- the table: what there is, what shall be, what is done -------------------------------------------------
+
+CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
+    ("start", [], first_target(3, 100), [Spawn(1)] * 3),
+    ("booting ones count", [child(1, state=B)], first_target(2, 100), [Spawn(1)]),
+    ("nothing to do", [child(1), child(2)], serving(2), []),
+    ("one is missing", [child(1)], serving(2), [Spawn(1)]),
+    ("one drains by itself", [child(1), child(2, state=State.DRAINING)], serving(2), [Spawn(1)]),
+    ("one too many: the oldest", [child(1, age=5), child(2, age=9)], serving(1), [Drain(2)]),
+    ("one too many: who still boots", [child(1, age=5), child(2, state=B)], serving(1), [Drain(2)]),
+    ("told once", [child(1), child(2, drained_at=NOW)], serving(1), []),
+    # a reload
+    ("one successor", [child(1), child(2)], on_trial(2), [Spawn(2)]),
+    ("nobody is drained for a promise", [child(1), child(2), child(3, 2, B)], on_trial(2), []),
+    ("a worker lost during the trial", [child(1), child(3, 2, B)], on_trial(2), [Spawn(1)]),
+    ("fewer during the trial", [child(1, age=2), child(2), child(3, 2, B)], fewer(on_trial(2)), [Drain(1)]),
+    (
+        "one for one",
+        [child(1, age=5), child(2, age=9), child(3, 2)],
+        taking_over(2),
+        [Spawn(2), Drain(2)],
+    ),
+    ("the next one boots", [child(1), child(3, 2), child(4, 2, B)], taking_over(2), []),
+    ("the last one goes", [child(1), child(3, 2), child(4, 2)], taking_over(2), [Drain(1)]),
+    (
+        "fewer wanted",
+        [child(1), child(2), child(3), child(9, 2)],
+        taking_over(3, 1),
+        [Drain(1), Drain(2), Drain(3)],
+    ),
+    ("more wanted", [child(1), child(9, 2)], taking_over(1, 3), [Spawn(2)]),
+    ("two were lost", [child(1), child(9, 2)], taking_over(4), [Spawn(2)] * 2),
+    ("old and still booting", [child(1), child(2, 1, B), child(9, 2)], taking_over(2), [Drain(2), Spawn(2)]),
+    (
+        "reload during a trial",
+        [child(1), child(9, 2, B)],
+        reloaded(on_trial(1), 1, 100),
+        [Spawn(3), Drain(9)],
+    ),
+    # the board is full
+    ("no room", [child(1), child(2, drained_at=NOW)], replace(serving(2), room=2), []),
+    ("room for one", [child(1)], replace(serving(5), room=2), [Spawn(1)]),
+    # stopping
+    ("TERM", [child(1), child(2, state=B)], stopped(serving(2), Mode.DRAINING), [Drain(1), Drain(2)]),
+    ("TERM was said", [child(1, drained_at=NOW)], stopped(serving(1), Mode.DRAINING), []),
+    ("TERM is done", [], stopped(serving(1), Mode.DRAINING), [Exit(0)]),
+    (
+        "INT",
+        [child(1), child(2, drained_at=NOW)],
+        stopped(serving(2), Mode.QUICK),
+        [Interrupt(1), Interrupt(2)],
+    ),
+    ("INT was said", [child(1, interrupted_at=NOW)], stopped(serving(1), Mode.QUICK), []),
+    ("INT is done", [], stopped(serving(1), Mode.QUICK), [Exit(0)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("children", "target", "actions"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_decide(children: list[Child], target: Target, actions: list[Action]) -> None:
+    assert decide(children, target, NOW) == actions
+
+
+# -- limits of one child -----------------------------------------------------------------------------------
+
+READY_CHILD = Child(1, 1, R, started_at=0.0, heartbeat=100.0, timeout=30.0, graceful_timeout=20.0)
+BOOTING_CHILD = replace(READY_CHILD, state=B, heartbeat=0.0)
+
+LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
+    ("heartbeat", READY_CHILD, 130.0, Abort),
+    ("no heartbeat limit", replace(READY_CHILD, timeout=0), None, None),
+    ("boot", BOOTING_CHILD, BOOT_ALLOWANCE, Abort),
+    ("a long timeout is a long boot", replace(BOOTING_CHILD, timeout=300.0), 300.0, Abort),
+    ("no boot limit", replace(BOOTING_CHILD, timeout=0), None, None),
+    ("drain", replace(READY_CHILD, drained_at=105.0), 125.0, Kill),
+    ("drain without a limit", replace(READY_CHILD, drained_at=105.0, graceful_timeout=0), 130.0, Abort),
+    ("frozen while draining", replace(READY_CHILD, drained_at=129.0), 130.0, Abort),
+    ("aborted", replace(READY_CHILD, aborted_at=130.0), 130.0 + ABORT_GRACE, Kill),
+    ("interrupted", replace(READY_CHILD, interrupted_at=110.0), 110.0 + QUICK_GRACE, Kill),
+    ("killed", replace(READY_CHILD, aborted_at=130.0, killed_at=132.0), None, None),
+]
+
+
+@pytest.mark.parametrize(("one", "limit", "kind"), [c[1:] for c in LIMITS], ids=[c[0] for c in LIMITS])
+def test_limit(one: Child, limit: float | None, kind: type[Action] | None) -> None:
+    target = serving(1)
+    assert next_deadline([one], target, 0.0) == limit
+    if limit is None or kind is None:
+        assert [a for a in decide([one], target, 1e9) if not isinstance(a, Spawn)] == []
+        return
+    assert not any(isinstance(a, kind) for a in decide([one], target, limit - 0.001))
+    assert any(isinstance(a, kind) for a in decide([one], target, limit))
+
+
+def test_a_stuck_worker_is_replaced_while_it_is_aborted() -> None:
+    assert decide([READY_CHILD], serving(1), 130.0) == [Abort(1, silent_for=30.0), Spawn(1)]
+
+
+def test_a_worker_stuck_in_boot_keeps_its_place_until_it_is_dead() -> None:
+    target = first_target(1, 100)
+    assert decide([BOOTING_CHILD], target, 60.0) == [Abort(1, silent_for=60.0)]
+    assert decide([replace(BOOTING_CHILD, aborted_at=60.0)], target, 61.0) == []
+
+
+def test_limits_hold_while_stopping() -> None:
+    late = replace(READY_CHILD, drained_at=100.0)
+    assert decide([late], stopped(serving(1), Mode.DRAINING), 120.0) == [Kill(1)]
+    assert decide([late], stopped(serving(1), Mode.QUICK), 120.0) == [Kill(1)]
+
+
+# -- exits: back-off and boot failures ---------------------------------------------------------------------
+
+
+def crash(target: Target, now: float, uptime: float = 1.0, code: int = -11, ready: bool = True) -> Target:
+    return with_exit(target, Ended(target.plan.generation, ready, False, code, uptime), now)
+
+
+def test_crashes_in_a_row_are_backed_off_up_to_a_bound() -> None:
+    target, now, delays = serving(1), NOW, []
+    for _ in range(8):
+        target = crash(target, now)
+        delays.append(round(target.plan.retry_at - now, 3))
+        assert decide([], target, now) == []
+        assert next_deadline([], target, now) == target.plan.retry_at
+        now = target.plan.retry_at
+        assert decide([], target, now) == [Spawn(1)]
+        now += 0.5
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_workers_that_crash_together_crash_once() -> None:
+    target = crash(crash(crash(serving(3), NOW), NOW + 0.01), NOW + 0.02)
+    assert target.plan.crashes == 1
+
+
+def test_a_quiet_time_ends_the_row() -> None:
+    target = serving(1)
+    for step in range(10):
+        target = crash(target, NOW + 6 * step)
+    assert target.plan.retry_at - (NOW + 54) == pytest.approx(BACKOFF_LAST)
+    target = crash(target, target.plan.retry_at + HEALTHY_AFTER)
+    assert target.plan.crashes == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "uptime"), [(0, 0.5), (-11, HEALTHY_AFTER), (1, 3600.0)], ids=["own wish", "healthy", "long ago"]
+)
+def test_replaced_at_once(code: int, uptime: float) -> None:
+    target = crash(serving(1), NOW, uptime, code)
+    assert decide([], target, NOW) == [Spawn(1)]
+
+
+def test_ending_with_0_before_ready_is_no_wish_of_its_own() -> None:
+    assert decide([], crash(serving(1), NOW, 0.1, 0, ready=False), NOW) == []
+
+
+def test_who_was_asked_to_leave_is_not_judged() -> None:
+    ended = Ended(1, was_ready=False, asked=True, code=-15, uptime=0.1)
+    target = first_target(1, 100)
+    assert with_exit(target, ended, NOW) == target
+
+
+def test_a_failed_fork_is_tried_again_later() -> None:
+    target = with_failed_fork(first_target(2, 100), 1, NOW)
+    assert decide([], target, NOW) == []
+    assert decide([], target, NOW + 0.1) == [Spawn(1), Spawn(1)]
+
+
+def test_the_first_generation_fails_when_all_its_workers_have() -> None:
+    target = crash(first_target(2, 100), NOW, code=EXIT_BOOT, ready=False)
+    # The sibling may still make it.
+    assert decide([child(2, state=B)], target, NOW) == []
+    target = crash(target, NOW, code=EXIT_BOOT, ready=False)
+    assert decide([], target, NOW) == [Abandon(1)]
+    target = abandoned(target)
+    assert decide([], target, NOW) == [Exit(EXIT_BOOT)]
+
+
+def test_a_sibling_that_makes_it_saves_the_generation() -> None:
+    target = with_ready(crash(first_target(2, 100), NOW, code=EXIT_BOOT, ready=False), 1)
+    assert decide([child(2)], target, NOW) == [Spawn(1)]
+
+
+def test_a_later_generation_that_fails_leaves_the_old_one_serving() -> None:
+    target = crash(on_trial(2, new_workers=5), NOW, code=EXIT_BOOT, ready=False)
+    old = [child(1), child(2)]
+    assert decide(old, target, NOW) == [Abandon(2)]
+    target = abandoned(target)
+    assert target.plan == Plan(1, workers=2, proven=True)
+    assert decide(old, target, NOW) == []
+    assert reloaded(target, 2, 100).plan.generation == 3
+
+
+def test_a_reload_before_the_first_generation_is_up() -> None:
+    target = reloaded(first_target(1, 100), 1, 100)
+    assert decide([child(1, 1, B)], target, NOW) == [Spawn(2)]
+    # The first one makes it, the second does not.
+    target = crash(with_ready(target, 1), NOW, code=EXIT_BOOT, ready=False)
+    assert decide([child(1)], target, NOW) == [Abandon(2)]
+    assert abandoned(target).plan == Plan(1, workers=1, proven=True)
+
+
+def test_neither_the_first_nor_the_second_generation_boots() -> None:
+    target = reloaded(first_target(1, 100), 1, 100)
+    target = with_exit(target, Ended(1, False, False, EXIT_BOOT, 0.1), NOW)
+    assert decide([child(2, 2, B)], target, NOW) == []
+    target = crash(target, NOW, code=EXIT_BOOT, ready=False)
+    target = abandoned(target)
+    assert decide([], target, NOW) == [Abandon(1)]
+    assert decide([], abandoned(target), NOW) == [Exit(EXIT_BOOT)]
+
+
+# -- changes of the target ---------------------------------------------------------------------------------
+
+
+def test_ttin_and_ttou() -> None:
+    assert more(serving(2)).plan.workers == 3
+    assert fewer(serving(2)).plan.workers == 1
+    assert fewer(serving(1)).plan.workers == 1
+    assert more(replace(serving(5), room=10)).plan.workers == 5
+
+
+def test_resizing_during_a_reload_outlives_its_failure() -> None:
+    assert abandoned(more(on_trial(2))).plan.workers == 3
+
+
+def test_a_second_stop_is_quick() -> None:
+    once = stopped(serving(1), Mode.DRAINING)
+    assert once.mode is Mode.DRAINING
+    assert stopped(once, Mode.DRAINING).mode is Mode.QUICK
+    assert stopped(once, Mode.QUICK).mode is Mode.QUICK
+
+
+def test_a_reload_of_a_reload_falls_back_on_what_serves() -> None:
+    assert reloaded(on_trial(1), 1, 100).fallback == on_trial(1).fallback
+    again = reloaded(taking_over(1), 1, 100)
+    assert again.fallback is not None
+    assert again.fallback.generation == 2

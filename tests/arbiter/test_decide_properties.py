@@ -1,0 +1,210 @@
+"""decide() in a simulated world: any order of boots, ends, crashes and wishes.
+
+The world performs actions as the shell does, and its clock only moves when told. What must hold is said
+about every instant, not about a scenario.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tricorn.arbiter import target as targets
+from tricorn.arbiter.decide import (
+    Abandon,
+    Abort,
+    Action,
+    Child,
+    Drain,
+    Exit,
+    Interrupt,
+    Kill,
+    Spawn,
+    State,
+    decide,
+    next_deadline,
+)
+from tricorn.arbiter.target import Mode, Target
+
+TOLD = {Drain: "drained_at", Interrupt: "interrupted_at", Abort: "aborted_at", Kill: "killed_at"}
+
+
+@dataclass
+class World:
+    target: Target
+    now: float = 0.0
+    exit_code: int | None = None
+    children: dict[int, Child] = field(default_factory=dict)
+    was_ready: set[int] = field(default_factory=set)
+    pids: int = 0
+
+    def act(self) -> None:
+        for _ in range(10):
+            actions = decide(list(self.children.values()), self.target, self.now)
+            for action in actions:
+                self.perform(action)
+            assert len(self.children) <= self.target.room
+            if not any(isinstance(action, Abandon) for action in actions):
+                # Everything has been said: deciding again says nothing new.
+                assert self.exit_code is not None or not decide(
+                    list(self.children.values()), self.target, self.now
+                )
+                return
+        raise AssertionError("abandons for ever")
+
+    def perform(self, action: Action) -> None:
+        match action:
+            case Spawn(generation):
+                self.pids += 1
+                self.children[self.pids] = Child(
+                    self.pids, generation, State.BOOTING, self.now, self.now, 30.0, 20.0
+                )
+            case Abandon():
+                self.target = targets.abandoned(self.target)
+            case Exit(code):
+                assert not self.children
+                self.exit_code = code
+            case Drain(pid) | Interrupt(pid) | Abort(pid) | Kill(pid):
+                one, name = self.children[pid], TOLD[type(action)]
+                assert getattr(one, name) is None, "told twice"
+                self.children[pid] = replace(one, **{name: self.now})  # type: ignore[arg-type]  # by name
+
+    def ready(self) -> list[Child]:
+        return [c for c in self.children.values() if c.state is State.READY and not c.is_leaving]
+
+    def boot(self, pid: int) -> None:
+        one = self.children[pid]
+        if one.state is State.BOOTING and one.aborted_at is None and one.killed_at is None:
+            self.children[pid] = replace(one, state=State.READY, heartbeat=self.now)
+            self.was_ready.add(pid)
+            self.target = targets.with_ready(self.target, one.generation)
+
+    def end(self, pid: int, code: int) -> None:
+        one = self.children.pop(pid)
+        asked = one.drained_at is not None or one.interrupted_at is not None
+        ended = targets.Exit(one.generation, pid in self.was_ready, asked, code, self.now - one.started_at)
+        self.target = targets.with_exit(self.target, ended, self.now)
+
+    def beat(self) -> None:
+        self.children = {pid: replace(c, heartbeat=self.now) for pid, c in self.children.items()}
+
+    def settle(self) -> None:
+        """From now on everybody is healthy: who boots gets ready, who is told to leave leaves."""
+        for _ in range(500):
+            self.act()
+            if self.exit_code is not None:
+                return
+            self.beat()
+            before = (self.target, dict(self.children))
+            for one in list(self.children.values()):
+                if one.is_leaving:
+                    self.end(one.pid, 0)
+                else:
+                    self.boot(one.pid)
+            if (self.target, self.children) == before:
+                deadline = next_deadline([], self.target, self.now)
+                if deadline is None:
+                    return
+                self.now = deadline
+            else:
+                self.now += 0.05
+        raise AssertionError("does not converge")
+
+
+#: What may happen, as (what, how): `how` picks a child.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["boot", "crash", "fail", "retire", "leave", "reload", "more", "fewer", "time"]),
+        st.integers(0, 7),
+    ),
+    max_size=60,
+)
+
+
+def step(world: World, what: str, how: int) -> None:
+    pids = sorted(world.children)
+    one = world.children[pids[how % len(pids)]] if pids else None
+    if what == "reload":
+        world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room)
+    elif what == "more":
+        world.target = targets.more(world.target)
+    elif what == "fewer":
+        world.target = targets.fewer(world.target)
+    elif what == "time":
+        world.now += how
+        world.beat()
+    elif one is None:
+        return
+    elif what == "boot":
+        world.boot(one.pid)
+    elif what == "crash":
+        world.end(one.pid, -11)
+    elif what == "fail" and one.state is State.BOOTING:
+        world.end(one.pid, 3)
+    elif (what == "retire" and one.state is State.READY) or (what == "leave" and one.is_leaving):
+        world.end(one.pid, 0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 5), STEPS)
+def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]]) -> None:
+    world = World(targets.first_target(workers, room=20))
+    world.act()
+    for what, how in steps:
+        step(world, what, how)
+        world.act()
+        if world.exit_code is not None:
+            break
+    world.settle()
+    if world.exit_code is not None:
+        assert world.exit_code == targets.EXIT_BOOT
+        return
+    assert world.target.fallback is None
+    assert {c.generation for c in world.children.values()} == {world.target.plan.generation}
+    assert len(world.ready()) == len(world.children) == world.target.plan.workers
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 5), STEPS)
+def test_a_reload_never_has_fewer_ready_workers(workers: int, steps: list[tuple[str, int]]) -> None:
+    """Whatever boots, fails, leaves or is reloaded meanwhile, in whatever order, as long as no READY worker
+    is lost by its own fault: at every instant as many serve as before."""
+    world = World(targets.first_target(workers, room=200))
+    world.settle()
+    for what, how in steps:
+        if what in ("crash", "retire", "more", "fewer"):
+            continue
+        if what == "reload":
+            world.target = targets.reloaded(world.target, workers, world.target.room)
+        else:
+            step(world, what, how)
+        world.act()
+        assert len(world.ready()) >= workers
+        staying = [c for c in world.children.values() if not c.is_leaving]
+        assert len(staying) <= workers + 1, "one worker more at a time"
+    world.settle()
+    assert len(world.ready()) == workers
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 5), STEPS, st.sampled_from(Mode))
+def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], mode: Mode) -> None:
+    """Even if no worker ever obeys: the limits end it."""
+    world = World(targets.first_target(workers, room=50))
+    world.act()
+    for what, how in steps:
+        step(world, what, how)
+        world.act()
+    world.target = targets.stopped(world.target, Mode.QUICK if mode is Mode.RUNNING else mode)
+    for _ in range(100):
+        world.act()
+        if world.exit_code is not None:
+            return
+        for one in list(world.children.values()):
+            if one.killed_at is not None:
+                world.end(one.pid, -9)
+        deadline = next_deadline(list(world.children.values()), world.target, world.now)
+        world.now = world.now if deadline is None else max(world.now, deadline)
+    raise AssertionError("does not end")

@@ -1,0 +1,84 @@
+"""Forms of `bind`, and what start-up lines make of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tricorn.net.address import Address, FdAddress, TcpAddress, UnixAddress, parse_address
+
+GOOD: list[tuple[str, Address, str]] = [
+    ("127.0.0.1:80", TcpAddress("127.0.0.1", 80), "http://127.0.0.1:80"),
+    ("127.0.0.1", TcpAddress("127.0.0.1", 8000), "http://127.0.0.1:8000"),
+    ("localhost", TcpAddress("localhost", 8000), "http://localhost:8000"),
+    (":5000", TcpAddress("0.0.0.0", 5000), "http://0.0.0.0:5000"),
+    ("host:0", TcpAddress("host", 0), "http://host:0"),
+    ("[::1]:80", TcpAddress("::1", 80), "http://[::1]:80"),
+    ("[::]", TcpAddress("::", 8000), "http://[::]:8000"),
+    ("tcp://1.2.3.4:5", TcpAddress("1.2.3.4", 5), "http://1.2.3.4:5"),
+    ("tcp://[::1]:5", TcpAddress("::1", 5), "http://[::1]:5"),
+    ("  1.2.3.4:5 ", TcpAddress("1.2.3.4", 5), "http://1.2.3.4:5"),
+    ("unix:/run/x.sock", UnixAddress("/run/x.sock"), "unix:/run/x.sock"),
+    ("unix:///run/x.sock", UnixAddress("/run/x.sock"), "unix:/run/x.sock"),
+    ("unix:x.sock", UnixAddress("x.sock"), "unix:x.sock"),
+    ("unix:/odd://name", UnixAddress("/odd://name"), "unix:/odd://name"),
+    ("unix:@shop", UnixAddress("shop", abstract=True), "unix:@shop"),
+    ("unix:\0shop", UnixAddress("shop", abstract=True), "unix:@shop"),
+    ("unix:\\0shop", UnixAddress("shop", abstract=True), "unix:@shop"),
+    ("fd://3", FdAddress(3), "fd://3"),
+]
+
+BAD: list[tuple[str, str]] = [
+    ("", "write HOST:PORT"),
+    ("tcp://", "write HOST:PORT"),
+    ("8000", "write :8000 or 127.0.0.1:8000"),
+    ("host:", "'' is not a port"),
+    ("host:http", "'http' is not a port"),
+    ("host:65536", "from 0 to 65535"),
+    ("host:-1", "is not a port"),
+    ("host:٣", "is not a port"),
+    ("::1", "write [::1]:8000"),
+    ("::1:80", "needs brackets"),
+    ("[::1", "write [::1]:8000"),
+    ("[::1]80", "write [::1]:8000"),
+    ("[::1]:", "is not a port"),
+    ("[host]:80", "is not an IPv6 address"),
+    ("http://host:80", "bind has no http://"),
+    ("host:80/path", "an address has no path"),
+    ("/run/x.sock", "write unix:/run/x.sock"),
+    ("./x.sock", "write unix:./x.sock"),
+    ("unix:", "write unix:/run/tricorn.sock"),
+    ("unix:@", "write unix:@NAME"),
+    ("unix:/a\0b", "NUL"),
+    ("fd://", "write fd://N"),
+    ("fd://x", "write fd://N"),
+    ("fd:3", "write fd://N"),
+]
+
+
+@pytest.mark.parametrize(("text", "address", "shown"), GOOD, ids=[ascii(case[0]) for case in GOOD])
+def test_good(text: str, address: Address, shown: str) -> None:
+    assert parse_address(text) == address
+    assert str(address) == shown
+
+
+@pytest.mark.parametrize(("text", "instead"), BAD, ids=[ascii(case[0]) for case in BAD])
+def test_bad(text: str, instead: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is what is tested
+        parse_address(text)
+    assert instead in str(caught.value)
+
+
+@given(st.text())
+def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return
+    assert str(address)
+
+
+def test_what_the_kernel_takes() -> None:
+    assert UnixAddress("/run/x").sockaddr == b"/run/x"
+    assert UnixAddress("x", abstract=True).sockaddr == b"\0x"
