@@ -119,6 +119,7 @@ class TestClient:
             ("203.0.113.9:http", (PEER, 4000)),
             ("203.0.113.09", (PEER, 4000)),
             ("203.0.113.9/32", (PEER, 4000)),
+            ("x" * 8000, (PEER, 4000)),
             ("", (PEER, 4000)),
         ],
     )
@@ -277,6 +278,7 @@ class TestHostPortPrefix:
             ":80",
             "[]",
             "<x>",
+            "x" * 300,
         ],
     )
     def test_a_malformed_host_is_refused(self, host: str) -> None:

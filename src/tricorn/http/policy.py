@@ -20,7 +20,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 from tricorn.http.errors import ProtocolError
@@ -37,6 +37,11 @@ FORWARDED_NAMES: frozenset[bytes] = frozenset(
 
 # Peers whose verdict is remembered. Behind a proxy there are a handful; without one the cache must not grow.
 CACHED_PEERS = 4096
+# Addresses and hosts in headers that are remembered; all that is dear in `resolve_forwarded` is to check them
+# (18 µs a request without, 4 with). Clients choose these values, so what is remembered is short.
+CACHED_VALUES = 4096
+LONGEST_HOST = 262  # 253 octets of a DNS name, brackets, a colon and a port
+LONGEST_HOP = 64  # 45 characters of an address, brackets, a colon and a port, which may be an obfuscated one
 
 # RFC 3986 §3.2.2 uri-host and an optional port, as in RFC 9110 §7.2. ipaddress checks what is in brackets.
 _HOST = re.compile(
@@ -130,8 +135,7 @@ class HeaderPolicy:
         return self.header_map == "dangerous"
 
 
-@dataclass(frozen=True)
-class Forwarded:
+class Forwarded(NamedTuple):
     """What the request looked like to the first trusted proxy."""
 
     client_host: str | None  # None: a client on a unix socket
@@ -171,8 +175,8 @@ def resolve_forwarded(
             claims = standard
     port = _port(fields)
     if port is None and claims.host is not None:
-        matched = _HOST.fullmatch(claims.host.encode())
-        port = int(matched[2]) if matched and matched[2] else None
+        _, colon, digits = claims.host.rpartition(":")
+        port = int(digits) if colon and digits.isdigit() and not claims.host.endswith("]") else None
     client = claims.client
     return Forwarded(
         client_host=client.address if client else peer_host,
@@ -252,8 +256,9 @@ def _secure_scheme(fields: Fields, policy: HeaderPolicy) -> str | None:
     return "https" if verdicts.pop() else "http"
 
 
+@lru_cache(CACHED_VALUES)
 def _checked_host(value: bytes) -> str:
-    matched = _HOST.fullmatch(value)
+    matched = _HOST.fullmatch(value) if len(value) <= LONGEST_HOST else None
     good = matched is not None
     if matched and matched[1] is not None:
         good = b":" in matched[1] and parse_address(matched[1].decode()) is not None
@@ -379,6 +384,11 @@ def _what_is_wrong_with(word: str) -> str:
 
 def _parse_hop(text: bytes) -> _Hop:
     """One hop of X-Forwarded-For or `for=`: address, address:port, [address]:port, unknown, _hidden."""
+    return _parse_short_hop(text) if len(text) <= LONGEST_HOP else _Hop(None, 0)
+
+
+@lru_cache(CACHED_VALUES)
+def _parse_short_hop(text: bytes) -> _Hop:
     name, port = text, b""
     if text.startswith(b"["):
         name, bracket, tail = text[1:].partition(b"]")
