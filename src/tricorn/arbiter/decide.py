@@ -212,7 +212,9 @@ def _stuck_in_boot(dying: Sequence[Child]) -> Counter[int]:
     They keep their places until they are dead: only their exit tells that the generation fails to boot, or
     has to be backed off, and a successor that is started before would not have heard of it.
     """
-    return Counter(child.generation for child in dying if child.state is State.BOOTING)
+    return Counter(
+        child.generation for child in dying if child.state is State.BOOTING and child.drained_at is None
+    )
 
 
 def _keep_serving(
@@ -253,6 +255,8 @@ def _replace(
         for _ in range(min(at_once - booting, plan.workers - len(mine)) - stuck):
             yield Spawn(plan.generation)
     yield from map(_drain, _least_useful(old_ready, ready - plan.workers))
+    # TTOU may have made the plan smaller than what of it has been started.
+    yield from map(_drain, _least_useful(mine, len(mine) - plan.workers))
 
 
 def _fill(members: Sequence[Child], plan: Plan, stuck: int, now: float) -> Iterator[Spawn | Drain]:
