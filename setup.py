@@ -22,6 +22,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "embedsignature": True,
+    "auto_pickle": False,
 }
 
 

@@ -9,8 +9,6 @@ cdef class Peer:
 cdef class EnvironBuilder:
     cdef dict base
     cdef object policy
-    cdef bint keep_underscore       # header_map = dangerous
-    cdef bint refuse_underscore     # header_map = refuse
     cdef str script_name
     cdef frozenset names            # lower-case fields by which trusted proxies speak of their clients
     cdef bint unusual_names

@@ -16,7 +16,6 @@ from libc.string cimport memchr, memcmp
 import sys
 
 from tricorn.http.chars cimport hex_value
-from tricorn.http.h1 cimport BAD_UNDERSCORE, refusal
 from tricorn.http.names cimport (
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, NAME_SLOTS, kind_of,
 )
@@ -117,10 +116,12 @@ cdef class EnvironBuilder:
     """
 
     def __init__(self, dict base, object policy, str script_name=""):
-        self.base = base
+        # A dict grows at 22 keys from 21 places to 42, and a copy keeps the places: room for the fields of a
+        # usual request, which need not make it grow while it is filled.
+        self.base = dict(base)
+        self.base["tricorn.room"] = None
+        del self.base["tricorn.room"]
         self.policy = policy
-        self.keep_underscore = policy.header_map == "dangerous"
-        self.refuse_underscore = policy.header_map == "refuse"
         self.script_name = script_name
         self.names = FORWARDED_NAMES | frozenset(policy.scheme_headers)
         # The engine marks heads that hold one of the usual names; others have to be looked for.
@@ -175,21 +176,18 @@ cdef class EnvironBuilder:
 
     cdef bint _admits(self, RequestHead head, Span name, Peer peer) except -1:
         """A name with '_' would be taken for the one with '-' in the environ."""
-        if peer.trusted and head.raw(name).decode("ascii").upper() in self.policy.forwarder_headers:
-            return True
-        if self.refuse_underscore:
-            raise refusal(BAD_UNDERSCORE)
-        return self.keep_underscore
+        return self.policy.keeps_underscore(head.raw(name).decode("ascii"), peer.trusted)
 
     cdef int _forwarded(self, dict environ, RequestHead head, Peer peer) except -1:
         """What a trusted proxy says about its client replaces what we see of the proxy."""
         cdef int i
+        mounts = self.policy.forwarder_headers & {"SCRIPT_NAME", "*"}
         fields = {}
         for i in range(head.count):
             name = head.raw(head.fields[i].name).lower()
             if name in self.names:
                 fields.setdefault(name, []).append(head.raw(head.fields[i].value))
-            elif name == b"script_name" and "SCRIPT_NAME" in self.policy.forwarder_headers:
+            elif name == b"script_name" and mounts:
                 _mount(environ, head.text(head.fields[i].value))
         if not fields:
             return 0

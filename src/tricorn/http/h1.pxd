@@ -39,7 +39,6 @@ cdef enum Refusal:
     CUT_BODY
     SLOW_HEAD
     SLOW_BODY
-    BAD_UNDERSCORE
     REFUSAL_COUNT
 
 # Reads on from where it stopped. MORE: append bytes and call again. REFUSED: `head.error` says why.
@@ -70,6 +69,7 @@ cdef class BodyDecoder:
     ) except -2
 
     cdef void begin(self, RequestHead head) noexcept
+    cdef bint is_finished(self) noexcept
     # Takes one step through data: `used` bytes of it are done with, of which content[:length] is body.
     cdef int decode(
         self, const unsigned char* data, Py_ssize_t size, Py_ssize_t* used,

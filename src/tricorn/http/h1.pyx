@@ -75,7 +75,6 @@ REFUSALS = {
     CUT_BODY: (400, "RFC 9112 §8", "the connection ended before the request body did"),
     SLOW_HEAD: (408, "header_timeout", "the request head took too long"),
     SLOW_BODY: (408, "body_timeout", "the request body took too long"),
-    BAD_UNDERSCORE: (400, "header_map", "a field name has an underscore"),
 }
 
 
@@ -515,6 +514,9 @@ cdef class BodyDecoder:
             self.state = SIZE
         else:
             self.state = FINISHED
+
+    cdef bint is_finished(self) noexcept:
+        return self.state == FINISHED
 
     cdef int decode(
         self, const unsigned char* data, Py_ssize_t size, Py_ssize_t* used,

@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from tricorn.config.errors import ConfigError
 from tricorn.log.access import AccessLog
@@ -171,6 +171,15 @@ def open_access_log(settings: LogSettings) -> AccessLog | None:
     old, _process.access, _process.access_log = _process.access, opened, log
     _close(old)
     return log
+
+
+def error_stream() -> TextIO:
+    """A text stream that ends in the error log, for what the application writes itself (`wsgi.errors`).
+
+    It shares the log's descriptor, which keeps its number over a rotation.
+    """
+    fd = _process.error.fd if _process.error is not None else 2
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def reopen() -> None:

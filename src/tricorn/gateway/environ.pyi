@@ -1,0 +1,8 @@
+from typing import Any
+
+from tricorn.http.policy import HeaderPolicy
+
+class EnvironBuilder:
+    """Builds WSGI environs for requests of one listener: see environ.pyx."""
+
+    def __init__(self, base: dict[str, Any], policy: HeaderPolicy, script_name: str = "") -> None: ...

@@ -1,0 +1,18 @@
+# What a flush came to.
+cdef enum Flow:
+    FLOW_LOST = -1      # the peer is gone
+    FLOW_BLOCKED = 0    # the peer has to read first
+    FLOW_EMPTY = 1      # all is sent
+
+cdef class Outflow:
+    cdef list items             # bytes, FileSpan
+    cdef Py_ssize_t offset      # sent bytes of the first item
+    cdef readonly long long pending     # bytes in memory that are not sent
+    cdef bint sending           # a thread is in a system call for this outflow
+
+    cdef int add(self, bytes data, Py_ssize_t offset) except -1
+    cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
+    cdef int add_file(self, int fd, long long offset, long long size) except -1
+    cdef bint is_empty(self) noexcept
+    cdef int flush(self, int fd, bint* progress) except -2
+    cdef void clear(self) noexcept

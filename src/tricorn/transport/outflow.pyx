@@ -1,0 +1,129 @@
+"""Bytes and files that wait for a socket to take them.
+
+It exists only while a client is behind; most responses never need one. Memory is shared with the pieces
+that the application gave, nothing is copied.
+
+Knows: descriptors. Must not know: HTTP, who waits, for how long.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from tricorn.transport.system cimport (
+    EAGAIN, EINTR, MSG_NOSIGNAL, close, errno, off_t, send, sendfile,
+)
+
+cdef enum:
+    # A non-blocking send of less than this costs less than giving the GIL away and taking it back.
+    SMALL = 32768
+    # What sendfile is asked for at a time, so that one fast client cannot keep a thread for a whole file.
+    FILE_STEP = 1 << 20
+
+
+cdef class FileSpan:
+    cdef int fd
+    cdef long long offset
+    cdef long long left
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close(self.fd)
+
+
+cdef class Outflow:
+    def __cinit__(self):
+        self.items = []
+
+    cdef int add(self, bytes data, Py_ssize_t offset) except -1:
+        """Queue data[offset:]."""
+        if not self.items:
+            self.offset = offset
+        elif offset:
+            data = data[offset:]
+            offset = 0
+        self.items.append(data)
+        self.pending += PyBytes_GET_SIZE(data) - offset
+        return 0
+
+    cdef int add_raw(self, const void* data, Py_ssize_t size) except -1:
+        return self.add(PyBytes_FromStringAndSize(<const char*>data, size), 0)
+
+    cdef int add_file(self, int fd, long long offset, long long size) except -1:
+        """Queue a span of a file. The descriptor now belongs to the outflow."""
+        cdef FileSpan span = FileSpan.__new__(FileSpan)
+        span.fd = fd
+        span.offset = offset
+        span.left = size
+        self.items.append(span)
+        return 0
+
+    cdef bint is_empty(self) noexcept:
+        return len(self.items) == 0
+
+    cdef void clear(self) noexcept:
+        self.items = []
+        self.offset = 0
+        self.pending = 0
+
+    cdef int flush(self, int fd, bint* progress) except -2:
+        """Send until the socket is full or nothing is left. Only one thread at a time may be in here."""
+        cdef ssize_t n
+        cdef int error
+        cdef FileSpan span
+        cdef bytes data
+        cdef const char* start
+        cdef Py_ssize_t size
+        self.sending = True
+        try:
+            while self.items:
+                item = (<list>self.items)[0]
+                if type(item) is bytes:
+                    data = <bytes>item
+                    start = PyBytes_AS_STRING(data) + self.offset
+                    size = PyBytes_GET_SIZE(data) - self.offset
+                    if size < SMALL:
+                        n = send(fd, start, size, MSG_NOSIGNAL)
+                        error = errno
+                    else:
+                        with nogil:
+                            n = send(fd, start, size, MSG_NOSIGNAL)
+                            error = errno
+                    if n > 0:
+                        progress[0] = True
+                        self.pending -= n
+                        self.offset += n
+                        if n == size:
+                            self.offset = 0
+                            self.items.pop(0)
+                        continue
+                else:
+                    span = <FileSpan>item
+                    n = _send_file(fd, span, &error)
+                    if n > 0:
+                        progress[0] = True
+                        if span.left == 0:
+                            self.items.pop(0)
+                        continue
+                    if n == 0:
+                        return FLOW_LOST        # the file is shorter than it was: nothing can mend the length
+                if n < 0 and error == EINTR:
+                    continue
+                return FLOW_BLOCKED if n < 0 and error == EAGAIN else FLOW_LOST
+            return FLOW_EMPTY
+        finally:
+            self.sending = False
+
+
+cdef ssize_t _send_file(int fd, FileSpan span, int* error) noexcept:
+    cdef off_t offset = span.offset
+    cdef size_t step = <size_t>min(span.left, <long long>FILE_STEP)
+    cdef ssize_t n
+    with nogil:
+        n = sendfile(fd, span.fd, &offset, step)    # may wait for a disk
+        error[0] = errno
+    if n > 0:
+        span.offset += n
+        span.left -= n
+    return n

@@ -1,0 +1,59 @@
+from tricorn.gateway.environ cimport Peer
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.request cimport Limits, RequestHead
+from tricorn.http.response cimport Defaults
+from tricorn.log.access cimport AccessLog
+from tricorn.scoreboard cimport CellData, Row
+from tricorn.transport.poller cimport Poller
+
+from cpython.object cimport PyObject
+
+cdef extern from "Python.h":
+    int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
+
+cdef enum:
+    LANE_BUFFER = 65536
+
+# What all connections of a worker share.
+cdef class Service:
+    cdef readonly object application
+    cdef readonly object logger
+    cdef readonly Limits limits
+    cdef readonly Defaults defaults
+    cdef readonly Poller poller
+    cdef readonly Row row
+    cdef readonly AccessLog access_log
+    cdef readonly object trusted        # TrustedPeers
+    cdef readonly object proxy_mode     # "v1", "v2", "auto" or None
+    cdef readonly object proxy_peers    # TrustedPeers
+    cdef object runnable                # deque of connections that need an application thread
+    cdef list table                     # connections by descriptor
+
+    # nanoseconds
+    cdef readonly long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout
+    # bytes
+    cdef readonly long long min_body_rate, body_drain
+    cdef readonly Py_ssize_t request_buffer, response_buffer
+    cdef readonly bint buffering, sendfile
+    cdef readonly int max_connections
+
+    cdef readonly int connections
+    cdef readonly long long requests, max_requests
+    cdef public bint draining
+    cdef readonly bint full             # no connections are accepted
+    cdef int waker                      # eventfd: written to when the keeper should look
+
+    cdef int wake(self) noexcept nogil
+
+# What a thread of a worker has for itself.
+cdef class Lane:
+    cdef unsigned char* buffer
+    cdef Buffer out
+    cdef RequestHead head
+    cdef CellData* cell
+    cdef bint may_call                  # it may run the application
+    cdef long long now                  # when it last looked at the clock
+    cdef long long active_ns            # when the running request last gave a sign of life
+    cdef unsigned long thread
+    cdef bint interrupted               # an exception was raised in it from outside
+    cdef object parking                 # a lock it sleeps on while it is not needed

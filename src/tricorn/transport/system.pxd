@@ -1,0 +1,96 @@
+# What the transport asks of the operating system.
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long off_t
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+    int EAGAIN, EINTR, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    cdef struct sockaddr:
+        unsigned short sa_family
+    cdef struct sockaddr_storage:
+        unsigned short ss_family
+    cdef struct msghdr:
+        iovec* msg_iov
+        size_t msg_iovlen
+    cdef struct linger:
+        int l_onoff
+        int l_linger
+    ssize_t recv(int, void*, size_t, int)
+    ssize_t send(int, const void*, size_t, int)
+    ssize_t sendmsg(int, const msghdr*, int)
+    int accept4(int, sockaddr*, socklen_t*, int)
+    int shutdown(int, int)
+    int setsockopt(int, int, int, const void*, socklen_t)
+    int AF_INET, AF_INET6, MSG_NOSIGNAL, MSG_MORE, SHUT_WR, SHUT_RDWR
+    int SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_LINGER
+
+cdef extern from "<netinet/in.h>" nogil:
+    cdef struct in_addr:
+        unsigned int s_addr
+    cdef struct in6_addr:
+        unsigned char s6_addr[16]
+    cdef struct sockaddr_in:
+        unsigned short sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_port
+        in6_addr sin6_addr
+    unsigned short ntohs(unsigned short)
+    int IPPROTO_TCP, INET6_ADDRSTRLEN
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_NODELAY
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char* inet_ntop(int, const void*, char*, socklen_t)
+
+cdef extern from "<sys/sendfile.h>" nogil:
+    ssize_t sendfile(int, int, off_t*, size_t)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int)
+    int dup(int)
+    int usleep(unsigned int)
+    ssize_t read(int, void*, size_t)
+    ssize_t write(int, const void*, size_t)
+
+cdef extern from "<poll.h>" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd*, unsigned long, int)
+    short POLLIN, POLLOUT
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int, int)
+    int EFD_NONBLOCK, EFD_CLOEXEC
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        unsigned long long u64
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_create1(int)
+    int epoll_ctl(int, int, int, epoll_event*)
+    int epoll_wait(int, epoll_event*, int, int)
+    unsigned int EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLEXCLUSIVE
+    int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    int CLOCK_REALTIME, CLOCK_REALTIME_COARSE

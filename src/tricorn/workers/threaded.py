@@ -1,0 +1,220 @@
+"""The worker for WSGI applications: N threads that call the application, one that keeps house.
+
+Knows: a worker's life (boot, ready, drain, exit), which transport and which gateway. Must not know: the master.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import random
+import select
+import time
+import traceback
+from typing import Any
+
+from tricorn import __version__, scoreboard
+from tricorn.config.settings import Settings
+from tricorn.gateway.environ import EnvironBuilder
+from tricorn.gateway.loader import AppLoadError, load_application
+from tricorn.gateway.wsgi import FileWrapper
+from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+from tricorn.http.policy import HeaderPolicy, TrustedPeers
+from tricorn.http.request import Limits
+from tricorn.log import setup as log_setup
+from tricorn.net.address import TcpAddress
+from tricorn.net.listener import Listener
+from tricorn.transport.reactor import Reactor
+from tricorn.transport.service import Service
+from tricorn.workers.signals import Inbox, Wish
+
+log = logging.getLogger("tricorn.error")
+
+#: How long the keeper may go without looking at wishes and deadlines of the worker itself, seconds.
+WATCH = 1.0
+
+
+def run_threaded(assignment: Assignment) -> int:
+    """Serve until told to stop, or until the master is gone. Returns the exit code of the process."""
+    inbox = Inbox()
+    inbox.open()
+    faulthandler.enable()  # the master ends a frozen worker with SIGABRT: its stacks go to standard error
+    try:
+        application = assignment.application
+        if application is None:
+            application = load_application(assignment.settings.wsgi_app or "")
+    except AppLoadError as error:
+        assignment.fail(str(error))
+        return EXIT_BOOT
+    except Exception:  # noqa: BLE001 - foreign code; its traceback is what the user needs
+        assignment.fail("the application could not be loaded:\n" + traceback.format_exc())
+        return EXIT_BOOT
+    worker = Worker(assignment, application, inbox)
+    return worker.run()
+
+
+class Worker:
+    """One process's service, from READY to its end."""
+
+    def __init__(self, assignment: Assignment, application: Any, inbox: Inbox) -> None:
+        settings = assignment.settings
+        self.assignment = assignment
+        self.settings = settings
+        self.inbox = inbox
+        self.lifeline = assignment.lifeline
+        self.service = make_service(assignment, application)
+        policy = header_policy(settings)
+        self.reactor = Reactor(
+            self.service,
+            [
+                (
+                    listener.fileno(),
+                    EnvironBuilder(
+                        base_environ(settings, listener), policy, os.environ.get("SCRIPT_NAME", "")
+                    ),
+                )
+                for listener in assignment.listeners
+            ],
+            settings.threads,
+        )
+        self.deadline: float | None = None  # of the drain
+
+    def run(self) -> int:
+        self.reactor.start()
+        self.assignment.row.beat()
+        self._enter(scoreboard.READY)
+        while not self._is_done():
+            self.reactor.watch(self.inbox.fd, self.lifeline, WATCH)
+            if not self._obey():
+                break
+        return self._end()
+
+    def _enter(self, state: int) -> None:
+        self.assignment.row.state = state
+        self.assignment.notify()
+
+    def _obey(self) -> bool:
+        """Do what was wished for. False: end now."""
+        for wish in self.inbox.take():
+            if wish is Wish.QUIT:
+                return False
+            if wish is Wish.REOPEN:
+                log_setup.reopen()
+            else:
+                self._drain()
+        if self.lifeline >= 0 and _is_readable(self.lifeline):
+            log.warning("The master is gone, this worker finishes what runs and ends")
+            self.lifeline = -1
+            self._drain()
+        if self.service.draining:  # it has served its max_requests
+            self._drain()
+        return True
+
+    def _drain(self) -> None:
+        if self.deadline is None:
+            self.deadline = time.monotonic() + self.settings.graceful_timeout
+            self._enter(scoreboard.DRAINING)
+            self.reactor.drain()
+
+    def _is_done(self) -> bool:
+        if self.deadline is None:
+            return False
+        return self.service.connections == 0 or time.monotonic() >= self.deadline
+
+    def _end(self) -> int:
+        self.reactor.stop()
+        # Threads that are inside the application end with the process.
+        end = time.monotonic() + 0.2
+        while self.reactor.running and time.monotonic() < end:
+            time.sleep(0.002)
+        return EXIT_OK
+
+
+def _is_readable(fd: int) -> bool:
+    return bool(select.select([fd], [], [], 0)[0]) if fd < 1024 else _polls_readable(fd)
+
+
+def _polls_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def make_service(assignment: Assignment, application: Any) -> Service:
+    settings = assignment.settings
+    request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
+    max_requests = settings.max_requests
+    if max_requests:
+        max_requests += random.randint(0, settings.max_requests_jitter)
+    return Service(
+        application=application,
+        logger=log,
+        limits=Limits(
+            request_line=settings.limit_request_line,
+            field_size=settings.limit_request_field_size,
+            fields=settings.limit_request_fields,
+            head=settings.limit_request_head,
+            body=settings.limit_request_body,
+        ),
+        server_header=settings.server_header,
+        row=assignment.row,
+        access_log=log_setup.open_access_log(settings),
+        trusted=TrustedPeers(settings.forwarded_allow_ips),
+        proxy_mode=None if settings.proxy_protocol == "off" else settings.proxy_protocol,
+        proxy_peers=TrustedPeers(settings.proxy_allow_ips),
+        header_timeout=settings.header_timeout,
+        keepalive=settings.keepalive,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+        request_timeout=request_timeout,
+        min_body_rate=settings.min_body_rate,
+        body_drain=settings.limit_body_drain,
+        request_buffer=settings.request_buffer_size,
+        response_buffer=settings.response_buffer_size,
+        buffering=settings.request_buffering,
+        sendfile=settings.sendfile,
+        max_connections=settings.worker_connections,
+        max_requests=max_requests,
+    )
+
+
+def header_policy(settings: Settings) -> HeaderPolicy:
+    return HeaderPolicy(
+        trusted=TrustedPeers(settings.forwarded_allow_ips),
+        forwarder_headers=frozenset(name.upper() for name in settings.forwarder_headers),
+        header_map=settings.header_map,  # type: ignore[arg-type]  # checked when the settings were read
+        secure_scheme_headers=settings.secure_scheme_headers,
+    )
+
+
+def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
+    """What is the same for all requests of a listener (PEP 3333, "environ Variables").
+
+    The keys that differ have their place here too, so that filling a copy mostly replaces values.
+    """
+    address = listener.address
+    tcp = isinstance(address, TcpAddress)
+    return {
+        "REQUEST_METHOD": "",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "RAW_URI": "",
+        "SERVER_PROTOCOL": "",
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
+        "SERVER_NAME": address.host if tcp else "localhost",
+        "SERVER_PORT": str(address.port) if tcp else "80",
+        "SERVER_SOFTWARE": f"tricorn/{__version__}",
+        "wsgi.input": None,
+        "wsgi.early_hints": None,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": log_setup.error_stream(),
+        "wsgi.multithread": settings.threads > 1,
+        "wsgi.multiprocess": settings.workers > 1,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+    }
