@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from arbiter.service import Service, is_alive
+
+from tricorn.arbiter.arbiter import STALL, TICK
 
 TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
 
@@ -158,6 +161,20 @@ def test_crashes_are_backed_off(service: Service) -> None:
     assert "ended by SIGSEGV" in service.log()
 
 
+@pytest.mark.slow
+def test_nobody_is_blamed_when_the_whole_machine_stood_still(service: Service) -> None:
+    workers = service.start(workers=1, timeout=0.5).workers()
+    for pid in (service.pid, *workers):
+        os.kill(pid, signal.SIGSTOP)
+    # The only wait for time in these tests: that time passed is what is tested.
+    time.sleep(STALL + TICK + 0.1)
+    for pid in (service.pid, *workers):
+        os.kill(pid, signal.SIGCONT)
+    service.wait_for_log("The master was held up")
+    assert service.workers() == workers
+    assert "sign of life" not in service.log()
+
+
 def test_a_frozen_worker_is_aborted(service: Service) -> None:
     victim = min(service.start(workers=2, timeout=0.3).workers())
     service.mood(frozen=victim)
@@ -244,7 +261,6 @@ def test_reload_takes_new_settings_and_the_old_port_closes_last(service: Service
     # Old workers still drain, and their clients may still connect.
     assert can_connect(old_port)
     assert can_connect(new_port)
-    service.mood()
     for pid, generation in service.ready().items():
         if generation == 1:
             os.kill(pid, INT)

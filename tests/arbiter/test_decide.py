@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tricorn import handover
 from tricorn.arbiter.decide import (
     ABORT_GRACE,
     BOOT_ALLOWANCE,
@@ -242,6 +243,8 @@ def test_the_first_generation_fails_when_all_its_workers_have() -> None:
     assert decide([], target, NOW) == [Abandon(1)]
     target = abandoned(target)
     assert decide([], target, NOW) == [Exit(EXIT_BOOT)]
+    # Written twice, because the target knows nothing of workers.
+    assert EXIT_BOOT == handover.EXIT_BOOT
 
 
 def test_a_sibling_that_makes_it_saves_the_generation() -> None:

@@ -44,8 +44,8 @@ log = logging.getLogger("tricorn.error")
 #: changed its row without saying so.
 TICK = 1.0
 
-#: Waking so much later than asked means that the whole machine (or container) stood still, and the
-#: workers' silence with it.
+#: Being so much later than expected means that the whole machine (or container) stood still, or that a
+#: reload took its time: either way what the workers said meanwhile could not be read.
 STALL = 1.0
 
 
@@ -77,8 +77,8 @@ class Arbiter:
         self._listeners: list[Listener] = []
         self._pidfile: Pidfile | None = None
         self._reload_under_way = False
-        #: No worker is blamed for silence before this instant.
-        self._alive_at = time.monotonic()
+        #: When the loop last came by, and an instant before which no worker is blamed for silence.
+        self._turned_at = self._alive_at = time.monotonic()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -118,6 +118,7 @@ class Arbiter:
         self._lifeline, self._lifeline_writer = os.pipe()
         cleanup.callback(os.close, self._lifeline)
         cleanup.callback(os.close, self._lifeline_writer)
+        self._turned_at = time.monotonic()
         self._target = targets.first_target(settings.workers, len(first.board))
         log.info("Starting %d worker%s", settings.workers, "" if settings.workers == 1 else "s")
 
@@ -197,8 +198,9 @@ class Arbiter:
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""
         while True:
+            self._notice_stall(self._turned_at)
             views = [child.view(self._alive_at) for child in self._registry]
-            actions = decisions.decide(views, self._target, time.monotonic())
+            actions = decisions.decide(views, self._target, self._turned_at)
             for action in actions:
                 if isinstance(action, decisions.Exit):
                     return action.code
@@ -221,12 +223,15 @@ class Arbiter:
                 poll.register(child.status, select.POLLIN)
         # One millisecond more: waking just before the deadline would be a turn for nothing.
         poll.poll(wait * 1000 + 1)
-        after = time.monotonic()
-        if after - now > wait + STALL:
-            log.warning(
-                "The machine stood still for %.1f s; no worker is blamed for that", after - now - wait
-            )
-            self._alive_at = after
+        self._notice_stall(now + wait)
+
+    def _notice_stall(self, expected: float) -> None:
+        """Forgive the workers' silence up to now if the master itself comes here much later than expected."""
+        self._turned_at = time.monotonic()
+        late = self._turned_at - expected
+        if late > STALL:
+            log.warning("The master was held up for %.1f s; no worker is blamed for that time", late)
+            self._alive_at = self._turned_at
 
     # -- signals -----------------------------------------------------------------------------------------
 
