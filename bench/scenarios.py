@@ -138,7 +138,7 @@ SCENARIOS = (
         "django-hello",
         "Django JSON view",
         "One `JsonResponse` behind `CommonMiddleware`.",
-        Launch("django_hello", body_size=40),
+        Launch("django_hello", body_size=41),
         entries(),
     ),
     Scenario(

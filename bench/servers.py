@@ -61,6 +61,7 @@ def names() -> tuple[str, ...]:
 
 
 def command(server: Server, launch: Launch, port: int) -> list[str]:
+    log = server.access_log if launch.access_log else server.no_access_log
     words = server.command.format(
         bin=server.bin,
         python=server.bin / "python",
@@ -70,8 +71,6 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         threads=launch.threads,
         body_size=launch.body_size,
         close="close" if launch.close else "",
+        extra=f"{log} {server.idle if launch.idle else ''}",
     )
-    extra = [server.access_log if launch.access_log else server.no_access_log]
-    if launch.idle:
-        extra.append(server.idle)
-    return shlex.split(words) + [word for words in extra for word in shlex.split(words)]
+    return shlex.split(words)

@@ -1,0 +1,89 @@
+"""The page, the targets and the charts, from made-up figures."""
+
+import xml.etree.ElementTree as ET
+
+from bench import report, svg, targets
+from bench.results import Contestant, Outcome
+
+FIGURES = {"rps": 1e5, "p50_ms": 0.2, "p99_ms": 1.0, "pss_mb": 20.0, "failures": 0}
+
+
+def outcome(scenario="get-1-header", **cpu_us):
+    found = Outcome(scenario, "2026-01-02", "CPython 3.13.0", "a machine", 5, 2)
+    for key, value in cpu_us.items():
+        found.contestants.append(Contestant(key, key, "1.0", "2026-01-02", FIGURES | {"cpu_us": value}))
+    return found
+
+
+def one(**cpu_us):
+    return {"get-1-header": outcome(**cpu_us)}
+
+
+def verdicts(outcomes, scenario="get-1-header"):
+    return {v.target.against: v for v in targets.judge(outcomes) if v.target.scenario == scenario}
+
+
+def test_targets_are_judged_by_the_figures():
+    found = verdicts(one(tricorn=6.5, floor=5.0, fastwsgi=6.5))
+    assert found["floor"].words == "reached"
+    assert found["floor"].measured == 1.3
+    assert found["fastwsgi"].words == "**missed**"  # "less than" is not "as much as"
+    assert found["bjoern"].words == "not measured"
+
+
+def test_the_access_log_target_is_a_difference():
+    log = outcome("access-log", **{"tricorn (log off)": 6.0, "tricorn (log on)": 9.0})
+    (found,) = verdicts({"access-log": log}, "access-log").values()
+    assert (found.measured, found.reached) == (3.0, False)
+    assert found.target.words == "CPU per request ≤ 2.5 µs more than tricorn (log off)"
+
+
+def test_a_row_shows_the_ratio_to_the_floor_and_to_the_best_peer():
+    page = report.page(one(tricorn=8.0, floor=4.0, bjoern=5.0, granian=10.0))
+    assert "| **tricorn** | 8.00 | 2.00 | 1.60 |" in page
+    assert (
+        page.index("| bjoern | 5.00") < page.index("| **tricorn** | 8.00") < page.index("| granian | 10.00")
+    )
+
+
+def test_a_server_that_did_not_run_is_named_with_the_reason():
+    outcomes = one(tricorn=6.0)
+    outcomes["get-1-header"].contestants.append(
+        Contestant("bjoern", "bjoern", "", "2026-01-02", problem="does not build on this machine")
+    )
+    assert "- bjoern: not measured (does not build on this machine)" in report.page(outcomes)
+
+
+def test_an_earlier_figure_shows_its_date():
+    outcomes = one(tricorn=6.0, bjoern=7.0)
+    outcomes["get-1-header"].contestants[1].date = "2025-12-24"
+    assert "- bjoern: from an earlier run, 2025-12-24" in report.page(outcomes)
+
+
+def test_idle_connections_that_were_not_kept_have_no_figure():
+    idle = Outcome("idle-connections", "2026-01-02", "CPython 3.13.0", "a machine", 5, 2)
+    values = {"kept": 0.0, "base_mb": 20.0, "pss_mb": 20.0}
+    idle.contestants.append(Contestant("uwsgi", "uwsgi", "2", "2026-01-02", values))
+    assert f"| uwsgi | {targets.NOTHING} | 0 | 20.0 | 20.0 |" in report.page({"idle-connections": idle})
+
+
+def test_page_and_chart_are_written(tmp_path):
+    report.write(one(tricorn=6.0, floor=5.0), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"benchmarks.md", "benchmarks-get-1-header.svg"}
+
+
+def test_a_chart_is_well_formed_and_sorted():
+    bars = [svg.Bar("a<b", 7.0), svg.Bar("own", 5.5, "own"), svg.Bar("floor", 5.0, "floor")]
+    root = ET.fromstring(svg.chart("Title & more", "less is better", bars))
+    texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["Title & more", "less is better", "floor", "5.0", "own", "5.5", "a<b", "7.0"]
+
+
+def test_a_bar_far_beyond_the_others_is_cut_and_shows_it():
+    picture = svg.chart("t", "s", [svg.Bar("own", 6.0, "own"), svg.Bar("slow", 130.0)])
+    assert picture.count('class="cut"') == 1
+    assert ">130<" in picture
+
+
+def test_a_chart_of_nothing_is_still_a_chart():
+    ET.fromstring(svg.chart("t", "s", []))

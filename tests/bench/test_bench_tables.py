@@ -1,0 +1,45 @@
+"""The tables of servers and scenarios fit together."""
+
+import pytest
+
+from bench import options, paths, scenarios, servers, targets
+from bench.servers import Launch
+
+
+@pytest.mark.parametrize("scenario", scenarios.SCENARIOS, ids=lambda s: s.name)
+def test_a_scenario_names_files_that_exist(scenario):
+    assert (paths.APPS / f"{scenario.launch.app}.py").exists()
+    assert not scenario.script or (paths.BENCH / "wrk" / scenario.script).exists()
+    assert all(": " in header for header in scenario.headers)
+
+
+def test_every_target_is_about_contestants_of_its_scenario():
+    for target in targets.TARGETS:
+        keys = {entry.key for entry in scenarios.by_name(target.scenario).entries}
+        assert {target.own, target.against or target.own} <= keys
+
+
+def test_a_command_is_made_for_its_scenario():
+    launch = Launch("hello", threads=8, access_log=True, idle=True)
+    words = servers.command(servers.by_name("gunicorn-gthread"), launch, 4711)
+    wanted = "--access-logfile - --keep-alive 300 --worker-connections 20000 hello:app"
+    assert " ".join(words).endswith(wanted)
+    assert words[words.index("--threads") + 1] == "8"
+    assert "127.0.0.1:4711" in words
+
+
+def test_a_server_that_logs_by_default_is_told_not_to():
+    uwsgi = servers.by_name("uwsgi")
+    assert "--disable-logging" in servers.command(uwsgi, Launch("hello"), 1)
+    assert "--disable-logging" not in servers.command(uwsgi, Launch("hello", access_log=True), 1)
+
+
+def test_a_quick_run_does_not_touch_the_results():
+    quick = options.parse(["--quick"])
+    assert (quick.rounds, quick.seconds) == (1, 1)
+    assert paths.DOCS not in (quick.out, *quick.out.parents)
+    assert quick.results != options.parse([]).results
+
+
+def test_one_server_is_measured_beside_the_floor():
+    assert options.parse(["--server", "tricorn"]).servers == {"tricorn", "floor"}
