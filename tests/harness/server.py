@@ -95,7 +95,8 @@ class Server:
         start = shlex.split(other) if other else [sys.executable, "-m", "tricorn"]
         return [*start, "--bind", f"fd://{self.listener.fileno()}", *self.options, self.app]
 
-    def start(self) -> Server:
+    def start(self, *, wait: bool = True) -> Server:
+        """Run it. Without `wait` the first client waits in the backlog until the server is there."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
         environ.update(self.environ)
         self.process = subprocess.Popen(
@@ -109,7 +110,8 @@ class Server:
             start_new_session=True,  # so that the whole family can be killed by its group id
         )
         try:
-            self._wait_ready()
+            if wait:
+                self._wait_ready()
         except BaseException:
             self.kill()
             raise
