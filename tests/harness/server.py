@@ -88,6 +88,7 @@ class Server:
         self.log_file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self.process: subprocess.Popen[bytes] | None = None
         self.worker_pid: int | None = None
+        self.told = False
 
     @property
     def command(self) -> list[str]:
@@ -176,8 +177,9 @@ class Server:
         return os.fstat(self.log_file.fileno()).st_size
 
     def terminate(self) -> None:
-        """Ask it to stop; `stop` waits for it."""
-        if self.process is not None and self.process.poll() is None:
+        """Ask it to stop, once; `stop` waits for it."""
+        if self.process is not None and not self.told and self.process.poll() is None:
+            self.told = True
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
