@@ -110,6 +110,8 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
         if error:
             return _refuse(head, error)
         head.line = head.scanned = <unsigned int>(stop + 2 - base)
+        if head.line > limits.head:
+            return _refuse(head, LONG_HEAD)
         if head.stage >= FIELDS:
             if line == stop:
                 head.end = head.line
@@ -459,8 +461,7 @@ cdef int _chunked_only(RequestHead head) noexcept:
                 chunked += 1
             else:
                 unknown = True
-                while q < end and q[0] != c',' and CLASS[q[0]] & VALUE:
-                    q += 1
+                q = _coding_parameters(q, end)
             while q < end and (q[0] == c' ' or q[0] == 9):
                 q += 1
             if q == end:
@@ -471,6 +472,18 @@ cdef int _chunked_only(RequestHead head) noexcept:
             while p < end and (p[0] == c' ' or p[0] == 9):
                 p += 1
     return UNKNOWN_CODING if unknown else NONE
+
+
+cdef const unsigned char* _coding_parameters(const unsigned char* q, const unsigned char* end) noexcept:
+    """Behind the parameters of a transfer coding that is refused anyway."""
+    cdef const unsigned char* p = q
+    while p < end and (p[0] == c' ' or p[0] == 9):
+        p += 1
+    if p == end or p[0] != c';':
+        return q
+    while p < end and p[0] != c',':
+        p += 1
+    return p
 
 
 # ---- the body -----------------------------------------------------------------------------------------

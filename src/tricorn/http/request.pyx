@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 
 cdef class Limits:
-    """Bounds of one request. All in bytes but `fields`; 0 switches the bound on the body off.
+    """Bounds of one request. All in bytes but `fields`; 0 switches one off (but that of the head).
 
     request_line: without its CRLF. field_size: one field line without its CRLF. fields: how many.
     head: the whole head. body: what the application may be given.
@@ -27,9 +27,9 @@ cdef class Limits:
         unsigned int head=65536,
         long long body=0,
     ):
-        self.request_line = request_line
-        self.field_size = field_size
-        self.fields = fields
+        self.request_line = request_line or head
+        self.field_size = field_size or head
+        self.fields = fields or head
         self.head = head
         self.body = body
 

@@ -13,6 +13,7 @@ cdef struct Reply:
     # in
     int minor                   # of the request: HTTP/1.minor
     bint is_head                # the request's method is HEAD
+    bint is_connect             # … or CONNECT
     bint keep_alive             # the request allows it; out: the response too
     # out
     int status

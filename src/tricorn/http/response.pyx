@@ -179,7 +179,7 @@ cdef int _fields(Buffer out, list headers, Reply* reply, long long* declared) ex
             if declared[0] >= 0:
                 raise ResponseError("Content-Length is given twice")
             declared[0] = _digits(value, v)
-            if reply.status != 204:     # RFC 9110 §8.6
+            if reply.status != 204 and not (reply.is_connect and reply.status < 300):     # RFC 9110 §8.6
                 _put(out, name, n, value, v)
         elif kind == DATE:
             seen |= HAS_DATE
@@ -208,13 +208,17 @@ cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
     """How the client will know where the body ends (RFC 9112 §6.3)."""
     cdef char text[40]
     cdef int n
-    reply.bodyless = reply.is_head or reply.status == 204 or reply.status == 304
+    # RFC 9110 §9.3.6: what follows a 2xx to CONNECT would be the tunnel.
+    cdef bint tunnel = reply.is_connect and 200 <= reply.status < 300
+    reply.bodyless = reply.is_head or reply.status == 204 or reply.status == 304 or tunnel
     reply.chunked = False
     if declared >= 0:
         reply.length = declared
     elif reply.length >= 0:
         # An empty body in answer to HEAD says nothing about what GET would bring.
-        if not reply.bodyless or (reply.is_head and reply.length > 0 and reply.status != 204):
+        if not reply.bodyless or (
+            reply.is_head and reply.length > 0 and reply.status != 204 and reply.status != 304
+        ):
             n = snprintf(text, sizeof(text), b"Content-Length: %lld\r\n", reply.length)
             out.add(text, n)
     elif reply.bodyless:

@@ -32,6 +32,7 @@ cdef class Connection(Exchange):
     cdef int armed                  # what the poller watches for
     cdef long long deadline         # CLOCK_MONOTONIC, ns; 0: none
     cdef long long body_since       # when the body began to be read
+    cdef bint owned                 # a thread deals with it
     cdef bint broke_off             # the response cannot be completed: make sure that the client can tell
     cdef bint owes_continue         # 100 Continue, when the body is first wanted
     cdef bint head_sent
@@ -61,6 +62,10 @@ cdef class Connection(Exchange):
     cdef int close(self) except -1
     cdef int abort(self) except -1
 
+    cdef int _settle(self, Lane lane) except -1
+    cdef int _help(self, Lane lane) except -1
+    cdef int _handle_event(self, Lane lane) except -1
+    cdef int _handle_turn(self, Lane lane) except -1
     cdef int _arm(self, int interest) except -1
     cdef int _read(self, Lane lane) except -1
     cdef int _received(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
@@ -82,6 +87,7 @@ cdef class Connection(Exchange):
     cdef int _response_done(self, Lane lane) except -1
     cdef int _refuse(self, Lane lane, object error) except -1
     cdef int _error_response(self, Lane lane, int status) except -1
+    cdef bint _is_too_much_unread(self) noexcept
     cdef int _finish_off(self, Lane lane) except -1
     cdef int _linger(self, Lane lane) except -1
     cdef int _discard_input(self, Lane lane) except -1

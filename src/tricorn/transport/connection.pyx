@@ -1,10 +1,10 @@
 """One client connection: HTTP/1.x from the bytes of a socket to a gateway and back.
 
-The plan. A connection is always in one state; who may touch it follows from the state. In RUNNING it belongs to
-the thread that is in the application for it: all others may only send what it has queued. In every other state it
-belongs to whoever holds the GIL. The descriptor is watched only for what its state is waiting for, and
-interest is withdrawn lazily: a descriptor that becomes readable while its request is served is removed when that
-event arrives, so a request that fits one read and one write costs no call to the poller.
+The plan. A connection is always in one state, and while a thread deals with it, it is owned: others may then only
+send what is queued. (Holding the GIL is not enough: logging, temporary files, large sends and the application give it
+away.) The descriptor is watched for what the state waits for. Interest is withdrawn lazily: a descriptor that
+becomes readable while its request is served is removed when that event arrives and watched again when the
+owner is done, so a request that fits one read and one write costs no call to the poller.
 
 Guarantees: requests are answered in order, one at a time; nothing behind a refused message is ever parsed; a
 body that nobody read never becomes the next request; no client, however slow, keeps a thread.
@@ -15,7 +15,7 @@ Knows: sockets, deadlines, the HTTP engine, the gateway. Must not know: signals,
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeLatin1
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import io
 import os
@@ -97,21 +97,62 @@ cdef class Connection(Exchange):
 
     cdef int on_event(self, Lane lane) except -1:
         """The descriptor is ready for what it was watched for, or broken."""
-        if self.state == IDLE or self.state == HEAD or self.state == BODY or self.state == DISCARD:
-            return self._read(lane)
+        if self.owned:
+            return self._help(lane)
+        self.owned = True
+        self._handle_event(lane)
+        return self._settle(lane)
+
+    cdef int proceed(self, Lane lane) except -1:
+        """Its turn has come in the queue for application threads."""
+        self.owned = True
+        self._handle_turn(lane)
+        return self._settle(lane)
+
+    cdef int _settle(self, Lane lane) except -1:
+        """Go on with what is already here, then give the connection free, watched for what its state waits for."""
+        cdef bytes data
+        while self.state == IDLE and self.pending is not None:
+            data = self.pending
+            self.pending = None
+            self._requests(lane, None, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
+        self.owned = False
+        if self.state == FLUSHING or self.state == PAUSED:
+            return self._arm(WRITE)
+        if self.state != CLOSED and self.state != QUEUED:
+            return self._arm(READ)
+        return 0
+
+    cdef int _help(self, Lane lane) except -1:
+        """Another thread owns it. What it has queued can be sent; anything else waits for the owner."""
+        cdef bint progress = False
+        cdef int flow
+        if self.armed & WRITE == 0 or self.outflow is None:
+            return self._arm(0)
+        if self.outflow.sending:
+            return 0
+        flow = self.outflow.flush(self.fd, &progress)
+        if flow == FLOW_LOST:
+            self.gone = True
+            self.outflow.clear()
+        elif progress and self.service.write_timeout:
+            self.deadline = monotonic() + self.service.write_timeout
+        if flow != FLOW_BLOCKED and self.state == RUNNING:
+            self.deadline = 0
+            return self._arm(0)
+        return 0
+
+    cdef int _handle_event(self, Lane lane) except -1:
         if self.state == FLUSHING or self.state == PAUSED:
             return self._flush(lane)
         if self.state == LINGER:
             return self._discard_input(lane)
-        if self.state == PROXY:
-            return self._read(lane)
-        if self.state == RUNNING and self.armed & WRITE and self.outflow is not None:
-            return self._flush(lane)
-        return self._arm(0)     # somebody is at work on it, and will watch it again
+        if self.state == QUEUED:
+            return self._arm(0)     # it will be watched again when its turn is over
+        return self._read(lane) if self.state != CLOSED else 0
 
-    cdef int proceed(self, Lane lane) except -1:
-        """Its turn has come in the queue for application threads."""
-        cdef bytes data
+    cdef int _handle_turn(self, Lane lane) except -1:
+        cdef WSGICall call
         if self.call is not None:
             if self.gone:
                 call = self.call
@@ -119,17 +160,14 @@ cdef class Connection(Exchange):
                 return self._leave(lane, COMPLETE, call.status, call.headers)
             return self._run(lane, True)
         if self.environ is not None:
-            self._start(lane)
-        else:
-            self.state = IDLE       # pipelined requests that gave way to others
-        if self.state == IDLE and self.pending is not None:
-            data = self.pending
-            self.pending = None
-            return self._requests(lane, None, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
+            return self._start(lane)
+        self.state = IDLE       # pipelined requests that gave way to others
         return 0
 
     cdef int expire(self, Lane lane) except -1:
         """The deadline has passed, or the body comes too slowly."""
+        if self.owned and self.state != RUNNING:
+            return 0        # it is just making progress
         if self.state == HEAD:
             return self._refuse(lane, refusal(SLOW_HEAD))
         if self.state == BODY:
@@ -285,7 +323,7 @@ cdef class Connection(Exchange):
                     self.state = HEAD
                     lane.now = monotonic()
                     self.deadline = lane.now + self.service.header_timeout if self.service.header_timeout else 0
-                    return self._arm(READ)
+                    return 0
                 if progress == REFUSED:
                     return self._refuse(lane, refusal(head.error))
                 data += head.end
@@ -306,7 +344,7 @@ cdef class Connection(Exchange):
             self.deadline = lane.now + self.service.keepalive
             if self.service.draining:
                 self.deadline = lane.now + min(self.service.keepalive, SECOND)
-        return self._arm(READ)
+        return 0
 
     cdef Py_ssize_t _begin(
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
@@ -315,7 +353,8 @@ cdef class Connection(Exchange):
         cdef Service service = self.service
         self.reply.minor = head.minor
         self.reply.is_head = head.is_head
-        self.reply.keep_alive = head.keep_alive
+        self.reply.is_connect = head.is_connect
+        self.reply.keep_alive = head.keep_alive and service.keepalive > 0
         self.head_sent = False
         self.deadline = 0
         try:
@@ -358,7 +397,6 @@ cdef class Connection(Exchange):
         if self.state == BODY:
             if self.owes_continue and self.decoder.received == 0:
                 self._send_continue()
-            self._arm(READ)
         return used
 
     cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
@@ -484,9 +522,9 @@ cdef class Connection(Exchange):
             lane.cell.busy_ns += lane.now - lane.active_ns
             lane.cell.busy_since_ns = 0
             self.state = PAUSED
-            if self.gone or not self.congested():
-                return self._lost() if self.gone else self._flushed(lane)
-            return self._arm(WRITE)
+            if self.gone:
+                return self._lost()
+            return self._flushed(lane) if not self.congested() else 0
         finish(lane.cell, lane.active_ns, lane.now)
         if service.access_log is not None:
             clock_gettime(CLOCK_REALTIME_COARSE, &wall)
@@ -505,7 +543,7 @@ cdef class Connection(Exchange):
             service.wake()
         if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
             self.state = FLUSHING
-            return self._arm(WRITE)
+            return 0
         return self._response_done(lane)
 
     def _failed(self, Lane lane, error):
@@ -526,6 +564,7 @@ cdef class Connection(Exchange):
         status = self.cut_status if cut else (504 if isinstance(error, RequestTimeout) else 500)
         lane.out.size = 0
         self.reply.keep_alive = False
+        self.service.refresh_date()
         write_error(lane.out, self.service.defaults, status, self.reply.is_head)
         self.head_sent = True
         self._transmit(lane.out, None, NULL, 0)
@@ -542,11 +581,10 @@ cdef class Connection(Exchange):
             return self._finish_off(lane)
         if self.decoder is not None and not self.decoder.is_finished():
             self.body_left = self.service.body_drain
-            if self.owes_continue or self.decoder.remaining > <unsigned long long>self.body_left:
-                return self._linger(lane)       # it was not asked to send, or it would send too much
+            if self._is_too_much_unread():
+                return self._linger(lane)
             self.state = DISCARD
             self.deadline = lane.now + self.service.body_timeout if self.service.body_timeout else 0
-            self._arm(READ)
             if self.pending is not None:
                 data = self.pending
                 self.pending = None
@@ -555,7 +593,13 @@ cdef class Connection(Exchange):
         self.decoder = None
         self.state = IDLE
         self.deadline = lane.now + self.service.keepalive
-        return self._arm(READ) if self.armed != READ else 0
+        return 0
+
+    cdef bint _is_too_much_unread(self) noexcept:
+        """Whether the request's body cannot be skipped: never asked for, or longer than it is worth."""
+        if self.decoder is None or self.decoder.is_finished():
+            return False
+        return self.owes_continue or self.decoder.remaining > <unsigned long long>self.service.body_drain
 
     cdef int _finish_off(self, Lane lane) except -1:
         """Close after a response. If the client may have sent more, it is read for a while first."""
@@ -582,6 +626,7 @@ cdef class Connection(Exchange):
         self.pending = None
         self.head = None
         self.decoder = None
+        self.service.refresh_date()
         write_error(lane.out, self.service.defaults, status, self.state != HEAD and self.reply.is_head)
         self.state = FLUSHING
         self._transmit(lane.out, None, NULL, 0)
@@ -589,7 +634,7 @@ cdef class Connection(Exchange):
             return self.close()
         if self.outflow is not None and not self.outflow.is_empty():
             self.broke_off = True       # and then linger
-            return self._arm(WRITE)
+            return 0
         lane.now = monotonic()
         return self._linger(lane)
 
@@ -601,7 +646,7 @@ cdef class Connection(Exchange):
         self.decoder = None
         self.state = LINGER
         self.deadline = lane.now + LINGER_TIME
-        return self._arm(READ)
+        return self._arm(READ)      # also where the keeper has refused it
 
     cdef int _discard_input(self, Lane lane) except -1:
         cdef ssize_t n = recv(self.fd, lane.buffer, LANE_BUFFER, 0)
@@ -629,7 +674,6 @@ cdef class Connection(Exchange):
 
     cdef int _flushed(self, Lane lane) except -1:
         """Some of what was queued is sent; perhaps enough to go on."""
-        cdef bytes data
         cdef bint empty = self.outflow is None or self.outflow.is_empty()
         if self.state == RUNNING:
             self.deadline = 0
@@ -644,12 +688,7 @@ cdef class Connection(Exchange):
             return 0
         self.deadline = 0
         lane.now = monotonic()
-        self._response_done(lane)
-        if self.state == IDLE and self.pending is not None:
-            data = self.pending
-            self.pending = None
-            self._requests(lane, None, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
-        return 0
+        return self._response_done(lane)
 
     cdef int _lost(self) except -1:
         """The client is gone."""
@@ -689,7 +728,9 @@ cdef class Connection(Exchange):
             n = send(self.fd, out.data, total, MSG_NOSIGNAL)
             error = errno
         else:
-            message = msghdr(msg_iov=parts, msg_iovlen=3)
+            memset(&message, 0, sizeof(message))
+            message.msg_iov = parts
+            message.msg_iovlen = 3
             parts[0] = iovec(NULL, 0)
             parts[1] = iovec(NULL, 0)
             if out is not None:
@@ -741,12 +782,10 @@ cdef class Connection(Exchange):
 
     cdef int respond(self, str status, list headers, bytes piece, long long length) except -1:
         cdef Buffer out = self.lane.out
-        cdef timespec wall
-        clock_gettime(CLOCK_REALTIME_COARSE, &wall)
-        self.service.defaults.refresh(wall.tv_sec)
+        self.service.refresh_date()
         out.size = 0
         self.reply.length = length
-        if self.service.draining:
+        if self.service.draining or self._is_too_much_unread():
             self.reply.keep_alive = False
         write_head(out, self.service.defaults, status, headers, &self.reply)
         self.head_sent = True
@@ -767,8 +806,7 @@ cdef class Connection(Exchange):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(piece)
         if self.body_left >= 0:
             if size > self.body_left:
-                if self.body_left >= 0 and not self.broke_off:
-                    self._log_length("more")
+                self._log_length("more")
                 piece = piece[:self.body_left]
                 size = len(piece)
             self.body_left -= size
@@ -823,6 +861,7 @@ cdef class Connection(Exchange):
             self.finish()
             return True
         if size > self.body_left:
+            self._log_length("more")
             size = self.body_left
         self.body_left -= size
         self.body_sent += size
@@ -907,7 +946,7 @@ cdef class Connection(Exchange):
         cdef int timeout = -1
         cdef bytes data = PyBytes_FromStringAndSize(NULL, LANE_BUFFER)
         cdef char* room = PyBytes_AS_STRING(data)
-        if self.owes_continue:
+        if self.owes_continue and not self.head_sent:
             self._send_continue()
         if self.service.body_timeout:
             timeout = <int>(self.service.body_timeout // 1000000)

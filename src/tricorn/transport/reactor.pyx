@@ -357,8 +357,6 @@ cdef class Reactor:
         # Most clients have sent their request by now: reading at once spares a round through the poller.
         try:
             connection.on_event(lane)
-            if connection.state == IDLE or connection.state == PROXY:
-                connection._arm(READ)
         except Exception:
             self._give_up(connection)
         return 0
@@ -370,7 +368,7 @@ cdef class Reactor:
         for found in self.service.table:
             if found is not None:
                 connection = <Connection>found
-                if connection.state == IDLE and connection.head_sent:
+                if connection.state == IDLE and connection.head_sent and not connection.owned:
                     idle.append((connection.deadline, connection.serial, connection))
         idle.sort()
         for _, _, connection in idle[:max(1, len(idle) // 64)]:

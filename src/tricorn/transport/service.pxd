@@ -44,6 +44,7 @@ cdef class Service:
     cdef int waker                      # eventfd: written to when the keeper should look
 
     cdef int wake(self) noexcept nogil
+    cdef void refresh_date(self) noexcept
 
 # What a thread of a worker has for itself.
 cdef class Lane:

@@ -7,7 +7,10 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from collections import deque
 
-from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close, errno, eventfd, write
+from tricorn.transport.system cimport (
+    CLOCK_REALTIME_COARSE, EFD_CLOEXEC, EFD_NONBLOCK, clock_gettime, close, errno, eventfd, timespec, write,
+)
+
 import os
 
 cdef long long SECOND = 1000000000
@@ -61,6 +64,11 @@ cdef class Service:
     cdef int wake(self) noexcept nogil:
         cdef unsigned long long one = 1
         return <int>write(self.waker, &one, sizeof(one))
+
+    cdef void refresh_date(self) noexcept:
+        cdef timespec wall
+        clock_gettime(CLOCK_REALTIME_COARSE, &wall)
+        self.defaults.refresh(wall.tv_sec)
 
 
 cdef class Lane:
