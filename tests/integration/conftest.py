@@ -1,0 +1,28 @@
+"""Servers of these tests: a framework's example application on each worker kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness.server import KINDS
+
+pytest.register_assert_rewrite("integration.framework", "integration.live")
+
+from integration.live import Live  # noqa: E402 - behind register_assert_rewrite
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="class", params=list(KINDS))
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The application that the test class names; at the end it must stop in good order."""
+    about = request.cls
+    environ = about().environ(tmp_path_factory.mktemp("site"))
+    with Live(about.app, kind=request.param, chdir=about.chdir, environ=environ) as live:
+        yield live
+        live.stop()

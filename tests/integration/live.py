@@ -1,0 +1,228 @@
+"""A server with any application, seen as an operator sees it: a master, its workers, its signals, its log.
+
+Knows: processes, sockets, the command line of the server. Must not know: a name of `tricorn`'s modules.
+Unlike the harness's `Server`, which it builds on, it asks nothing of the application.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.client import Client, ClosedError, Response
+from harness.server import BOOT_DEADLINE, KINDS, Server, wait_for
+
+HERE = Path(__file__).parent
+APPS = HERE / "apps"
+EXAMPLES = HERE.parent.parent / "examples"
+
+
+class Live(Server):
+    """A running server whose life is the test's subject. Use it with `with`; what is left of it is killed."""
+
+    def __init__(
+        self,
+        app: str,
+        *options: str,
+        kind: str = "sync",
+        workers: int = 1,
+        chdir: Path = APPS,
+        ready: str = "/",
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        defaults = ("--workers", str(workers), *KINDS[kind], "--chdir", str(chdir))
+        super().__init__(app, (*defaults, *options), environ=environ)
+        self.ready = ready
+        self.wanted = workers
+
+    def __enter__(self) -> Live:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _wait_ready(self) -> None:
+        """Until it answers and all its workers are ready."""
+        assert self.process is not None
+
+        def is_up() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
+            return self.log().count("is ready") >= self.wanted
+
+        wait_for(is_up, "the workers are ready", deadline=BOOT_DEADLINE)
+        self.request(self.ready)
+
+    def kill(self) -> None:
+        """Also workers that outlived their master: they are in its process group."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        super().kill()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        """The process ids of the master's children."""
+        return children(self.pid)
+
+    def signal(self, number: signal.Signals, pid: int | None = None) -> None:
+        os.kill(self.pid if pid is None else pid, number)
+
+    def wait_exit(self, deadline: float = 10.0) -> int:
+        assert self.process is not None
+        return self.process.wait(deadline)
+
+    def wait_log(self, text: str, *, times: int = 1, deadline: float = 10.0) -> str:
+        """The log, once it holds `text` so many times."""
+        wait_for(
+            lambda: self.log().count(text) >= times,
+            f"{text!r} {times} times in the log",
+            deadline=deadline,
+        )
+        return self.log()
+
+    def request(
+        self, path: str, *, method: str = "GET", body: bytes = b"", fields: Sequence[str] = ()
+    ) -> Response:
+        """One request on a connection of its own."""
+        with self.connect(timeout=10) as client:
+            client.send(message(path, method=method, body=body, fields=(*fields, "Connection: close")))
+            return client.response(method)
+
+
+def message(path: str, *, method: str = "GET", body: bytes = b"", fields: Sequence[str] = ()) -> bytes:
+    """A request as it stands on the wire; with a Content-Length if it has a body."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: live.example", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+
+
+def children(pid: int) -> list[int]:
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(word) for word in words]
+
+
+def is_alive(pid: int) -> bool:
+    """False for a zombie too: it only waits to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+class Load:
+    """A few clients that ask for `path` again and again and count what fails.
+
+    Each keeps its connection as long as the server does. A request fails if it is not answered in full with
+    200. What the contract of a keep-alive connection allows is no failure: a server may close one between two
+    requests (RFC 9112 §9.3.1), and if it did so before a byte of an answer, a `GET` is sent again on a new
+    connection, as every client library does; `resent` counts these.
+    """
+
+    def __init__(self, server: Server, path: str = "/", clients: int = 4) -> None:
+        self.server = server
+        self.path = path
+        self.served = 0
+        self.resent = 0
+        self.failures: list[str] = []
+        self.bodies: dict[bytes, int] = {}
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._loop) for _ in range(clients)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(15)
+
+    def wait_served(self, count: int, *, deadline: float = 15.0) -> None:
+        """Until `count` more requests were answered."""
+        goal = self.served + count
+        wait_for(
+            lambda: self.served >= goal or self.failures, f"{count} more requests served", deadline=deadline
+        )
+
+    def check(self) -> None:
+        assert self.failures == [], self.failures[:5]
+
+    def _loop(self) -> None:
+        client: Client | None = None
+        while not self._stop.is_set():
+            fresh = client is None
+            try:
+                if client is None:
+                    client = self.server.connect(timeout=10)
+                client.send(message(self.path))
+                response = client.maybe_response()
+            except (OSError, AssertionError) as error:
+                if isinstance(error, ClosedError) and not error.received and not fresh:
+                    response = None
+                else:
+                    self._fail(f"{type(error).__name__}: {error}")
+                    client = None
+                    continue
+            if response is None:
+                if fresh:
+                    self._fail("a new connection was closed without an answer")
+                with self._lock:
+                    self.resent += 1
+                client = None
+                continue
+            self._note(response)
+            if "close" in response.connection and client is not None:
+                client.close()
+                client = None
+        if client is not None:
+            client.close()
+
+    def _note(self, response: Response) -> None:
+        if response.status != 200 or not response.complete:
+            self._fail(f"{response.status}, complete: {response.complete}, {response.body[:100]!r}")
+        with self._lock:
+            self.served += 1
+            self.bodies[response.body] = self.bodies.get(response.body, 0) + 1
+
+    def _fail(self, what: str) -> None:
+        with self._lock:
+            self.failures.append(f"after {self.served} requests: {what}")
+
+
+@contextlib.contextmanager
+def in_background(function: Any, *arguments: Any) -> Iterator[list[Any]]:
+    """Run it in a thread; its result is the only element of the list, once there is one."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(function(*arguments)))
+    thread.start()
+    try:
+        yield results
+    finally:
+        thread.join(15)
+
+
+def poll_until(deadline: float) -> Iterator[None]:
+    """Turns of a loop that is bounded by time, with a short pause between them."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.005)
