@@ -17,7 +17,7 @@ TIMEOUT = 5.0
 TIME_LIMIT = 60.0  # for opening all of them
 SETTLE = 0.5
 FILE_LIMIT = 65_536
-ENOUGH = 0.9
+ENOUGH = 0.5
 
 
 def measure(server: Running, wanted: int) -> dict[str, float]:

@@ -39,7 +39,8 @@ is checked before it is timed.
   by the requests that were answered. It is the figure to compare: it says how much machine a request
   costs, and does not depend on how fast wrk is, as requests/s do.
 - *The floor* is `bench/floor.c`, a C program that answers each request with the same prepared bytes:
-  the kernel's part of the cost on this machine. *The best peer* is the cheapest of the other servers.
+  the kernel's part of the cost on this machine. With bodies of 1 MiB a server can be below it, by
+  larger writes or sendfile. *The best peer* is the cheapest of the other servers.
 - *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.
 - *Memory* is PSS of all processes after the load. *Failures* are socket errors, time-outs and answers
   other than 2xx and 3xx, of all rounds.
