@@ -42,3 +42,16 @@ types: build  ## mypy --strict
 	$(BIN)/mypy
 
 check: lint types test  ## format, lint, types, tests
+
+bench: build  ## Tricorn and its peers: docs/benchmarks.md (about half an hour)
+	$(BIN)/python -m bench $(ARGS)
+
+docs: build  ## write the reference of the settings
+	$(BIN)/python -m tricorn.config.reference docs/settings.md
+
+dist: build  ## a wheel and a source distribution, in dist/
+	rm -rf dist && $(BIN)/python -m build -q
+
+clean:  ## remove what was built (not the virtual environments)
+	rm -rf build dist src/*.egg-info
+	find src -name '*.so' -o -name '*.c' -path '*/tricorn/*' | xargs -r rm -f

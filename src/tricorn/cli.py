@@ -20,6 +20,8 @@ from tricorn.config.reference import print_config
 from tricorn.config.settings import Settings
 from tricorn.config.sources import load
 from tricorn.gateway.loader import AppLoadError, load_application
+from tricorn.http.policy import TrustedPeers
+from tricorn.log.access_format import compile_format
 from tricorn.net.address import parse_address
 
 EXIT_OK = 0
@@ -103,6 +105,20 @@ def complain(severity: str, text: str) -> None:
     print(f"tricorn: {severity}: {text}", file=sys.stderr)
 
 
+def check_addresses(settings: Settings) -> None:
+    for address in settings.bind:
+        parse_address(address)
+
+
+#: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
+CHECKS: dict[str, Callable[[Settings], object]] = {
+    "bind": check_addresses,
+    "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
+    "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
+    "access_log_format": lambda settings: compile_format(settings.access_log_format),
+}
+
+
 class Launch:
     """What the command was started with, kept so that a reload starts from the same.
 
@@ -121,11 +137,11 @@ class Launch:
 
     def settings(self) -> Settings:
         settings = load(self.arguments, self.environ, self.cwd)
-        for address in settings.bind:
+        for name, check in CHECKS.items():
             try:
-                parse_address(address)
+                check(settings)
             except ValueError as error:
-                raise ConfigError("bind", settings.origins["bind"], str(error)) from error
+                raise ConfigError(name, settings.origins[name], str(error)) from error
         return settings
 
     def reload(self) -> Settings:

@@ -73,14 +73,15 @@ def _only_wake(_number: int, _frame: FrameType | None) -> None:
 class SignalPipe:
     """Signals as bytes: readable when one has arrived. Also how anything else wakes the loop.
 
-    `install()` makes the process's handlers the master's; at the end of `with` they are what they were.
+    `install()` makes the process's handlers the master's. At the end of `with` the signals are ignored: a
+    master that has stopped has nothing left to be told, and a late TERM must not change its exit code.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._installed = False
 
     def __enter__(self) -> SignalPipe:
         return self
@@ -88,15 +89,15 @@ class SignalPipe:
     def install(self) -> None:
         # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._installed = True
         for number in MEANING:
-            self._before[number] = signal.signal(number, _only_wake)
+            signal.signal(number, _only_wake)
 
     def __exit__(self, *_: object) -> None:
-        if self._before:
+        if self._installed:
             signal.set_wakeup_fd(-1)
-        for number, handler in self._before.items():
-            # None: it was not set from Python, and cannot be from here.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            for number in MEANING:
+                signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
         self.close()
 
     def fileno(self) -> int:

@@ -1,6 +1,7 @@
 """The worker for WSGI applications: N threads that call the application, one that keeps house.
 
-Knows: a worker's life (boot, ready, drain, exit), which transport and which gateway. Must not know: the master.
+Knows: a worker's life (boot, ready, drain, exit), which transport and which gateway. Must not know: the
+master.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
 from tricorn.http.policy import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
-from tricorn.net.address import TcpAddress
+from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.reactor import Reactor
 from tricorn.transport.service import Service
@@ -193,8 +194,7 @@ def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
 
     The keys that differ have their place here too, so that filling a copy mostly replaces values.
     """
-    address = listener.address
-    tcp = isinstance(address, TcpAddress)
+    name, port = server_name(listener.address)
     return {
         "REQUEST_METHOD": "",
         "SCRIPT_NAME": "",
@@ -204,8 +204,8 @@ def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
         "SERVER_PROTOCOL": "",
         "REMOTE_ADDR": "",
         "REMOTE_PORT": "",
-        "SERVER_NAME": address.host if tcp else "localhost",
-        "SERVER_PORT": str(address.port) if tcp else "80",
+        "SERVER_NAME": name,
+        "SERVER_PORT": port,
         "SERVER_SOFTWARE": f"tricorn/{__version__}",
         "wsgi.input": None,
         "wsgi.early_hints": None,
@@ -218,3 +218,10 @@ def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.input_terminated": True,
     }
+
+
+def server_name(address: Address) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT. A unix socket has neither, and PEP 3333 allows neither to be empty."""
+    if isinstance(address, TcpAddress):
+        return address.host, str(address.port)
+    return "localhost", "80"
