@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness.server import KINDS
@@ -16,6 +17,12 @@ from integration.live import Live  # noqa: E402 - behind register_assert_rewrite
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """What `/block` of apps/life.py waits for."""
+    return tmp_path / "gate"
 
 
 @pytest.fixture(scope="class", params=list(KINDS))

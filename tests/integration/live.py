@@ -34,10 +34,14 @@ class Live(Server):
         workers: int = 1,
         chdir: Path = APPS,
         ready: str = "/",
+        errorlog: Path | None = None,
         environ: dict[str, str] | None = None,
     ) -> None:
         defaults = ("--workers", str(workers), *KINDS[kind], "--chdir", str(chdir))
+        if errorlog is not None:
+            defaults += ("--error-logfile", str(errorlog))
         super().__init__(app, (*defaults, *options), environ=environ)
+        self.errorlog = errorlog
         self.ready = ready
         self.wanted = workers
 
@@ -66,6 +70,12 @@ class Live(Server):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         super().kill()
+
+    def log(self, since: int = 0) -> str:
+        """The error log, wherever it is."""
+        if self.errorlog is None:
+            return super().log(since)
+        return self.errorlog.read_text()[since:] if self.errorlog.exists() else ""
 
     @property
     def pid(self) -> int:
@@ -107,6 +117,12 @@ def message(path: str, *, method: str = "GET", body: bytes = b"", fields: Sequen
     if body:
         lines.append(f"Content-Length: {len(body)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+
+
+def entered(gate: Path) -> int:
+    """Once a worker is inside the request: its process id."""
+    mark = Path(f"{gate}.in")
+    return int(wait_for(lambda: mark.exists() and mark.read_text(), "the application is inside the request"))
 
 
 def children(pid: int) -> list[int]:

@@ -1,0 +1,318 @@
+"""What the service survives: deaths of workers and of the master, requests that hang, crowds."""
+
+from __future__ import annotations
+
+import resource
+import select
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.client import Client, ClosedError
+from harness.server import KINDS, wait_for
+from integration.live import Live, Load, entered, is_alive, message, poll_until
+
+KILL, TERM = signal.SIGKILL, signal.SIGTERM
+
+
+# -- deaths
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(kind: str, gate: Path) -> None:
+    with Live("life:app", kind=kind, workers=2) as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        busy = entered(gate)
+        victim = next(pid for pid in live.workers() if pid != busy)
+        live.signal(KILL, victim)
+        live.wait_log("is ready", times=3)
+        assert victim not in live.workers()
+        assert len(live.workers()) == 2
+        assert live.request("/").status == 200
+        gate.touch()
+        assert client.response().body == b"released"
+        client.close()
+        live.stop()
+
+
+def test_workers_killed_one_after_the_other_under_load() -> None:
+    """Only requests that were inside the victim may fail, and there are at most as many as it has threads."""
+    with Live("life:app", workers=2) as live, Load(live, clients=2) as load:
+        for number in range(3):
+            load.wait_served(20)
+            live.signal(KILL, live.workers()[0])
+            live.wait_log("is ready", times=3 + number)
+        failed = len(load.failures)
+        load.failures.clear()
+        load.wait_served(50)
+        load.check()
+        assert failed <= 6
+
+
+def test_a_crashing_request_takes_down_only_its_worker() -> None:
+    with Live("life:app", workers=2) as live:
+        with live.connect() as client:
+            client.send(message("/exit"))
+            with pytest.raises(ClosedError):
+                client.response()
+        live.wait_log("is ready", times=3)
+        assert live.request("/").status == 200
+        assert len(live.workers()) == 2
+
+
+def test_workers_of_a_killed_master_finish_and_end(kind: str, gate: Path) -> None:
+    with Live("life:app", kind=kind, workers=2) as live, live.connect(timeout=10) as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        workers = live.workers()
+        live.signal(KILL)
+        live.wait_log("The master is gone", times=2)
+        assert client.is_quiet(0.05)
+        gate.touch()
+        assert client.response().body == b"released"
+        client.close()
+        wait_for(lambda: not any(map(is_alive, workers)), "the workers end by themselves", deadline=10)
+
+
+def test_the_port_is_free_after_a_killed_master(gate: Path) -> None:
+    """The next instance can bind it at once, even while a worker finishes a request."""
+    with Live("life:app") as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        (worker,) = live.workers()
+        live.signal(KILL)
+        live.wait_log("The master is gone")
+        gate.touch()
+        client.response()
+        client.close()
+        wait_for(lambda: not is_alive(worker), "the worker ends")
+
+
+# -- recycling
+
+
+def test_max_requests_under_load_loses_nothing(kind: str) -> None:
+    options = ("--max-requests=40", "--max-requests-jitter=20")
+    with Live("life:app", *options, kind=kind, workers=2) as live:
+        with Load(live) as load:
+            wait_for(lambda: len(load.bodies) >= 6 or load.failures, "workers are replaced", deadline=20)
+        load.check()
+        assert load.served >= 4 * 40, "none went before its time"
+        wait_for(lambda: len(live.workers()) == 2, "those that were replaced end")
+
+
+def test_max_requests_with_one_client(kind: str) -> None:
+    """One connection for each request, none refused while the worker is being replaced."""
+    with Live("life:app", "--max-requests=5", kind=kind) as live:
+        served: list[bytes] = []
+        for _ in poll_until(10):
+            response = live.request("/")
+            assert response.status == 200
+            served.append(response.body.split()[0])
+            if len(set(served)) == 4:
+                break
+        assert len(set(served)) == 4, "workers were replaced on the way"
+        assert served.count(served[0]) >= 4, "the harness has sent one to see that it runs"
+        assert served.count(served[10]) >= 5
+        live.stop()
+
+
+# -- requests and processes that hang
+
+
+@pytest.mark.parametrize("path", ["/spin", "/block"])
+def test_request_timeout(kind: str, gate: Path, path: str) -> None:
+    """504, the stack in the log; everybody else is served as before."""
+    with Live("life:app", "--request-timeout=0.5", kind=kind) as live, live.connect() as client:
+        (worker,) = live.workers()
+        start = time.monotonic()
+        client.send(message(f"{path}?{gate}"))
+        entered(gate)
+        response = client.response()
+        assert response.status == 504
+        assert 0.45 < time.monotonic() - start < 3
+        log = live.log()
+        assert f"GET {path}?{gate}" in log
+        assert "life.py" in log
+        assert "in _wait" in log
+        assert live.request("/").body.split()[0] == str(worker).encode(), "the worker lives on"
+
+
+def test_request_timeout_leaves_other_requests_alone(gate: Path) -> None:
+    """A stream that hands over a piece in time is not overdue, however long it takes."""
+    stuck = gate.with_name("stuck")
+    with (
+        Live("life:app", "--request-timeout=0.5", kind="gthread") as live,
+        live.connect() as client,
+        live.connect() as other,
+    ):
+        other.send(message(f"/drip?{gate}"))
+        other.read_until(b"drip")
+        client.send(message(f"/spin?{stuck}"))
+        assert client.response().status == 504
+        gate.touch()
+        assert b"last" in other.read_until(b"0\r\n\r\n")
+
+
+def test_a_stream_that_stalls_behind_its_head_is_cut(gate: Path) -> None:
+    """200 has been sent, so the only way to say it is a connection that ends too early."""
+    with Live("life:app", "--request-timeout=0.5") as live, live.connect() as client:
+        client.send(message(f"/trickle?{gate}"))
+        response = client.response()
+        assert response.status == 200
+        assert not response.complete
+        assert live.request("/").status == 200
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_is_replaced(kind: str) -> None:
+    """It holds the GIL, so neither its keeper nor an exception can help: the heartbeat stops."""
+    with Live("life:app", "--timeout=1", kind=kind) as live:
+        (worker,) = live.workers()
+        with live.connect(timeout=10) as client:
+            client.send(message("/freeze"))
+            with pytest.raises(ClosedError):
+                client.response()
+        log = live.wait_log("no sign of life", deadline=10)
+        assert str(worker) in log
+        assert "GET /freeze" in log
+        live.wait_log("life.py", deadline=5)  # the stack that the worker left behind
+        live.wait_log("is ready", times=2)
+        assert worker not in live.workers()
+        assert live.request("/").status == 200
+
+
+# -- crowds
+
+
+def idle(live: Live, count: int) -> list[Client]:
+    """Connections that have had their answer and are kept alive."""
+    clients = []
+    for _ in range(count):
+        client = live.connect()
+        clients.append(client)
+        client.send(message("/"))
+        client.response()
+    return clients
+
+
+def has_ended(client: Client) -> bool:
+    return bool(select.select([client.socket], [], [], 0)[0])
+
+
+def test_at_the_limit_idle_connections_make_room(kind: str) -> None:
+    options = ("--worker-connections=10", "--keep-alive=60")
+    with Live("life:app", *options, kind=kind) as live:
+        clients = idle(live, 10)
+        newcomer = live.connect()
+        newcomer.send(message("/"))
+        assert newcomer.response().status == 200
+        wait_for(lambda: any(map(has_ended, clients)), "an idle one was closed")
+        ended = [client for client in clients if has_ended(client)]
+        assert len(ended) <= 3
+        assert clients[0] in ended, "the one that was idle for longest"
+        clients[-1].send(message("/"))
+        assert clients[-1].response().status == 200, "the others are in order"
+        for client in [*clients, newcomer]:
+            client.close()
+        live.stop()
+
+
+def test_at_the_limit_busy_connections_stay_and_others_wait() -> None:
+    """Then no more are accepted; they wait in the backlog, and are served when there is room again."""
+    options = ("--worker-connections=4", "--keep-alive=60")
+    with Live("life:app", *options, kind="gthread") as live:
+        busy = [live.connect(timeout=10) for _ in range(4)]
+        for client in busy:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nha")
+        newcomers = [live.connect(timeout=10) for _ in range(3)]
+        for client in newcomers:
+            client.send(message("/"))
+        assert newcomers[0].is_quiet(0.3)
+        for client in busy:
+            client.send(b"lf!")
+            assert client.response("POST").status == 200
+        for client in newcomers:
+            assert client.response().status == 200
+        for client in [*busy, *newcomers]:
+            client.close()
+        live.stop()
+
+
+def test_no_descriptor_left_for_a_newcomer() -> None:
+    """The kernel refuses to accept: said in the log, survived, and over when there is room again."""
+    with Live("life:app", "--keep-alive=60") as live:
+        (worker,) = live.workers()
+        used = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))
+        clients = [live.connect(timeout=10) for _ in range(12)]
+        for client in clients:
+            client.send(message("/", fields=["Connection: close"]))
+        for client in clients:
+            assert client.response().status == 200
+            client.close()
+        stuck = [live.connect(timeout=10) for _ in range(8)]
+        for client in stuck:
+            client.send(b"GET / HT")
+        live.wait_log("cannot accept connections")
+        for client in stuck:
+            client.close()
+        assert live.request("/").status == 200
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 20_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_idle_connections(kind: str, many_descriptors: int) -> None:
+    """They cost memory only: no thread, and no time of those who are served."""
+    count = 10_000
+    if many_descriptors < count + 200:
+        pytest.skip(f"only {many_descriptors} descriptors are allowed here")
+    options = ("--worker-connections=20000", "--keep-alive=120", "--header-timeout=120")
+    sockets: list[socket.socket] = []
+    with Live("life:app", *options, kind=kind) as live:
+        (worker,) = live.workers()
+        before = resident(worker)
+        request = message("/")
+        try:
+            for number in range(count):
+                # Several addresses: one has 28,000 ports, and those of earlier tests are not free yet.
+                client = socket.create_connection(live.address, 10, (f"127.0.0.{2 + number % 8}", 0))
+                sockets.append(client)
+                client.sendall(request)
+                if number % 100 == 99:
+                    for each in sockets[-100:]:
+                        assert each.recv(4096).startswith(b"HTTP/1.1 200")
+            assert len(list(Path(f"/proc/{worker}/fd").iterdir())) > count
+            assert resident(worker) - before < count * 2048, "bytes for each connection"
+            start = time.monotonic()
+            for _ in range(100):
+                assert live.request("/").status == 200
+            assert time.monotonic() - start < 5
+            for client in sockets[:: count // 100]:
+                client.sendall(request)
+                assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        finally:
+            for client in sockets:
+                client.close()
+        wait_for(
+            lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) < 100,
+            "all are closed here too",
+            deadline=10,
+        )
+        live.stop()
+
+
+def resident(pid: int) -> int:
+    """Resident memory in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,0 +1,339 @@
+"""What each signal does to a running service, and that no client pays for it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from harness.client import ClosedError
+from harness.server import wait_for
+from integration.live import APPS, Live, Load, entered, in_background, is_alive, message
+
+TERM, INT, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1
+
+
+# -- TERM: graceful
+
+
+def test_term_lets_a_running_request_finish(kind: str, gate: Path) -> None:
+    with Live("life:app", kind=kind) as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(TERM)
+        live.wait_log("SIGTERM: stopping")
+        assert client.is_quiet(0.1)
+        gate.touch()
+        response = client.response()
+        assert (response.status, response.body) == (200, b"released")
+        assert "close" in response.connection, "a server that goes away says so"
+        client.wait_closed()
+        client.close()
+        assert live.wait_exit() == 0
+        assert "Traceback" not in live.log()
+
+
+def test_term_lets_a_stream_finish(kind: str, gate: Path) -> None:
+    with Live("life:app", kind=kind) as live, live.connect() as client:
+        client.send(message(f"/trickle?{gate}"))
+        client.read_until(b"first;")
+        live.signal(TERM)
+        live.wait_log("SIGTERM: stopping")
+        gate.touch()
+        assert b"second" in client.read_until(b"0\r\n\r\n")
+        client.wait_closed()
+        client.close()
+        assert live.wait_exit() == 0
+
+
+def test_term_lets_an_upload_finish(kind: str) -> None:
+    """The request has begun, but the application has not been called yet."""
+    with Live("life:app", kind=kind) as live, live.connect() as client:
+        data = message("/", method="POST", body=b"b" * 100_000)
+        client.send(data[:50_000])
+        (worker,) = live.workers()
+        live.request("/")  # whatever came before this was read
+        live.signal(TERM)
+        live.wait_log("SIGTERM: stopping")
+        assert client.is_quiet(0.1)
+        client.send(data[50_000:])
+        response = client.response("POST")
+        assert response.body.split()[0] == str(worker).encode()
+        client.close()
+        assert live.wait_exit() == 0
+
+
+def test_term_closes_idle_connections_soon(kind: str) -> None:
+    with Live("life:app", "--keep-alive=60", kind=kind) as live, live.connect() as client:
+        client.send(message("/"))
+        client.response()
+        start = time.monotonic()
+        live.signal(TERM)
+        client.wait_closed()
+        client.close()
+        assert live.wait_exit() == 0
+        assert time.monotonic() - start < 5
+
+
+def test_term_is_bounded_by_graceful_timeout(kind: str, gate: Path) -> None:
+    with Live("life:app", "--graceful-timeout=0.5", kind=kind) as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        (worker,) = live.workers()
+        start = time.monotonic()
+        live.signal(TERM)
+        with pytest.raises(ClosedError):
+            client.response()
+        live.wait_exit()
+        assert 0.4 < time.monotonic() - start < 5
+        assert not is_alive(worker)
+
+
+def test_no_new_connection_after_the_end() -> None:
+    with Live("life:app") as live:
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+        assert "Tricorn has stopped" in live.log()
+
+
+# -- INT and QUIT: at once
+
+
+@pytest.mark.parametrize("number", [INT, QUIT])
+def test_int_and_quit_do_not_wait(kind: str, gate: Path, number: signal.Signals) -> None:
+    with Live("life:app", kind=kind, workers=2) as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        workers = live.workers()
+        start = time.monotonic()
+        live.signal(number)
+        assert live.wait_exit() == 0
+        assert time.monotonic() - start < 3
+        assert not any(map(is_alive, workers))
+
+
+def test_int_while_term_is_waited_for(gate: Path) -> None:
+    """Somebody loses patience."""
+    with Live("life:app") as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(TERM)
+        live.wait_log("SIGTERM: stopping")
+        live.signal(INT)
+        assert live.wait_exit(3) == 0
+
+
+def test_ctrl_c_on_a_terminal() -> None:
+    """The terminal sends INT to the whole group, workers and all; nobody shows a traceback."""
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "tricorn", "--bind", "127.0.0.1:0", "--workers", "2", "life:app"]
+    shell = "import os, pty, sys, fcntl, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{shell}os.execvp(sys.argv[1], sys.argv[1:])", *command],
+        cwd=APPS,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    os.set_blocking(controller, False)
+    screen = b""
+
+    def shows(text: bytes, times: int) -> bool:
+        nonlocal screen
+        try:
+            screen += os.read(controller, 65536)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: nobody has the terminal open any more
+            return True
+        return screen.count(text) >= times
+
+    try:
+        wait_for(lambda: shows(b"is ready", 2), f"two workers are ready: {screen!r}", deadline=15)
+        os.write(controller, b"\x03")
+        assert process.wait(5) == 0
+        shows(b"", 0)
+        assert b"SIGINT" in screen
+        assert b"Traceback" not in screen
+        assert b"KeyboardInterrupt" not in screen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)
+
+
+# -- HUP: new code, not one request lost
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hup_under_load_loses_nothing(kind: str, tmp_path: Path, workers: int) -> None:
+    version = tmp_path / "version"
+    version.write_text("1")
+    environ = {"VERSION_FILE": str(version)}
+    with Live("life:app", kind=kind, workers=workers, environ=environ) as live, Load(live) as load:
+        for generation in (2, 3):
+            before = live.workers()
+            load.wait_served(50)
+            version.write_text(str(generation))
+            live.signal(HUP)
+            live.wait_log(f"Reload done: generation {generation} serves", deadline=20)
+            assert live.request("/").body.split()[1] == str(generation).encode()
+            assert not set(before) & set(live.workers())
+            assert len(live.workers()) == workers
+        load.wait_served(50)
+        load.check()
+        live.stop()
+
+
+def test_hup_lets_requests_of_the_old_code_finish(kind: str, gate: Path) -> None:
+    with Live("life:app", kind=kind) as live, live.connect() as client:
+        (before,) = live.workers()
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(HUP)
+        live.wait_log("is ready", times=2)
+        wait_for(lambda: live.request("/").body.split()[0] != str(before).encode(), "the new worker serves")
+        gate.touch()
+        assert client.response().body == b"released"
+        client.close()
+        live.wait_log("Reload done")
+        assert before not in live.workers()
+
+
+def test_hup_with_broken_code_leaves_the_old_code_serving(kind: str, tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    version.write_text("1")
+    environ = {"VERSION_FILE": str(version)}
+    with Live("life:app", kind=kind, workers=2, environ=environ) as live, Load(live) as load:
+        workers = live.workers()
+        version.write_text("broken")
+        live.signal(HUP)
+        log = live.wait_log("this version does not boot", deadline=20)
+        assert "RuntimeError" in log
+        load.wait_served(100)
+        load.check()
+        assert set(workers) <= set(live.workers())
+        assert live.request("/").body.split()[1] == b"1"
+        # And it is no dead end: a version that boots takes over.
+        version.write_text("3")
+        live.signal(HUP)
+        wait_for(lambda: live.request("/").body.split()[1] == b"3", "the repaired code serves", deadline=20)
+        load.check()
+
+
+def test_hup_takes_new_settings(tmp_path: Path) -> None:
+    config = tmp_path / "tricorn.toml"
+    config.write_text("limit_request_line = 100")
+    with Live("life:app", "-c", str(config)) as live:
+        long_path = "/" + "p" * 200
+        assert live.request(long_path).status == 414
+        config.write_text("limit_request_line = 1000")
+        live.signal(HUP)
+        live.wait_log("Reload done")
+        assert live.request(long_path).status == 200
+        config.write_text("limit_request_lime = 1000")
+        live.signal(HUP)
+        live.wait_log("limit_request_lime")
+        assert live.request(long_path).status == 200
+
+
+# -- TTIN, TTOU
+
+
+def test_ttin_and_ttou_under_load() -> None:
+    with Live("life:app", workers=1) as live, Load(live) as load:
+        for wanted in (2, 3):
+            live.signal(signal.SIGTTIN)
+            live.wait_log("is ready", times=wanted)
+            assert len(live.workers()) == wanted
+            load.wait_served(20)
+        for wanted in (2, 1):
+            live.signal(signal.SIGTTOU)
+            wait_for(lambda wanted=wanted: len(live.workers()) == wanted, f"{wanted} workers", deadline=10)
+            load.wait_served(20)
+        load.check()
+        live.signal(signal.SIGTTOU)  # the last one stays
+        live.wait_log("that is the limit")
+        assert live.request("/").status == 200
+
+
+# -- USR1: the logs are opened again
+
+
+def test_usr1_loses_no_line(kind: str, tmp_path: Path) -> None:
+    """Rotated three times under load: each request is in exactly one of the files."""
+    access = tmp_path / "access.log"
+    options = (f"--access-logfile={access}", "--access-logformat=%(U)s")
+    with Live("life:app", *options, kind=kind, workers=2) as live:
+        with Load(live, "/counted") as load:
+            for number in range(3):
+                load.wait_served(50)
+                access.rename(tmp_path / f"access.log.{number}")
+                live.signal(USR1)
+                live.wait_log("log files were opened again", times=number + 1)
+                wait_for(lambda: access.exists() and access.stat().st_size, "the new file is in use")
+        load.check()
+        assert load.resent == 0
+        live.stop()
+    lines = "".join(path.read_text() for path in tmp_path.glob("access.log*")).splitlines()
+    assert lines.count("/counted") == load.served
+    assert set(lines) == {"/", "/counted"}
+
+
+def test_usr1_reopens_the_error_log(tmp_path: Path) -> None:
+    error = tmp_path / "error.log"
+    with Live("life:app", errorlog=error) as live:
+        live.request("/log?before")
+        wait_for(lambda: "before" in error.read_text(), "the line is in the file")
+        error.rename(tmp_path / "error.log.1")
+        live.signal(USR1)
+        wait_for(error.exists, "the new file")
+
+        def arrives() -> bool:  # the worker hears of it a moment after the master
+            live.request("/log?after")
+            return "after" in error.read_text()
+
+        wait_for(arrives, "lines are written to the new file")
+        assert "before" not in error.read_text()
+
+
+def test_signals_for_the_master_do_not_hurt_a_worker() -> None:
+    """`pkill -HUP tricorn` reaches everybody."""
+    with Live("life:app") as live:
+        (worker,) = live.workers()
+        for number in (HUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, USR1):
+            live.signal(number, worker)
+        assert live.request("/").body.split()[0] == str(worker).encode()
+
+
+def test_term_to_a_worker_replaces_it(kind: str) -> None:
+    with Live("life:app", kind=kind) as live, Load(live) as load:
+        (worker,) = live.workers()
+        load.wait_served(20)
+        live.signal(TERM, worker)
+        wait_for(lambda: live.workers() and worker not in live.workers(), "another worker", deadline=10)
+        load.wait_served(20)
+        load.check()
+
+
+def test_requests_in_the_backlog_are_served_after_hup(gate: Path) -> None:
+    """One busy thread, clients waiting: whoever got in is answered, by the old worker or by the new one."""
+    with Live("life:app") as live, live.connect() as busy:
+        busy.send(message(f"/block?{gate}"))
+        entered(gate)
+        clients = [live.connect(timeout=10) for _ in range(10)]
+        for client in clients:
+            client.send(message("/"))
+        live.signal(HUP)
+        live.wait_log("is ready", times=2)
+        with in_background(gate.touch):
+            assert busy.response().body == b"released"
+        for client in clients:
+            assert client.response().status == 200
+            client.close()
