@@ -29,7 +29,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport (
     CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, parse_head, refusal,
 )
-from tricorn.http.request cimport BODY_LENGTH, NO_BODY, RequestHead
+from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
 from tricorn.scoreboard cimport REQUEST_LABEL, CellData, finish, monotonic
 from tricorn.transport.body cimport BodyStore, new_store
@@ -90,7 +90,7 @@ cdef Connection new_connection(
 
 cdef class Connection(Exchange):
     def __dealloc__(self):
-        if self.state != CLOSED and self.fd > 0:
+        if self.state != CLOSED and self.fd >= 0:
             close_fd(self.fd)
 
     # ---- what the reactor calls --------------------------------------------------------------------
@@ -198,6 +198,7 @@ cdef class Connection(Exchange):
         self.service.connections -= 1
         self.service.row.data.connections = self.service.connections
         close_fd(self.fd)
+        self.fd = -1            # the number may belong to another connection from now on
         self.pending = None
         self.head = None
         self.environ = None
@@ -210,6 +211,8 @@ cdef class Connection(Exchange):
     cdef int abort(self) except -1:
         """Close with a reset: the client cannot take what it has for the whole."""
         cdef linger option
+        if self.state == CLOSED:
+            return 0
         option.l_onoff = 1
         option.l_linger = 0
         setsockopt(self.fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
@@ -295,6 +298,7 @@ cdef class Connection(Exchange):
             return 0
         self.head = None
         if progress == REFUSED:
+            self.reply.is_head = False
             return self._refuse(lane, refusal(head.error))
         return self._requests(lane, head, head.data + head.end, head.size - head.end)
 
@@ -325,6 +329,7 @@ cdef class Connection(Exchange):
                     self.deadline = lane.now + self.service.header_timeout if self.service.header_timeout else 0
                     return 0
                 if progress == REFUSED:
+                    self.reply.is_head = False      # of the request before
                     return self._refuse(lane, refusal(head.error))
                 data += head.end
                 size -= head.end
@@ -422,6 +427,10 @@ cdef class Connection(Exchange):
                     return used
         if progress == DONE:
             self.environ[WSGI_INPUT] = self.store.finish()
+            if self.decoder.framing == BODY_CHUNKED:
+                # The length is known now, and Django, say, reads nothing of a body without one.
+                self.environ["CONTENT_LENGTH"] = str(self.decoder.received)
+                del self.environ["HTTP_TRANSFER_ENCODING"]
             self.store = None
             self.decoder = None
             self.deadline = 0
@@ -626,6 +635,7 @@ cdef class Connection(Exchange):
         self.pending = None
         self.head = None
         self.decoder = None
+        self.body_left = 0
         self.service.refresh_date()
         write_error(lane.out, self.service.defaults, status, self.state != HEAD and self.reply.is_head)
         self.state = FLUSHING

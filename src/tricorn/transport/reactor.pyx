@@ -24,9 +24,9 @@ Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
 
 from cpython.object cimport PyObject
 
-import _thread
 import os
 import sys
+import threading
 import traceback
 
 from tricorn.gateway.environ cimport EnvironBuilder, Peer
@@ -156,12 +156,12 @@ cdef class Reactor:
 
     def start(self):
         """Start the threads that call the application."""
-        for lane in self.lanes:
-            _thread.start_new_thread(self._serve, (lane,))
+        for number, lane in enumerate(self.lanes, 1):
+            threading.Thread(target=self._serve, args=(lane,), name=f"tricorn-{number}", daemon=True).start()
 
     def _serve(self, Lane lane):
         self.alive += 1
-        lane.thread = _thread.get_ident()
+        lane.thread = threading.get_ident()
         lane.parking = Parking()
         try:
             while not self.stopping:
@@ -400,8 +400,8 @@ cdef class Reactor:
                 poll(watched, n, TICK_MS)
                 now = monotonic()
                 # Without the GIL until there is something to do: most ticks end here.
-                while not (watched[0].revents or watched[1].revents or self.taken_over or now >= self.next_sweep or now >= end):
-                    if self._all_busy(now):
+                while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
+                    if self.taken_over or draining or self._all_busy(now):
                         break
                     poll(watched, 2, TICK_MS)
                     now = monotonic()
