@@ -80,7 +80,7 @@ cdef class Connection(Exchange):
     cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _end_of_input(self, Lane lane) except -1
     cdef int _ready(self, Lane lane) except -1
-    cdef int _queue_up(self, Lane lane) except -1
+    cdef int _queue_up(self) except -1
     cdef int _start(self, Lane lane) except -1
     cdef int _run(self, Lane lane, bint resumed) except -1
     cdef int _leave(self, Lane lane, int outcome, str status, list headers) except -1

@@ -316,7 +316,7 @@ cdef class Connection(Exchange):
                     return self._await_request(lane)
                 if served == PIPELINE_RUN:
                     self.pending = (<const char*>data)[:size]
-                    return self._queue_up(lane)
+                    return self._queue_up()
                 head = lane.head
                 head.borrow(data, <unsigned int>size)
                 progress = parse_head(head, self.service.limits)
@@ -477,14 +477,13 @@ cdef class Connection(Exchange):
         """A request is complete. Serve it here, or let a thread that may call the application do it."""
         if lane.may_call:
             return self._start(lane)
-        return self._queue_up(lane)
+        return self._queue_up()
 
-    cdef int _queue_up(self, Lane lane) except -1:
+    cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
         self.state = QUEUED
         self.service.runnable.append(self)
-        if not lane.may_call:
-            self.service.wake()
+        self.service.wake()
         return 0
 
     cdef int _start(self, Lane lane) except -1:
@@ -692,7 +691,7 @@ cdef class Connection(Exchange):
             if empty or self.outflow.pending <= self.service.response_buffer // 2:
                 self.deadline = 0
                 self._arm(0)
-                return self._queue_up(lane)
+                return self._queue_up()
             return 0
         if not empty or self.state != FLUSHING:
             return 0
@@ -710,10 +709,7 @@ cdef class Connection(Exchange):
         if self.state == PAUSED:        # the application's iterable has to be closed by its own kind of thread
             self._arm(0)
             self.deadline = 0
-            self.state = QUEUED
-            self.service.runnable.append(self)
-            self.service.wake()
-            return 0
+            return self._queue_up()
         if self.state != QUEUED:
             return self.close()
         return 0

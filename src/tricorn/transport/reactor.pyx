@@ -197,6 +197,7 @@ cdef class Reactor:
         cdef long long woken
         cdef long long now
         cdef bint there
+        cdef bint forced = False
         if self.standby >= MOST_STANDBY and not self.service.runnable:
             self.parked.append(lane.parking)
             with nogil:
@@ -205,17 +206,17 @@ cdef class Reactor:
         else:
             self.standby += 1
         while not self.stopping:
-            if self.service.runnable or self.ready_at < self.ready_count:
-                break
             with nogil:
+                if forced:
+                    usleep(1000)
                 there = self.service.poller.wait(-1)
                 woken = monotonic()
             now = monotonic()
-            if now - woken > FORCED_NS and now - self.started_ns < OLD_NS:
-                with nogil:
-                    usleep(1000)
-                continue
-            if there and self._fetch():
+            forced = now - woken > FORCED_NS and now - self.started_ns < OLD_NS
+            # What is in `ready` is looked at only here: it also shows as ready in the poller.
+            if not forced and there and (
+                self.service.runnable or self.ready_at < self.ready_count or self._fetch()
+            ):
                 break
         self.standby -= 1
         if self.standby == 0 and self.parked:
@@ -255,6 +256,8 @@ cdef class Reactor:
 
     cdef int _proceed(self, Lane lane) except -1:
         cdef Connection connection = self.service.runnable.popleft()
+        if self.service.runnable:
+            self.service.wake()     # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
         try:
             connection.proceed(lane)
