@@ -1,0 +1,180 @@
+"""The shape of the house, as ARCHITECTURE.md draws it: who imports whom, who touches the world.
+
+A rule that has to bend gets a line in one of the tables below, with its reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from architecture.source import MODULES, ROOMS, ROOT, Module
+
+#: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
+MAY_IMPORT: dict[str, set[str]] = {
+    "http": set(),
+    "gateway": {"http"},
+    "transport": {"gateway", "http", "log", "scoreboard"},
+    "workers": {"transport", "gateway", "http", "config", "log", "net", "scoreboard", "handover"},
+    "arbiter": {"config", "log", "net", "scoreboard", "handover"},
+    "config": set(),
+    "log": {"config"},
+    "net": {"config"},
+    "scoreboard": set(),
+    "handover": {"config", "net", "scoreboard"},
+    "cli": ROOMS,
+    "__main__": {"cli"},
+}
+
+#: No I/O and no clock in these rooms.
+PURE = ("http", "gateway")
+
+#: Modules whose only use is to reach out of the process, or to look at a clock.
+WORLD = {
+    *("_io", "_socket", "_thread", "asyncio", "concurrent", "datetime", "fcntl", "io", "logging", "mmap"),
+    *("multiprocessing", "os", "pathlib", "posix", "random", "select", "selectors", "shutil", "signal"),
+    *("socket", "socketserver", "ssl", "subprocess", "tempfile", "threading", "time", "urllib"),
+}
+#: The same for C: declarations from these headers, or cimports of these modules.
+C_WORLD = re.compile(r"sys/|unistd|fcntl|poll|netinet|arpa|pthread|signal|posix|libc\.(time|signal)")
+
+#: file → module → why it may.
+ALLOWED_WORLD: dict[str, dict[str, str]] = {
+    "gateway/loader.py": {
+        "pathlib": "an application may be named by its file; it is loaded once, before the first request"
+    },
+}
+
+#: Names in the code of a room that would mean it knows what it must not (the table in ARCHITECTURE.md).
+FOREIGN: dict[str, str] = {
+    "http": r"\b(\w*socket\w*|\w*epoll\w*|\w*wsgi\w*|environ|start_response|[Ss]ettings|monotonic|fork)\b",
+    "gateway": r"\b(\w*socket\w*|\w*epoll\w*|recv|sendmsg|chunked|keep_alive|[Ss]ettings|monotonic|fork)\b",
+    "transport": r"\b([Ss]ettings|fork|kill|setitimer|waitpid|getpid|arbiter)\b",
+    "workers": r"\b([Aa]rbiter|fork|waitpid|generation)\b",
+    "arbiter": r"\b(http|[Rr]eactor|[Gg]ateway|[Tt]ransport|start_response|run_threaded|recv|accept)\b",
+    "config": r"\b([Aa]rbiter|[Rr]eactor|Worker|fork)\b",
+    "log": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker)\b",
+    "net": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker|wsgi|environ)\b",
+    "scoreboard": r"\b([Aa]rbiter|[Rr]eactor|Connection|[Ss]ettings|decide)\b",
+}
+
+
+def named(module: Module) -> str:
+    return module.name
+
+
+every_module = pytest.mark.parametrize("module", MODULES, ids=named)
+pure_module = pytest.mark.parametrize("module", [m for m in MODULES if m.room in PURE], ids=named)
+
+
+def rooms_imported(module: Module) -> set[str]:
+    return {name.split(".")[1] for name in module.imports if name.startswith("tricorn.")}
+
+
+def test_every_room_has_its_rule() -> None:
+    assert {module.room for module in MODULES} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_the_table_of_architecture_md_names_every_room() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    table = set(re.findall(r"^\| `(\w+)/?` \|", text, re.MULTILINE))
+    assert table == ROOMS
+
+
+@every_module
+def test_imports_run_in_one_direction(module: Module) -> None:
+    if module.room != "__init__":
+        assert rooms_imported(module) <= MAY_IMPORT[module.room] | {module.room}
+
+
+def test_the_directions_have_no_circle() -> None:
+    order: list[str] = []
+    left = dict(MAY_IMPORT)
+    left["cli"] = ROOMS - {"cli"}
+    while left:
+        ready = [room for room, needs in left.items() if needs <= set(order)]
+        assert ready, f"a circle among {sorted(left)}"
+        order += ready
+        for room in ready:
+            del left[room]
+
+
+def test_imports_are_found() -> None:
+    """The tests above would pass on a scanner that finds nothing."""
+    found = {(module.room, room) for module in MODULES for room in rooms_imported(module)}
+    assert {
+        ("transport", "gateway"),
+        ("gateway", "http"),
+        ("workers", "transport"),
+        ("arbiter", "scoreboard"),
+        ("cli", "workers"),
+    } <= found
+
+
+@pure_module
+def test_http_and_gateway_do_no_io(module: Module) -> None:
+    used = {name.split(".")[0] for name in module.imports} & WORLD
+    assert used <= set(ALLOWED_WORLD.get(module.name, {}))
+    assert not [name for name in (*module.imports, *module.headers) if C_WORLD.search(name)]
+    assert not re.search(r"(?<![\w.])(open|print|input)\(", module.code)
+
+
+@pure_module
+def test_http_and_gateway_read_no_clock(module: Module) -> None:
+    """Formatting an instant that was handed in is no reading of the clock."""
+    assert not re.search(r"\b(clock_gettime|gettimeofday|time|clock|monotonic|perf_counter)\(", module.code)
+
+
+def test_no_exception_for_what_is_not_there() -> None:
+    for name, reasons in ALLOWED_WORLD.items():
+        (module,) = [module for module in MODULES if module.name == name]
+        assert set(reasons) <= {found.split(".")[0] for found in module.imports}
+
+
+@every_module
+def test_a_room_does_not_speak_of_what_it_must_not_know(module: Module) -> None:
+    if module.room in FOREIGN:
+        # Imports have tests of their own.
+        code = re.sub(r"^\s*(from|import|cimport)\b.*$", "", module.code, flags=re.MULTILINE)
+        assert not {match[0] for match in re.finditer(FOREIGN[module.room], code)}
+
+
+@every_module
+def test_a_module_says_what_it_knows(module: Module) -> None:
+    """At its top, so that a reader sees in ten seconds what belongs there."""
+    if module.path.suffix in {".pxd", ".pyi"} or module.path.stem.startswith("__"):
+        return  # what declares says no more than what it declares
+    assert module.docstring.strip()
+    assert re.search(r"\b[Kk]nows\b", module.docstring), "no line 'Knows: … Must not know: …'"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.is_compiled], ids=named)
+def test_no_handler_only_passes(module: Module) -> None:
+    handlers = [node for node in ast.walk(ast.parse(module.text)) if isinstance(node, ast.ExceptHandler)]
+    silent = [handler.lineno for handler in handlers if all(map(_does_nothing, handler.body))]
+    assert silent == []
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.is_compiled], ids=named)
+def test_no_compiled_handler_only_passes(module: Module) -> None:
+    assert not re.search(r"\bexcept\b[^\n]*:\s*(pass|\.\.\.)\s*$", module.code, re.MULTILINE)
+
+
+@every_module
+def test_foreign_code_is_the_only_reason_to_catch_everything(module: Module) -> None:
+    """A bare `except:` never says what it waits for."""
+    assert not re.search(r"\bexcept\s*:", module.code)
+
+
+def test_every_compiled_module_has_its_declarations() -> None:
+    """A `.pxd` beside each `.pyx`: what other compiled modules may use of it. The reactor is used by none."""
+    names = {module.name for module in MODULES}
+    missing = [name for name in names if name.endswith(".pyx") and name.replace(".pyx", ".pxd") not in names]
+    assert sorted(missing) in ([], ["transport/reactor.pyx"])
