@@ -5,6 +5,7 @@ class Reactor:
     """The transport of one worker: see reactor.pyx."""
 
     service: Service
+    stuck: bool
     def __init__(
         self, service: Service, listeners: list[tuple[int, EnvironBuilder]], threads: int
     ) -> None: ...

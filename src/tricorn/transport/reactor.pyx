@@ -66,6 +66,9 @@ cdef long long FORCED_NS = 4000000
 cdef long long OLD_NS = 30000000
 # Every application thread busy for this long: the keeper takes over.
 cdef long long TAKE_OVER_NS = 10000000
+# A thread that has not answered to its exception for this long is stuck in foreign code: only the end of the process
+# can free it.
+cdef long long STUCK_NS = 5000000000
 cdef int TICK_MS = 20
 cdef long long SECOND = 1000000000
 
@@ -108,6 +111,7 @@ cdef class Reactor:
     cdef int threads
     cdef int alive              # threads that run
     cdef bint stopping
+    cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
     cdef bint listening         # the listeners are in the poller
     cdef unsigned int serial
@@ -171,7 +175,7 @@ cdef class Reactor:
                     self._stand_by(lane)
         except BaseException:
             # Nothing of a connection ends here: this is a fault of ours, and the worker cannot be trusted.
-            self.service.logger.critical("a thread of the worker failed:\n%s", traceback.format_exc())
+            self.service.logger.critical("a thread of the worker failed", exc_info=True)
             os.abort()
         finally:
             self.alive -= 1
@@ -294,7 +298,7 @@ cdef class Reactor:
 
     cdef int _give_up(self, Connection connection) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
-        self.service.logger.error("internal error, connection closed:\n%s", traceback.format_exc())
+        self.service.logger.error("internal error, the connection is closed", exc_info=True)
         connection.abort()
         return 0
 
@@ -413,6 +417,8 @@ cdef class Reactor:
             self._keep(now)
             if self.service.draining != draining or (draining and self.service.connections == 0):
                 return
+            if self.stuck and not draining:
+                return
 
     cdef bint _all_busy(self, long long now) noexcept nogil:
         """Whether every application thread has been in the application for a while."""
@@ -491,14 +497,20 @@ cdef class Reactor:
             if lane.cell.busy_since_ns == 0:
                 lane.interrupted = False
                 continue
-            if lane.interrupted or now - lane.active_ns < self.service.request_timeout:
+            if lane.interrupted:
+                if now - lane.interrupted_ns > STUCK_NS and not self.stuck:
+                    self.stuck = True
+                continue
+            if now - lane.active_ns < self.service.request_timeout:
                 continue
             lane.interrupted = True
+            lane.interrupted_ns = now
             frame = sys._current_frames().get(lane.thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (not in Python code)\n"
             label = (<bytes>lane.cell.request).decode("latin-1")
             self.service.logger.error(
-                "a request takes longer than request_timeout: %s, its thread is at\n%s", label, stack
+                "a request takes longer than request_timeout: %s; its thread is at", label,
+                extra={"block": stack},
             )
             PyThreadState_SetAsyncExc(lane.thread, <PyObject*>RequestTimeout)
         return 0

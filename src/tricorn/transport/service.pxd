@@ -57,4 +57,5 @@ cdef class Lane:
     cdef long long active_ns            # when the running request last gave a sign of life
     cdef unsigned long thread
     cdef bint interrupted               # an exception was raised in it from outside
+    cdef long long interrupted_ns       # when
     cdef object parking                 # a lock it sleeps on while it is not needed

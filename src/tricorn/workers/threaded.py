@@ -110,6 +110,9 @@ class Worker:
             self._drain()
         if self.service.draining:  # it has served its max_requests
             self._drain()
+        if self.reactor.stuck and self.deadline is None:
+            log.error("A request does not end although it was told to: this worker is replaced")
+            self._drain()
         return True
 
     def _drain(self) -> None:
