@@ -120,7 +120,13 @@ class Arbiter:
         cleanup.callback(os.close, self._lifeline_writer)
         self._turned_at = time.monotonic()
         self._target = targets.first_target(settings.workers, len(first.board))
-        log.info("Starting %d worker%s", settings.workers, "" if settings.workers == 1 else "s")
+        log.info(
+            "Starting %d worker%s with %d thread%s each",
+            settings.workers,
+            "" if settings.workers == 1 else "s",
+            settings.threads,
+            "" if settings.threads == 1 else "s",
+        )
 
     def _preload(self, settings: Settings) -> Any:
         try:
@@ -402,7 +408,8 @@ class Arbiter:
             log.log(level, "%s", message)
         elif text not in child.generation.reported:
             child.generation.reported.add(text)
-            log.error("Worker %d cannot boot: %s", child.pid, text)
+            line, _, traceback = text.partition("\n")
+            log.error("Worker %d cannot boot: %s", child.pid, line, extra={"block": traceback})
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""

@@ -48,11 +48,24 @@ def run_threaded(assignment: Assignment) -> int:
     except AppLoadError as error:
         assignment.fail(str(error))
         return EXIT_BOOT
-    except Exception:  # noqa: BLE001 - foreign code; its traceback is what the user needs
-        assignment.fail("the application could not be loaded:\n" + traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
+        name = assignment.settings.wsgi_app
+        assignment.fail(f"the application {name!r} raised while it was loaded\n" + foreign_traceback(error))
         return EXIT_BOOT
     worker = Worker(assignment, application, inbox)
     return worker.run()
+
+
+def foreign_traceback(error: BaseException) -> str:
+    """The traceback without the frames by which we and the import system came to the application's code."""
+    ours = os.path.dirname(os.path.dirname(__file__))
+    step = error.__traceback__
+    while step is not None:
+        filename = step.tb_frame.f_code.co_filename
+        if not (filename.startswith(ours) or "importlib" in filename):
+            break
+        step = step.tb_next
+    return "".join(traceback.format_exception(type(error), error, step))
 
 
 class Worker:
