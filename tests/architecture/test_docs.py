@@ -15,6 +15,7 @@ from tricorn.config.settings import SETTINGS
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
+        ROOT / "examples/README.md",
         *(ROOT / "docs").glob("*.md"),
         ROOT / "bench/README.md",
         ROOT / "tests/conformance/README.md",
