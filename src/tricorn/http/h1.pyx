@@ -104,9 +104,9 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
             head.scanned = <unsigned int>(stop - base)
             return _wait(head, limits)
         if stop[0] != CR or stop[1] != LF:
-            return _refuse(head, _line_length_error(head, stop - base, limits) or BAD_LINE_END)
+            return _refuse(head, _early_error(head, stop - base, limits) or BAD_LINE_END)
         line = base + head.line
-        error = _line_length_error(head, stop - base, limits)
+        error = _early_error(head, stop - base, limits)
         if error:
             return _refuse(head, error)
         head.line = head.scanned = <unsigned int>(stop + 2 - base)
@@ -128,34 +128,38 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
             return _refuse(head, error)
 
 
-cdef int _line_length_error(RequestHead head, Py_ssize_t stop, Limits limits) noexcept:
-    """Whether the line up to the offset `stop`, complete or not, is longer than it may be."""
+cdef int _early_error(RequestHead head, Py_ssize_t stop, Limits limits) noexcept:
+    """What is wrong with a line of which the bytes up to the offset `stop` are here, whether or not it ends there.
+
+    Of several faults the one that shows first, so that a message is refused for the same reason however it is cut.
+    """
     cdef Py_ssize_t length = stop - head.line
     if head.stage < FIELDS:
+        # A client that speaks another protocol (TLS, say) shows it in the first bytes.
+        if length and _method(head.data + head.line, min(length, <Py_ssize_t>limits.request_line + 1)) < 0:
+            return BAD_METHOD
         return LONG_REQUEST_LINE if length > limits.request_line else NONE
-    if length > limits.field_size:
+    if length > limits.field_size and head.line + <Py_ssize_t>limits.field_size <= <Py_ssize_t>limits.head:
         return LONG_FIELD
     return LONG_HEAD if stop > limits.head else NONE
 
 
+cdef Py_ssize_t _method(const unsigned char* p, Py_ssize_t size) noexcept:
+    """How long the method is, 0 while that does not show yet, -1 if it is none."""
+    cdef Py_ssize_t n = 0
+    while n < size and CLASS[p[n]] & TOKEN:
+        if n == LONGEST_METHOD:
+            return -1
+        n += 1
+    if n == size:
+        return 0
+    return n if n and p[n] == c' ' else -1
+
+
 cdef int _wait(RequestHead head, Limits limits) noexcept:
     """The line is incomplete. Refuse what can no longer become right, so that nobody waits for its end."""
-    cdef int error = _line_length_error(head, head.scanned, limits)
-    cdef const unsigned char* p = head.data + head.line
-    cdef const unsigned char* end = head.data + head.scanned
-    if error:
-        return _refuse(head, error)
-    if head.stage < FIELDS:
-        # A client that speaks another protocol (TLS, say) shows it in the first bytes.
-        if end - p > LONGEST_METHOD + 1:
-            end = p + LONGEST_METHOD + 1
-        while p < end and CLASS[p[0]] & TOKEN:
-            p += 1
-        if p < end and (p[0] != c' ' or p == head.data + head.line):
-            return _refuse(head, BAD_METHOD)
-        if p == end and end - (head.data + head.line) > LONGEST_METHOD:
-            return _refuse(head, BAD_METHOD)
-    return MORE
+    cdef int error = _early_error(head, head.scanned, limits)
+    return _refuse(head, error) if error else MORE
 
 
 cdef inline void _set(Span* span, RequestHead head, const unsigned char* start, const unsigned char* end) noexcept:
@@ -164,20 +168,13 @@ cdef inline void _set(Span* span, RequestHead head, const unsigned char* start, 
 
 
 cdef int _request_line(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
-    cdef const unsigned char* space = <const unsigned char*>memchr(p, c' ', end - p)
+    cdef Py_ssize_t method = _method(p, end - p)
+    cdef const unsigned char* space = p + method
     cdef const unsigned char* target
-    cdef const unsigned char* q
     cdef int error
-    if space == NULL:
-        return BAD_REQUEST_LINE
-    if space == p or space - p > LONGEST_METHOD:
-        return BAD_METHOD
+    if method <= 0:
+        return BAD_METHOD if method else BAD_REQUEST_LINE
     _set(&head.method, head, p, space)
-    q = p
-    while q < space:
-        if not CLASS[q[0]] & TOKEN:
-            return BAD_METHOD
-        q += 1
     head.is_head = space - p == 4 and memcmp(p, b"HEAD", 4) == 0
     head.is_connect = space - p == 7 and memcmp(p, b"CONNECT", 7) == 0
     target = space + 1
@@ -307,6 +304,8 @@ cdef int _field_line(
         return BAD_FIELD_NAME
     if <unsigned int>head.count >= limits.fields:
         return MANY_FIELDS
+    if head.stage == TRAILERS and (kind_of(p, colon - p) if slot < 0 else NAMES[slot].kind) != PLAIN:
+        return BAD_TRAILER
     value = colon + 1
     while value < end and (value[0] == c' ' or value[0] == 9):
         value += 1
@@ -682,7 +681,6 @@ cdef class BodyDecoder:
         """RFC 9112 §7.1.2: trailer fields obey the grammar and the limits of header fields."""
         cdef unsigned int known
         cdef int progress
-        cdef int i
         if self.trailers is None:
             self.trailers = RequestHead.__new__(RequestHead)
             self.trailers.borrow(data, 0)
@@ -694,10 +692,6 @@ cdef class BodyDecoder:
         if progress == REFUSED:
             self.error = self.trailers.error
             return REFUSED
-        for i in range(self.trailers.count):
-            if self.trailers.fields[i].kind != PLAIN:
-                self.error = BAD_TRAILER
-                return REFUSED
         if progress == MORE:
             used[0] = before + (self.trailers.size - known)
             return MORE

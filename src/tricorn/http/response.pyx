@@ -179,7 +179,8 @@ cdef int _fields(Buffer out, list headers, Reply* reply, long long* declared) ex
             if declared[0] >= 0:
                 raise ResponseError("Content-Length is given twice")
             declared[0] = _digits(value, v)
-            if reply.status != 204 and not (reply.is_connect and reply.status < 300):     # RFC 9110 §8.6
+            # RFC 9110 §8.6: none in 1xx, 204, 2xx to CONNECT.
+            if reply.status >= 200 and reply.status != 204 and not (reply.is_connect and reply.status < 300):
                 _put(out, name, n, value, v)
         elif kind == DATE:
             seen |= HAS_DATE
@@ -259,6 +260,7 @@ cdef int write_interim(Buffer out, const char* status_line, list headers) except
     cdef Reply reply
     cdef long long declared = -1
     reply.status = 103
+    reply.is_connect = False
     out.add(status_line, len(status_line))
     _fields(out, headers, &reply, &declared)
     return out.add(b"\r\n", 2)
