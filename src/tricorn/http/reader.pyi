@@ -1,0 +1,48 @@
+from typing import Literal, NamedTuple
+
+from tricorn.http.request import Limits
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+class Head(NamedTuple):
+    """A request head. `query`: None without a '?'. `authority`: None unless the target brings one."""
+
+    method: bytes
+    target: bytes
+    path: bytes
+    query: bytes | None
+    authority: bytes | None
+    minor: int
+    fields: Fields
+    keep_alive: bool
+    expect_continue: bool
+    framing: Literal["none", "length", "chunked"]
+    content_length: int
+
+class Data(NamedTuple):
+    """Some content of the body, never empty."""
+
+    content: bytes
+
+class End(NamedTuple):
+    """The message is complete."""
+
+    trailers: Fields
+
+class Refused(NamedTuple):
+    """What the client would be told. Nothing is read any more."""
+
+    status: int
+    rule: str
+    reason: str
+
+Event = Head | Data | End | Refused
+
+class RequestReader:
+    """Reads the requests of one connection: see reader.pyx."""
+
+    limits: Limits
+    is_closed: bool
+    def __init__(self, limits: Limits | None = None) -> None: ...
+    def feed(self, data: bytes) -> list[Event]: ...
+    def finish(self) -> list[Event]: ...

@@ -1,0 +1,1 @@
+# Nothing in it is for compiled modules; they use response.pxd.

@@ -1,0 +1,1 @@
+"""What the engine's property tests and the fuzzer share: generated messages, deliveries, judges."""
