@@ -6,6 +6,7 @@ import gc
 import os
 
 import pytest
+
 from tricorn import scoreboard
 from tricorn.scoreboard import Board
 
