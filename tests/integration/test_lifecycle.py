@@ -167,6 +167,23 @@ def test_a_stream_that_stalls_behind_its_head_is_cut(gate: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None:
+    """It is in C code, so its worker is replaced; nobody waits for it, and nobody else is hurt."""
+    options = ("--request-timeout=0.5", "--graceful-timeout=1")
+    with Live("life:app", *options, kind=kind) as live, live.connect(timeout=20) as client:
+        (worker,) = live.workers()
+        client.send(message("/nap"))
+        log = live.wait_log("request_timeout")
+        assert "GET /nap" in log
+        assert "time.sleep(60)" in log
+        live.wait_log("is ready", times=2, deadline=20)
+        wait_for(lambda: worker not in live.workers(), "the stuck worker has gone", deadline=10)
+        with pytest.raises(ClosedError):
+            client.response()
+        assert live.request("/").status == 200
+
+
+@pytest.mark.slow
 def test_a_frozen_worker_is_replaced(kind: str) -> None:
     """It holds the GIL, so neither its keeper nor an exception can help: the heartbeat stops."""
     with Live("life:app", "--timeout=1", kind=kind) as live:

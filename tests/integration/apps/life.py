@@ -5,6 +5,7 @@
 `/spin?GATE`     the same in a loop of Python code, so an exception can be raised in it
 `/trickle?GATE`  a first piece at once, another when GATE exists
 `/drip?GATE`     a piece each 50 ms until GATE exists
+`/nap`           60 s in one call into C without the GIL, where no exception of Python's arrives
 `/freeze`        holds the GIL for 60 s
 `/exit`          ends the process as a crash does
 `/log?TEXT`      writes TEXT to wsgi.errors
@@ -34,6 +35,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         os._exit(1)
     if path == "/freeze":
         ctypes.PyDLL(None).sleep(60)
+    if path == "/nap":
+        time.sleep(60)
     if path == "/log":
         environ["wsgi.errors"].write(argument + "\n")
     if path == "/block":
