@@ -258,6 +258,19 @@ def test_at_the_limit_busy_connections_stay_and_others_wait() -> None:
         live.stop()
 
 
+def test_at_the_limit_room_is_used_at_once(kind: str) -> None:
+    """Whoever waits in the backlog is let in when somebody leaves, not at the next tick of some clock."""
+    with Live("life:app", "--worker-connections=2", kind=kind) as live:
+        clients = [live.connect() for _ in range(60)]
+        start = time.monotonic()
+        for client in clients:
+            client.send(message("/", fields=["Connection: close"]))
+        for client in clients:
+            assert client.response().status == 200
+            client.close()
+        assert time.monotonic() - start < 1, "60 requests of less than a millisecond each"
+
+
 def test_no_descriptor_left_for_a_newcomer() -> None:
     """The kernel refuses to accept: said in the log, survived, and over when there is room again."""
     with Live("life:app", "--keep-alive=60") as live:
