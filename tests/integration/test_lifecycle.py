@@ -262,13 +262,14 @@ def test_at_the_limit_room_is_used_at_once(kind: str) -> None:
     """Whoever waits in the backlog is let in when somebody leaves, not at the next tick of some clock."""
     with Live("life:app", "--worker-connections=2", kind=kind) as live:
         clients = [live.connect() for _ in range(60)]
-        start = time.monotonic()
-        for client in clients:
+        waits = []
+        for client in clients:  # the first two are let in and say nothing yet
+            start = time.monotonic()
             client.send(message("/", fields=["Connection: close"]))
-        for client in clients:
             assert client.response().status == 200
             client.close()
-        assert time.monotonic() - start < 1, "60 requests of less than a millisecond each"
+            waits.append(time.monotonic() - start)
+        assert max(waits) < 0.3, [round(wait, 3) for wait in waits]
 
 
 def test_no_descriptor_left_for_a_newcomer() -> None:
