@@ -55,3 +55,27 @@ dist: build  ## a wheel and a source distribution, in dist/
 clean:  ## remove what was built (not the virtual environments)
 	rm -rf build dist src/*.egg-info
 	find src -name '*.so' -o -name '*.c' -path '*/tricorn/*' | xargs -r rm -f
+
+FUZZ_SECONDS ?= 60
+fuzz: build  ## throw bent messages at the parsers: make fuzz FUZZ_SECONDS=600
+	PYTHONPATH=tests $(BIN)/python -m fuzz.driver --seconds $(FUZZ_SECONDS)
+
+# Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that
+# captures the output would swallow them. CPython itself never frees everything, so leaks are not looked for here
+# (tests/http/test_cost.py does).
+SANITIZED := build/sanitize
+SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/$(SANITIZED)/report \
+	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
+	PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED)/lib:tests $(BIN)/python -X dev
+
+sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
+	TRICORN_SANITIZE=1 flock .git/tricorn-build.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
+		--build-lib $(SANITIZED)/lib --build-temp $(SANITIZED)/tmp build_ext -j2
+	rm -f $(SANITIZED)/report.*
+	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
+	status=0; \
+	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz $(ARGS) || status=1; \
+	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
+	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
+	exit $$status

@@ -134,7 +134,7 @@ TABLE = [
     ),
     Row(
         "h11", "stricter", "a line must end in CR LF",
-        "RFC 9112 §2.2 lets a recipient take a bare LF for a line end; who does sees lines that others do not",
+        "RFC 9112 §2.2 lets a recipient end a line at a bare LF; who does sees lines that others do not",
         b"GET / HTTP/1.1\nHost: a.example\n\n",
     ),
     Row(

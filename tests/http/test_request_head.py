@@ -260,7 +260,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
     (400, "RFC 9112 §6.1"): {
         "a coding in HTTP/1.0": head(b"Transfer-Encoding: chunked", start=b"POST / HTTP/1.0"),
         "two codings fields": head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
-        "a coding behind chunked, two fields": head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip"),
+        "something behind chunked": head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip"),
         **{
             f"Transfer-Encoding {value!r}": head(b"Transfer-Encoding: " + value)
             for value in (
@@ -458,3 +458,13 @@ def test_refusals_speak_for_themselves(chance: random.Random) -> None:
         assert 400 <= found.status < 600
         assert found.rule.startswith("RFC 9") or found.rule.startswith("limit_")
         assert found.reason.isascii()
+
+
+@pytest.mark.parametrize("split", [1, 7, 100])
+def test_bytes_of_a_waiting_head_stay(split: int) -> None:
+    """Requests behind the end of a waiting head are read from the memory of that head."""
+    data = b"".join(head(b"A: " + b"b" * 50, start=b"GET /%d HTTP/1.1" % number) for number in range(50))
+    reader = RequestReader()
+    events = reader.feed(data[:split]) + reader.feed(data[split:])
+    targets = [event.target for event in events if isinstance(event, Head)]
+    assert targets == [b"/%d" % number for number in range(50)]

@@ -91,7 +91,8 @@ cdef class RequestReader:
         cdef list events = []
         cdef const unsigned char* p = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef Py_ssize_t left = len(data)
-        cdef RequestHead head = None    # its bytes are where `p` points to
+        cdef RequestHead head
+        cdef RequestHead kept = None    # the head that waited for `data`: `p` points into its bytes now
         cdef Py_ssize_t used
         while left and not self.is_closed:
             if self.decoder is not None:
@@ -100,7 +101,7 @@ cdef class RequestReader:
                 left -= used
                 continue
             if self.head is not None:
-                head = self.head
+                head = kept = self.head
                 self.head = None
                 head.append(p, <unsigned int>left)
             else:
