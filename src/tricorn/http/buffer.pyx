@@ -1,4 +1,7 @@
-"""A growing stretch of bytes that is reused from response to response."""
+"""A growing stretch of bytes that is reused from response to response.
+
+Knows: memory. Must not know: what the bytes mean.
+"""
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.string cimport memcpy

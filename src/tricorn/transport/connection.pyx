@@ -19,7 +19,6 @@ from libc.string cimport memcpy, memset
 
 import io
 import os
-import stat
 
 from tricorn.gateway.environ cimport EnvironBuilder, Peer
 from tricorn.gateway.exchange cimport Exchange
@@ -48,6 +47,7 @@ from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.http.errors import ProtocolError, ResponseError
 from tricorn.http.proxy_protocol import parse as parse_proxy
 from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.files import maybe_span
 
 cdef enum:
     # Pieces up to this are copied behind the head, so that one send() takes both; beyond it two places in memory
@@ -853,15 +853,10 @@ cdef class Connection(Exchange):
         cdef int fd
         if not self.service.sendfile:
             return False
-        try:
-            source = file.fileno()
-            facts = os.fstat(source)
-            offset = file.tell()
-        except (AttributeError, OSError, ValueError):
-            return False        # it is no file of the operating system's: read it like any other iterable
-        if not stat.S_ISREG(facts.st_mode):
-            return False
-        size = max(facts.st_size - offset, 0)
+        span = maybe_span(file)
+        if span is None:
+            return False        # to be read like any other iterable
+        source, offset, size = span
         self.respond(status, headers, b"", size)
         if self.reply.bodyless or size == 0:
             self.finish()
