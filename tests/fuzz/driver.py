@@ -6,7 +6,7 @@ Knows: what must hold of any input whatever. Must not know: what is right for an
 
 Without a coverage engine on purpose: it runs wherever the project does, and a grammar of known disputes gets
 deeper than bytes that a counter likes. Each round is a pure function of its seed, so what it finds can be
-found again; an input that crashes the interpreter is left in tests/fuzz/crashes/in-flight.
+found again; an input that crashes the interpreter is left in tests/fuzz/crashes/current.PID.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import faulthandler
 import json
 import mmap
+import os
 import random
 import sys
 import time
@@ -208,7 +209,7 @@ class InFlight:
 
     def __init__(self) -> None:
         CRASHES.mkdir(exist_ok=True)
-        self.path = CRASHES / "in-flight"
+        self.path = CRASHES / f"current.{os.getpid()}"
         with self.path.open("w+b") as file:
             file.truncate(IN_FLIGHT_SIZE)
             self.page = mmap.mmap(file.fileno(), IN_FLIGHT_SIZE)
@@ -254,7 +255,7 @@ def fails(check: Callable[[bytes], None], data: bytes) -> bool:
 def repeat(path: Path) -> bool:
     """Try a saved input again. True: it still fails."""
     target, data = path.name.split("-")[0], path.read_bytes()
-    if path.name == "in-flight":
+    if path.name.startswith("current."):
         first, _, rest = data.partition(b"\n")
         target, size = first.decode().split()
         data = rest[: int(size)]
