@@ -197,6 +197,9 @@ cdef class Connection(Exchange):
         self.service.table[self.fd] = None
         self.service.connections -= 1
         self.service.row.data.connections = self.service.connections
+        if self.service.full:
+            self.service.full = False
+            self.service.wake()
         close_fd(self.fd)
         self.fd = -1            # the number may belong to another connection from now on
         self.pending = None

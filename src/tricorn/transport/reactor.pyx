@@ -291,9 +291,10 @@ cdef class Reactor:
     cdef int _own_event(self, Lane lane, unsigned long long token) except -1:
         cdef unsigned long long count
         if token == WAKER_TOKEN:
-            if not self.stopping:       # else it stays ready, so that every thread sees it
-                read(self.service.waker, &count, sizeof(count))
-            return 0
+            if self.stopping:
+                return 0        # it stays ready, so that every thread sees it
+            read(self.service.waker, &count, sizeof(count))
+            return self._restore_listening(monotonic()) if not self.listening else 0
         return self._accept(lane, <int>(token - LISTENER_TOKENS))
 
     cdef int _give_up(self, Connection connection) except -1:
@@ -318,8 +319,11 @@ cdef class Reactor:
         cdef int run
         cdef EnvironBuilder builder
         listener, builder = self.listeners[index]
+        if service.draining and lane is not self.keeper:
+            return self._listen(False)
         for run in range(ACCEPT_RUN):
             if service.connections >= service.max_connections and not self._make_room():
+                service.full = True     # the next connection that closes wakes somebody who listens again
                 return self._listen(False)
             size = sizeof(address)
             fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -392,6 +396,7 @@ cdef class Reactor:
         cdef long long end = monotonic() + <long long>(timeout * SECOND)
         cdef long long now = 0
         cdef bint draining = self.service.draining
+        cdef bint* now_draining = &self.service.draining
         cdef pollfd watched[3]
         cdef int n
         cdef int wait_ms
@@ -408,7 +413,7 @@ cdef class Reactor:
                 now = monotonic()
                 # Without the GIL until there is something to do: most ticks end here.
                 while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
-                    if self.taken_over or draining or self._all_busy(now):
+                    if self.taken_over or draining or now_draining[0] or self._all_busy(now):
                         break
                     poll(watched, 2, TICK_MS)
                     now = monotonic()
@@ -452,7 +457,9 @@ cdef class Reactor:
         cdef int i
         if self.listening or self.service.draining or now < self.accept_after:
             return 0
+        self.service.full = False
         if self.service.connections >= self.service.max_connections and not self._make_room():
+            self.service.full = True
             return 0
         if not self.taken_over:
             return self._listen(True)
@@ -517,15 +524,17 @@ cdef class Reactor:
 
     # ---- the end -----------------------------------------------------------------------------------
 
-    def drain(self):
-        """Take no new connections; idle ones close soon, the others after their request."""
+    def drain(self, bint backlog):
+        """Take no new connections; idle ones close soon, the others after their request.
+
+        backlog: serve those who were let into the backlog. Not needed where another worker will.
+        """
         cdef Connection connection
         cdef long long soon = monotonic() + SECOND
         cdef int i
         self._listen(False)
-        for i in range(len(self.listeners)):        # whoever was let into the backlog is served
+        for i in range(len(self.listeners) if backlog else 0):
             self._accept(self.keeper, i)
-        self._listen(False)
         self.service.draining = True
         for found in self.service.table:
             if found is not None:

@@ -40,7 +40,7 @@ cdef class Service:
     cdef readonly int connections
     cdef readonly long long requests, max_requests
     cdef public bint draining
-    cdef readonly bint full             # no connections are accepted
+    cdef bint full                      # the connection limit is reached: who closes one wakes a listener
     cdef int waker                      # eventfd: written to when the keeper should look
 
     cdef int wake(self) noexcept nogil

@@ -116,11 +116,11 @@ class Worker:
             if wish is Wish.REOPEN:
                 log_setup.reopen()
             else:
-                self._drain()
+                self._drain(backlog=True)
         if self.lifeline >= 0 and _is_readable(self.lifeline):
             log.warning("The master is gone, this worker finishes what runs and ends")
             self.lifeline = -1
-            self._drain()
+            self._drain(backlog=True)
         if self.service.draining:  # it has served its max_requests
             self._drain()
         if self.reactor.stuck and self.deadline is None:
@@ -128,11 +128,12 @@ class Worker:
             self._drain()
         return True
 
-    def _drain(self) -> None:
+    def _drain(self, *, backlog: bool = False) -> None:
+        """backlog: nobody else may come to serve those who wait to be accepted."""
         if self.deadline is None:
             self.deadline = time.monotonic() + self.settings.graceful_timeout
             self._enter(scoreboard.DRAINING)
-            self.reactor.drain()
+            self.reactor.drain(backlog)
 
     def _is_done(self) -> bool:
         if self.deadline is None:
