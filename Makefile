@@ -62,7 +62,7 @@ fuzz: build  ## throw bent messages at the parsers: make fuzz FUZZ_SECONDS=600
 
 # Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that
 # captures the output would swallow them. CPython itself never frees everything, so leaks are not looked for here
-# (tests/http/test_cost.py does).
+# (tests/http/test_cost.py does, but for its look at resident memory: the sanitizer holds back what is freed).
 SANITIZED := build/sanitize
 SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/$(SANITIZED)/report \
@@ -75,7 +75,8 @@ sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanit
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
 	status=0; \
-	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz $(ARGS) || status=1; \
+	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz \
+		--deselect tests/http/test_cost.py::test_a_million_heads $(ARGS) || status=1; \
 	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
 	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
 	exit $$status
