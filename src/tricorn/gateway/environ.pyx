@@ -6,7 +6,7 @@ table of names, so the common ones are neither changed in case nor allocated.
 Knows: heads, environ keys, header policy. Must not know: sockets, HTTP versions.
 """
 
-from cpython.dict cimport PyDict_Copy, PyDict_SetItem
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
@@ -158,6 +158,7 @@ cdef class EnvironBuilder:
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1:
         cdef Field* field
         cdef PyObject* there
+        cdef Py_ssize_t size
         cdef int i
         for i in range(head.count):
             field = &head.fields[i]
@@ -167,8 +168,9 @@ cdef class EnvironBuilder:
             value = PyUnicode_DecodeLatin1(
                 <const char*>head.data + field.value.start, field.value.length, NULL
             )
+            size = PyDict_Size(environ)
             there = PyDict_SetDefault(environ, key, value)
-            if there != <PyObject*>value:
+            if PyDict_Size(environ) == size:
                 # RFC 9110 §5.3; RFC 9113 §8.2.3 for cookies.
                 separator = "; " if field.kind == COOKIE else ","
                 environ[key] = <str><object>there + separator + <str>value

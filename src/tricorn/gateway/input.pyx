@@ -67,8 +67,8 @@ cdef class StreamInput:
         return line
 
     cdef bint _fill(self) except -1:
-        """Get more into the empty buffer. False at the end of the body."""
-        if self.ended:
+        """Get more into the empty buffer. False at the end of the body, or of its request."""
+        if self.ended or self.exchange is None:
             return False
         self.buffer = self.exchange.read_body(STEP)
         self.start = 0

@@ -1,4 +1,3 @@
-from cpython.object cimport PyObject
 from tricorn.gateway.exchange cimport Exchange
 
 cdef enum Outcome:
@@ -11,7 +10,7 @@ cdef class FileWrapper:
 
 cdef class WSGICall:
     cdef Exchange exchange
-    cdef PyObject* context          # of this request's context variables
+    cdef object context             # of this request's context variables
     cdef object iterable
     cdef object iterator
     cdef readonly str status

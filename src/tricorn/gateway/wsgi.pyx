@@ -21,12 +21,11 @@ from tricorn.gateway.exchange cimport Exchange
 from tricorn.gateway.errors import GatewayError
 
 cdef extern from "Python.h":
-    PyObject* PyContext_New() except NULL
-    int PyContext_Enter(PyObject*) except -1
-    int PyContext_Exit(PyObject*) except -1
+    object PyContext_New()
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
     PyObject* PyIter_Next(object)
     PyObject* PyErr_Occurred()
-    void Py_XDECREF(PyObject*)
 
 # A C function that has set an exception: calling it through this declaration raises it.
 cdef extern from *:
@@ -65,9 +64,6 @@ cdef class FileWrapper:
 @cython.freelist(16)
 cdef class WSGICall:
     """One call. It is also the `start_response` that the application is given."""
-
-    def __dealloc__(self):
-        Py_XDECREF(self.context)
 
     # ---- what the application calls ----------------------------------------------------------------
 
@@ -170,10 +166,9 @@ cdef class WSGICall:
         for piece in pieces:
             if not isinstance(piece, bytes):
                 raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
-        if len(pieces) == 1:
-            body = <bytes>pieces[0]
-        else:
-            body = b"".join(pieces)
+        body = <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if type(body) is not bytes:
+            body = bytes(body)      # of a subclass: below here bytes are exactly that
         if not self.sent:
             self._first(body, len(body))
         elif body:
@@ -198,6 +193,8 @@ cdef class WSGICall:
                 raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
             if not (<bytes>piece):
                 continue
+            if type(piece) is not bytes:
+                piece = bytes(piece)
             if self.sent:
                 self.exchange.send(<bytes>piece)
             else:
@@ -216,7 +213,7 @@ cdef class WSGICall:
         return 0
 
     cdef int _close(self) except -1:
-        """Call close() once. The exchange is let go: whoever kept start_response cannot write any more."""
+        """Call close() of the iterable, once."""
         iterable = self.iterable
         self.iterable = self.iterator = None
         if iterable is None or type(iterable) is list or type(iterable) is tuple:

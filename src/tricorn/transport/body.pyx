@@ -20,8 +20,6 @@ cdef BodyStore new_store(Py_ssize_t threshold, long long expected):
     store.threshold = threshold
     if 0 <= expected <= threshold:
         store.whole = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>expected)
-    elif expected > threshold:
-        store._spill()      # it would end there anyway
     return store
 
 

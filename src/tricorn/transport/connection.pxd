@@ -1,5 +1,6 @@
 from tricorn.gateway.environ cimport EnvironBuilder, Peer
 from tricorn.gateway.exchange cimport Exchange
+from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport BodyDecoder
@@ -47,6 +48,11 @@ cdef class Connection(Exchange):
     cdef BodyDecoder decoder
     cdef BodyStore store
     cdef WSGICall call
+    cdef StreamInput stream         # what the application reads an unbuffered body from
+    cdef object body_file           # the temporary file of a large body
+    cdef str method, uri            # as they came: the application may change its environ
+    cdef bint client_stays          # the client may send more after this response
+    cdef bint more_is_here          # and has done so
     cdef Reply reply
     cdef long long body_left        # of the declared length; -1: none declared
     cdef long long body_sent
@@ -62,6 +68,14 @@ cdef class Connection(Exchange):
     cdef int close(self) except -1
     cdef int abort(self) except -1
 
+    cdef int _handle_expiry(self, Lane lane) except -1
+    cdef bint _has_queued(self) noexcept
+    cdef long long _idle_time(self) noexcept
+    cdef int _abandon(self, Lane lane) except -1
+    cdef int _enter(self, Lane lane, long long now) except -1
+    cdef int _return_control(self, Lane lane) except -1
+    cdef int _let_go(self) except -1
+    cdef Buffer _out(self)
     cdef int _settle(self, Lane lane) except -1
     cdef int _help(self, Lane lane) except -1
     cdef int _handle_event(self, Lane lane) except -1

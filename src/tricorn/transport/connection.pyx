@@ -105,6 +105,8 @@ cdef class Connection(Exchange):
 
     cdef int proceed(self, Lane lane) except -1:
         """Its turn has come in the queue for application threads."""
+        if self.state == CLOSED:
+            return 0
         self.owned = True
         self._handle_turn(lane)
         return self._settle(lane)
@@ -112,32 +114,38 @@ cdef class Connection(Exchange):
     cdef int _settle(self, Lane lane) except -1:
         """Go on with what is already here, then give the connection free, watched for what its state waits for."""
         cdef bytes data
-        while self.state == IDLE and self.pending is not None:
+        while self.pending is not None and (self.state == IDLE or self.state == DISCARD):
             data = self.pending
             self.pending = None
-            self._requests(lane, None, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
+            self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
         self.owned = False
+        if self.state == CLOSED or self.state == QUEUED:
+            return 0
         if self.state == FLUSHING or self.state == PAUSED:
             return self._arm(WRITE)
-        if self.state != CLOSED and self.state != QUEUED:
-            return self._arm(READ)
-        return 0
+        return self._arm(READ | WRITE if self._has_queued() else READ)
+
+    cdef bint _has_queued(self) noexcept:
+        return self.outflow is not None and not self.outflow.is_empty()
 
     cdef int _help(self, Lane lane) except -1:
-        """Another thread owns it. What it has queued can be sent; anything else waits for the owner."""
+        """Send what is queued, whoever owns the connection; anything else waits for the owner."""
+        cdef Outflow outflow = self.outflow     # the owner may let go of it while we send
         cdef bint progress = False
         cdef int flow
-        if self.armed & WRITE == 0 or self.outflow is None:
-            return self._arm(0)
-        if self.outflow.sending:
+        if outflow is None or outflow.sending or outflow.is_empty():
+            return self._arm(0)     # who sends, or owns it, will watch it again
+        flow = outflow.flush(self.fd, &progress)
+        if self.state == CLOSED or outflow is not self.outflow:
             return 0
-        flow = self.outflow.flush(self.fd, &progress)
         if flow == FLOW_LOST:
             self.gone = True
-            self.outflow.clear()
+            outflow.clear()
         elif progress and self.service.write_timeout:
             self.deadline = monotonic() + self.service.write_timeout
-        if flow != FLOW_BLOCKED and self.state == RUNNING:
+        if flow == FLOW_BLOCKED:
+            return self._arm(WRITE)
+        if self.state == RUNNING or self.state == QUEUED:
             self.deadline = 0
             return self._arm(0)
         return 0
@@ -148,17 +156,14 @@ cdef class Connection(Exchange):
         if self.state == LINGER:
             return self._discard_input(lane)
         if self.state == QUEUED:
-            return self._arm(0)     # it will be watched again when its turn is over
+            return self._help(lane)
+        if self._has_queued():      # an interim response that did not fit the socket
+            self._help(lane)
         return self._read(lane) if self.state != CLOSED else 0
 
     cdef int _handle_turn(self, Lane lane) except -1:
-        cdef WSGICall call
         if self.call is not None:
-            if self.gone:
-                call = self.call
-                call.abandon()
-                return self._leave(lane, COMPLETE, call.status, call.headers)
-            return self._run(lane, True)
+            return self._abandon(lane) if self.gone else self._run(lane, True)
         if self.environ is not None:
             return self._start(lane)
         self.state = IDLE       # pipelined requests that gave way to others
@@ -166,26 +171,27 @@ cdef class Connection(Exchange):
 
     cdef int expire(self, Lane lane) except -1:
         """The deadline has passed, or the body comes too slowly."""
-        if self.owned and self.state != RUNNING:
-            return 0        # it is just making progress
+        if self.owned:
+            if self.state == RUNNING:
+                # Its thread finds out at its next send; one that waits in write() or for the body is woken.
+                self.gone = True
+                self.deadline = 0
+                shutdown(self.fd, SHUT_RDWR)
+            return 0        # in other states it is just making progress
+        self.owned = True
+        self._handle_expiry(lane)
+        return self._settle(lane)
+
+    cdef int _handle_expiry(self, Lane lane) except -1:
         if self.state == HEAD:
             return self._refuse(lane, refusal(SLOW_HEAD))
         if self.state == BODY:
             return self._refuse(lane, refusal(SLOW_BODY))
         if self.state == FLUSHING:
             return self.abort()
-        if self.state == PAUSED:
-            self._lost()
-            return 0
-        if self.state == RUNNING:
-            # Its thread finds out at its next send; one that waits in write() or for the body is woken.
-            self.gone = True
-            self.deadline = 0
-            shutdown(self.fd, SHUT_RDWR)
-            return 0
-        if self.state != QUEUED:
-            return self.close()
-        return 0
+        if self.state == PAUSED or self.state == QUEUED:
+            return self._lost()
+        return self.close()
 
     cdef int close(self) except -1:
         if self.state == CLOSED:
@@ -200,7 +206,10 @@ cdef class Connection(Exchange):
         if self.service.full:
             self.service.full = False
             self.service.wake()
-        close_fd(self.fd)
+        if self.outflow is not None and self.outflow.sending:
+            self.outflow.orphan(self.fd)        # a thread is in a system call with it
+        else:
+            close_fd(self.fd)
         self.fd = -1            # the number may belong to another connection from now on
         self.pending = None
         self.head = None
@@ -209,6 +218,9 @@ cdef class Connection(Exchange):
         self.store = None
         self.call = None
         self.outflow = None
+        self.stream = None
+        self.body_file = None
+        self.method = self.uri = None
         return 0
 
     cdef int abort(self) except -1:
@@ -349,10 +361,14 @@ cdef class Connection(Exchange):
     cdef int _await_request(self, Lane lane) except -1:
         # A new connection keeps the deadline that it was accepted with.
         if self.deadline == 0 or self.head_sent:
-            self.deadline = lane.now + self.service.keepalive
-            if self.service.draining:
-                self.deadline = lane.now + min(self.service.keepalive, SECOND)
+            self.deadline = lane.now + self._idle_time()
         return 0
+
+    cdef long long _idle_time(self) noexcept:
+        """How long it may wait for the next request."""
+        if self.service.draining:
+            return min(self.service.keepalive, SECOND)
+        return self.service.keepalive
 
     cdef Py_ssize_t _begin(
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
@@ -363,6 +379,7 @@ cdef class Connection(Exchange):
         self.reply.is_head = head.is_head
         self.reply.is_connect = head.is_connect
         self.reply.keep_alive = head.keep_alive and service.keepalive > 0
+        self.client_stays = head.keep_alive
         self.head_sent = False
         self.deadline = 0
         try:
@@ -372,9 +389,12 @@ cdef class Connection(Exchange):
         except ProtocolError as error:
             self._refuse(lane, error)
             return 0
+        self.method = self.environ["REQUEST_METHOD"]
+        self.uri = self.environ["RAW_URI"]
         if head.framing != NO_BODY:
             return self._begin_body(lane, head, data, size)
         self.environ[WSGI_INPUT] = BytesIO()
+        self.more_is_here = size > 0
         self._ready(lane)
         return 0
 
@@ -388,7 +408,8 @@ cdef class Connection(Exchange):
         self.body_since = 0
         if not self.service.buffering:
             self.pending = (<const char*>data)[:size] if size else None
-            self.environ[WSGI_INPUT] = StreamInput(self)
+            self.stream = StreamInput(self)
+            self.environ[WSGI_INPUT] = self.stream
             self._ready(lane)
             return size
         try:
@@ -429,7 +450,10 @@ cdef class Connection(Exchange):
                     self._store_failed(lane, error)
                     return used
         if progress == DONE:
-            self.environ[WSGI_INPUT] = self.store.finish()
+            body = self.store.finish()
+            self.body_file = body if type(body) is io.BufferedReader else None
+            self.environ[WSGI_INPUT] = body
+            self.more_is_here = used < size
             if self.decoder.framing == BODY_CHUNKED:
                 # The length is known now, and Django, say, reads nothing of a body without one.
                 self.environ["CONTENT_LENGTH"] = str(self.decoder.received)
@@ -467,6 +491,7 @@ cdef class Connection(Exchange):
         elif progress == DONE:
             self.decoder = None
             self.state = IDLE
+            lane.now = monotonic()
         return used
 
     cdef int _end_of_input(self, Lane lane) except -1:
@@ -506,21 +531,47 @@ cdef class Connection(Exchange):
         cdef WSGICall call = self.call
         cdef int outcome = COMPLETE
         cdef str status
-        self.state = RUNNING
-        self.lane = lane
-        lane.active_ns = monotonic() if resumed else self.started_ns
-        if lane.cell.busy_since_ns == 0:
-            _label(lane.cell, self.environ)
-        lane.cell.busy_since_ns = lane.active_ns
+        cdef object failure = None
+        self._enter(lane, monotonic() if resumed else self.started_ns)
         try:
             outcome = call.resume() if resumed else call.run(self.service.application, self.environ)
-            status = call.status
         except BaseException as error:
-            status = self._failed(lane, error)
+            failure = error
+        self._return_control(lane)
+        status = call.status if failure is None else self._failed(lane, failure)
+        return self._leave(lane, outcome, status, call.headers)
+
+    cdef int _abandon(self, Lane lane) except -1:
+        """Its client is gone: have the iterable closed, by the kind of thread that ran it."""
+        cdef WSGICall call = self.call
+        cdef object failure = None
+        self._enter(lane, monotonic())
+        try:
+            call.abandon()
+        except BaseException as error:
+            failure = error
+        self._return_control(lane)
+        if failure is not None:
+            self._log_failure(failure)
+        return self._leave(lane, COMPLETE, call.status, call.headers)
+
+    cdef int _enter(self, Lane lane, long long now) except -1:
+        """The application has control from here on. `lane.calling` says when an exception may be raised in it."""
+        self.state = RUNNING
+        self.lane = lane
+        lane.active_ns = now
+        _label(lane.cell, self.method, self.uri)
+        lane.cell.busy_since_ns = now
+        lane.calling = True
+        return 0
+
+    cdef int _return_control(self, Lane lane) except -1:
+        lane.calling = False
         if lane.interrupted:
             # Too late for this request, and not meant for the next one.
             PyThreadState_SetAsyncExc(lane.thread, NULL)
-        return self._leave(lane, outcome, status, call.headers)
+            lane.interrupted = False
+        return 0
 
     cdef int _leave(self, Lane lane, int outcome, str status, list headers) except -1:
         """The application has returned control: for good, or until the client has caught up."""
@@ -530,24 +581,20 @@ cdef class Connection(Exchange):
         lane.now = monotonic()
         self.lane = None
         if outcome == CALL_PAUSED:
-            lane.cell.busy_ns += lane.now - lane.active_ns
+            lane.cell.busy_ns += lane.now - lane.cell.busy_since_ns
             lane.cell.busy_since_ns = 0
             self.state = PAUSED
             if self.gone:
                 return self._lost()
             return self._flushed(lane) if not self.congested() else 0
-        finish(lane.cell, lane.active_ns, lane.now)
+        finish(lane.cell, lane.cell.busy_since_ns, lane.now)
         if service.access_log is not None:
             clock_gettime(CLOCK_REALTIME_COARSE, &wall)
             service.access_log.record(
                 environ, status, headers, self.body_sent, lane.now - self.started_ns,
                 <double>wall.tv_sec + wall.tv_nsec * 1e-9,
             )
-        self.call.exchange = None
-        self.call = None
-        self.environ = None
-        if self.decoder is None:
-            _close_input(environ)
+        self._let_go()
         service.requests += 1
         if service.requests == service.max_requests:
             service.draining = True
@@ -557,16 +604,28 @@ cdef class Connection(Exchange):
             return 0
         return self._response_done(lane)
 
+    cdef int _let_go(self) except -1:
+        """Of the request: whatever the application has kept of it leads nowhere now."""
+        self.call.exchange = None
+        self.call.context = None
+        self.call = None
+        self.environ = None
+        self.method = self.uri = None
+        if self.stream is not None:
+            self.stream.exchange = None
+            self.stream = None
+        if self.body_file is not None:
+            _close_quietly(self.body_file)
+            self.body_file = None
+        return 0
+
     def _failed(self, Lane lane, error):
         """The application raised. Returns the status that the client got, for the access log."""
         cut = isinstance(error, RequestCut) and self.cut_status
-        uri = self.environ.get("RAW_URI", "?")
         if cut:
-            self.service.logger.info("the body of a request was cut (%s %s)", self.environ["REQUEST_METHOD"], uri)
-        elif not self.gone or not isinstance(error, (OSError, GeneratorExit)):
-            self.service.logger.error(
-                "error in the application (%s %s)", self.environ["REQUEST_METHOD"], uri, exc_info=error
-            )
+            self.service.logger.info("the body of a request was cut (%s %s): %s", self.method, self.uri, error)
+        else:
+            self._log_failure(error)
         self.service.row.data.errors += 1
         if self.head_sent:
             self.broke_off = True
@@ -580,6 +639,13 @@ cdef class Connection(Exchange):
         self.head_sent = True
         self._transmit(lane.out, None, NULL, 0)
         return f"{status} {HTTPStatus(status).phrase}"
+
+    def _log_failure(self, error):
+        if self.gone and isinstance(error, (OSError, GeneratorExit)):
+            return      # it only says what we know: the client is gone
+        self.service.logger.error(
+            "error in the application (%s %s)", self.method, self.uri, exc_info=error
+        )
 
     cdef int _response_done(self, Lane lane) except -1:
         """All of the response is sent, or nothing more can be."""
@@ -596,14 +662,10 @@ cdef class Connection(Exchange):
                 return self._linger(lane)
             self.state = DISCARD
             self.deadline = lane.now + self.service.body_timeout if self.service.body_timeout else 0
-            if self.pending is not None:
-                data = self.pending
-                self.pending = None
-                self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
             return 0
         self.decoder = None
         self.state = IDLE
-        self.deadline = lane.now + self.service.keepalive
+        self.deadline = lane.now + self._idle_time()
         return 0
 
     cdef bint _is_too_much_unread(self) noexcept:
@@ -614,10 +676,12 @@ cdef class Connection(Exchange):
 
     cdef int _finish_off(self, Lane lane) except -1:
         """Close after a response. If the client may have sent more, it is read for a while first."""
-        if self.pending is not None or (self.decoder is not None and not self.decoder.is_finished()):
+        cdef bint unread = self.decoder is not None and not self.decoder.is_finished()
+        if unread or self.client_stays or self.more_is_here or self.pending is not None or self.broke_off:
             return self._linger(lane)
-        if self.service.draining or self.broke_off:
-            return self._linger(lane)
+        if self.body_left < 0 and not self.reply.chunked:
+            # A child that the application has forked may hold a copy of the socket, and this end is the framing.
+            shutdown(self.fd, SHUT_WR)
         return self.close()
 
     def _log_refusal(self, error):
@@ -641,6 +705,7 @@ cdef class Connection(Exchange):
         self.service.refresh_date()
         write_error(lane.out, self.service.defaults, status, self.state != HEAD and self.reply.is_head)
         self.state = FLUSHING
+        self.deadline = 0
         self._transmit(lane.out, None, NULL, 0)
         if self.state == CLOSED or self.gone:
             return self.close()
@@ -669,12 +734,14 @@ cdef class Connection(Exchange):
     # ---- writing -----------------------------------------------------------------------------------
 
     cdef int _flush(self, Lane lane) except -1:
-        """Send what is queued."""
+        """Send what is queued, and go on if that was what the connection waited for."""
+        cdef Outflow outflow = self.outflow
         cdef bint progress = False
-        cdef int flow
-        if self.outflow is None or self.outflow.sending:
-            return 0
-        flow = self.outflow.flush(self.fd, &progress)
+        cdef int flow = FLOW_EMPTY
+        if outflow is not None:
+            if outflow.sending:
+                return 0
+            flow = outflow.flush(self.fd, &progress)
         if flow == FLOW_LOST:
             return self._lost()
         if progress and self.service.write_timeout:
@@ -691,9 +758,11 @@ cdef class Connection(Exchange):
             self.deadline = 0
             return self._arm(0)
         if self.state == PAUSED:
-            if empty or self.outflow.pending <= self.service.response_buffer // 2:
+            if empty:
                 self.deadline = 0
                 self._arm(0)
+            # What is still queued goes on being sent while the application produces more.
+            if empty or self.outflow.pending <= self.service.response_buffer // 2:
                 return self._queue_up()
             return 0
         if not empty or self.state != FLUSHING:
@@ -707,15 +776,14 @@ cdef class Connection(Exchange):
         self.gone = True
         if self.outflow is not None:
             self.outflow.clear()
-        if self.state == RUNNING:
+        if self.state == RUNNING or self.state == QUEUED:
+            self.deadline = 0
             return self._arm(0)
         if self.state == PAUSED:        # the application's iterable has to be closed by its own kind of thread
             self._arm(0)
             self.deadline = 0
             return self._queue_up()
-        if self.state != QUEUED:
-            return self.close()
-        return 0
+        return self.close()
 
     cdef int _send_continue(self) except -1:
         self.owes_continue = False
@@ -790,7 +858,7 @@ cdef class Connection(Exchange):
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
 
     cdef int respond(self, str status, list headers, bytes piece, long long length) except -1:
-        cdef Buffer out = self.lane.out
+        cdef Buffer out = self._out()
         self.service.refresh_date()
         out.size = 0
         self.reply.length = length
@@ -798,17 +866,25 @@ cdef class Connection(Exchange):
             self.reply.keep_alive = False
         write_head(out, self.service.defaults, status, headers, &self.reply)
         self.head_sent = True
+        self.lane.active_ns = self.lane.active_ns if self.reply.length >= 0 else monotonic()
         self.body_left = self.reply.length
         if self.reply.bodyless or not piece:
             return self._transmit(out, None, NULL, 0)
         return self._send_piece(out, piece)
 
+    cdef Buffer _out(self):
+        """The buffer of the thread that is in the application for this request."""
+        if self.lane is None:
+            raise GatewayError("the response was written to while no thread was serving its request")
+        return self.lane.out
+
     cdef int send(self, bytes piece) except -1:
-        self.lane.out.size = 0
+        cdef Buffer out = self._out()
+        out.size = 0
         self.lane.active_ns = monotonic()
         if self.reply.bodyless:
             return 0
-        return self._send_piece(self.lane.out, piece)
+        return self._send_piece(out, piece)
 
     cdef int _send_piece(self, Buffer out, bytes piece) except -1:
         """Send a piece of the body, behind what `out` already holds."""
@@ -835,7 +911,7 @@ cdef class Connection(Exchange):
     def _log_length(self, what):
         self.service.logger.warning(
             "the application produced %s bytes than its Content-Length says (%s %s)",
-            what, self.environ["REQUEST_METHOD"], self.environ.get("RAW_URI", "?"),
+            what, self.method, self.uri,
         )
 
     cdef int finish(self) except -1:
@@ -850,7 +926,6 @@ cdef class Connection(Exchange):
         return 0
 
     cdef bint respond_file(self, str status, list headers, object file) except -1:
-        cdef Buffer out = self.lane.out
         cdef long long size
         cdef bint progress = False
         cdef int fd
@@ -894,15 +969,21 @@ cdef class Connection(Exchange):
 
     cdef int wait_uncongested(self) except -1:
         cdef pollfd waiting
+        cdef long long before
         while self.congested():
             waiting = pollfd(self.fd, POLLOUT, 0)
+            if self.lane is None:
+                raise GatewayError("write() was called while no thread was serving its request")
             with nogil:
                 poll(&waiting, 1, 1000)
+            before = self.outflow.pending if self.outflow is not None else 0
             self._flush(self.lane)
+            if self.outflow is None or self.outflow.pending < before:
+                self.lane.active_ns = monotonic()
         return 0
 
     cdef int hint(self, list headers) except -1:
-        cdef Buffer out = self.lane.out
+        cdef Buffer out = self._out()
         if self.reply.minor == 0 or self.head_sent:
             return 0
         out.size = 0
@@ -917,21 +998,24 @@ cdef class Connection(Exchange):
         cdef bytes data
         cdef bytes found
         cdef int progress
-        if self.decoder is None or self.decoder.is_finished():
+        cdef BodyDecoder decoder = self.decoder
+        if decoder is None or decoder.is_finished():
             return b""
         if self.body_since == 0:
             self.body_since = monotonic()
         while True:
             if self.pending is None:
                 self._wait_readable()
+            if self.decoder is not decoder or self.pending is None:
+                raise RequestCut("the request has ended")     # read from another thread than the one that serves it
             data = self.pending
             self.pending = None
-            progress = self.decoder.decode(
+            progress = decoder.decode(
                 <const unsigned char*>PyBytes_AS_STRING(data), min(<Py_ssize_t>len(data), size), &step, &content,
                 &length, self.service.limits,
             )
             if progress == REFUSED:
-                error = refusal(self.decoder.error)
+                error = refusal(decoder.error)
                 self.cut_status = error.status
                 self.reply.keep_alive = False
                 raise RequestCut(str(error))
@@ -954,12 +1038,17 @@ cdef class Connection(Exchange):
             self._send_continue()
         if self.service.body_timeout:
             timeout = <int>(self.service.body_timeout // 1000000)
-        self._arm(0)        # this thread waits itself
+        # This thread waits for input itself; others may still send what is queued.
+        self._arm(WRITE if self._has_queued() else 0)
         while True:
+            if self.state != RUNNING:
+                raise RequestCut("the request has ended")
             n = recv(self.fd, room, LANE_BUFFER, 0)
             error = errno
             if n > 0:
                 self.pending = data[:n]
+                if self.lane is not None:
+                    self.lane.active_ns = monotonic()
                 return self._check_body_rate()
             if n == 0 or (error != EAGAIN and error != EINTR) or self.gone:
                 self.cut_status = 400
@@ -975,6 +1064,8 @@ cdef class Connection(Exchange):
 
     cdef int _check_body_rate(self) except -1:
         cdef long long elapsed = monotonic() - self.body_since
+        if self.decoder is None:
+            return 0
         if self.service.min_body_rate and self.service.body_timeout and elapsed > self.service.body_timeout:
             if self.decoder.received * SECOND < self.service.min_body_rate * elapsed:
                 self.cut_status = 408
@@ -983,19 +1074,20 @@ cdef class Connection(Exchange):
         return 0
 
 
-cdef int _close_input(dict environ) except -1:
+cdef int _close_quietly(object file) except -1:
     """A temporary file is closed here, not whenever its last reference goes."""
-    cdef object body = environ.get(WSGI_INPUT)
-    if type(body) is io.BufferedReader:
-        body.close()
+    try:
+        file.close()
+    except (OSError, ValueError):
+        return 0        # the application has closed or detached it
     return 0
 
 
-cdef int _label(CellData* cell, dict environ) except -1:
+cdef int _label(CellData* cell, str method, str uri) except -1:
     """What the thread is doing, for people who look at the scoreboard."""
-    cdef Py_ssize_t used = _copy(cell, 0, environ["REQUEST_METHOD"])
+    cdef Py_ssize_t used = _copy(cell, 0, method)
     cell.request[used] = c' '
-    used = _copy(cell, used + 1, environ["RAW_URI"])
+    used = _copy(cell, used + 1, uri)
     cell.request[used] = 0
     return 0
 
@@ -1006,10 +1098,11 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object)
 
 
-cdef inline Py_ssize_t _copy(CellData* cell, Py_ssize_t at, object text):
+cdef inline Py_ssize_t _copy(CellData* cell, Py_ssize_t at, str text):
+    """Copy what fits at `at`, leaving room for a space and the NUL. Where the copy ends."""
     cdef Py_ssize_t size
-    if type(text) is str and PyUnicode_KIND(text) == 1:
-        size = min(PyUnicode_GET_LENGTH(text), <Py_ssize_t>REQUEST_LABEL - 2 - at)
+    if text is not None and PyUnicode_KIND(text) == 1:
+        size = max(min(PyUnicode_GET_LENGTH(text), <Py_ssize_t>REQUEST_LABEL - 2 - at), <Py_ssize_t>0)
         memcpy(&cell.request[at], PyUnicode_1BYTE_DATA(text), size)
         return at + size
     return at

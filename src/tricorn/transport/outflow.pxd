@@ -10,6 +10,10 @@ cdef class Outflow:
     cdef readonly long long pending     # bytes in memory that are not sent
     cdef bint sending           # a thread is in a system call for this outflow
 
+    cdef int orphaned           # a descriptor to close when the system call is over, else -1
+
+    cdef bint _was_cleared(self, object item) noexcept
+    cdef void orphan(self, int fd) noexcept
     cdef int add(self, bytes data, Py_ssize_t offset) except -1
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
     cdef int add_file(self, int fd, long long offset, long long size) except -1

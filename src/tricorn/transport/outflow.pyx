@@ -9,7 +9,7 @@ Knows: descriptors. Must not know: HTTP, who waits, for how long.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, close, errno, off_t, send, sendfile,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, errno, off_t, send, sendfile, shutdown,
 )
 
 cdef enum:
@@ -17,6 +17,7 @@ cdef enum:
     SMALL = 32768
     # What sendfile is asked for at a time, so that one fast client cannot keep a thread for a whole file.
     FILE_STEP = 1 << 20
+    FILE_STEPS = 4
 
 
 cdef class FileSpan:
@@ -35,6 +36,7 @@ cdef class FileSpan:
 cdef class Outflow:
     def __cinit__(self):
         self.items = []
+        self.orphaned = -1
 
     cdef int add(self, bytes data, Py_ssize_t offset) except -1:
         """Queue data[offset:]."""
@@ -71,6 +73,7 @@ cdef class Outflow:
         """Send until the socket is full or nothing is left. Only one thread at a time may be in here."""
         cdef ssize_t n
         cdef int error
+        cdef int steps = 0
         cdef FileSpan span
         cdef bytes data
         cdef const char* start
@@ -79,7 +82,7 @@ cdef class Outflow:
         try:
             while self.items:
                 item = (<list>self.items)[0]
-                if type(item) is bytes:
+                if type(item) is not FileSpan:
                     data = <bytes>item
                     start = PyBytes_AS_STRING(data) + self.offset
                     size = PyBytes_GET_SIZE(data) - self.offset
@@ -90,6 +93,8 @@ cdef class Outflow:
                         with nogil:
                             n = send(fd, start, size, MSG_NOSIGNAL)
                             error = errno
+                    if self._was_cleared(item):
+                        return FLOW_LOST
                     if n > 0:
                         progress[0] = True
                         self.pending -= n
@@ -101,10 +106,15 @@ cdef class Outflow:
                 else:
                     span = <FileSpan>item
                     n = _send_file(fd, span, &error)
+                    if self._was_cleared(item):
+                        return FLOW_LOST
                     if n > 0:
                         progress[0] = True
+                        steps += 1
                         if span.left == 0:
                             self.items.pop(0)
+                        elif steps == FILE_STEPS:
+                            return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
                         continue
                     if n == 0:
                         return FLOW_LOST        # the file is shorter than it was: nothing can mend the length
@@ -114,6 +124,18 @@ cdef class Outflow:
             return FLOW_EMPTY
         finally:
             self.sending = False
+            if self.orphaned >= 0:
+                close(self.orphaned)
+                self.orphaned = -1
+
+    cdef bint _was_cleared(self, object item) noexcept:
+        """Whether, while we were in a system call, the connection gave up what it had queued."""
+        return len(self.items) == 0 or (<list>self.items)[0] is not item
+
+    cdef void orphan(self, int fd) noexcept:
+        """The connection closes while a thread sends: the descriptor is closed when that thread is back."""
+        self.orphaned = fd
+        shutdown(fd, SHUT_RDWR)
 
 
 cdef ssize_t _send_file(int fd, FileSpan span, int* error) noexcept:

@@ -174,7 +174,8 @@ cdef class Reactor:
                 else:
                     self._stand_by(lane)
         except BaseException:
-            # Nothing of a connection ends here: this is a fault of ours, and the worker cannot be trusted.
+            # Neither an application's exception nor a connection's ends here: it is a fault of ours, and the
+            # worker cannot be trusted any more.
             self.service.logger.critical("a thread of the worker failed", exc_info=True)
             os.abort()
         finally:
@@ -266,7 +267,7 @@ cdef class Reactor:
         try:
             connection.proceed(lane)
         except Exception:
-            self._give_up(connection)
+            self._give_up(lane, connection)
         return 0
 
     cdef int _dispatch(self, Lane lane, unsigned long long token) except -1:
@@ -285,7 +286,7 @@ cdef class Reactor:
         try:
             connection.on_event(lane)
         except Exception:
-            self._give_up(connection)
+            self._give_up(lane, connection)
         return 0
 
     cdef int _own_event(self, Lane lane, unsigned long long token) except -1:
@@ -297,8 +298,11 @@ cdef class Reactor:
             return self._restore_listening(monotonic()) if not self.listening else 0
         return self._accept(lane, <int>(token - LISTENER_TOKENS))
 
-    cdef int _give_up(self, Connection connection) except -1:
+    cdef int _give_up(self, Lane lane, Connection connection) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
+        if lane is not self.keeper:
+            lane.calling = False
+            lane.cell.busy_since_ns = 0
         self.service.logger.error("internal error, the connection is closed", exc_info=True)
         connection.abort()
         return 0
@@ -369,7 +373,7 @@ cdef class Reactor:
         try:
             connection.on_event(lane)
         except Exception:
-            self._give_up(connection)
+            self._give_up(lane, connection)
         return 0
 
     cdef bint _make_room(self):
@@ -442,6 +446,7 @@ cdef class Reactor:
                 # New connections are left to idle workers; what is still there at the next tick is ours.
                 self._listen(False)
                 self.taken_over = True
+                self.accept_after = max(self.accept_after, now + TICK_MS * 1000000)
             self._stand_in()
         elif self.taken_over:
             self.taken_over = False
@@ -492,7 +497,7 @@ cdef class Reactor:
                 try:
                     connection.expire(self.keeper)
                 except Exception:
-                    self._give_up(connection)
+                    self._give_up(self.keeper, connection)
         if self.service.request_timeout:
             self._interrupt_overdue(now)
         return 0
@@ -500,26 +505,27 @@ cdef class Reactor:
     cdef int _interrupt_overdue(self, long long now) except -1:
         """Raise RequestTimeout in threads whose request has been silent for too long."""
         cdef Lane lane
+        cdef long long active
         for lane in self.lanes:
-            if lane.cell.busy_since_ns == 0:
-                lane.interrupted = False
+            if lane.interrupted and now - lane.interrupted_ns > STUCK_NS:
+                self.stuck = True
+            if lane.interrupted or not lane.calling or now - lane.active_ns < self.service.request_timeout:
                 continue
-            if lane.interrupted:
-                if now - lane.interrupted_ns > STUCK_NS and not self.stuck:
-                    self.stuck = True
-                continue
-            if now - lane.active_ns < self.service.request_timeout:
-                continue
-            lane.interrupted = True
-            lane.interrupted_ns = now
+            active = lane.active_ns
             frame = sys._current_frames().get(lane.thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (not in Python code)\n"
             label = (<bytes>lane.cell.request).decode("latin-1")
+            del frame
+            # From this test to the exception nothing gives the GIL away: it hits this request or none.
+            if not lane.calling or lane.active_ns != active:
+                continue
+            lane.interrupted = True
+            lane.interrupted_ns = now
+            PyThreadState_SetAsyncExc(lane.thread, <PyObject*>RequestTimeout)
             self.service.logger.error(
                 "a request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack},
             )
-            PyThreadState_SetAsyncExc(lane.thread, <PyObject*>RequestTimeout)
         return 0
 
     # ---- the end -----------------------------------------------------------------------------------

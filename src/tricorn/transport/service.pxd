@@ -56,6 +56,7 @@ cdef class Lane:
     cdef long long now                  # when it last looked at the clock
     cdef long long active_ns            # when the running request last gave a sign of life
     cdef unsigned long thread
+    cdef bint calling                   # the application has control of it
     cdef bint interrupted               # an exception was raised in it from outside
     cdef long long interrupted_ns       # when
     cdef object parking                 # a lock it sleeps on while it is not needed
