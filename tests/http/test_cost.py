@@ -35,14 +35,19 @@ GROWING: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
 
 
 def seconds(pieces: Iterable[bytes]) -> float:
-    """Of this process, so that a busy machine does not count."""
+    """Of this process, so that a busy machine does not count; nor does the collector, whose work is not linear."""
     reader = RequestReader(WIDE)
-    start = time.process_time()
-    for piece in pieces:
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.process_time()
+        for piece in pieces:
+            assert not reader.is_closed
+            reader.feed(piece)
         assert not reader.is_closed
-        reader.feed(piece)
-    assert not reader.is_closed
-    return time.process_time() - start
+        return time.process_time() - start
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", GROWING)
@@ -54,7 +59,7 @@ def test_work_is_linear_byte_by_byte(name: str) -> None:
         data = beginning + grow(n)
         return min(seconds(data[at : at + 1] for at in range(len(data))) for _ in range(3))
 
-    assert cost(160_000) < 24 * cost(20_000) + 0.02
+    assert cost(160_000) < 40 * cost(20_000) + 0.02
 
 
 @pytest.mark.parametrize("name", GROWING)
@@ -65,7 +70,7 @@ def test_work_is_linear_in_one_piece(name: str) -> None:
         data = beginning + grow(n)
         return min(seconds([data]) for _ in range(3))
 
-    assert cost(1_600_000) < 24 * cost(200_000) + 0.02
+    assert cost(1_600_000) < 40 * cost(200_000) + 0.02
 
 
 REQUEST = (

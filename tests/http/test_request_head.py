@@ -222,6 +222,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
                 b"", b" ", b"a b", b"a,b c", b"a/b", b"a?b", b"a#b", b"a@b", b"a:b", b"a:80:80", b"a:-1",
                 b"a:65536",
                 b"a:123456", b":80", b"[::1", b"::1", b"[::1]x", b"[]", b"[g::]", b"[1]", b"a%", b"a%2",
+                b"[1:2]", b"[:.:]", b"[v1.a]",
                 b"a%zz", b"\xe9",
                 b'"a"', b"a\\b", b"<a>", b"http://a", b"a:\xb2",
             )

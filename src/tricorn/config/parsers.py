@@ -123,10 +123,11 @@ def maybe_whole(written: object) -> int | None:
     return written if isinstance(written, int) else None
 
 
-def size(at_least: int = 0, *, example: str = "64k") -> Kind[int]:
+def size(at_least: int = 0, at_most: int = 1 << 62, *, example: str = "64k") -> Kind[int]:
     """Bytes; a text may end in k, m or g (powers of 1024), which Gunicorn does not know and nginx does."""
     words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are understood)"
-    plain = whole_number(at_least)
+    # The compiled core counts bytes in 64 bits.
+    plain = whole_number(at_least, at_most)
 
     def convert(written: object) -> int:
         if isinstance(written, str) and (

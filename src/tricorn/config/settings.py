@@ -258,7 +258,7 @@ class Settings:
     limit_request_head: int = setting(
         65536,
         flags=("--limit-request-head",),
-        parse=size(1024, example="128k"),
+        parse=size(1024, 1 << 30, example="128k"),
         section=LIMITS,
         doc="Bytes of a whole request head. Above: 431. This one cannot be switched off: memory depends on "
         "it.",

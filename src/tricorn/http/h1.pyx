@@ -7,7 +7,7 @@ what a client meant can be made to disagree with the proxy in front of it about 
 Knows: bytes and rules. Must not know: sockets, clocks, applications.
 """
 
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from tricorn.http.chars cimport DIGIT, HEX, HOST, QUOTED, TOKEN, VALUE, classes, hex_value
 from tricorn.http.names cimport (
@@ -19,6 +19,14 @@ from tricorn.http.request cimport (
 )
 
 from tricorn.http.errors import ProtocolError
+
+# Grammar only: no socket is involved.
+cdef extern from "<arpa/inet.h>" nogil:
+    cdef struct in6_addr:
+        pass
+    enum: INET6_ADDRSTRLEN
+    int AF_INET6
+    int inet_pton(int, const char*, void*)
 
 cdef extern from "scan.h" nogil:
     const unsigned char* scan_text(const unsigned char* p, const unsigned char* end)
@@ -258,10 +266,8 @@ cdef bint _is_host(const unsigned char* p, const unsigned char* end, bint needs_
     cdef const unsigned char* start = p
     cdef unsigned int port = 0
     if p < end and p[0] == c'[':
-        p += 1
-        while p < end and (CLASS[p[0]] & HEX or p[0] == c':' or p[0] == c'.'):
-            p += 1
-        if p - start < 3 or p == end or p[0] != c']' or memchr(start, c':', p - start) == NULL:
+        p = <const unsigned char*>memchr(p, c']', end - p)
+        if p == NULL or not _is_ipv6(start + 1, p - start - 1):
             return False
         p += 1
     else:
@@ -285,6 +291,17 @@ cdef bint _is_host(const unsigned char* p, const unsigned char* end, bint needs_
         port = port * 10 + (p[0] - c'0')
         p += 1
     return port <= 65535
+
+
+cdef bint _is_ipv6(const unsigned char* text, Py_ssize_t length) noexcept:
+    """RFC 3986 §3.2.2, IPv6address. The IPvFuture form has no use as long as there is no other version."""
+    cdef char copy[INET6_ADDRSTRLEN]
+    cdef in6_addr address
+    if length >= INET6_ADDRSTRLEN or memchr(text, 0, length) != NULL:
+        return False
+    memcpy(copy, text, length)
+    copy[length] = 0
+    return inet_pton(AF_INET6, copy, &address) == 1
 
 
 cdef int _field_line(
