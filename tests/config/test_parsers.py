@@ -78,7 +78,7 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("workers", "9" * 30, "is not a whole number", "for example"),
     ("workers", "٤", "is not a whole number", "for example"),
     ("limit_request_body", "10mb", "'10mb' is not", "64k"),
-    ("limit_request_head", 0, "0 is not a whole number of 1024 or more", "bytes"),
+    ("limit_request_head", 0, "0 is not a whole number from 1024 to 1073741824", "bytes"),
     ("timeout", "soon", "'soon' is not a number of seconds", "'60'"),
     ("timeout", "-1", "is not a number of seconds", ""),
     ("timeout", float("nan"), "is not a number of seconds", ""),

@@ -35,7 +35,7 @@ GROWING: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
 
 
 def seconds(pieces: Iterable[bytes]) -> float:
-    """Of this process, so that a busy machine does not count; nor does the collector, whose work is not linear."""
+    """Of this process, so that a busy machine does not count; without the collector, which is not linear."""
     reader = RequestReader(WIDE)
     gc.collect()
     gc.disable()

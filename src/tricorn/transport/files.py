@@ -1,4 +1,4 @@
-"""Which file objects are a span of a file of the operating system's, so that sendfile() sends what read() would.
+"""Which file objects are spans of a file of the operating system's: sendfile() then sends what read() would.
 
 Knows: the io module. Must not know: sockets, responses.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def maybe_span(file: Any) -> tuple[int, int, int] | None:
-    """(descriptor, offset, size) of what is left to read of `file`; None if reading it could give other bytes.
+    """(descriptor, offset, size) of what is left of `file`; None if reading it could give other bytes.
 
     A descriptor alone proves nothing: that of a GzipFile, say, leads to the compressed bytes. So the type
     has to be one whose read() is known to give the file as it is.
