@@ -17,11 +17,11 @@ $(STAMPS)/installed: pyproject.toml
 	@command -v cc gcc >/dev/null || { echo "a C compiler is needed; on Debian: apt install gcc python3-dev"; exit 1; }
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q 'cython>=3.1' 'setuptools>=77'
-	flock .git/tricorn-build.lock $(BIN)/python -m pip install -q --no-build-isolation -e '.[dev]'
+	flock .stamps.lock $(BIN)/python -m pip install -q --no-build-isolation -e '.[dev]'
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/built: $(STAMPS)/installed setup.py $(CYTHON_SOURCES)
-	flock .git/tricorn-build.lock $(BIN)/python setup.py -q build_ext --inplace -j2
+	flock .stamps.lock $(BIN)/python setup.py -q build_ext --inplace -j2
 	@touch $@
 
 build: $(STAMPS)/built  ## make the virtual environment and compile the core
@@ -70,7 +70,7 @@ SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
 	PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED)/lib:tests $(BIN)/python -X dev
 
 sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
-	TRICORN_SANITIZE=1 flock .git/tricorn-build.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
+	TRICORN_SANITIZE=1 flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
 		--build-lib $(SANITIZED)/lib --build-temp $(SANITIZED)/tmp build_ext -j2
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
