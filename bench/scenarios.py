@@ -137,8 +137,8 @@ SCENARIOS = (
     Scenario(
         "django-hello",
         "Django JSON view",
-        "One `JsonResponse` behind `CommonMiddleware`.",
-        Launch("django_hello", body_size=41),
+        "The JSON view of the example project, behind its five middlewares.",
+        Launch("django_hello", body_size=45),
         entries(),
     ),
     Scenario(

@@ -1,24 +1,15 @@
-"""Django in one file: one JSON view, behind CommonMiddleware."""
+"""The JSON view of the example project, at / because that is what every scenario asks for."""
 
-import django
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-from django.http import JsonResponse
-from django.urls import path
+import os
+import sys
+from pathlib import Path
 
-settings.configure(
-    ALLOWED_HOSTS=["*"],
-    DEBUG=False,
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
-    ROOT_URLCONF=__name__,
-    SECRET_KEY="only for benchmarks",
-)
-django.setup(set_prefix=False)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "django_project"))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from config.wsgi import application
 
 
-def hello(request):
-    return JsonResponse({"message": "Hello, World!", "path": request.path})
-
-
-urlpatterns = [path("", hello)]
-app = get_wsgi_application()
+def app(environ, start_response):
+    environ["PATH_INFO"] = "/json"
+    return application(environ, start_response)
