@@ -34,6 +34,7 @@ cdef class Connection(Exchange):
     cdef long long deadline         # CLOCK_MONOTONIC, ns; 0: none
     cdef long long body_since       # when the body began to be read
     cdef bint owned                 # a thread deals with it
+    cdef bint wants_turn            # its owner puts it into the queue for application threads
     cdef bint broke_off             # the response cannot be completed: make sure that the client can tell
     cdef bint owes_continue         # 100 Continue, when the body is first wanted
     cdef bint head_sent

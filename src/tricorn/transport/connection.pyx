@@ -119,6 +119,10 @@ cdef class Connection(Exchange):
             self.pending = None
             self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
         self.owned = False
+        if self.wants_turn:
+            self.wants_turn = False
+            self.service.runnable.append(self)
+            self.service.wake()
         if self.state == CLOSED or self.state == QUEUED:
             return 0
         if self.state == FLUSHING or self.state == PAUSED:
@@ -508,10 +512,9 @@ cdef class Connection(Exchange):
         return self._queue_up()
 
     cdef int _queue_up(self) except -1:
-        """Wait for a thread that may call the application."""
+        """Wait for a thread that may call the application. It enters the queue when its owner settles it."""
         self.state = QUEUED
-        self.service.runnable.append(self)
-        self.service.wake()
+        self.wants_turn = True
         return 0
 
     cdef int _start(self, Lane lane) except -1:

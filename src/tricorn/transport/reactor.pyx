@@ -569,7 +569,9 @@ cdef bint _too_slow(Connection connection, long long now) noexcept:
     """A body that trickles: below the minimum rate once it has had the time of one stall."""
     cdef Service service = connection.service
     cdef long long elapsed = now - connection.body_since
-    if service.min_body_rate == 0 or service.body_timeout == 0 or elapsed <= service.body_timeout:
+    if connection.owned or service.min_body_rate == 0 or service.body_timeout == 0:
+        return False
+    if elapsed <= service.body_timeout:
         return False
     return connection.decoder.received < service.min_body_rate * (elapsed // 1000000) // 1000
 
