@@ -135,6 +135,7 @@ cdef class Connection(Exchange):
     cdef int _help(self, Lane lane) except -1:
         """Send what is queued, whoever owns the connection; anything else waits for the owner."""
         cdef Outflow outflow = self.outflow     # the owner may let go of it while we send
+        cdef long long now
         cdef bint progress = False
         cdef int flow
         if outflow is None or outflow.sending or outflow.is_empty():
@@ -145,8 +146,12 @@ cdef class Connection(Exchange):
         if flow == FLOW_LOST:
             self.gone = True
             outflow.clear()
-        elif progress and self.service.write_timeout:
-            self.deadline = monotonic() + self.service.write_timeout
+        elif progress:
+            now = monotonic()
+            if self.lane is not None:
+                self.lane.active_ns = now       # its request waits in write(): the client moves, so it lives
+            if self.service.write_timeout:
+                self.deadline = now + self.service.write_timeout
         if flow == FLOW_BLOCKED:
             return self._arm(WRITE)
         if self.state == RUNNING or self.state == QUEUED:
