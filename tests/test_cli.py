@@ -153,3 +153,15 @@ def test_python_m_tricorn(tmp_path: Path) -> None:
     assert bad.stderr == (
         "tricorn: error: --prelod: there is no such option (command line); did you mean --preload?\n"
     )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--print-config"]])
+def test_a_reader_who_has_seen_enough(arguments: list[str]) -> None:
+    """`tricorn --help | head -1` ends quietly."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "tricorn", *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=30
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 all well, 1 something failed, 2 a setting is wrong, 3 no application to serve."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if (words := maybe_words(arguments)) is not None:
-        print(words)
+        show(words)
         return EXIT_OK
     try:
         return run(Launch(arguments))
@@ -48,7 +48,7 @@ def run(launch: Launch) -> int:
         for warning in settings.warnings:
             complain("warning", warning)
         if settings.print_config:
-            print(print_config(settings))
+            show(print_config(settings))
         return check(launch, settings) if settings.check_config else EXIT_OK
     return serve(launch, settings)
 
@@ -99,6 +99,14 @@ def application_of(settings: Settings) -> Callable[..., Any]:
         return load_application(application_name(settings))
     except AppLoadError as error:
         raise BootError(str(error)) from error
+
+
+def show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. What is left must not complain when the interpreter flushes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(severity: str, text: str) -> None:
