@@ -105,7 +105,7 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough. What is left must not complain when the interpreter flushes it.
+        # The reader (`| head`) has seen enough; the flush at the end of the interpreter must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -16,8 +16,6 @@ from cpython.ref cimport Py_DECREF
 
 cimport cython
 
-from tricorn.gateway.exchange cimport Exchange
-
 from tricorn.gateway.errors import GatewayError
 
 cdef extern from "Python.h":
@@ -109,7 +107,6 @@ cdef class WSGICall:
 
     cdef int run(self, object application, dict environ) except -1:
         """Call the application and send what it returns. Its exceptions come through as they are."""
-        cdef int outcome
         self.context = PyContext_New()
         PyContext_Enter(self.context)
         try:

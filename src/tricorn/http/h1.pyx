@@ -11,12 +11,10 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from tricorn.http.chars cimport DIGIT, HEX, HOST, QUOTED, TOKEN, VALUE, classes, hex_value
 from tricorn.http.names cimport (
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, FRAMING, HOST_FIELD, NAME_SLOTS,
-    PLAIN, TRANSFER_ENCODING, FieldKind, NameSlot, equals_lower, find_name, kind_of, name_slots,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST_FIELD, PLAIN, TRANSFER_ENCODING,
+    FieldKind, NameSlot, equals_lower, find_name, kind_of, name_slots,
 )
-from tricorn.http.request cimport (
-    BODY_CHUNKED, BODY_LENGTH, NO_BODY, Field, Framing, Limits, RequestHead, Span,
-)
+from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, Field, Limits, RequestHead, Span
 
 from tricorn.http.errors import ProtocolError
 

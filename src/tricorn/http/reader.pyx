@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from tricorn.http.h1 cimport CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, BodyDecoder, parse_head, refusal
-from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, Limits, RequestHead
+from tricorn.http.request cimport BODY_LENGTH, NO_BODY, Limits, RequestHead
 
 cdef tuple FRAMINGS = ("none", "length", "chunked")
 

@@ -13,8 +13,6 @@ Knows: sockets, deadlines, the HTTP engine, the gateway. Must not know: signals,
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free
-from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memcpy, memset
 
 import io
@@ -31,7 +29,7 @@ from tricorn.http.h1 cimport (
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
 from tricorn.scoreboard cimport REQUEST_LABEL, CellData, finish, monotonic
-from tricorn.transport.body cimport BodyStore, new_store
+from tricorn.transport.body cimport new_store
 from tricorn.transport.outflow cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, Outflow
 from tricorn.transport.poller cimport READ, WRITE, Poller
 from tricorn.transport.service cimport LANE_BUFFER, Lane, PyThreadState_SetAsyncExc, Service
@@ -44,7 +42,7 @@ from tricorn.transport.system cimport (
 from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
-from tricorn.http.errors import ProtocolError, ResponseError
+from tricorn.http.errors import ProtocolError
 from tricorn.http.proxy_protocol import parse as parse_proxy
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.files import maybe_span
@@ -935,7 +933,6 @@ cdef class Connection(Exchange):
 
     cdef bint respond_file(self, str status, list headers, object file) except -1:
         cdef long long size
-        cdef bint progress = False
         cdef int fd
         if not self.service.sendfile:
             return False

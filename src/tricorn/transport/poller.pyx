@@ -7,7 +7,7 @@ Knows: epoll. Must not know: connections.
 """
 
 from tricorn.transport.system cimport (
-    EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLEXCLUSIVE, EPOLLIN, EPOLLOUT,
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLEXCLUSIVE, EPOLLIN, EPOLLOUT,
     close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, errno,
 )
 

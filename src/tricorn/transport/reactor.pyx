@@ -30,14 +30,12 @@ import threading
 import traceback
 
 from tricorn.gateway.environ cimport EnvironBuilder, Peer
-from tricorn.scoreboard cimport CellData, Row, monotonic
-from tricorn.transport.connection cimport (
-    BODY, CLOSED, FLUSHING, HEAD, IDLE, LINGER, PAUSED, PROXY, QUEUED, RUNNING, Connection, new_connection,
-)
-from tricorn.transport.poller cimport READ, Event, Poller
+from tricorn.scoreboard cimport CellData, monotonic
+from tricorn.transport.connection cimport BODY, CLOSED, IDLE, Connection, new_connection
+from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.service cimport Lane, PyThreadState_SetAsyncExc, Service
 from tricorn.transport.system cimport (
-    AF_INET, AF_INET6, EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, INET6_ADDRSTRLEN, IPPROTO_TCP,
+    AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP,
     POLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, poll, pollfd, read,
     setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t, usleep,
 )
@@ -118,7 +116,7 @@ cdef class Reactor:
     cdef long long started_ns   # when the youngest request started
     cdef long long next_sweep
     cdef long long sweep_interval
-    cdef long long accept_after # the machine was out of descriptors: wait this long
+    cdef long long accept_after     # the machine was out of descriptors: wait this long
 
     def __init__(self, Service service, list listeners, int threads):
         cdef Lane lane
@@ -320,12 +318,12 @@ cdef class Reactor:
         cdef socklen_t size
         cdef int fd
         cdef int listener
-        cdef int run
+        cdef int _
         cdef EnvironBuilder builder
         listener, builder = self.listeners[index]
         if service.draining and lane is not self.keeper:
             return self._listen(False)
-        for run in range(ACCEPT_RUN):
+        for _ in range(ACCEPT_RUN):
             if service.connections >= service.max_connections and not self._make_room():
                 service.full = True     # the next connection that closes wakes somebody who listens again
                 return self._listen(False)
@@ -403,7 +401,6 @@ cdef class Reactor:
         cdef bint* now_draining = &self.service.draining
         cdef pollfd watched[3]
         cdef int n
-        cdef int wait_ms
         watched[0].fd = interrupt
         watched[0].events = POLLIN
         watched[1].fd = lifeline
@@ -486,7 +483,6 @@ cdef class Reactor:
     cdef int _sweep(self, long long now) except -1:
         """Close what has passed its deadline."""
         cdef Connection connection
-        cdef long long linger
         for found in list(self.service.table):
             if found is None:
                 continue

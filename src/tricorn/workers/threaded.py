@@ -77,8 +77,8 @@ class Worker:
         self.settings = settings
         self.inbox = inbox
         self.lifeline = assignment.lifeline
-        self.service = make_service(assignment, application)
         policy = header_policy(settings)
+        self.service = make_service(assignment, application, policy)
         self.reactor = Reactor(
             self.service,
             [
@@ -159,7 +159,7 @@ def _polls_readable(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def make_service(assignment: Assignment, application: Any) -> Service:
+def make_service(assignment: Assignment, application: Any, policy: HeaderPolicy) -> Service:
     settings = assignment.settings
     request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
     max_requests = settings.max_requests
@@ -178,7 +178,7 @@ def make_service(assignment: Assignment, application: Any) -> Service:
         server_header=settings.server_header,
         row=assignment.row,
         access_log=log_setup.open_access_log(settings),
-        trusted=TrustedPeers(settings.forwarded_allow_ips),
+        trusted=policy.trusted,
         proxy_mode=None if settings.proxy_protocol == "off" else settings.proxy_protocol,
         proxy_peers=TrustedPeers(settings.proxy_allow_ips),
         header_timeout=settings.header_timeout,
