@@ -117,6 +117,7 @@ cdef class Reactor:
     cdef long long next_sweep
     cdef long long sweep_interval
     cdef long long accept_after     # the machine was out of descriptors: wait this long
+    cdef long long leave_until      # taken over: new connections are left to other workers for this long
 
     def __init__(self, Service service, list listeners, int threads):
         cdef Lane lane
@@ -443,7 +444,7 @@ cdef class Reactor:
                 # New connections are left to idle workers; what is still there at the next tick is ours.
                 self._listen(False)
                 self.taken_over = True
-                self.accept_after = max(self.accept_after, now + TICK_MS * 1000000)
+                self.leave_until = now + TICK_MS * 1000000
             self._stand_in()
         elif self.taken_over:
             self.taken_over = False
@@ -465,6 +466,8 @@ cdef class Reactor:
             return 0
         if not self.taken_over:
             return self._listen(True)
+        if now < self.leave_until:
+            return 0
         for i in range(len(self.listeners)):
             self._accept(self.keeper, i)
         return 0
