@@ -22,6 +22,9 @@ cdef struct RowData:
     long long connections
     long long accepted
     long long errors
+    # Of a worker with an event loop: how many requests are being answered, how many WebSockets are open.
+    long long running
+    long long websockets
 
 cdef class Row:
     cdef readonly int index
@@ -37,4 +40,6 @@ cdef class Cell:
     cdef CellData* data
 
 cdef long long monotonic() noexcept nogil
+cdef void count_request(CellData* cell, long long elapsed_ns) noexcept nogil
 cdef void finish(CellData* cell, long long started_ns, long long now_ns) noexcept nogil
+cdef int set_label(CellData* cell, str method, str target) except -1

@@ -5,7 +5,7 @@ layout. Must not know: who writes or reads, or what is decided by it.
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import mmap
 
@@ -34,17 +34,47 @@ cdef long long monotonic() noexcept nogil:
     return <long long>t.tv_sec * 1000000000 + t.tv_nsec
 
 
-cdef void finish(CellData* cell, long long started_ns, long long now_ns) noexcept nogil:
-    """Count one request that ran from `started_ns` to `now_ns`, and mark the thread idle."""
-    cdef unsigned long long elapsed_us = <unsigned long long>(now_ns - started_ns) // 1000
+cdef void count_request(CellData* cell, long long elapsed_ns) noexcept nogil:
+    """Count one request that took so long."""
+    cdef unsigned long long elapsed_us = <unsigned long long>elapsed_ns // 1000
     cdef int bucket = 0
     while elapsed_us and bucket < BUCKETS - 1:
         elapsed_us >>= 1
         bucket += 1
     cell.durations[bucket] += 1
-    cell.busy_ns += now_ns - started_ns
     cell.requests += 1
+
+
+cdef void finish(CellData* cell, long long started_ns, long long now_ns) noexcept nogil:
+    """Count one request that ran from `started_ns` to `now_ns`, and mark the thread idle."""
+    count_request(cell, now_ns - started_ns)
+    cell.busy_ns += now_ns - started_ns
     cell.busy_since_ns = 0
+
+
+cdef extern from "Python.h":
+    int PyUnicode_KIND(object)
+    unsigned char* PyUnicode_1BYTE_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+
+
+cdef int set_label(CellData* cell, str method, str target) except -1:
+    """What the thread is doing, for people who look."""
+    cdef Py_ssize_t used = _copy(cell, 0, method)
+    cell.request[used] = c' '
+    used = _copy(cell, used + 1, target)
+    cell.request[used] = 0
+    return 0
+
+
+cdef inline Py_ssize_t _copy(CellData* cell, Py_ssize_t at, str text):
+    """Copy what fits at `at`, leaving room for a space and the NUL. Where the copy ends."""
+    cdef Py_ssize_t size
+    if text is not None and PyUnicode_KIND(text) == 1:
+        size = max(min(PyUnicode_GET_LENGTH(text), <Py_ssize_t>REQUEST_LABEL - 2 - at), <Py_ssize_t>0)
+        memcpy(&cell.request[at], PyUnicode_1BYTE_DATA(text), size)
+        return at + size
+    return at
 
 
 def monotonic_ns():
@@ -139,6 +169,22 @@ cdef class Row:
     @errors.setter
     def errors(self, long long value):
         self.data.errors = value
+
+    @property
+    def running(self):
+        return self.data.running
+
+    @running.setter
+    def running(self, long long value):
+        self.data.running = value
+
+    @property
+    def websockets(self):
+        return self.data.websockets
+
+    @websockets.setter
+    def websockets(self, long long value):
+        self.data.websockets = value
 
     @property
     def requests(self):

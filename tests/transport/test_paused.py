@@ -70,7 +70,7 @@ def test_what_is_queued_flows_while_the_application_waits(serve: Pool, gate: Pat
         client.read_until(b"\r\n\r\n")
         client.read_until(b"\r\n")
         assert client.read_exactly(len(BODY)) == BODY
-        assert gate.with_name("gate.resumed").exists()
+        appears(gate.with_name("gate.resumed"))
         assert not gate.exists()
         gate.touch()
         assert client.read_until(b"0\r\n\r\n") == b"\r\n4\r\nlast\r\n"

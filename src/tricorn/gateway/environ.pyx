@@ -7,21 +7,16 @@ Knows: heads, environ keys, header policy. Must not know: sockets, HTTP versions
 """
 
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeLatin1
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr
 
 import sys
 
-from tricorn.http.chars cimport hex_value
-from tricorn.http.names cimport (
-    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, NAME_SLOTS, kind_of,
-)
-from tricorn.http.request cimport Field, RequestHead, Span
-
-from tricorn.http.policy import FORWARDED_NAMES, resolve_forwarded
+from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_of
+from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, COOKIE, NAME_SLOTS
+from tricorn.http.request cimport Field, RequestHead
 
 cdef extern from "Python.h":
     # Borrowed: the value that is under the key afterwards.
@@ -37,17 +32,8 @@ cdef str SERVER_PROTOCOL = sys.intern("SERVER_PROTOCOL")
 cdef str REMOTE_ADDR = sys.intern("REMOTE_ADDR")
 cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
-cdef str GET = sys.intern("GET")
-cdef str POST = sys.intern("POST")
 cdef str HTTP_11 = sys.intern("HTTP/1.1")
 cdef str HTTP_10 = sys.intern("HTTP/1.0")
-
-
-cdef class Peer:
-    def __init__(self, object host, str port, bint trusted):
-        self.host = host
-        self.port = port
-        self.trusted = trusted
 
 
 cdef object _make_key(RequestHead head, Field* field):
@@ -67,48 +53,16 @@ cdef inline object _key(RequestHead head, Field* field):
     return <object>KEYS[field.slot]
 
 
-cdef object _method(RequestHead head):
-    cdef const unsigned char* p = head.data + head.method.start
-    if head.method.length == 3 and memcmp(p, b"GET", 3) == 0:
-        return GET
-    if head.method.length == 4 and memcmp(p, b"POST", 4) == 0:
-        return POST
-    return sys.intern(head.text(head.method))
-
-
 cdef object _path(RequestHead head):
     """The path, percent-decoded, its bytes as latin-1 (PEP 3333, "Unicode Issues")."""
-    cdef const unsigned char* p = head.data + head.path.start
-    cdef Py_ssize_t n = head.path.length
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t size = 0
-    cdef int high
-    cdef int low
-    cdef unsigned char* decoded
-    if n == 0:
+    if head.path.length == 0:
         return "" if head.is_connect else "/"
-    if memchr(p, c'%', n) == NULL:
+    if memchr(head.data + head.path.start, c'%', head.path.length) == NULL:
         return head.text(head.path)
-    decoded = <unsigned char*>PyMem_Malloc(n)
-    if decoded == NULL:
-        raise MemoryError()
-    while i < n:
-        decoded[size] = p[i]
-        if p[i] == c'%' and n - i > 2:
-            high = hex_value(p[i + 1])
-            low = hex_value(p[i + 2])
-            if high >= 0 and low >= 0:
-                decoded[size] = <unsigned char>(high * 16 + low)
-                i += 2
-        size += 1
-        i += 1
-    try:
-        return PyUnicode_DecodeLatin1(<char*>decoded, size, NULL)
-    finally:
-        PyMem_Free(decoded)
+    return decoded_path(head).decode("latin-1")
 
 
-cdef class EnvironBuilder:
+cdef class EnvironBuilder(Translator):
     """Builds environs for requests that came in through one listener.
 
     base: what is the same for all of them. policy: the HeaderPolicy. script_name: where the application is
@@ -121,18 +75,13 @@ cdef class EnvironBuilder:
         self.base = dict(base)
         self.base["tricorn.room"] = None
         del self.base["tricorn.room"]
-        self.policy = policy
+        Translator.__init__(self, policy)
         self.script_name = script_name
-        self.names = FORWARDED_NAMES | frozenset(policy.scheme_headers)
-        # The engine marks heads that hold one of the usual names; others have to be looked for.
-        self.unusual_names = any(
-            [kind_of(<const unsigned char*>(<bytes>name), len(name)) != FORWARDED for name in self.names]
-        )
 
     cdef dict build(self, RequestHead head, Peer peer):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict environ = PyDict_Copy(self.base)
-        PyDict_SetItem(environ, REQUEST_METHOD, _method(head))
+        PyDict_SetItem(environ, REQUEST_METHOD, method_of(head))
         target = head.text(head.target)
         PyDict_SetItem(environ, RAW_URI, target)
         if head.path.length == head.target.length and memchr(
@@ -151,7 +100,7 @@ cdef class EnvironBuilder:
             PyDict_SetItem(environ, HTTP_HOST, head.text(head.authority))
         if self.script_name:
             _mount(environ, self.script_name)
-        if peer.trusted and (head.has_forwarded or head.has_underscore or self.unusual_names):
+        if self.may_claim(head, peer):
             self._forwarded(environ, head, peer)
         return environ
 
@@ -162,7 +111,7 @@ cdef class EnvironBuilder:
         cdef int i
         for i in range(head.count):
             field = &head.fields[i]
-            if field.underscore and not self._admits(head, field.name, peer):
+            if field.underscore and not self.admits(head, field.name, peer):
                 continue
             key = _key(head, field)
             value = PyUnicode_DecodeLatin1(
@@ -176,24 +125,14 @@ cdef class EnvironBuilder:
                 environ[key] = <str><object>there + separator + <str>value
         return 0
 
-    cdef bint _admits(self, RequestHead head, Span name, Peer peer) except -1:
-        """A name with '_' would be taken for the one with '-' in the environ."""
-        return self.policy.keeps_underscore(head.raw(name).decode("ascii"), peer.trusted)
-
     cdef int _forwarded(self, dict environ, RequestHead head, Peer peer) except -1:
         """What a trusted proxy says about its client replaces what we see of the proxy."""
-        cdef int i
-        mounts = self.policy.forwarder_headers & {"SCRIPT_NAME", "*"}
-        fields = {}
-        for i in range(head.count):
-            name = head.raw(head.fields[i].name).lower()
-            if name in self.names:
-                fields.setdefault(name, []).append(head.raw(head.fields[i].value))
-            elif name == b"script_name" and mounts:
-                _mount(environ, head.text(head.fields[i].value))
-        if not fields:
+        script_name = self.mount(head)
+        if script_name is not None:
+            _mount(environ, script_name)
+        found = self.claims(head, peer, environ["wsgi.url_scheme"])
+        if found is None:
             return 0
-        found = resolve_forwarded(fields, peer.host, peer.port, environ["wsgi.url_scheme"], self.policy)
         environ["REMOTE_ADDR"] = found.client_host or ""
         environ["REMOTE_PORT"] = str(found.client_port) if found.client_port else ""
         environ["wsgi.url_scheme"] = found.scheme

@@ -7,13 +7,13 @@ cdef class Exchange:
 
     # The head of the response and the first piece of its body. `length`: of the whole body if it is known,
     # else -1. Raises ResponseError before anything is sent. Called once.
-    cdef int respond(self, str status, list headers, bytes piece, long long length) except -1
+    cdef int respond(self, str status, object headers, bytes piece, long long length) except -1
     # The next piece of the body, not empty.
     cdef int send(self, bytes piece) except -1
     # The body is complete.
     cdef int finish(self) except -1
     # A span of an open file as the whole body: instead of `respond`. False: it cannot be done, iterate.
-    cdef bint respond_file(self, str status, list headers, object file) except -1
+    cdef bint respond_file(self, str status, object headers, object file) except -1
     # Whether no body bytes can go out (HEAD, 304, …): the application need not produce more.
     cdef bint wants_no_body(self) noexcept
     # Whether the client has left so much unread that producing should pause.
@@ -21,6 +21,21 @@ cdef class Exchange:
     # Blocks this thread until it is no longer congested (for PEP 3333's write()).
     cdef int wait_uncongested(self) except -1
     # 103 Early Hints (RFC 8297).
-    cdef int hint(self, list headers) except -1
+    cdef int hint(self, object headers) except -1
     # More of a streamed request body, at most `size` bytes; empty at its end. Blocks. Raises RequestCut.
     cdef bytes read_body(self, Py_ssize_t size)
+
+# The same seam for applications that must never block: ASGI.
+cdef class AsyncExchange(Exchange):
+    # All of the request's body that is here. more: whether there may be more; empty with more: nothing is here yet.
+    cdef bytes take_body(self, bint* more)
+    # A stretch of a file as a piece of the body. status: None if the head is sent already. offset -1: from where the
+    # file stands; count -1: to its end. last: nothing follows.
+    cdef int send_span(
+        self, str status, object headers, object file, long long offset, long long count, bint last) except -1
+    # A whole file by its path as the whole body. Raises OSError before anything is sent.
+    cdef int respond_path(self, str status, object headers, object path) except -1
+    # The end of the body, with trailer fields.
+    cdef int finish_with(self, list trailers) except -1
+    # The application's part is over: all of the response is handed over.
+    cdef int over(self) except -1

@@ -5,7 +5,7 @@ Knows: nothing. It is a seam, and the base class is what a transport has to fill
 
 
 cdef class Exchange:
-    cdef int respond(self, str status, list headers, bytes piece, long long length) except -1:
+    cdef int respond(self, str status, object headers, bytes piece, long long length) except -1:
         raise NotImplementedError
 
     cdef int send(self, bytes piece) except -1:
@@ -14,7 +14,7 @@ cdef class Exchange:
     cdef int finish(self) except -1:
         raise NotImplementedError
 
-    cdef bint respond_file(self, str status, list headers, object file) except -1:
+    cdef bint respond_file(self, str status, object headers, object file) except -1:
         return False
 
     cdef bint wants_no_body(self) noexcept:
@@ -26,8 +26,27 @@ cdef class Exchange:
     cdef int wait_uncongested(self) except -1:
         return 0
 
-    cdef int hint(self, list headers) except -1:
+    cdef int hint(self, object headers) except -1:
         raise NotImplementedError
 
     cdef bytes read_body(self, Py_ssize_t size):
+        raise NotImplementedError
+
+
+cdef class AsyncExchange(Exchange):
+    cdef bytes take_body(self, bint* more):
+        raise NotImplementedError
+
+    cdef int send_span(
+        self, str status, object headers, object file, long long offset, long long count, bint last
+    ) except -1:
+        raise NotImplementedError
+
+    cdef int respond_path(self, str status, object headers, object path) except -1:
+        raise NotImplementedError
+
+    cdef int finish_with(self, list trailers) except -1:
+        raise NotImplementedError
+
+    cdef int over(self) except -1:
         raise NotImplementedError

@@ -42,6 +42,7 @@ cdef enum:
     LONGEST_EXTENSION = 16384
     CONNECTION_CLOSE = 1
     CONNECTION_KEEP_ALIVE = 2
+    CONNECTION_UPGRADE = 4
 
 cdef enum Stage:
     START = 0
@@ -404,6 +405,8 @@ cdef void _connection(RequestHead head, const unsigned char* p, const unsigned c
             head.connection |= CONNECTION_CLOSE
         elif equals_lower(p, stop - p, b"keep-alive"):
             head.connection |= CONNECTION_KEEP_ALIVE
+        elif equals_lower(p, stop - p, b"upgrade"):
+            head.connection |= CONNECTION_UPGRADE
         p = stop
         stop = _element(&p, end)
 
@@ -433,6 +436,8 @@ cdef int _complete(RequestHead head) noexcept:
         head.keep_alive = False
     else:
         head.keep_alive = head.minor == 1 or head.connection & CONNECTION_KEEP_ALIVE != 0
+    # RFC 9110 §7.8: HTTP/1.0 has no Upgrade.
+    head.wants_upgrade = head.minor == 1 and head.connection & CONNECTION_UPGRADE != 0
     if head.transfer_encodings:
         error = _chunked_only(head)
         if error:

@@ -51,6 +51,7 @@ cdef class RequestHead:
     cdef bint is_connect
     cdef bint keep_alive
     cdef bint expect_continue
+    cdef bint wants_upgrade         # Connection names upgrade: there is an Upgrade field to look at
     cdef bint has_forwarded
     cdef bint has_underscore
     cdef Framing framing
@@ -63,7 +64,7 @@ cdef class RequestHead:
     cdef int content_lengths
     cdef int transfer_encodings
     cdef int content_types
-    cdef int connection             # CONNECTION_CLOSE | CONNECTION_KEEP_ALIVE, as the fields say
+    cdef int connection             # CONNECTION_CLOSE, …, as the fields say
 
     cdef void borrow(self, const unsigned char* data, unsigned int size) noexcept
     cdef int keep(self) except -1

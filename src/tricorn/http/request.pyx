@@ -49,7 +49,7 @@ cdef class RequestHead:
         self.line = self.scanned = self.end = 0
         self.stage = self.error = 0
         self.has_query = self.is_head = self.is_connect = False
-        self.expect_continue = self.has_forwarded = self.has_underscore = False
+        self.wants_upgrade = self.expect_continue = self.has_forwarded = self.has_underscore = False
         self.authority.length = 0
         self.framing = NO_BODY
         self.content_length = 0

@@ -15,13 +15,16 @@ cdef struct Reply:
     bint is_head                # the request's method is HEAD
     bint is_connect             # … or CONNECT
     bint keep_alive             # the request allows it; out: the response too
+    bint octets                 # the application speaks bytes (ASGI), not str (WSGI)
     # out
     int status
     bint bodyless               # no body bytes follow, whatever the application says
     bint chunked
     long long length            # of the body; in: if it is known, else -1; out: -1: not declared
 
-cdef int write_head(Buffer out, Defaults defaults, str status, list headers, Reply* reply) except -1
-cdef int write_interim(Buffer out, const char* status_line, list headers) except -1
+cdef int write_head(Buffer out, Defaults defaults, str status, object headers, Reply* reply) except -1
+cdef int write_interim(Buffer out, const char* status_line, object headers, bint octets) except -1
+cdef int write_trailers(Buffer out, object headers) except -1
+cdef int write_switching(Buffer out, Defaults defaults, list own, object headers) except -1
 cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1
 cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1

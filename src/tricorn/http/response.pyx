@@ -6,12 +6,13 @@ controls the value write headers or whole responses of his own.
 Knows: bytes and rules. Must not know: sockets, clocks (the second is an argument), applications.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
 from http import HTTPStatus
 
 from tricorn.http.chars cimport DIGIT, classes
-from tricorn.http.names cimport equals_lower, find_name
+from tricorn.http.names cimport PLAIN, equals_lower, find_name, kind_of
 
 from tricorn.http.errors import ResponseError
 
@@ -155,21 +156,47 @@ cdef inline int _put(
     return 0
 
 
-cdef int _fields(Buffer out, list headers, Reply* reply, long long* declared) except -1:
+cdef inline const unsigned char* _octets(object data, Py_ssize_t* length, str what) except NULL:
+    """The bytes that an ASGI application hands over (ASGI, "HTTP & WebSocket": byte strings)."""
+    if type(data) is not bytes and not isinstance(data, bytes):
+        raise ResponseError(f"{what} must be bytes, not {type(data).__name__}")
+    length[0] = PyBytes_GET_SIZE(data)
+    return <const unsigned char*>PyBytes_AS_STRING(data)
+
+
+cdef inline tuple _pair(object header, bint octets):
+    """A header as a tuple that owns its two strings while they are looked at."""
+    if type(header) is tuple and len(<tuple>header) == 2:
+        return <tuple>header
+    if octets and isinstance(header, (list, tuple)) and len(header) == 2:
+        return tuple(header)
+    raise ResponseError("each header must be a tuple of a name and a value")
+
+
+cdef bint _says_close(const unsigned char* value, Py_ssize_t size):
+    text = (<const char*>value)[:size].lower().replace(b" ", b"").replace(b"\t", b"")
+    return b"close" in text.split(b",")
+
+
+cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) except -1:
     """Write the application's fields, keep back what is ours to say. Returns HAS_… and WANTS_… flags."""
     cdef const unsigned char* name
     cdef const unsigned char* value
     cdef Py_ssize_t n
     cdef Py_ssize_t v
     cdef ResponseField kind
+    cdef tuple pair
     cdef int seen = 0
     for header in headers:
-        if type(header) is not tuple or len(<tuple>header) != 2:
-            raise ResponseError("each header must be a tuple of a name and a value")
-        name = _latin1((<tuple>header)[0], &n, "a header name")
+        pair = _pair(header, reply.octets)
+        if reply.octets:
+            name = _octets(pair[0], &n, "a header name")
+            value = _octets(pair[1], &v, "a header value")
+        else:
+            name = _latin1(pair[0], &n, "a header name")
+            value = _latin1(pair[1], &v, "a header value")
         if find_name(name, n) == -2:
             raise ResponseError("a header name is not a token (RFC 9110 §5.6.2)")
-        value = _latin1((<tuple>header)[1], &v, "a header value")
         if scan_text(value, value + v) != value + v:
             raise ResponseError("a header value has control characters (RFC 9110 §5.5)")
         kind = _kind(name, n)
@@ -188,7 +215,7 @@ cdef int _fields(Buffer out, list headers, Reply* reply, long long* declared) ex
         elif kind == SERVER:
             seen |= HAS_SERVER
             _put(out, name, n, value, v)
-        elif kind == CONNECTION and "close" in (<str>(<tuple>header)[1]).lower().replace(" ", "").split(","):
+        elif kind == CONNECTION and _says_close(value, v):
             seen |= WANTS_CLOSE
     return seen
 
@@ -232,10 +259,10 @@ cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
     return 0
 
 
-cdef int write_head(Buffer out, Defaults defaults, str status, list headers, Reply* reply) except -1:
+cdef int write_head(Buffer out, Defaults defaults, str status, object headers, Reply* reply) except -1:
     """Append a response head to `out` and fill the outgoing part of `reply`.
 
-    Raises ResponseError; what it has appended by then must not be sent.
+    headers: pairs of a name and a value, str (PEP 3333) or bytes (ASGI) as `reply.octets` says. Raises ResponseError; what it has appended by then must not be sent.
     """
     cdef long long declared = -1
     cdef int seen
@@ -255,20 +282,69 @@ cdef int write_head(Buffer out, Defaults defaults, str status, list headers, Rep
     return out.add(b"\r\n", 2)
 
 
-cdef int write_interim(Buffer out, const char* status_line, list headers) except -1:
+cdef int write_interim(Buffer out, const char* status_line, object headers, bint octets) except -1:
     """Append an interim response (RFC 9110 §15.2). `status_line` ends in CR LF."""
     cdef Reply reply
     cdef long long declared = -1
     reply.status = 103
     reply.is_connect = False
+    reply.octets = octets
     out.add(status_line, len(status_line))
     _fields(out, headers, &reply, &declared)
+    return out.add(b"\r\n", 2)
+
+
+cdef int write_switching(Buffer out, Defaults defaults, list own, object headers) except -1:
+    """Append the whole answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
+
+    own: the fields of the handshake, already valid. headers: the application's; those that are ours to say are left
+    out. Both are pairs of bytes. Raises ResponseError.
+    """
+    cdef Reply reply
+    cdef long long declared = -1
+    cdef int seen
+    reply.status = 101
+    reply.is_connect = False
+    reply.octets = True
+    out.add(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", 75)
+    for name, value in own:
+        _put(out, <const unsigned char*>(<bytes>name), len(name), <const unsigned char*>(<bytes>value), len(value))
+    seen = _fields(out, headers, &reply, &declared)
+    if not seen & HAS_SERVER:
+        out.add(<const char*>defaults.server, len(defaults.server))
+    if not seen & HAS_DATE:
+        out.add(defaults.date, sizeof(defaults.date))
     return out.add(b"\r\n", 2)
 
 
 cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1:
     cdef char text[24]
     return out.add(text, snprintf(text, sizeof(text), b"%zx\r\n", size))
+
+
+cdef int write_trailers(Buffer out, object headers) except -1:
+    """Append the last chunk and the trailer section of a chunked body (RFC 9112 §7.1.2). Names and values are bytes.
+
+    Raises ResponseError for what must not stand there (RFC 9110 §6.5.1); what it has appended must not be sent.
+    """
+    cdef const unsigned char* name
+    cdef const unsigned char* value
+    cdef Py_ssize_t n
+    cdef Py_ssize_t v
+    cdef tuple pair
+    out.add(b"0\r\n", 3)
+    for header in headers:
+        pair = _pair(header, True)
+        name = _octets(pair[0], &n, "a trailer name")
+        value = _octets(pair[1], &v, "a trailer value")
+        if find_name(name, n) == -2:
+            raise ResponseError("a trailer name is not a token (RFC 9110 §5.6.2)")
+        if scan_text(value, value + v) != value + v:
+            raise ResponseError("a trailer value has control characters (RFC 9110 §5.5)")
+        if kind_of(name, n) != PLAIN or _kind(name, n) != ORDINARY:
+            raise ResponseError("a framing, routing or authentication field in the trailers (RFC 9110 §6.5.1)")
+        _put(out, name, n, value, v)
+    return out.add(b"\r\n", 2)
 
 
 cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1:

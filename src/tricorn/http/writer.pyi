@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import NamedTuple
 
 class ResponseHead(NamedTuple):
@@ -12,12 +13,13 @@ class ResponseHead(NamedTuple):
 
 def response_head(
     status: str,
-    headers: list[tuple[str, str]],
+    headers: list[tuple[str, str]] | list[tuple[bytes, bytes]],
     *,
     method: str = "GET",
     minor: int = 1,
     keep_alive: bool = True,
     length: int = -1,
+    octets: bool = False,
     server: str = "tricorn",
     second: int = 0,
 ) -> ResponseHead:
@@ -25,6 +27,9 @@ def response_head(
 
 def interim_response(headers: list[tuple[str, str]]) -> bytes:
     """A whole 103 response (RFC 8297). Raises ResponseError."""
+
+def trailer_section(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The end of a chunked body: the last chunk and these trailer fields. Raises ResponseError."""
 
 def error_response(status: int, *, method: str = "GET", server: str = "tricorn", second: int = 0) -> bytes:
     """A whole response of the server's own."""

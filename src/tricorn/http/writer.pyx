@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.response cimport (
-    Defaults, Reply, write_chunk_size, write_error, write_head, write_interim,
+    Defaults, Reply, write_chunk_size, write_error, write_head, write_interim, write_trailers,
 )
 
 
@@ -48,12 +48,14 @@ def response_head(
     int minor=1,
     bint keep_alive=True,
     long long length=-1,
+    bint octets=False,
     str server not None="tricorn",
     long long second=0,
 ):
     """The head of a final response. Raises ResponseError.
 
     method, minor, keep_alive: what the request said. length: of the body if it is known, else -1.
+    octets: the headers are pairs of bytes (ASGI), not of str.
     second: since 1970, for Date.
     """
     cdef Buffer out = Buffer()
@@ -62,6 +64,7 @@ def response_head(
     reply.is_head = method == "HEAD"
     reply.is_connect = method == "CONNECT"
     reply.keep_alive = keep_alive
+    reply.octets = octets
     reply.status = 0
     reply.bodyless = reply.chunked = False
     reply.length = length
@@ -74,7 +77,14 @@ def response_head(
 def interim_response(list headers not None):
     """A whole 103 response (RFC 8297). Raises ResponseError."""
     cdef Buffer out = Buffer()
-    write_interim(out, b"HTTP/1.1 103 Early Hints\r\n", headers)
+    write_interim(out, b"HTTP/1.1 103 Early Hints\r\n", headers, False)
+    return _bytes(out)
+
+
+def trailer_section(headers):
+    """The end of a chunked body: the last chunk and these trailer fields, pairs of bytes. Raises ResponseError."""
+    cdef Buffer out = Buffer()
+    write_trailers(out, headers)
     return _bytes(out)
 
 

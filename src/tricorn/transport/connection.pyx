@@ -1,50 +1,39 @@
-"""One client connection: HTTP/1.x from the bytes of a socket to a gateway and back.
+"""One client connection: HTTP/1.x between the bytes of a socket and an exchange, whatever kind of application answers.
 
-The plan. A connection is always in one state, and while a thread deals with it, it is owned: others may then only
-send what is queued. (Holding the GIL is not enough: logging, temporary files, large sends and the application give it
-away.) The descriptor is watched for what the state waits for. Interest is withdrawn lazily: a descriptor that
-becomes readable while its request is served is removed when that event arrives and watched again when the
-owner is done, so a request that fits one read and one write costs no call to the poller.
+The plan. A connection is always in one state, and its descriptor is watched for what the state waits for. What is here: reading
+heads, refusing, skipping bodies, writing, ending. What depends on how applications run (threads that may block, or one
+event loop) is filled in by ThreadedConnection and LoopConnection.
 
 Guarantees: requests are answered in order, one at a time; nothing behind a refused message is ever parsed; a
-body that nobody read never becomes the next request; no client, however slow, keeps a thread.
+body that nobody read never becomes the next request.
 
-Knows: sockets, deadlines, the HTTP engine, the gateway. Must not know: signals, settings, other connections.
+Knows: sockets, deadlines, the HTTP engine. Must not know: application interfaces, signals, settings, other connections.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memset
 
-import io
 import os
 
-from tricorn.gateway.environ cimport EnvironBuilder, Peer
-from tricorn.gateway.exchange cimport Exchange
-from tricorn.gateway.input cimport StreamInput
-from tricorn.gateway.wsgi cimport COMPLETE, PAUSED as CALL_PAUSED, WSGICall
+from tricorn.gateway.exchange cimport AsyncExchange
+from tricorn.gateway.translator cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport (
-    CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, parse_head, refusal,
+    CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, SLOW_HEAD, BodyDecoder, parse_head, refusal,
 )
-from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
+from tricorn.http.request cimport BODY_LENGTH, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
-from tricorn.scoreboard cimport REQUEST_LABEL, CellData, finish, monotonic
-from tricorn.transport.body cimport new_store
-from tricorn.transport.outflow cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, Outflow
-from tricorn.transport.poller cimport READ, WRITE, Poller
-from tricorn.transport.service cimport LANE_BUFFER, Lane, PyThreadState_SetAsyncExc, Service
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, Outflow
+from tricorn.transport.poller cimport READ, Poller
+from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
-    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, MSG_NOSIGNAL, POLLIN, POLLOUT, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET,
-    clock_gettime, close as close_fd, dup, errno, iovec, linger, msghdr, poll, pollfd, recv, send, sendmsg,
-    setsockopt, shutdown, timespec,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET, close as close_fd, dup, errno, iovec, linger, msghdr,
+    recv, send, sendmsg, setsockopt, shutdown,
 )
 
-from http import HTTPStatus
-
-from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.http.errors import ProtocolError
 from tricorn.http.proxy_protocol import parse as parse_proxy
-from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.files import maybe_span
 
 cdef enum:
@@ -63,142 +52,70 @@ cdef long long SECOND = 1000000000
 cdef long long LINGER_TIME = 2 * SECOND
 
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-cdef str WSGI_INPUT = "wsgi.input"
-cdef str EARLY_HINTS = "wsgi.early_hints"
-cdef object BytesIO = io.BytesIO
 
 
-cdef Connection new_connection(
-    Service service, EnvironBuilder builder, int fd, unsigned int serial, Peer peer, long long now
-):
-    cdef Connection self = Connection.__new__(Connection)
+cdef bint welcome(Connection self, Service service, int fd, unsigned int serial, Peer peer, long long now):
+    """Fill in what every connection begins with. False: this peer may not connect."""
+    if service.proxy_mode is not None and not service.proxy_peers.trusts(peer.host):
+        return False
     self.service = service
-    self.builder = builder
     self.fd = fd
     self.serial = serial
     self.peer = peer
-    self.state = IDLE
-    if service.proxy_mode is not None and service.proxy_peers.trusts(peer.host):
-        self.state = PROXY
-    elif service.proxy_mode is not None:
-        return None
+    self.state = IDLE if service.proxy_mode is None else PROXY
     self.deadline = now + service.header_timeout if service.header_timeout else 0
-    return self
+    return True
 
 
-cdef class Connection(Exchange):
+cdef class Connection(AsyncExchange):
     def __dealloc__(self):
         if self.state != CLOSED and self.fd >= 0:
             close_fd(self.fd)
 
-    # ---- what the reactor calls --------------------------------------------------------------------
+    # ---- what a kind of connection fills in ----------------------------------------------------------
 
     cdef int on_event(self, Lane lane) except -1:
         """The descriptor is ready for what it was watched for, or broken."""
-        if self.owned:
-            return self._help(lane)
-        self.owned = True
-        self._handle_event(lane)
-        return self._settle(lane)
-
-    cdef int proceed(self, Lane lane) except -1:
-        """Its turn has come in the queue for application threads."""
-        if self.state == CLOSED:
-            return 0
-        self.owned = True
-        self._handle_turn(lane)
-        return self._settle(lane)
-
-    cdef int _settle(self, Lane lane) except -1:
-        """Go on with what is already here, then give the connection free, watched for what its state waits for."""
-        cdef bytes data
-        while self.pending is not None and (self.state == IDLE or self.state == DISCARD):
-            data = self.pending
-            self.pending = None
-            self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
-        self.owned = False
-        if self.wants_turn:
-            self.wants_turn = False
-            self.service.runnable.append(self)
-            self.service.wake()
-        if self.state == CLOSED or self.state == QUEUED:
-            return 0
-        if self.state == FLUSHING or self.state == PAUSED:
-            return self._arm(WRITE)
-        return self._arm(READ | WRITE if self._has_queued() else READ)
-
-    cdef bint _has_queued(self) noexcept:
-        return self.outflow is not None and not self.outflow.is_empty()
-
-    cdef int _help(self, Lane lane) except -1:
-        """Send what is queued, whoever owns the connection; anything else waits for the owner."""
-        cdef Outflow outflow = self.outflow     # the owner may let go of it while we send
-        cdef long long now
-        cdef bint progress = False
-        cdef int flow
-        if outflow is None or outflow.sending or outflow.is_empty():
-            return self._arm(0)     # who sends, or owns it, will watch it again
-        flow = outflow.flush(self.fd, &progress)
-        if self.state == CLOSED or outflow is not self.outflow:
-            return 0
-        if flow == FLOW_LOST:
-            self.gone = True
-            outflow.clear()
-        elif progress:
-            now = monotonic()
-            if self.lane is not None:
-                self.lane.active_ns = now       # its request waits in write(): the client moves, so it lives
-            if self.service.write_timeout:
-                self.deadline = now + self.service.write_timeout
-        if flow == FLOW_BLOCKED:
-            return self._arm(WRITE)
-        if self.state == RUNNING or self.state == QUEUED:
-            self.deadline = 0
-            return self._arm(0)
-        return 0
-
-    cdef int _handle_event(self, Lane lane) except -1:
-        if self.state == FLUSHING or self.state == PAUSED:
-            return self._flush(lane)
-        if self.state == LINGER:
-            return self._discard_input(lane)
-        if self.state == QUEUED:
-            return self._help(lane)
-        if self._has_queued():      # an interim response that did not fit the socket
-            self._help(lane)
-        return self._read(lane) if self.state != CLOSED else 0
-
-    cdef int _handle_turn(self, Lane lane) except -1:
-        if self.call is not None:
-            return self._abandon(lane) if self.gone else self._run(lane, True)
-        if self.environ is not None:
-            return self._start(lane)
-        self.state = IDLE       # pipelined requests that gave way to others
-        return 0
+        raise NotImplementedError
 
     cdef int expire(self, Lane lane) except -1:
-        """The deadline has passed, or the body comes too slowly."""
-        if self.owned:
-            if self.state == RUNNING:
-                # Its thread finds out at its next send; one that waits in write() or for the body is woken.
-                self.gone = True
-                self.deadline = 0
-                shutdown(self.fd, SHUT_RDWR)
-            return 0        # in other states it is just making progress
-        self.owned = True
-        self._handle_expiry(lane)
-        return self._settle(lane)
+        """It is overdue."""
+        raise NotImplementedError
 
-    cdef int _handle_expiry(self, Lane lane) except -1:
-        if self.state == HEAD:
-            return self._refuse(lane, refusal(SLOW_HEAD))
-        if self.state == BODY:
-            return self._refuse(lane, refusal(SLOW_BODY))
-        if self.state == FLUSHING:
-            return self.abort()
-        if self.state == PAUSED or self.state == QUEUED:
-            return self._lost()
-        return self.close()
+    cdef bint overdue(self, long long now) noexcept:
+        return self.deadline != 0 and self.deadline <= now
+
+    cdef int _translate(self, RequestHead head) except -1:
+        """Make the gateway's form of a request. Raises ProtocolError."""
+        raise NotImplementedError
+
+    cdef Py_ssize_t _open_request(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+    ) except -1:
+        """Take a request that was translated on. Returns how much of the `data` behind its head is used."""
+        raise NotImplementedError
+
+    cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        """In the state BODY. Returns how much of `data` is used."""
+        raise NotImplementedError
+
+    cdef int _give_way(self) except -1:
+        """Many requests of this connection were served in a row: go on with `pending` after the others."""
+        raise NotImplementedError
+
+    cdef int _drop_request(self) except -1:
+        """Forget the request that is being read."""
+        raise NotImplementedError
+
+    cdef int _touch(self) except -1:
+        """The application gives something to the client."""
+        raise NotImplementedError
+
+    cdef int _arm_writing(self) except -1:
+        """Watch for what is queued."""
+        raise NotImplementedError
+
+    # ---- the end --------------------------------------------------------------------------------------
 
     cdef int close(self) except -1:
         if self.state == CLOSED:
@@ -210,7 +127,7 @@ cdef class Connection(Exchange):
         self.service.table[self.fd] = None
         self.service.connections -= 1
         self.service.row.data.connections = self.service.connections
-        if self.service.full:
+        if self.service.full or (self.service.draining and self.service.connections == 0):
             self.service.full = False
             self.service.wake()
         if self.outflow is not None and self.outflow.sending:
@@ -220,15 +137,10 @@ cdef class Connection(Exchange):
         self.fd = -1            # the number may belong to another connection from now on
         self.pending = None
         self.head = None
-        self.environ = None
         self.decoder = None
-        self.store = None
-        self.call = None
         self.outflow = None
-        self.stream = None
-        self.body_file = None
         self.method = self.uri = None
-        return 0
+        return self._drop_request()
 
     cdef int abort(self) except -1:
         """Close with a reset: the client cannot take what it has for the whole."""
@@ -256,6 +168,9 @@ cdef class Connection(Exchange):
             poller.modify(self.fd, interest, token)
         self.armed = interest
         return 0
+
+    cdef bint _has_queued(self) noexcept:
+        return self.outflow is not None and not self.outflow.is_empty()
 
     cdef int _read(self, Lane lane) except -1:
         cdef ssize_t n
@@ -338,7 +253,7 @@ cdef class Connection(Exchange):
                     return self._await_request(lane)
                 if served == PIPELINE_RUN:
                     self.pending = (<const char*>data)[:size]
-                    return self._queue_up()
+                    return self._give_way()
                 head = lane.head
                 head.borrow(data, <unsigned int>size)
                 progress = parse_head(head, self.service.limits)
@@ -392,93 +307,11 @@ cdef class Connection(Exchange):
         try:
             if service.limits.body and head.framing == BODY_LENGTH and head.content_length > service.limits.body:
                 raise refusal(LONG_BODY)
-            self.environ = self.builder.build(head, self.peer)
+            self._translate(head)
         except ProtocolError as error:
             self._refuse(lane, error)
             return 0
-        self.method = self.environ["REQUEST_METHOD"]
-        self.uri = self.environ["RAW_URI"]
-        if head.framing != NO_BODY:
-            return self._begin_body(lane, head, data, size)
-        self.environ[WSGI_INPUT] = BytesIO()
-        self.more_is_here = size > 0
-        self._ready(lane)
-        return 0
-
-    cdef Py_ssize_t _begin_body(
-        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
-    ) except -1:
-        cdef Py_ssize_t used
-        self.decoder = BodyDecoder.__new__(BodyDecoder)
-        self.decoder.begin(head)
-        self.owes_continue = head.expect_continue
-        self.body_since = 0
-        if not self.service.buffering:
-            self.pending = (<const char*>data)[:size] if size else None
-            self.stream = StreamInput(self)
-            self.environ[WSGI_INPUT] = self.stream
-            self._ready(lane)
-            return size
-        try:
-            self.store = new_store(
-                self.service.request_buffer, head.content_length if head.framing == BODY_LENGTH else -1
-            )
-        except OSError as error:
-            self._store_failed(lane, error)
-            return 0
-        self.state = BODY
-        lane.now = monotonic()
-        self.body_since = lane.now
-        used = self._read_body(lane, data, size)
-        if self.state == BODY:
-            if self.owes_continue and self.decoder.received == 0:
-                self._send_continue()
-        return used
-
-    cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
-        """Collect a body. When it is complete, its request is ready. Returns how much of `data` is used."""
-        cdef const unsigned char* content
-        cdef Py_ssize_t length
-        cdef Py_ssize_t step
-        cdef Py_ssize_t used = 0
-        cdef int progress = MORE
-        while progress == MORE and used < size:
-            progress = self.decoder.decode(
-                data + used, size - used, &step, &content, &length, self.service.limits
-            )
-            used += step
-            if progress == REFUSED:
-                self._refuse(lane, refusal(self.decoder.error))
-                return used
-            if length:
-                try:
-                    self.store.add(content, length)
-                except OSError as error:
-                    self._store_failed(lane, error)
-                    return used
-        if progress == DONE:
-            body = self.store.finish()
-            self.body_file = body if type(body) is io.BufferedReader else None
-            self.environ[WSGI_INPUT] = body
-            self.more_is_here = used < size
-            if self.decoder.framing == BODY_CHUNKED:
-                # The length is known now, and Django, say, reads nothing of a body without one.
-                self.environ["CONTENT_LENGTH"] = str(self.decoder.received)
-                del self.environ["HTTP_TRANSFER_ENCODING"]
-            self.store = None
-            self.decoder = None
-            self.deadline = 0
-            self._ready(lane)
-        elif self.service.body_timeout:
-            lane.now = monotonic()
-            self.deadline = lane.now + self.service.body_timeout
-        return used
-
-    def _store_failed(self, Lane lane, error):
-        self.service.logger.error("cannot keep the body of a request in a temporary file: %s", error)
-        self.environ = None
-        self.store = None
-        self._error_response(lane, 503)
+        return self._open_request(lane, head, data, size)
 
     cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
         cdef const unsigned char* content
@@ -506,152 +339,7 @@ cdef class Connection(Exchange):
             return self._refuse(lane, refusal(CUT_BODY))
         return self.close()
 
-    # ---- serving: from a request to a response -----------------------------------------------------
-
-    cdef int _ready(self, Lane lane) except -1:
-        """A request is complete. Serve it here, or let a thread that may call the application do it."""
-        if lane.may_call:
-            return self._start(lane)
-        return self._queue_up()
-
-    cdef int _queue_up(self) except -1:
-        """Wait for a thread that may call the application. It enters the queue when its owner settles it."""
-        self.state = QUEUED
-        self.wants_turn = True
-        return 0
-
-    cdef int _start(self, Lane lane) except -1:
-        cdef WSGICall call = WSGICall.__new__(WSGICall)
-        call.exchange = self
-        self.call = call
-        self.gone = self.broke_off = False
-        self.cut_status = 0
-        self.body_sent = 0
-        self.body_left = -1
-        if self.reply.minor:
-            self.environ[EARLY_HINTS] = call.early_hints
-        self.started_ns = monotonic()
-        return self._run(lane, False)
-
-    cdef int _run(self, Lane lane, bint resumed) except -1:
-        cdef WSGICall call = self.call
-        cdef int outcome = COMPLETE
-        cdef str status
-        cdef object failure = None
-        self._enter(lane, monotonic() if resumed else self.started_ns)
-        try:
-            outcome = call.resume() if resumed else call.run(self.service.application, self.environ)
-        except BaseException as error:
-            failure = error
-        self._return_control(lane)
-        status = call.status if failure is None else self._failed(lane, failure)
-        return self._leave(lane, outcome, status, call.headers)
-
-    cdef int _abandon(self, Lane lane) except -1:
-        """Its client is gone: have the iterable closed, by the kind of thread that ran it."""
-        cdef WSGICall call = self.call
-        cdef object failure = None
-        self._enter(lane, monotonic())
-        try:
-            call.abandon()
-        except BaseException as error:
-            failure = error
-        self._return_control(lane)
-        if failure is not None:
-            self._log_failure(failure)
-        return self._leave(lane, COMPLETE, call.status, call.headers)
-
-    cdef int _enter(self, Lane lane, long long now) except -1:
-        """The application has control from here on. `lane.calling` says when an exception may be raised in it."""
-        self.state = RUNNING
-        self.lane = lane
-        lane.active_ns = now
-        _label(lane.cell, self.method, self.uri)
-        lane.cell.busy_since_ns = now
-        lane.calling = True
-        return 0
-
-    cdef int _return_control(self, Lane lane) except -1:
-        lane.calling = False
-        if lane.interrupted:
-            # Too late for this request, and not meant for the next one.
-            PyThreadState_SetAsyncExc(lane.thread, NULL)
-            lane.interrupted = False
-        return 0
-
-    cdef int _leave(self, Lane lane, int outcome, str status, list headers) except -1:
-        """The application has returned control: for good, or until the client has caught up."""
-        cdef Service service = self.service
-        cdef timespec wall
-        cdef dict environ = self.environ
-        lane.now = monotonic()
-        self.lane = None
-        if outcome == CALL_PAUSED:
-            lane.cell.busy_ns += lane.now - lane.cell.busy_since_ns
-            lane.cell.busy_since_ns = 0
-            self.state = PAUSED
-            if self.gone:
-                return self._lost()
-            return self._flushed(lane) if not self.congested() else 0
-        finish(lane.cell, lane.cell.busy_since_ns, lane.now)
-        if service.access_log is not None:
-            clock_gettime(CLOCK_REALTIME_COARSE, &wall)
-            service.access_log.record(
-                environ, status, headers, self.body_sent, lane.now - self.started_ns,
-                <double>wall.tv_sec + wall.tv_nsec * 1e-9,
-            )
-        self._let_go()
-        service.requests += 1
-        if service.requests == service.max_requests:
-            service.draining = True
-            service.wake()
-        if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
-            self.state = FLUSHING
-            return 0
-        return self._response_done(lane)
-
-    cdef int _let_go(self) except -1:
-        """Of the request: whatever the application has kept of it leads nowhere now."""
-        self.call.exchange = None
-        self.call.context = None
-        self.call = None
-        self.environ = None
-        self.method = self.uri = None
-        if self.stream is not None:
-            self.stream.exchange = None
-            self.stream = None
-        if self.body_file is not None:
-            _close_quietly(self.body_file)
-            self.body_file = None
-        return 0
-
-    def _failed(self, Lane lane, error):
-        """The application raised. Returns the status that the client got, for the access log."""
-        cut = isinstance(error, RequestCut) and self.cut_status
-        if cut:
-            self.service.logger.info("the body of a request was cut (%s %s): %s", self.method, self.uri, error)
-        else:
-            self._log_failure(error)
-        self.service.row.data.errors += 1
-        if self.head_sent:
-            self.broke_off = True
-            self.reply.keep_alive = False
-            return self.call.status
-        status = self.cut_status if cut else (504 if isinstance(error, RequestTimeout) else 500)
-        lane.out.size = 0
-        self.reply.keep_alive = False
-        self.service.refresh_date()
-        write_error(lane.out, self.service.defaults, status, self.reply.is_head)
-        self.head_sent = True
-        self._transmit(lane.out, None, NULL, 0)
-        return f"{status} {HTTPStatus(status).phrase}"
-
-    def _log_failure(self, error):
-        if self.gone and isinstance(error, (OSError, GeneratorExit)):
-            return      # it only says what we know: the client is gone
-        self.service.logger.error(
-            "error in the application (%s %s)", self.method, self.uri, exc_info=error
-        )
+    # ---- between two requests --------------------------------------------------------------------------
 
     cdef int _response_done(self, Lane lane) except -1:
         """All of the response is sent, or nothing more can be."""
@@ -697,8 +385,7 @@ cdef class Connection(Exchange):
     cdef int _refuse(self, Lane lane, object error) except -1:
         """Answer a message that breaks the protocol or a limit, and close."""
         self._log_refusal(error)
-        self.environ = None
-        self.store = None
+        self._drop_request()
         return self._error_response(lane, error.status)
 
     cdef int _error_response(self, Lane lane, int status) except -1:
@@ -725,7 +412,7 @@ cdef class Connection(Exchange):
         """Close our side, and throw away what still comes: a reset now could overtake the response."""
         shutdown(self.fd, SHUT_WR)
         self.pending = None
-        self.environ = None
+        self._drop_request()
         self.decoder = None
         self.state = LINGER
         self.deadline = lane.now + LINGER_TIME
@@ -753,25 +440,13 @@ cdef class Connection(Exchange):
         if progress and self.service.write_timeout:
             lane.now = monotonic()
             self.deadline = lane.now + self.service.write_timeout
-        if flow == FLOW_EMPTY or self.state == PAUSED:
+        if flow == FLOW_EMPTY or progress or self.state == PAUSED:
             return self._flushed(lane)
         return 0
 
     cdef int _flushed(self, Lane lane) except -1:
-        """Some of what was queued is sent; perhaps enough to go on."""
-        cdef bint empty = self.outflow is None or self.outflow.is_empty()
-        if self.state == RUNNING:
-            self.deadline = 0
-            return self._arm(0)
-        if self.state == PAUSED:
-            if empty:
-                self.deadline = 0
-                self._arm(0)
-            # What is still queued goes on being sent while the application produces more.
-            if empty or self.outflow.pending <= self.service.response_buffer // 2:
-                return self._queue_up()
-            return 0
-        if not empty or self.state != FLUSHING:
+        """Some of what was queued is sent; perhaps all."""
+        if self.state != FLUSHING or (self.outflow is not None and not self.outflow.is_empty()):
             return 0
         self.deadline = 0
         lane.now = monotonic()
@@ -782,13 +457,6 @@ cdef class Connection(Exchange):
         self.gone = True
         if self.outflow is not None:
             self.outflow.clear()
-        if self.state == RUNNING or self.state == QUEUED:
-            self.deadline = 0
-            return self._arm(0)
-        if self.state == PAUSED:        # the application's iterable has to be closed by its own kind of thread
-            self._arm(0)
-            self.deadline = 0
-            return self._queue_up()
         return self.close()
 
     cdef int _send_continue(self) except -1:
@@ -859,11 +527,11 @@ cdef class Connection(Exchange):
             self.outflow.add_raw(tail + sent, tail_size - sent)
         if self.service.write_timeout and self.deadline == 0:
             self.deadline = monotonic() + self.service.write_timeout
-        return self._arm(WRITE) if not self.outflow.sending else 0
+        return self._arm_writing() if not self.outflow.sending else 0
 
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
 
-    cdef int respond(self, str status, list headers, bytes piece, long long length) except -1:
+    cdef int respond(self, str status, object headers, bytes piece, long long length) except -1:
         cdef Buffer out = self._out()
         self.service.refresh_date()
         out.size = 0
@@ -872,22 +540,21 @@ cdef class Connection(Exchange):
             self.reply.keep_alive = False
         write_head(out, self.service.defaults, status, headers, &self.reply)
         self.head_sent = True
-        self.lane.active_ns = self.lane.active_ns if self.reply.length >= 0 else monotonic()
+        if self.reply.length < 0:
+            self._touch()
         self.body_left = self.reply.length
         if self.reply.bodyless or not piece:
             return self._transmit(out, None, NULL, 0)
         return self._send_piece(out, piece)
 
     cdef Buffer _out(self):
-        """The buffer of the thread that is in the application for this request."""
-        if self.lane is None:
-            raise GatewayError("the response was written to while no thread was serving its request")
-        return self.lane.out
+        """Where bytes for this client are put together."""
+        raise NotImplementedError
 
     cdef int send(self, bytes piece) except -1:
         cdef Buffer out = self._out()
         out.size = 0
-        self.lane.active_ns = monotonic()
+        self._touch()
         if self.reply.bodyless:
             return 0
         return self._send_piece(out, piece)
@@ -931,9 +598,8 @@ cdef class Connection(Exchange):
             self.broke_off = True
         return 0
 
-    cdef bint respond_file(self, str status, list headers, object file) except -1:
+    cdef bint respond_file(self, str status, object headers, object file) except -1:
         cdef long long size
-        cdef int fd
         if not self.service.sendfile:
             return False
         span = maybe_span(file)
@@ -941,17 +607,22 @@ cdef class Connection(Exchange):
             return False        # to be read like any other iterable
         source, offset, size = span
         self.respond(status, headers, b"", size)
-        if self.reply.bodyless or size == 0:
-            self.finish()
-            return True
-        if size > self.body_left:
-            self._log_length("more")
-            size = self.body_left
-        self.body_left -= size
-        self.body_sent += size
-        fd = dup(source)        # the application may close its file at once, the client may take its time
+        if not self.reply.bodyless and size:
+            if size > self.body_left:
+                self._log_length("more")
+                size = self.body_left
+            self._push_file(source, offset, size)
+        self.finish()
+        return True
+
+    cdef int _push_file(self, int source, long long offset, long long size) except -1:
+        """Send a stretch of a file as the next bytes of the body."""
+        cdef int fd = dup(source)       # the application may close its file at once, the client may take its time
         if fd < 0:
             raise OSError(errno, os.strerror(errno))
+        if self.body_left >= 0:
+            self.body_left -= size
+        self.body_sent += size
         if self.outflow is None:
             self.outflow = Outflow()
         self.outflow.add_file(fd, offset, size)
@@ -959,9 +630,8 @@ cdef class Connection(Exchange):
         if not self.gone and not self.outflow.is_empty():
             if self.service.write_timeout and self.deadline == 0:
                 self.deadline = monotonic() + self.service.write_timeout
-            self._arm(WRITE)
-        self.finish()
-        return True
+            self._arm_writing()
+        return 0
 
     cdef bint wants_no_body(self) noexcept:
         return self.reply.bodyless
@@ -972,142 +642,10 @@ cdef class Connection(Exchange):
             and self.outflow.pending > self.service.response_buffer
         )
 
-    cdef int wait_uncongested(self) except -1:
-        cdef pollfd waiting
-        cdef long long before
-        while self.congested():
-            waiting = pollfd(self.fd, POLLOUT, 0)
-            if self.lane is None:
-                raise GatewayError("write() was called while no thread was serving its request")
-            with nogil:
-                poll(&waiting, 1, 1000)
-            before = self.outflow.pending if self.outflow is not None else 0
-            self._flush(self.lane)
-            if self.outflow is None or self.outflow.pending < before:
-                self.lane.active_ns = monotonic()
-        return 0
-
-    cdef int hint(self, list headers) except -1:
+    cdef int hint(self, object headers) except -1:
         cdef Buffer out = self._out()
         if self.reply.minor == 0 or self.head_sent:
             return 0
         out.size = 0
-        write_interim(out, b"HTTP/1.1 103 Early Hints\r\n", headers)
+        write_interim(out, b"HTTP/1.1 103 Early Hints\r\n", headers, self.reply.octets)
         return self._transmit(out, None, NULL, 0)
-
-    cdef bytes read_body(self, Py_ssize_t size):
-        """Blocks the application's thread: that is what an unbuffered request body means."""
-        cdef const unsigned char* content
-        cdef Py_ssize_t length
-        cdef Py_ssize_t step
-        cdef bytes data
-        cdef bytes found
-        cdef int progress
-        cdef BodyDecoder decoder = self.decoder
-        if decoder is None or decoder.is_finished():
-            return b""
-        if self.body_since == 0:
-            self.body_since = monotonic()
-        while True:
-            if self.pending is None:
-                self._wait_readable()
-            if self.decoder is not decoder or self.pending is None:
-                raise RequestCut("the request has ended")     # read from another thread than the one that serves it
-            data = self.pending
-            self.pending = None
-            progress = decoder.decode(
-                <const unsigned char*>PyBytes_AS_STRING(data), min(<Py_ssize_t>len(data), size), &step, &content,
-                &length, self.service.limits,
-            )
-            if progress == REFUSED:
-                error = refusal(decoder.error)
-                self.cut_status = error.status
-                self.reply.keep_alive = False
-                raise RequestCut(str(error))
-            found = (<const char*>content)[:length] if length else b""
-            if step < len(data):
-                self.pending = data[step:]
-            if length or progress == DONE:
-                return found
-
-    cdef int _wait_readable(self) except -1:
-        """Get bytes from the client into `pending`. Raises RequestCut."""
-        cdef pollfd waiting
-        cdef ssize_t n
-        cdef int error
-        cdef int ready
-        cdef int timeout = -1
-        cdef bytes data = PyBytes_FromStringAndSize(NULL, LANE_BUFFER)
-        cdef char* room = PyBytes_AS_STRING(data)
-        if self.owes_continue and not self.head_sent:
-            self._send_continue()
-        if self.service.body_timeout:
-            timeout = <int>(self.service.body_timeout // 1000000)
-        # This thread waits for input itself; others may still send what is queued.
-        self._arm(WRITE if self._has_queued() else 0)
-        while True:
-            if self.state != RUNNING:
-                raise RequestCut("the request has ended")
-            n = recv(self.fd, room, LANE_BUFFER, 0)
-            error = errno
-            if n > 0:
-                self.pending = data[:n]
-                if self.lane is not None:
-                    self.lane.active_ns = monotonic()
-                return self._check_body_rate()
-            if n == 0 or (error != EAGAIN and error != EINTR) or self.gone:
-                self.cut_status = 400
-                self.reply.keep_alive = False
-                raise RequestCut("the client went away before the request body was complete")
-            waiting = pollfd(self.fd, POLLIN, 0)
-            with nogil:
-                ready = poll(&waiting, 1, timeout)
-            if ready == 0:
-                self.cut_status = 408
-                self.reply.keep_alive = False
-                raise RequestCut("the client stopped sending the request body")
-
-    cdef int _check_body_rate(self) except -1:
-        cdef long long elapsed = monotonic() - self.body_since
-        if self.decoder is None:
-            return 0
-        if self.service.min_body_rate and self.service.body_timeout and elapsed > self.service.body_timeout:
-            if self.decoder.received * SECOND < self.service.min_body_rate * elapsed:
-                self.cut_status = 408
-                self.reply.keep_alive = False
-                raise RequestCut("the client sends the request body too slowly")
-        return 0
-
-
-cdef int _close_quietly(object file) except -1:
-    """A temporary file is closed here, not whenever its last reference goes."""
-    try:
-        file.close()
-    except (OSError, ValueError):
-        return 0        # the application has closed or detached it
-    return 0
-
-
-cdef int _label(CellData* cell, str method, str uri) except -1:
-    """What the thread is doing, for people who look at the scoreboard."""
-    cdef Py_ssize_t used = _copy(cell, 0, method)
-    cell.request[used] = c' '
-    used = _copy(cell, used + 1, uri)
-    cell.request[used] = 0
-    return 0
-
-
-cdef extern from "Python.h":
-    int PyUnicode_KIND(object)
-    unsigned char* PyUnicode_1BYTE_DATA(object)
-    Py_ssize_t PyUnicode_GET_LENGTH(object)
-
-
-cdef inline Py_ssize_t _copy(CellData* cell, Py_ssize_t at, str text):
-    """Copy what fits at `at`, leaving room for a space and the NUL. Where the copy ends."""
-    cdef Py_ssize_t size
-    if text is not None and PyUnicode_KIND(text) == 1:
-        size = max(min(PyUnicode_GET_LENGTH(text), <Py_ssize_t>REQUEST_LABEL - 2 - at), <Py_ssize_t>0)
-        memcpy(&cell.request[at], PyUnicode_1BYTE_DATA(text), size)
-        return at + size
-    return at

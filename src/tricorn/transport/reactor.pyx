@@ -29,16 +29,14 @@ import sys
 import threading
 import traceback
 
-from tricorn.gateway.environ cimport EnvironBuilder, Peer
+from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport CellData, monotonic
-from tricorn.transport.connection cimport BODY, CLOSED, IDLE, Connection, new_connection
+from tricorn.transport.connection cimport Connection
 from tricorn.transport.poller cimport READ, Event
+from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
 from tricorn.transport.service cimport Lane, PyThreadState_SetAsyncExc, Service
-from tricorn.transport.system cimport (
-    AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP,
-    POLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, poll, pollfd, read,
-    setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t, usleep,
-)
+from tricorn.transport.system cimport POLLIN, poll, pollfd, read, usleep
+from tricorn.transport.threaded cimport ThreadedConnection, new_threaded
 
 from tricorn.transport.errors import RequestTimeout
 
@@ -52,11 +50,6 @@ cdef extern from "pythread.h" nogil:
 cdef enum:
     READY_ROOM = 64
     MOST_STANDBY = 2
-    ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
-
-# Tokens that are no connections (whose serial numbers begin at 1).
-cdef unsigned long long WAKER_TOKEN = 0xFFFFFFFF
-cdef unsigned long long LISTENER_TOKENS = 0x80000000
 
 # CPython's switch interval is 5 ms: who waited this long was given the GIL by force.
 cdef long long FORCED_NS = 4000000
@@ -89,15 +82,13 @@ cdef class Parking:
         PyThread_release_lock(self.lock)
 
 
-cdef class Reactor:
+cdef class Reactor(Reception):
     """The transport of one worker.
 
     service: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and
     the EnvironBuilder for what comes in there. threads: how many call the application.
     """
 
-    cdef readonly Service service
-    cdef list listeners         # (descriptor, builder)
     cdef list lanes
     cdef Lane keeper
     cdef Event ready[READY_ROOM]
@@ -111,18 +102,12 @@ cdef class Reactor:
     cdef bint stopping
     cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
-    cdef bint listening         # the listeners are in the poller
-    cdef unsigned int serial
-    cdef long long started_ns   # when the youngest request started
     cdef long long next_sweep
-    cdef long long sweep_interval
-    cdef long long accept_after     # the machine was out of descriptors: wait this long
     cdef long long leave_until      # taken over: new connections are left to other workers for this long
 
     def __init__(self, Service service, list listeners, int threads):
         cdef Lane lane
-        self.service = service
-        self.listeners = listeners
+        Reception.__init__(self, service, listeners)
         self.threads = threads
         self.parked = []
         self.lanes = []
@@ -133,27 +118,8 @@ cdef class Reactor:
             self.lanes.append(lane)
         self.keeper = Lane()
         self.keeper.cell = service.row.cell(0)      # it never marks itself busy
-        self.sweep_interval = self._shortest_limit() // 8
-        self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
         service.poller.add(service.waker, READ, WAKER_TOKEN)
-        self._listen(True)
-
-    cdef long long _shortest_limit(self):
-        service = self.service
-        limits = [service.header_timeout, service.keepalive, service.body_timeout, service.write_timeout]
-        return min([limit for limit in limits if limit] or [SECOND])
-
-    cdef int _listen(self, bint on) except -1:
-        cdef int i
-        if on == self.listening:
-            return 0
-        for i in range(len(self.listeners)):
-            if on:
-                self.service.poller.add_listener(self.listeners[i][0], LISTENER_TOKENS + <unsigned int>i)
-            else:
-                self.service.poller.remove(self.listeners[i][0])
-        self.listening = on
-        return 0
+        self.listen(True)
 
     # ---- the application's threads -----------------------------------------------------------------
 
@@ -185,7 +151,7 @@ cdef class Reactor:
         cdef Event found[READY_ROOM]
         cdef int n
         self._lead(lane)
-        self._flush_log()
+        self.flush_log()
         if self.stopping:
             return 0
         with nogil:
@@ -228,7 +194,7 @@ cdef class Reactor:
             (<Parking>self.parked.pop()).wake()
         self._lead(lane)
         if self.leaders == 0:
-            self._flush_log()
+            self.flush_log()
         return 0
 
     cdef bint _fetch(self):
@@ -251,7 +217,7 @@ cdef class Reactor:
                         continue
                     break
                 self.ready_at += 1
-                self._dispatch(lane, self.ready[self.ready_at - 1].token)
+                self.dispatch(lane, self.ready[self.ready_at - 1].token)
                 if self.leaders > 1:
                     break
         finally:
@@ -259,135 +225,33 @@ cdef class Reactor:
         return 0
 
     cdef int _proceed(self, Lane lane) except -1:
-        cdef Connection connection = self.service.runnable.popleft()
+        cdef ThreadedConnection connection = self.service.runnable.popleft()
         if self.service.runnable:
             self.service.wake()     # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
         try:
             connection.proceed(lane)
         except Exception:
-            self._give_up(lane, connection)
+            self.give_up(lane, connection)
         return 0
 
-    cdef int _dispatch(self, Lane lane, unsigned long long token) except -1:
-        cdef Connection connection
-        cdef unsigned int fd
-        if token >> 32 == 0:
-            return self._own_event(lane, token)
-        fd = <unsigned int>(token & 0xFFFFFFFF)
-        found = self.service.table[fd]
-        if found is None:
-            return 0
-        connection = <Connection>found
-        if connection.serial != <unsigned int>(token >> 32):
-            return 0        # an event of an earlier connection
-        self.started_ns = lane.now
-        try:
-            connection.on_event(lane)
-        except Exception:
-            self._give_up(lane, connection)
-        return 0
+    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
+        return new_threaded(self.service, builder, fd, serial, peer, now)
 
-    cdef int _own_event(self, Lane lane, unsigned long long token) except -1:
+    cdef int give_up(self, Lane lane, Connection connection) except -1:
+        if lane is not self.keeper:
+            lane.calling = False
+            lane.cell.busy_since_ns = 0
+        return Reception.give_up(self, lane, connection)
+
+    cdef int own_event(self, Lane lane, unsigned long long token) except -1:
         cdef unsigned long long count
         if token == WAKER_TOKEN:
             if self.stopping:
                 return 0        # it stays ready, so that every thread sees it
             read(self.service.waker, &count, sizeof(count))
             return self._restore_listening(monotonic()) if not self.listening else 0
-        return self._accept(lane, <int>(token - LISTENER_TOKENS))
-
-    cdef int _give_up(self, Lane lane, Connection connection) except -1:
-        """Serving it failed through a fault of ours. The others need not suffer."""
-        if lane is not self.keeper:
-            lane.calling = False
-            lane.cell.busy_since_ns = 0
-        self.service.logger.error("internal error, the connection is closed", exc_info=True)
-        connection.abort()
-        return 0
-
-    cdef int _flush_log(self) except -1:
-        if self.service.access_log is not None:
-            self.service.access_log.flush()
-        return 0
-
-    # ---- accepting ---------------------------------------------------------------------------------
-
-    cdef int _accept(self, Lane lane, int index) except -1:
-        cdef Service service = self.service
-        cdef sockaddr_storage address
-        cdef socklen_t size
-        cdef int fd
-        cdef int listener
-        cdef int _
-        cdef EnvironBuilder builder
-        listener, builder = self.listeners[index]
-        if service.draining and lane is not self.keeper:
-            return self._listen(False)
-        for _ in range(ACCEPT_RUN):
-            if service.connections >= service.max_connections and not self._make_room():
-                service.full = True     # the next connection that closes wakes somebody who listens again
-                return self._listen(False)
-            size = sizeof(address)
-            fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
-            if fd < 0:
-                if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
-                    self._exhausted()
-                if errno == ECONNABORTED or errno == EINTR:
-                    continue
-                return 0
-            self._admit(lane, fd, &address, builder)
-        return 0
-
-    cdef int _exhausted(self) except -1:
-        self.service.logger.error("cannot accept connections: %s", os.strerror(errno))
-        self._make_room()
-        self._listen(False)
-        self.accept_after = monotonic() + SECOND // 4
-        return 0
-
-    cdef int _admit(self, Lane lane, int fd, sockaddr_storage* address, EnvironBuilder builder) except -1:
-        cdef Service service = self.service
-        cdef Connection connection
-        cdef int one = 1
-        peer = _peer(address, service.trusted)
-        if address.ss_family == AF_INET or address.ss_family == AF_INET6:
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        while len(service.table) <= fd:
-            service.table.append(None)
-        self.serial += 1
-        if self.serial == 0:
-            self.serial = 1
-        lane.now = monotonic()
-        connection = new_connection(service, builder, fd, self.serial, peer, lane.now)
-        if connection is None:
-            service.logger.info("refused %s: proxy_protocol is on, and it is not in proxy_allow_ips", peer.host)
-            close(fd)
-            return 0
-        service.table[fd] = connection
-        service.connections += 1
-        service.row.data.connections = service.connections
-        service.row.data.accepted += 1
-        # Most clients have sent their request by now: reading at once spares a round through the poller.
-        try:
-            connection.on_event(lane)
-        except Exception:
-            self._give_up(lane, connection)
-        return 0
-
-    cdef bint _make_room(self):
-        """Close the longest idle keep-alive connections. False if there is none."""
-        cdef Connection connection
-        idle = []
-        for found in self.service.table:
-            if found is not None:
-                connection = <Connection>found
-                if connection.state == IDLE and connection.head_sent and not connection.owned:
-                    idle.append((connection.deadline, connection.serial, connection))
-        idle.sort()
-        for _, _, connection in idle[:max(1, len(idle) // 64)]:
-            connection.close()
-        return len(idle) > 0
+        return self.accept(lane, <int>(token - LISTENER_TOKENS))
 
     # ---- the keeper --------------------------------------------------------------------------------
 
@@ -442,7 +306,7 @@ cdef class Reactor:
         if self._all_busy(now):
             if not self.taken_over:
                 # New connections are left to idle workers; what is still there at the next tick is ours.
-                self._listen(False)
+                self.listen(False)
                 self.taken_over = True
                 self.leave_until = now + TICK_MS * 1000000
             self._stand_in()
@@ -453,23 +317,19 @@ cdef class Reactor:
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_interval
             self._sweep(now)
-            self._flush_log()
+            self.flush_log()
         return self._restore_listening(now)
 
     cdef int _restore_listening(self, long long now) except -1:
         cdef int i
-        if self.listening or self.service.draining or now < self.accept_after:
-            return 0
-        self.service.full = False
-        if self.service.connections >= self.service.max_connections and not self._make_room():
-            self.service.full = True
+        if self.listening or not self.may_listen(now):
             return 0
         if not self.taken_over:
-            return self._listen(True)
+            return self.listen(True)
         if now < self.leave_until:
             return 0
         for i in range(len(self.listeners)):
-            self._accept(self.keeper, i)
+            self.accept(self.keeper, i)
         return 0
 
     cdef int _stand_in(self) except -1:
@@ -479,24 +339,12 @@ cdef class Reactor:
             if self.ready_at == self.ready_count and not self._fetch():
                 break
             self.ready_at += 1
-            self._dispatch(self.keeper, self.ready[self.ready_at - 1].token)
+            self.dispatch(self.keeper, self.ready[self.ready_at - 1].token)
             rounds += 1
         return 0
 
     cdef int _sweep(self, long long now) except -1:
-        """Close what has passed its deadline."""
-        cdef Connection connection
-        for found in list(self.service.table):
-            if found is None:
-                continue
-            connection = <Connection>found
-            if connection.state == BODY and _too_slow(connection, now):
-                connection.deadline = now
-            if connection.deadline and connection.deadline <= now and connection.state != CLOSED:
-                try:
-                    connection.expire(self.keeper)
-                except Exception:
-                    self._give_up(self.keeper, connection)
+        self.expire_overdue(self.keeper, now)
         if self.service.request_timeout:
             self._interrupt_overdue(now)
         return 0
@@ -530,22 +378,8 @@ cdef class Reactor:
     # ---- the end -----------------------------------------------------------------------------------
 
     def drain(self, bint backlog):
-        """Take no new connections; idle ones close soon, the others after their request.
-
-        backlog: serve those who were let into the backlog. Not needed where another worker will.
-        """
-        cdef Connection connection
-        cdef long long soon = monotonic() + SECOND
-        cdef int i
-        self._listen(False)
-        for i in range(len(self.listeners) if backlog else 0):
-            self._accept(self.keeper, i)
-        self.service.draining = True
-        for found in self.service.table:
-            if found is not None:
-                connection = <Connection>found
-                if connection.state == IDLE and (connection.deadline == 0 or connection.deadline > soon):
-                    connection.deadline = soon
+        """As Reception.close_down; the keeper does it."""
+        self.close_down(self.keeper, backlog)
         if self.service.runnable:
             self.service.wake()
 
@@ -556,36 +390,9 @@ cdef class Reactor:
         while self.parked:
             self.standby += 1
             (<Parking>self.parked.pop()).wake()
-        self._flush_log()
+        self.flush_log()
 
     @property
     def running(self):
         """How many application threads have not ended."""
         return self.alive
-
-
-cdef bint _too_slow(Connection connection, long long now) noexcept:
-    """A body that trickles: below the minimum rate once it has had the time of one stall."""
-    cdef Service service = connection.service
-    cdef long long elapsed = now - connection.body_since
-    if connection.owned or service.min_body_rate == 0 or service.body_timeout == 0:
-        return False
-    if elapsed <= service.body_timeout:
-        return False
-    return connection.decoder.received < service.min_body_rate * (elapsed // 1000000) // 1000
-
-
-cdef Peer _peer(sockaddr_storage* address, object trusted):
-    cdef char text[64]
-    cdef const char* host
-    cdef int port
-    if address.ss_family == AF_INET:
-        host = inet_ntop(AF_INET, &(<sockaddr_in*>address).sin_addr, text, sizeof(text))
-        port = ntohs((<sockaddr_in*>address).sin_port)
-    elif address.ss_family == AF_INET6:
-        host = inet_ntop(AF_INET6, &(<sockaddr_in6*>address).sin6_addr, text, sizeof(text))
-        port = ntohs((<sockaddr_in6*>address).sin6_port)
-    else:
-        return Peer(None, "", trusted.trusts(None))
-    name = (<bytes>host).decode("ascii")
-    return Peer(name, str(port), trusted.trusts(name))

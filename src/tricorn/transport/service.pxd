@@ -1,4 +1,3 @@
-from tricorn.gateway.environ cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport Limits, RequestHead
 from tricorn.http.response cimport Defaults

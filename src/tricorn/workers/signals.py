@@ -51,6 +51,9 @@ class Inbox:
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         self._wishes.append(WISHES[number])
+        # An event loop may have set a wakeup descriptor of its own in place of ours.
+        with suppress(BlockingIOError):
+            os.write(self._writer, b"!")
 
     def take(self) -> list[Wish]:
         """All wishes since the last call; makes `fd` quiet again."""

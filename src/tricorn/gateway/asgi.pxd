@@ -1,0 +1,53 @@
+from tricorn.gateway.exchange cimport AsyncExchange
+from tricorn.gateway.waiting cimport Awaiting, Gate, WaitQueue
+
+cdef class HTTPCall:
+    cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
+    cdef WaitQueue readers          # those in receive()
+    cdef WaitQueue writers          # those in send()
+    cdef readonly object task
+    cdef dict scope
+    cdef readonly str status
+    cdef readonly object headers
+    cdef bint starting              # it is in its first step
+    cdef bint started               # http.response.start has come
+    cdef bint head_sent
+    cdef bint body_over             # of the response
+    cdef bint trailing              # trailers follow the body
+    cdef list trailers
+    cdef bint ended                 # the response is complete
+    cdef bint read                  # all of the request's body is given to the application
+    cdef bint disconnected          # the client is gone
+    cdef long long cancel_at        # CLOCK_MONOTONIC, ns: how long it may go on after that
+
+    # Start the application. Its exceptions are those of `task`; others (sys.exit) come through.
+    cdef int run(self, Gate gate, object application, dict scope) except -1
+    # What the transport tells.
+    cdef int arrived(self) except -1
+    cdef int drained(self) except -1
+    cdef int disconnect(self) except -1
+    cdef int flush_head(self) except -1
+    cdef int let_go(self) except -1
+
+    cdef object _message(self)
+    cdef int _start(self, dict message) except -1
+    cdef int _respond(self, bytes piece, bint last) except -1
+    cdef int _body(self, dict message) except -1
+    cdef int _path(self, dict message) except -1
+    cdef int _span(self, dict message) except -1
+    cdef int _trailers(self, dict message) except -1
+    cdef int _hint(self, dict message) except -1
+    cdef int _end_of_body(self) except -1
+    cdef int _end(self) except -1
+
+cdef class Receiving(Awaiting):
+    pass
+
+cdef class Draining(Awaiting):
+    pass
+
+# What an application hands in, checked.
+cdef dict checked_message(object message)
+cdef str checked_status(object status)
+cdef object checked_headers(dict message)
+cdef bytes checked_bytes(object data, str what)

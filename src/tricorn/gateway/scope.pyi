@@ -1,0 +1,16 @@
+from collections.abc import Iterable
+from typing import Any
+
+from tricorn.http.policy import HeaderPolicy
+
+class ScopeBuilder:
+    """Request heads to ASGI scopes: see scope.pyx."""
+
+    def __init__(
+        self,
+        policy: HeaderPolicy,
+        server: tuple[str, int | None],
+        root_path: str = "",
+        state: dict[str, Any] | None = None,
+        extensions: Iterable[str] = (),
+    ) -> None: ...

@@ -1,0 +1,217 @@
+"""How a request head becomes an ASGI scope (ASGI 3, "HTTP & WebSocket ASGI Message Format", version 2.5).
+
+The base scope of a listener is copied and filled; header names come from a table beside the engine's table of
+names, so the common ones are never changed in case and never allocated.
+
+Knows: heads, scope keys, header policy. Must not know: where bytes come from, tasks, HTTP versions beyond their number.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.unicode cimport PyUnicode_DecodeLatin1
+from libc.string cimport memchr
+
+import sys
+from urllib.parse import quote
+
+from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_of
+from tricorn.http.names cimport NAME_SLOTS, equals_lower
+from tricorn.http.request cimport Field, RequestHead
+
+cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
+
+cdef str METHOD = sys.intern("method")
+cdef str PATH = sys.intern("path")
+cdef str RAW_PATH = sys.intern("raw_path")
+cdef str QUERY_STRING = sys.intern("query_string")
+cdef str HEADERS = sys.intern("headers")
+cdef str CLIENT = sys.intern("client")
+cdef str EXTENSIONS = sys.intern("extensions")
+cdef str STATE = sys.intern("state")
+
+# The place of each key, so that filling a copy only replaces values.
+cdef tuple ORDER = (
+    "type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path", "path", "raw_path",
+    "query_string", "headers", "extensions",
+)
+
+
+cdef inline object _name(RequestHead head, Field* field):
+    """The lower-case name of a field."""
+    if field.slot < 0:
+        return head.raw(field.name).lower()
+    if KEYS[field.slot] == NULL:
+        name = head.raw(field.name).lower()
+        Py_INCREF(name)
+        KEYS[field.slot] = <PyObject*>name
+    return <object>KEYS[field.slot]
+
+
+cdef object _path(RequestHead head):
+    """The path, percent-decoded, then UTF-8; a path that is none is taken for latin-1, so that nothing is lost."""
+    if head.path.length == 0:
+        return "" if head.is_connect else "/"
+    if memchr(head.data + head.path.start, c'%', head.path.length) == NULL:
+        return PyUnicode_DecodeLatin1(<const char*>head.data + head.path.start, head.path.length, NULL)
+    decoded = decoded_path(head)
+    try:
+        return decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        return decoded.decode("latin-1")
+
+
+cdef bint _takes_trailers(RequestHead head):
+    """Whether a TE field names trailers (RFC 9110 §6.5.1): other clients would drop them."""
+    cdef Field* field
+    cdef int i
+    for i in range(head.count):
+        field = &head.fields[i]
+        if field.name.length == 2 and equals_lower(head.data + field.name.start, 2, b"te"):
+            if b"trailers" in [word.partition(b";")[0].strip() for word in head.raw(field.value).lower().split(b",")]:
+                return True
+    return False
+
+
+cdef class ScopeBuilder(Translator):
+    """Builds scopes for requests that came in through one listener.
+
+    server: (host, port) or (path, None) of the listener. root_path: where the application is mounted, for proxies that
+    cut it off. state: the lifespan's, of which every request gets a shallow copy; None: there is no lifespan. extensions: what
+    the transport offers for HTTP/1.1.
+    """
+
+    def __init__(self, object policy, tuple server, str root_path="", dict state=None, extensions=()):
+        Translator.__init__(self, policy)
+        base = dict.fromkeys(ORDER)
+        base.update(
+            type="http", asgi={"version": "3.0", "spec_version": "2.5"}, http_version="1.1", server=server,
+            scheme="http", root_path="", query_string=b"",
+        )
+        if state is not None:
+            base["state"] = None
+        self.state = state
+        self.base_11 = base
+        self.base_10 = {**base, "http_version": "1.0"}
+        self.trailing = {name: {} for name in extensions}
+        self.extensions = {name: {} for name in extensions if name != "http.response.trailers"}
+        self.root_path = root_path
+
+    cdef dict build(self, RequestHead head, Peer peer):
+        """Raises ProtocolError where the header policy refuses the request."""
+        cdef dict scope = PyDict_Copy(self.base_11 if head.minor else self.base_10)
+        scope["asgi"] = PyDict_Copy(scope["asgi"])
+        PyDict_SetItem(scope, METHOD, method_of(head))
+        PyDict_SetItem(scope, PATH, _path(head))
+        PyDict_SetItem(scope, RAW_PATH, head.raw(head.path) if head.path.length or head.is_connect else b"/")
+        if head.has_query:
+            PyDict_SetItem(scope, QUERY_STRING, head.raw(head.query))
+        PyDict_SetItem(scope, CLIENT, peer.client())
+        PyDict_SetItem(scope, HEADERS, self._headers(head, peer))
+        if head.minor == 0:
+            # There are no interim responses and no trailers.
+            extensions = PyDict_Copy(self.extensions)
+            extensions.pop("http.response.early_hint", None)
+        else:
+            extensions = PyDict_Copy(self.trailing if _takes_trailers(head) else self.extensions)
+        PyDict_SetItem(scope, EXTENSIONS, extensions)
+        if self.state is not None:
+            PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
+        if head.authority.length and not head.is_connect:
+            # RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.
+            _replace_host(scope, head.raw(head.authority))
+        if self.may_claim(head, peer):
+            self._forwarded(scope, head, peer)
+        if self.root_path and not scope["root_path"]:
+            self._set_root_path(scope, self.root_path, True)
+        return scope
+
+    cdef list _headers(self, RequestHead head, Peer peer):
+        cdef Field* field
+        cdef tuple pair
+        cdef list headers
+        cdef bytes value
+        cdef int i
+        if head.has_underscore:
+            return self._admitted(head, peer)
+        headers = PyList_New(head.count)
+        for i in range(head.count):
+            field = &head.fields[i]
+            pair = _pair(head, field)
+            Py_INCREF(pair)
+            PyList_SET_ITEM(headers, i, pair)
+        return headers
+
+    def _admitted(self, RequestHead head, Peer peer):
+        """Without the fields that the policy drops."""
+        cdef Field* field
+        cdef int i
+        headers = []
+        for i in range(head.count):
+            field = &head.fields[i]
+            if not field.underscore or self.admits(head, field.name, peer):
+                headers.append(_pair(head, field))
+        return headers
+
+    cdef int _forwarded(self, dict scope, RequestHead head, Peer peer) except -1:
+        """What a trusted proxy says about its client replaces what we see of the proxy."""
+        root_path = self.mount(head)
+        if root_path is not None:
+            self._set_root_path(scope, root_path, False)
+        found = self.claims(head, peer, scope["scheme"])
+        if found is None:
+            return 0
+        scope["client"] = (found.client_host, found.client_port or 0) if found.client_host else None
+        scope["scheme"] = found.scheme
+        if found.host is not None:
+            _replace_host(scope, found.host.encode("latin-1"))
+            name = found.host.partition(":")[0] if found.host[:1] != "[" else found.host
+            scope["server"] = (name, scope["server"][1])
+        if found.port is not None:
+            scope["server"] = (scope["server"][0], found.port)
+        if found.prefix is not None:
+            self._set_root_path(scope, found.prefix, True)
+        return 0
+
+    cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1:
+        """`path` includes the root path. stripped: the proxy has cut it off, so it has to be put back."""
+        scope["root_path"] = root_path
+        if stripped and root_path:
+            scope["path"] = root_path + scope["path"]
+            scope["raw_path"] = quote(root_path).encode("ascii") + scope["raw_path"]
+        return 0
+
+
+cdef inline tuple _pair(RequestHead head, Field* field):
+    cdef tuple pair = PyTuple_New(2)
+    name = _name(head, field)
+    Py_INCREF(name)
+    PyTuple_SET_ITEM(pair, 0, name)
+    value = PyBytes_FromStringAndSize(<const char*>head.data + field.value.start, field.value.length)
+    Py_INCREF(value)
+    PyTuple_SET_ITEM(pair, 1, value)
+    return pair
+
+
+cdef int _replace_host(dict scope, bytes host) except -1:
+    scope["headers"] = [(b"host", host), *[pair for pair in scope["headers"] if pair[0] != b"host"]]
+    return 0
+
+
+cdef int make_websocket(dict scope, list subprotocols) except -1:
+    """ASGI, "Websocket Connection Scope": there is no method, and the scheme is ws or wss."""
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+    scope["subprotocols"] = subprotocols
+    scope["extensions"] = {"websocket.http.response": {}}
+    return 0
+
+
+cdef bytes header_of(dict scope, bytes name):
+    """All values of a field as one list; None: there is no such field."""
+    values = [value for found, value in scope["headers"] if found == name]
+    return b", ".join(values) if values else None

@@ -1,0 +1,28 @@
+from tricorn.http.request cimport RequestHead, Span
+
+# Who is at the other end of a connection, as far as the application is told.
+cdef class Peer:
+    cdef readonly object host       # str; None for a unix socket without an address
+    cdef readonly str port          # decimal, "" if there is none
+    cdef readonly bint trusted      # may say who its client is
+    cdef object pair                # (host, port) as ASGI wants it, made when it is first asked for
+
+    cdef object client(self)
+
+cdef class Translator:
+    cdef object policy
+    cdef frozenset names            # lower-case fields by which trusted proxies speak of their clients
+    cdef bint unusual_names
+
+    cdef bint admits(self, RequestHead head, Span name, Peer peer) except -1
+    # Whether a trusted peer may have said something about its client.
+    cdef bint may_claim(self, RequestHead head, Peer peer) noexcept
+    # What it said, as policy.Forwarded; None: nothing.
+    cdef object claims(self, RequestHead head, Peer peer, str scheme)
+    # Where a trusted proxy says that the application is mounted; None: it does not say.
+    cdef str mount(self, RequestHead head)
+
+# The method as an interned string: few clients invent one for each request.
+cdef object method_of(RequestHead head)
+# The percent-decoded bytes of the path.
+cdef bytes decoded_path(RequestHead head)

@@ -1,0 +1,108 @@
+"""What WSGI and ASGI have in common when a request head becomes Python objects: who is believed, and paths.
+
+Knows: heads, header policy. Must not know: environ keys, scope keys, sockets.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.string cimport memcmp
+
+import sys
+
+from tricorn.http.chars cimport hex_value
+from tricorn.http.names cimport FORWARDED, kind_of
+from tricorn.http.request cimport RequestHead, Span
+
+from tricorn.http.policy import FORWARDED_NAMES, resolve_forwarded
+
+cdef str GET = sys.intern("GET")
+cdef str POST = sys.intern("POST")
+
+
+cdef class Peer:
+    def __init__(self, object host, str port, bint trusted):
+        self.host = host
+        self.port = port
+        self.trusted = trusted
+
+    cdef object client(self):
+        if self.pair is None and self.host is not None:
+            self.pair = (self.host, int(self.port or 0))
+        return self.pair
+
+
+cdef class Translator:
+    """What is the same for all requests of a listener. policy: the HeaderPolicy."""
+
+    def __init__(self, object policy):
+        self.policy = policy
+        self.names = FORWARDED_NAMES | frozenset(policy.scheme_headers)
+        # The engine marks heads that hold one of the usual names; others have to be looked for.
+        self.unusual_names = any(
+            [kind_of(<const unsigned char*>(<bytes>name), len(name)) != FORWARDED for name in self.names]
+        )
+
+    cdef bint admits(self, RequestHead head, Span name, Peer peer) except -1:
+        """A name with '_' would be taken for the one with '-' in the environ."""
+        return self.policy.keeps_underscore(head.raw(name).decode("ascii"), peer.trusted)
+
+    cdef bint may_claim(self, RequestHead head, Peer peer) noexcept:
+        return peer.trusted and (head.has_forwarded or head.has_underscore or self.unusual_names)
+
+    cdef object claims(self, RequestHead head, Peer peer, str scheme):
+        """Raises ProtocolError where the claims contradict each other."""
+        cdef int i
+        fields = {}
+        for i in range(head.count):
+            name = head.raw(head.fields[i].name).lower()
+            if name in self.names:
+                fields.setdefault(name, []).append(head.raw(head.fields[i].value))
+        if not fields:
+            return None
+        return resolve_forwarded(fields, peer.host, peer.port, scheme, self.policy)
+
+    cdef str mount(self, RequestHead head):
+        """The last SCRIPT_NAME field, where the policy lets a trusted proxy set it; None: there is none."""
+        cdef int i
+        cdef str found = None
+        if not self.policy.forwarder_headers & {"SCRIPT_NAME", "*"}:
+            return None
+        for i in range(head.count):
+            if head.fields[i].underscore and head.raw(head.fields[i].name).lower() == b"script_name":
+                found = head.text(head.fields[i].value).rstrip("/")
+        return found
+
+
+cdef object method_of(RequestHead head):
+    cdef const unsigned char* p = head.data + head.method.start
+    if head.method.length == 3 and memcmp(p, b"GET", 3) == 0:
+        return GET
+    if head.method.length == 4 and memcmp(p, b"POST", 4) == 0:
+        return POST
+    return sys.intern(head.text(head.method))
+
+
+cdef bytes decoded_path(RequestHead head):
+    """A '%' that no two hexadecimal digits follow stands for itself."""
+    cdef const unsigned char* p = head.data + head.path.start
+    cdef Py_ssize_t n = head.path.length
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t size = 0
+    cdef int high
+    cdef int low
+    cdef unsigned char* decoded = <unsigned char*>PyMem_Malloc(n + 1)
+    if decoded == NULL:
+        raise MemoryError()
+    while i < n:
+        decoded[size] = p[i]
+        if p[i] == c'%' and n - i > 2:
+            high = hex_value(p[i + 1])
+            low = hex_value(p[i + 2])
+            if high >= 0 and low >= 0:
+                decoded[size] = <unsigned char>(high * 16 + low)
+                i += 2
+        size += 1
+        i += 1
+    try:
+        return (<char*>decoded)[:size]
+    finally:
+        PyMem_Free(decoded)

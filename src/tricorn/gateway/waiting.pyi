@@ -1,0 +1,12 @@
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+class Gate:
+    """The way into application code: see waiting.pyx."""
+
+    loop: asyncio.AbstractEventLoop
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None: ...
+
+def as_coroutine_function(application: Callable[..., Any]) -> Callable[..., Any]: ...

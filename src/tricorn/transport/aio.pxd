@@ -1,0 +1,12 @@
+from tricorn.transport.house cimport House
+from tricorn.transport.poller cimport Event
+from tricorn.transport.reception cimport Reception
+
+cdef class Hub(Reception):
+    cdef readonly House house
+    cdef object on_change           # called when the worker should look: draining began, or is over
+    cdef object tick
+    cdef long long swept_ns
+    cdef bint stopped
+
+    cdef int _beat(self, long long now) except -1

@@ -1,0 +1,142 @@
+"""Where the sockets of a worker meet its event loop, whichever that is.
+
+The plan. The connections keep the poller that they have in every worker, and the loop watches one descriptor: the poller's own,
+which is readable when something is ready in it. So a turn of the loop fetches up to 64 events with one system call and
+serves them without a Python call for each, and a connection costs the loop nothing: no transport, no protocol, no
+handle, no buffer. One timer for the whole worker sweeps the deadlines.
+
+Any loop with add_reader() will do: uvloop, asyncio's, another.
+
+Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
+"""
+
+from tricorn.gateway.scope cimport ScopeBuilder
+from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.connection cimport Connection
+from tricorn.transport.house cimport House
+from tricorn.transport.looped cimport LoopConnection, new_looped
+from tricorn.transport.poller cimport READ, Event
+from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
+from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.system cimport read
+
+cdef enum:
+    BATCH = 64
+
+cdef long long SECOND = 1000000000
+
+
+cdef class Hub(Reception):
+    """The transport of one worker with an event loop.
+
+    house: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and the
+    ScopeBuilder for what comes in there. on_change: called when draining has begun or the last connection has gone.
+    """
+
+    def __init__(self, House house, list listeners, on_change):
+        Reception.__init__(self, house.service, listeners)
+        self.house = house
+        self.on_change = on_change
+        house.schedule = self._schedule
+        # A worker of this kind beats in its sweep.
+        self.sweep_interval = min(self.sweep_interval, SECOND // 4)
+        self.service.poller.add(self.service.waker, READ, WAKER_TOKEN)
+
+    def open(self):
+        """Begin to serve. The loop of the house need not run yet."""
+        self.listen(True)
+        self.house.gate.loop.add_reader(self.service.poller.fd, self._on_ready)
+        self._tick()
+
+    def drain(self, bint backlog):
+        """As Reception.close_down."""
+        self.close_down(self.house.lane, backlog)
+
+    def close(self):
+        """End what is left at once: tasks are cancelled, connections closed."""
+        cdef Connection connection
+        self.stopped = True
+        self.listen(False)
+        for call in list(self.house.calls):
+            call.task.cancel()
+        for found in list(self.service.table):
+            if found is not None:
+                connection = <Connection>found
+                connection.close()
+        self.flush_log()
+
+    def _on_ready(self):
+        cdef Event events[BATCH]
+        cdef Lane lane = self.house.lane
+        cdef int n = self.service.poller.fetch(events, BATCH, 0)
+        cdef int i
+        lane.cell.busy_since_ns = lane.now = monotonic()
+        self.house.gate.open = True
+        try:
+            for i in range(n):
+                self.dispatch(lane, events[i].token)
+        finally:
+            self.house.gate.open = False
+        lane.cell.busy_ns += monotonic() - lane.cell.busy_since_ns
+        lane.cell.busy_since_ns = 0
+
+    def _schedule(self):
+        self.house.gate.call_soon(self._proceed, context=self.house.gate.context)
+
+    def _proceed(self):
+        """Let those go on that gave way. Each gets one turn."""
+        cdef LoopConnection connection
+        cdef int i
+        cdef int n = len(self.house.waiting)
+        self.house.gate.open = True
+        try:
+            for i in range(n):
+                connection = self.house.waiting.popleft()
+                try:
+                    connection.proceed(self.house.lane)
+                except Exception:
+                    self.give_up(self.house.lane, connection)
+        finally:
+            self.house.gate.open = False
+        if self.house.waiting:
+            self._schedule()
+
+    def _tick(self):
+        cdef long long now = monotonic()
+        if self.stopped:
+            return
+        self.house.gate.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
+        self._beat(now)
+
+    cdef int _beat(self, long long now) except -1:
+        cdef House house = self.house
+        house.lane.now = now
+        self.service.row.data.heartbeat_ns = now
+        self.service.row.data.running = len(house.calls)
+        house.gate.open = True
+        try:
+            self.expire_overdue(house.lane, now)
+            house.cancel_overdue(now)
+        finally:
+            house.gate.open = False
+        self.flush_log()
+        if not self.listening and self.may_listen(now):
+            self.listen(True)
+        if self.service.draining:
+            self.on_change()
+        return 0
+
+    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
+        return new_looped(self.house, <ScopeBuilder>builder, fd, serial, peer, now)
+
+    cdef int own_event(self, Lane lane, unsigned long long token) except -1:
+        cdef unsigned long long count
+        if token != WAKER_TOKEN:
+            return self.accept(lane, <int>(token - LISTENER_TOKENS))
+        read(self.service.waker, &count, sizeof(count))
+        if self.service.draining:
+            self.on_change()
+        elif not self.listening and self.may_listen(monotonic()):
+            self.listen(True)
+        return 0

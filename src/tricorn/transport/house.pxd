@@ -1,0 +1,19 @@
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.waiting cimport Gate
+from tricorn.transport.service cimport Lane, Service
+
+# What the connections of one event loop share.
+cdef class House:
+    cdef readonly Service service
+    cdef readonly Gate gate
+    cdef readonly Lane lane
+    cdef object application         # a coroutine function of (scope, receive, send)
+    cdef long long grace            # ns that a call gets when its client has gone
+    cdef readonly set calls         # whose tasks run
+    cdef list leaving               # of these, those that are cancelled when their time is up
+    cdef object waiting             # deque of connections that go on in a turn of their own
+    cdef object schedule            # has `waiting` looked at
+
+    cdef int later(self, object connection) except -1
+    cdef int leave(self, HTTPCall call, long long now) except -1
+    cdef int cancel_overdue(self, long long now) except -1

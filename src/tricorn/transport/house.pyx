@@ -1,0 +1,56 @@
+"""What the connections of one event loop share: the application, its running calls, and those whose time is up.
+
+Knows: calls and their tasks. Must not know: the loop's interface, sockets.
+"""
+
+from collections import deque
+
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.waiting cimport Gate
+from tricorn.transport.service cimport Lane, Service
+
+cdef long long SECOND = 1000000000
+
+
+cdef class House:
+    """application: a coroutine function of (scope, receive, send). grace: seconds that a call gets after its client has gone."""
+
+    def __init__(self, Service service, Gate gate, application, double grace):
+        self.service = service
+        self.gate = gate
+        self.application = application
+        self.grace = <long long>(grace * SECOND)
+        self.lane = Lane()
+        self.lane.may_call = True
+        self.lane.cell = service.row.cell(0)
+        self.calls = set()
+        self.leaving = []
+        self.waiting = deque()
+
+    cdef int later(self, object connection) except -1:
+        """Have it go on, but not from here: application code is on the stack, or others want their turn."""
+        if not self.waiting:
+            self.schedule()
+        self.waiting.append(connection)
+        return 0
+
+    cdef int leave(self, HTTPCall call, long long now) except -1:
+        """Nobody waits for this call any more: when its grace period is over, its task is cancelled."""
+        if call.task is None or call.task.done():
+            return 0
+        if self.grace == 0:
+            call.task.cancel()
+            return 0
+        call.cancel_at = now + self.grace
+        self.leaving.append(call)
+        return 0
+
+    cdef int cancel_overdue(self, long long now) except -1:
+        cdef HTTPCall call
+        if not self.leaving or (<HTTPCall>self.leaving[0]).cancel_at > now:
+            return 0
+        for call in [call for call in self.leaving if (<HTTPCall>call).cancel_at <= now]:
+            if not call.task.done():
+                call.task.cancel()
+        self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
+        return 0

@@ -1,0 +1,592 @@
+"""A connection whose application runs as a task of an event loop: ASGI.
+
+The plan. Everything happens in one thread, but not in one order: the application's code is called from here (it is started, it is
+woken) and calls back (it sends, it ends its response), also at times when nothing has happened on this connection. So:
+while an event of this connection is dealt with it is `owned`, and what the application ends meanwhile is only noted and dealt
+with by the owner; otherwise it is dealt with on the spot, and whatever would call an application again is left to
+the next turn of the loop.
+
+While a request is served the descriptor stays watched, so that the end of its client is seen at once. Its body is read
+when there is room for it (back-pressure), and on the spot when the application asks for more.
+
+Guarantees: a call that its client has left gets its grace period and is then cancelled; background work after a response
+holds nothing up; a client that trickles, stalls or does not read is ended by the sweep.
+
+Knows: calls of the ASGI gateway. Must not know: how the loop is told about descriptors and timers.
+"""
+
+from libc.string cimport memcpy
+
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.scope cimport ScopeBuilder, header_of
+from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.waiting cimport failure_of
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
+from tricorn.http.request cimport BODY_CHUNKED, NO_BODY, RequestHead
+from tricorn.http.response cimport write_error, write_trailers
+from tricorn.scoreboard cimport count_request, monotonic, set_label
+from tricorn.transport.connection cimport (
+    CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, RUNNING, Connection, welcome,
+)
+from tricorn.transport.house cimport House
+from tricorn.transport.poller cimport READ, WRITE
+from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
+from tricorn.transport.system cimport (
+    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, SHUT_RDWR, clock_gettime, errno, recv, shutdown, timespec,
+)
+
+import os
+from asyncio import CancelledError
+from http import HTTPStatus
+
+from tricorn.gateway.errors import ClientDisconnected, GatewayError
+from tricorn.transport.files import maybe_stretch, open_span
+from tricorn.transport.stacks import awaiting_stack
+
+cdef enum:
+    # Reads of a body on the spot, before others get their turn.
+    BODY_READS = 16
+
+cdef long long SECOND = 1000000000
+
+
+cdef Connection new_looped(
+    House house, ScopeBuilder builder, int fd, unsigned int serial, Peer peer, long long now
+):
+    """None: this peer may not connect."""
+    cdef LoopConnection self = LoopConnection.__new__(LoopConnection)
+    if not welcome(self, house.service, fd, serial, peer, now):
+        return None
+    self.house = house
+    self.builder = builder
+    self.lane = house.lane
+    self.reply.octets = True
+    return self
+
+
+cdef class Ending:
+    """Told when a task is over."""
+
+    cdef LoopConnection connection
+    cdef HTTPCall call
+
+    def __call__(self, task):
+        self.connection.conclude(self.call, failure_of(task))
+
+
+cdef class LoopConnection(Connection):
+    # ---- what the hub calls ------------------------------------------------------------------------
+
+    cdef int on_event(self, Lane lane) except -1:
+        self.owned = True
+        self.body_reads = 0
+        if self._has_queued():
+            self._flush(lane)
+        if self.state == RUNNING:
+            self._read_running(lane)
+        elif self.state == LINGER:
+            self._discard_input(lane)
+        elif self.state != FLUSHING and self.state != CLOSED:
+            self._read(lane)
+        return self._settle(lane)
+
+    cdef int proceed(self, Lane lane) except -1:
+        """Its turn has come to go on with what is already here."""
+        if self.state == CLOSED or self.owned:
+            return 0
+        self.owned = True
+        return self._settle(lane)
+
+    cdef int _settle(self, Lane lane) except -1:
+        """Go on with what is already here, then watch for what the state waits for."""
+        cdef bytes data
+        while True:
+            if self.is_over:
+                self._leave(lane)
+            if self.pending is None or (self.state != IDLE and self.state != DISCARD):
+                break
+            if not self.house.gate.open:
+                self.house.later(self)      # application code is on the stack
+                break
+            data = self.pending
+            self.pending = None
+            self._received(lane, <const unsigned char*>data, len(data))
+        self.owned = False
+        return 0 if self.state == CLOSED else self._interest()
+
+    cdef int _interest(self) except -1:
+        """Watch for what the state waits for."""
+        cdef int interest = READ
+        if self.state == RUNNING:
+            if self.decoder is not None and not self.decoder.is_finished():
+                interest = READ if self._wants_body() else 0
+            elif self.pending is not None and len(self.pending) >= LANE_BUFFER:
+                interest = 0
+            if self.ended or self.gone:
+                interest = 0
+        elif self.state == FLUSHING:
+            interest = 0
+        if self._has_queued() and not self.gone:
+            interest |= WRITE
+        return self._arm(interest) if interest != self.armed else 0
+
+    cdef int expire(self, Lane lane) except -1:
+        cdef long long now = lane.now
+        self.owned = True
+        if self.state == HEAD:
+            self._refuse(lane, refusal(SLOW_HEAD))
+        elif self.state == RUNNING:
+            if self.deadline and self.deadline <= now:
+                shutdown(self.fd, SHUT_RDWR)        # it reads nothing
+                self._lost()
+            elif (self.body_deadline and self.body_deadline <= now) or self._trickles(now):
+                self._cut(lane, refusal(SLOW_BODY))
+            else:
+                self._time_out(lane)
+        elif self.state == FLUSHING:
+            self.abort()
+        else:
+            self.close()
+        return self._settle(lane)
+
+    cdef bint overdue(self, long long now) noexcept:
+        if self.deadline and self.deadline <= now:
+            return True
+        if self.state != RUNNING:
+            return False
+        if (self.body_deadline and self.body_deadline <= now) or self._trickles(now):
+            return True
+        return self.service.request_timeout and not self.gone and now - self.active_ns > self.service.request_timeout
+
+    cdef int begin_drain(self, long long soon) except -1:
+        """Idle connections end soon, the others after their request."""
+        if self.state == IDLE and (self.deadline == 0 or self.deadline > soon):
+            self.deadline = soon
+        return 0
+
+    # ---- reading -----------------------------------------------------------------------------------
+
+    cdef int _translate(self, RequestHead head) except -1:
+        cdef dict scope = self.builder.build(head, self.peer)
+        self.scope = scope
+        self.method = scope["method"]
+        if head.path.length == head.target.length and len(<str>scope["path"]) == <Py_ssize_t>head.path.length:
+            self.uri = scope["path"]        # nothing was decoded, nothing put in front
+        else:
+            self.uri = head.text(head.target)
+        return 0
+
+    cdef Py_ssize_t _open_request(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+    ) except -1:
+        cdef Py_ssize_t used = 0
+        cdef HTTPCall call = HTTPCall.__new__(HTTPCall)
+        call.exchange = self
+        self.call = call
+        self.gone = self.broke_off = self.ended = self.is_over = False
+        self.body_sent = 0
+        self.body_left = -1
+        self.state = RUNNING
+        if head.framing != NO_BODY:
+            self.decoder = BodyDecoder.__new__(BodyDecoder)
+            self.decoder.begin(head)
+            self.owes_continue = head.expect_continue
+            self.body = []
+            self.body_size = 0
+            self.body_waited = self.body_since = self.body_deadline = 0
+            used = self._take(lane, data, size)
+            if self.state != RUNNING:
+                return used
+            if self.owes_continue and self.decoder.received:
+                self.owes_continue = False      # it has not waited for it
+        self.more_is_here = used < size
+        self._start(lane)
+        if self.is_over:
+            self._leave(lane)
+        return used
+
+    cdef bint _wants_body(self) noexcept:
+        return self.body_size < self.service.request_buffer and not self.owes_continue
+
+    cdef int _read_running(self, Lane lane) except -1:
+        """The client of a running request has sent more, or has ended."""
+        cdef ssize_t n = recv(self.fd, lane.buffer, LANE_BUFFER, 0)
+        cdef Py_ssize_t used = 0
+        if n == 0:
+            return self._client_ended(lane)
+        if n < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return 0
+            return self._lost()
+        if self.decoder is not None and not self.decoder.is_finished():
+            used = self._take(lane, lane.buffer, n)
+            if self.state != RUNNING:
+                return 0
+        if used < n:
+            self.more_is_here = True
+            data = (<const char*>lane.buffer)[used:n]
+            self.pending = data if self.pending is None else self.pending + data
+        return self.call.arrived() if used and self.call is not None else 0
+
+    cdef Py_ssize_t _take(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        """Decode what has come of a body. Returns how much of `data` is used."""
+        cdef const unsigned char* content
+        cdef Py_ssize_t length
+        cdef Py_ssize_t step
+        cdef Py_ssize_t used = 0
+        cdef int progress = MORE
+        cdef BodyDecoder decoder = self.decoder
+        cdef bint chunked = decoder.framing == BODY_CHUNKED
+        lane.out.size = 0
+        while progress == MORE and used < size:
+            progress = decoder.decode(data + used, size - used, &step, &content, &length, self.service.limits)
+            used += step
+            if progress == REFUSED:
+                self._cut(lane, refusal(decoder.error))
+                return used
+            if length and chunked:
+                lane.out.add(content, length)       # many small chunks are one piece
+            elif length:
+                self.body.append((<const char*>content)[:length])
+                self.body_size += length
+        if lane.out.size:
+            self.body.append((<const char*>lane.out.data)[:lane.out.size])
+            self.body_size += lane.out.size
+        self._wait_for_body(not decoder.is_finished() and self._wants_body())
+        return used
+
+    cdef int _wait_for_body(self, bint wanted) noexcept:
+        """The client has sent something, or has been asked for more: its time begins anew."""
+        cdef long long now
+        if not self.service.body_timeout:
+            return 0
+        if not wanted and self.body_since == 0:
+            return 0
+        now = monotonic()
+        if self.body_since:
+            self.body_waited += now - self.body_since
+        self.body_since = now if wanted else 0
+        self.body_deadline = now + self.service.body_timeout if wanted else 0
+        return 0
+
+    cdef bint _trickles(self, long long now) noexcept:
+        """A body below the minimum rate, once the client has had the time of one stall."""
+        cdef Service service = self.service
+        cdef long long waited
+        if self.body_since == 0 or service.min_body_rate == 0:
+            return False
+        waited = self.body_waited + now - self.body_since
+        if waited <= service.body_timeout:
+            return False
+        return self.decoder.received < service.min_body_rate * (waited // 1000000) // 1000
+
+    cdef int _client_ended(self, Lane lane) except -1:
+        """It has closed its side. It may still read: an answer that comes soon is sent."""
+        cdef HTTPCall call = self.call
+        if self.decoder is not None and not self.decoder.is_finished():
+            return self._cut(lane, refusal(CUT_BODY))
+        self.ended = True
+        self.house.leave(call, monotonic())
+        return call.disconnect()
+
+    cdef int _cut(self, Lane lane, object error) except -1:
+        """The body of a running request cannot be read on: refuse the request if that is still possible."""
+        cdef HTTPCall call = self.call
+        self._log_refusal(error)
+        self.ended = True
+        self.pending = None
+        self._wait_for_body(False)
+        self.reply.keep_alive = False
+        if self.head_sent:
+            self.decoder = None
+            self.house.leave(call, monotonic())
+            return call.disconnect()
+        self._detach()
+        return self._error_response(lane, error.status)
+
+    cdef int _lost(self) except -1:
+        cdef HTTPCall call = self.call
+        if self.state != RUNNING:
+            return Connection._lost(self)
+        self.gone = True
+        if self.outflow is not None:
+            self.outflow.clear()
+        self.deadline = 0
+        self._wait_for_body(False)
+        if not self.owned:
+            self._interest()
+        self.house.leave(call, monotonic())
+        return call.disconnect()
+
+    # ---- serving -----------------------------------------------------------------------------------
+
+    cdef int _start(self, Lane lane) except -1:
+        cdef HTTPCall call = self.call
+        cdef House house = self.house
+        cdef Ending ending
+        cdef object failure = None
+        self.started_ns = self.active_ns = monotonic()
+        set_label(lane.cell, self.method, self.uri)
+        try:
+            call.run(house.gate, house.application, self.scope)
+        except BaseException as error:      # the application's: sys.exit() and the like end no worker
+            failure = error
+        if failure is None and not call.task.done():
+            house.calls.add(call)
+            ending = Ending.__new__(Ending)
+            ending.connection = self
+            ending.call = call
+            call.task.add_done_callback(ending, context=house.gate.context)
+            return call.flush_head()
+        return self.conclude(call, failure if failure is not None else failure_of(call.task))
+
+    cdef int conclude(self, HTTPCall call, object failure) except -1:
+        """The application's task is over."""
+        cdef Lane lane = self.lane
+        cdef bint owned = self.owned
+        self.house.calls.discard(call)
+        if call is not self.call or call.ended:
+            if failure is not None and not _is_farewell(call, failure):
+                self._log_failure(failure, call)
+            return 0
+        if failure is None:
+            failure = GatewayError("the application returned before its response was complete")
+            if call.disconnected:
+                failure.__cause__ = ClientDisconnected()        # nobody was there to be answered
+        self.owned = True
+        if not _is_farewell(call, failure):
+            self._log_failure(failure, call)
+            self.service.row.data.errors += 1
+        self._answer(lane, 500)
+        self.is_over = True
+        return 0 if owned else self._settle(lane)
+
+    cdef int _answer(self, Lane lane, int status) except -1:
+        """In place of the application, which cannot or must not any more."""
+        cdef HTTPCall call = self.call
+        cdef Buffer out = lane.out
+        call.exchange = None
+        self.reply.keep_alive = False
+        if self.head_sent:
+            self.broke_off = True
+            return 0
+        call.status = f"{status} {HTTPStatus(status).phrase}"
+        call.headers = ()
+        if self.gone:
+            return 0
+        out.size = 0
+        self.service.refresh_date()
+        write_error(out, self.service.defaults, status, self.reply.is_head)
+        self.head_sent = True
+        self.body_left = 0
+        return self._transmit(out, None, NULL, 0)
+
+    def _log_failure(self, failure, HTTPCall call):
+        scope = call.scope
+        method = self.method if call is self.call else scope.get("method", "-")
+        uri = self.uri if call is self.call else scope.get("path", "-")
+        if isinstance(failure, CancelledError):
+            self.service.logger.error("the application's task was cancelled (%s %s)", method, uri, exc_info=failure)
+        else:
+            self.service.logger.error("error in the application (%s %s)", method, uri, exc_info=failure)
+
+    cdef int _leave(self, Lane lane) except -1:
+        """The response is complete, as far as the application goes."""
+        cdef Service service = self.service
+        self.is_over = False
+        lane.now = monotonic()
+        self._record(lane)
+        self._detach()
+        service.requests += 1
+        if service.requests == service.max_requests:
+            service.draining = True
+            service.wake()
+        if self.ended:
+            self.reply.keep_alive = False
+        if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
+            self.state = FLUSHING
+            return 0
+        return self._response_done(lane)
+
+    cdef int _record(self, Lane lane) except -1:
+        cdef Service service = self.service
+        cdef HTTPCall call = self.call
+        cdef timespec wall
+        count_request(lane.cell, lane.now - self.started_ns)
+        if service.access_log is not None:
+            clock_gettime(CLOCK_REALTIME_COARSE, &wall)
+            service.access_log.record_scope(
+                self.scope, self.uri, "HTTP/1.1" if self.reply.minor else "HTTP/1.0", call.status, call.headers,
+                self.body_sent, lane.now - self.started_ns, <double>wall.tv_sec + wall.tv_nsec * 1e-9,
+            )
+        return 0
+
+    cdef int _detach(self) except -1:
+        """Let go of the request. What the application still does for it leads nowhere."""
+        cdef HTTPCall call = self.call
+        self.call = None
+        self.scope = None
+        self.body = None
+        self.body_size = 0
+        self.body_since = self.body_deadline = 0
+        self.method = self.uri = None
+        if call is None or call.exchange is None:
+            return 0
+        self.house.leave(call, monotonic())
+        return call.let_go()
+
+    cdef int _time_out(self, Lane lane) except -1:
+        """request_timeout is over: the task is cancelled, its client is answered without it."""
+        cdef HTTPCall call = self.call
+        self.service.logger.error(
+            "a request takes longer than request_timeout: %s %s; its task is at", self.method, self.uri,
+            extra={"block": awaiting_stack(call.task)},
+        )
+        self.service.row.data.errors += 1
+        self._answer(lane, 504)
+        self.is_over = True
+        call.task.cancel()
+        return call.let_go()
+
+    # ---- what a kind of connection fills in ----------------------------------------------------------
+
+    cdef Buffer _out(self):
+        return self.lane.out
+
+    cdef int _touch(self) except -1:
+        if self.service.request_timeout:
+            self.active_ns = monotonic()
+        return 0
+
+    cdef int _arm_writing(self) except -1:
+        return 0 if self.owned else self._interest()
+
+    cdef int _give_way(self) except -1:
+        return self.house.later(self)
+
+    cdef int _drop_request(self) except -1:
+        return self._detach()
+
+    cdef int _flushed(self, Lane lane) except -1:
+        cdef bint empty = self.outflow is None or self.outflow.is_empty()
+        if self.state != RUNNING:
+            return Connection._flushed(self, lane)
+        if empty:
+            self.deadline = 0
+        if empty or self.outflow.pending <= self.service.response_buffer // 2:
+            return self.call.drained() if self.call is not None else 0
+        return 0
+
+    # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
+
+    cdef bytes take_body(self, bint* more):
+        cdef bytes data = b""
+        if self.decoder is None:
+            more[0] = False
+            return data
+        if not self.body and not self.decoder.is_finished() and not self.ended and not self.gone:
+            self._ask_for_body()
+        if self.body:
+            data = <bytes>self.body[0] if len(self.body) == 1 else b"".join(self.body)
+            self.body = []
+            self.body_size = 0
+        more[0] = self.decoder is None or not self.decoder.is_finished()
+        if more[0] and self.body_since == 0 and not self.ended and not self.gone:
+            self._wait_for_body(True)
+            if not self.owned:
+                self._interest()
+        return data
+
+    def _ask_for_body(self):
+        """The application wants more, and perhaps it has come by now."""
+        cdef ssize_t n
+        cdef Py_ssize_t used
+        cdef Lane lane = self.lane
+        if self.owes_continue and not self.head_sent:
+            self._send_continue()
+        self.owes_continue = False
+        self.body_reads += 1
+        if self.body_reads > BODY_READS:
+            return
+        n = recv(self.fd, lane.buffer, LANE_BUFFER, 0)
+        if n == 0:
+            self._client_ended(lane)
+        elif n > 0:
+            used = self._take(lane, lane.buffer, n)
+            if used < n and self.state == RUNNING:
+                self.more_is_here = True
+                self.pending = (<const char*>lane.buffer)[used:n]
+        elif errno != EAGAIN and errno != EINTR:
+            self._lost()
+
+    cdef int send_span(
+        self, str status, object headers, object file, long long offset, long long count, bint last
+    ) except -1:
+        cdef long long size
+        cdef long long start
+        source, start, size, moves = maybe_stretch(file, offset, count)
+        if status is not None:
+            self.respond(status, headers, b"", size if last else -1)
+        if size == 0 or self.reply.bodyless:
+            return 0
+        if self.body_left >= 0 and size > self.body_left:
+            self._log_length("more")
+            size = self.body_left
+        self._touch()
+        if self.reply.chunked:
+            self._chunk_head(size)
+        self._push_file(source, start, size)
+        if self.reply.chunked:
+            self._transmit(None, b"\r\n", NULL, 0)
+        if moves:
+            os.lseek(source, start + size, os.SEEK_SET)
+        return 0
+
+    cdef int respond_path(self, str status, object headers, object path) except -1:
+        cdef long long size
+        descriptor, size = open_span(path)
+        try:
+            self.respond(status, headers, b"", size)
+            if size and not self.reply.bodyless:
+                if size > self.body_left:
+                    self._log_length("more")
+                    size = self.body_left
+                self._push_file(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+        return 0
+
+    def _chunk_head(self, long long size):
+        self._transmit(None, b"%x\r\n" % size, NULL, 0)
+
+    cdef int finish_with(self, list trailers) except -1:
+        cdef Buffer out = self.lane.out
+        if self.reply.bodyless or not self.reply.chunked:
+            return self.finish()
+        out.size = 0
+        write_trailers(out, trailers)
+        return self._transmit(out, None, NULL, 0)
+
+    cdef int over(self) except -1:
+        self.is_over = True
+        if self.owned:
+            return 0
+        self.owned = True
+        return self._settle(self.lane)
+
+
+cdef bint _is_farewell(HTTPCall call, object failure):
+    """It only says what we know: the client is gone, or we have cancelled the task for that."""
+    cdef int depth
+    if not call.disconnected:
+        return False
+    for depth in range(8):
+        if failure is None:
+            return False
+        if isinstance(failure, (CancelledError, ClientDisconnected)):
+            return True
+        if isinstance(failure, BaseExceptionGroup):
+            return all([_is_farewell(call, one) for one in failure.exceptions])
+        failure = failure.__cause__ or failure.__context__
+    return False

@@ -1,0 +1,31 @@
+from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.transport.connection cimport Connection
+from tricorn.transport.service cimport Lane, Service
+
+# Tokens of the poller that are no connections (whose serial numbers begin at 1).
+cdef unsigned long long WAKER_TOKEN
+cdef unsigned long long LISTENER_TOKENS
+
+cdef class Reception:
+    cdef readonly Service service
+    cdef list listeners             # (descriptor, builder)
+    cdef bint listening             # the listeners are in the poller
+    cdef unsigned int serial
+    cdef long long sweep_interval
+    cdef long long accept_after     # the machine was out of descriptors: wait this long
+    cdef long long started_ns       # when the youngest event began to be served
+
+    # What a transport fills in.
+    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now)
+    cdef int own_event(self, Lane lane, unsigned long long token) except -1
+    cdef int give_up(self, Lane lane, Connection connection) except -1
+
+    cdef int listen(self, bint on) except -1
+    cdef bint may_listen(self, long long now) except -1
+    cdef int accept(self, Lane lane, int index, bint last=*) except -1
+    cdef bint make_room(self)
+    cdef int dispatch(self, Lane lane, unsigned long long token) except -1
+    cdef int expire_overdue(self, Lane lane, long long now) except -1
+    cdef int close_down(self, Lane lane, bint backlog) except -1
+    cdef int flush_log(self) except -1
+    cdef int _exhausted(self) except -1

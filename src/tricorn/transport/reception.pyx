@@ -1,0 +1,227 @@
+"""The clients of one worker: how they come in, how they are found again, and when they have to go.
+
+Knows: listeners, connections as such, deadlines. Must not know: who calls the application (threads, an event loop).
+"""
+
+import os
+
+from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.connection cimport CLOSED, IDLE, Connection
+from tricorn.transport.poller cimport READ
+from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.system cimport (
+    AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    socklen_t,
+)
+
+cdef enum:
+    ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
+
+WAKER_TOKEN = 0xFFFFFFFF
+LISTENER_TOKENS = 0x80000000
+cdef long long SECOND = 1000000000
+
+
+cdef class Reception:
+    """service: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and the
+    Translator for what comes in there.
+    """
+
+    def __init__(self, Service service, list listeners):
+        self.service = service
+        self.listeners = listeners
+        self.sweep_interval = self._shortest_limit() // 8
+        self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
+
+    def _shortest_limit(self):
+        service = self.service
+        limits = [service.header_timeout, service.keepalive, service.body_timeout, service.write_timeout]
+        return min([limit for limit in limits if limit] or [SECOND])
+
+    # ---- what a transport fills in -----------------------------------------------------------------
+
+    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
+        """A connection for a new client; None: this peer may not connect."""
+        raise NotImplementedError
+
+    cdef int own_event(self, Lane lane, unsigned long long token) except -1:
+        """An event of no connection."""
+        raise NotImplementedError
+
+    cdef int give_up(self, Lane lane, Connection connection) except -1:
+        """Serving it failed through a fault of ours. The others need not suffer."""
+        self.service.logger.error("internal error, the connection is closed", exc_info=True)
+        return connection.abort()
+
+    # ---- coming in ---------------------------------------------------------------------------------
+
+    cdef int listen(self, bint on) except -1:
+        cdef int i
+        if on == self.listening:
+            return 0
+        for i in range(len(self.listeners)):
+            if on:
+                self.service.poller.add_listener(self.listeners[i][0], LISTENER_TOKENS + <unsigned int>i)
+            else:
+                self.service.poller.remove(self.listeners[i][0])
+        self.listening = on
+        return 0
+
+    cdef bint may_listen(self, long long now) except -1:
+        """Whether there is room, now that the listeners were taken out of the poller."""
+        if self.service.draining or now < self.accept_after:
+            return False
+        self.service.full = self.service.connections >= self.service.max_connections and not self.make_room()
+        return not self.service.full
+
+    cdef int accept(self, Lane lane, int index, bint last=False) except -1:
+        """last: although no new connections are wanted any more."""
+        cdef Service service = self.service
+        cdef sockaddr_storage address
+        cdef socklen_t size
+        cdef int fd
+        cdef int listener
+        cdef int _
+        listener, translator = self.listeners[index]
+        if service.draining and not last:
+            return self.listen(False)
+        for _ in range(ACCEPT_RUN):
+            if service.connections >= service.max_connections and not self.make_room():
+                service.full = True     # the next connection that closes wakes somebody who listens again
+                return self.listen(False)
+            size = sizeof(address)
+            fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
+                    self._exhausted()
+                if errno == ECONNABORTED or errno == EINTR:
+                    continue
+                return 0
+            self._welcome(lane, fd, _peer(&address, service.trusted), translator)
+
+        return 0
+
+    def _welcome(self, Lane lane, int fd, Peer peer, Translator translator):
+        cdef Service service = self.service
+        cdef Connection connection
+        cdef int one = 1
+        if peer.host is not None:
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        while len(service.table) <= fd:
+            service.table.append(None)
+        self.serial += 1
+        if self.serial == 0:
+            self.serial = 1
+        lane.now = monotonic()
+        connection = self.admit(translator, fd, self.serial, peer, lane.now)
+        if connection is None:
+            service.logger.info("refused %s: proxy_protocol is on, and it is not in proxy_allow_ips", peer.host)
+            close(fd)
+            return
+        service.table[fd] = connection
+        service.connections += 1
+        service.row.data.connections = service.connections
+        service.row.data.accepted += 1
+        # Most clients have sent their request by now: reading at once spares a round through the poller.
+        try:
+            connection.on_event(lane)
+        except Exception:
+            self.give_up(lane, connection)
+
+    cdef int _exhausted(self) except -1:
+        self.service.logger.error("cannot accept connections: %s", os.strerror(errno))
+        self.make_room()
+        self.listen(False)
+        self.accept_after = monotonic() + SECOND // 4
+        return 0
+
+    cdef bint make_room(self):
+        """Close the longest idle keep-alive connections. False if there is none."""
+        cdef Connection connection
+        idle = []
+        for found in self.service.table:
+            if found is not None:
+                connection = <Connection>found
+                if connection.state == IDLE and connection.head_sent and not connection.owned:
+                    idle.append((connection.deadline, connection.serial, connection))
+        idle.sort()
+        for _, _, connection in idle[:max(1, len(idle) // 64)]:
+            connection.close()
+        return len(idle) > 0
+
+    # ---- being there -------------------------------------------------------------------------------
+
+    cdef int dispatch(self, Lane lane, unsigned long long token) except -1:
+        cdef Connection connection
+        cdef unsigned int fd
+        if token >> 32 == 0:
+            return self.own_event(lane, token)
+        fd = <unsigned int>(token & 0xFFFFFFFF)
+        found = self.service.table[fd]
+        if found is None:
+            return 0
+        connection = <Connection>found
+        if connection.serial != <unsigned int>(token >> 32):
+            return 0        # an event of an earlier connection
+        self.started_ns = lane.now
+        try:
+            connection.on_event(lane)
+        except Exception:
+            self.give_up(lane, connection)
+        return 0
+
+    cdef int expire_overdue(self, Lane lane, long long now) except -1:
+        """Close what has passed its deadline."""
+        cdef Connection connection
+        for found in list(self.service.table):
+            if found is None:
+                continue
+            connection = <Connection>found
+            if connection.state != CLOSED and connection.overdue(now):
+                try:
+                    connection.expire(lane)
+                except Exception:
+                    self.give_up(lane, connection)
+        return 0
+
+    cdef int flush_log(self) except -1:
+        if self.service.access_log is not None:
+            self.service.access_log.flush()
+        return 0
+
+    cdef int close_down(self, Lane lane, bint backlog) except -1:
+        """Take no new connections; idle ones close soon, the others after their request.
+
+        backlog: serve those who were let into the backlog. Not needed where another worker will.
+        """
+        cdef Connection connection
+        cdef long long soon = monotonic() + SECOND
+        cdef int i
+        self.listen(False)
+        for i in range(len(self.listeners) if backlog else 0):
+            self.accept(lane, i, True)
+        self.service.draining = True
+        for found in self.service.table:
+            if found is not None:
+                connection = <Connection>found
+                if connection.state == IDLE and (connection.deadline == 0 or connection.deadline > soon):
+                    connection.deadline = soon
+        return 0
+
+
+cdef Peer _peer(sockaddr_storage* address, object trusted):
+    cdef char text[64]
+    cdef const char* host
+    cdef int port
+    if address.ss_family == AF_INET:
+        host = inet_ntop(AF_INET, &(<sockaddr_in*>address).sin_addr, text, sizeof(text))
+        port = ntohs((<sockaddr_in*>address).sin_port)
+    elif address.ss_family == AF_INET6:
+        host = inet_ntop(AF_INET6, &(<sockaddr_in6*>address).sin6_addr, text, sizeof(text))
+        port = ntohs((<sockaddr_in6*>address).sin6_port)
+    else:
+        return Peer(None, "", trusted.trusts(None))
+    name = (<bytes>host).decode("ascii")
+    return Peer(name, str(port), trusted.trusts(name))
