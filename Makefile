@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
-CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name 'scan.h')
+CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
 .PHONY: help build run test check format lint types bench fuzz sanitize docs dist clean
 

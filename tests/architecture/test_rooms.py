@@ -46,10 +46,13 @@ ALLOWED_WORLD: dict[str, dict[str, str]] = {
     },
 }
 
+#: A socket in a name, in any case; WebSockets are a protocol like another.
+SOCKET = r"(?i:\w*(?<!web)socket\w*)"
+
 #: Names in the code of a room that would mean it knows what it must not (the table in ARCHITECTURE.md).
 FOREIGN: dict[str, str] = {
-    "http": r"\b(\w*socket\w*|\w*epoll\w*|\w*wsgi\w*|environ|start_response|[Ss]ettings|monotonic|fork)\b",
-    "gateway": r"\b(\w*socket\w*|\w*epoll\w*|recv|sendmsg|chunked|keep_alive|[Ss]ettings|monotonic|fork)\b",
+    "http": rf"\b({SOCKET}|\w*epoll\w*|\w*wsgi\w*|environ|start_response|[Ss]ettings|monotonic|fork)\b",
+    "gateway": rf"\b({SOCKET}|\w*epoll\w*|recv|sendmsg|chunked|keep_alive|[Ss]ettings|monotonic|fork)\b",
     "transport": r"\b([Ss]ettings|fork|kill|setitimer|waitpid|getpid|arbiter)\b",
     "workers": r"\b([Aa]rbiter|fork|waitpid|generation)\b",
     "arbiter": r"\b(http|[Rr]eactor|[Gg]ateway|[Tt]ransport|start_response|run_threaded|recv|accept)\b",
@@ -145,6 +148,15 @@ def test_a_room_does_not_speak_of_what_it_must_not_know(module: Module) -> None:
         # Imports have tests of their own.
         code = re.sub(r"^\s*(from|import|cimport)\b.*$", "", module.code, flags=re.MULTILINE)
         assert not {match[0] for match in re.finditer(FOREIGN[module.room], code)}
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_a_websocket_is_no_socket(room: str) -> None:
+    forbidden = re.compile(FOREIGN[room])
+    for name in ("websocket", "WebSocket", "read_websocket", "WEBSOCKET_VERSION", "websockets"):
+        assert not forbidden.search(name), name
+    for name in ("socket", "a.socket(b)", "socket_of", "sockets", "Socket", "my_socket", "websocket_socket"):
+        assert forbidden.search(name), name
 
 
 @every_module
