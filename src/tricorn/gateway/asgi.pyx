@@ -100,10 +100,11 @@ cdef class HTTPCall:
         """Raises GatewayError for what is against the specification, ClientDisconnected, ResponseError."""
         cdef dict content = checked_message(message)
         cdef object kind = content.get("type")
+        cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
         cdef Draining draining
         if self.ended:
             raise GatewayError(f"{_shown(kind)} was sent after the response was complete")
-        if self.exchange is None or self.exchange.gone:
+        if exchange is None or exchange.gone:
             raise ClientDisconnected("the client went away")
         if kind == BODY:
             self._body(content)
@@ -154,7 +155,8 @@ cdef class HTTPCall:
 
     cdef int flush_head(self) except -1:
         """The application waits: what it has said so far is not kept back any longer."""
-        if not self.started or self.head_sent or self.exchange is None or self.exchange.gone:
+        cdef AsyncExchange exchange = self.exchange
+        if not self.started or self.head_sent or exchange is None or exchange.gone:
             return 0
         try:
             self._respond(b"", False)
@@ -174,10 +176,11 @@ cdef class HTTPCall:
     cdef object _message(self):
         cdef bint more = False
         cdef bytes data
-        if self.exchange is None or self.ended or self.disconnected:
+        cdef AsyncExchange exchange = self.exchange
+        if exchange is None or self.ended or self.disconnected:
             return {"type": "http.disconnect"}
         if not self.read:
-            data = self.exchange.take_body(&more)
+            data = exchange.take_body(&more)
             if data or not more:
                 self.read = not more
                 return {"type": "http.request", "body": data, "more_body": bool(more)}

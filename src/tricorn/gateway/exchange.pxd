@@ -39,3 +39,18 @@ cdef class AsyncExchange(Exchange):
     cdef int finish_with(self, list trailers) except -1
     # The application's part is over: all of the response is handed over.
     cdef int over(self) except -1
+
+# What carries the messages of one WebSocket.
+cdef class MessageExchange:
+    # Whatever is sent goes nowhere.
+    cdef bint gone
+
+    # Raises ResponseError before anything is sent.
+    cdef int accept(self, str subprotocol, object headers) except -1
+    cdef int send_text(self, str text) except -1
+    cdef int send_bytes(self, bytes data) except -1
+    # Begin to close; the code and reason must be good for a close frame: ValueError.
+    cdef int close_with(self, int code, str reason) except -1
+    cdef bint congested(self) noexcept
+    # The application has taken messages: there may be room for others.
+    cdef int taken(self) except -1

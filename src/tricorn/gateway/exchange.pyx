@@ -50,3 +50,23 @@ cdef class AsyncExchange(Exchange):
 
     cdef int over(self) except -1:
         raise NotImplementedError
+
+
+cdef class MessageExchange:
+    cdef int accept(self, str subprotocol, object headers) except -1:
+        raise NotImplementedError
+
+    cdef int send_text(self, str text) except -1:
+        raise NotImplementedError
+
+    cdef int send_bytes(self, bytes data) except -1:
+        raise NotImplementedError
+
+    cdef int close_with(self, int code, str reason) except -1:
+        raise NotImplementedError
+
+    cdef bint congested(self) noexcept:
+        return False
+
+    cdef int taken(self) except -1:
+        raise NotImplementedError

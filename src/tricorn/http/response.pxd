@@ -25,6 +25,5 @@ cdef struct Reply:
 cdef int write_head(Buffer out, Defaults defaults, str status, object headers, Reply* reply) except -1
 cdef int write_interim(Buffer out, const char* status_line, object headers, bint octets) except -1
 cdef int write_trailers(Buffer out, object headers) except -1
-cdef int write_switching(Buffer out, Defaults defaults, list own, object headers) except -1
 cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1
-cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1
+cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head, bytes fields=*) except -1

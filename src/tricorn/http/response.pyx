@@ -294,29 +294,6 @@ cdef int write_interim(Buffer out, const char* status_line, object headers, bint
     return out.add(b"\r\n", 2)
 
 
-cdef int write_switching(Buffer out, Defaults defaults, list own, object headers) except -1:
-    """Append the whole answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
-
-    own: the fields of the handshake, already valid. headers: the application's; those that are ours to say are left
-    out. Both are pairs of bytes. Raises ResponseError.
-    """
-    cdef Reply reply
-    cdef long long declared = -1
-    cdef int seen
-    reply.status = 101
-    reply.is_connect = False
-    reply.octets = True
-    out.add(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", 75)
-    for name, value in own:
-        _put(out, <const unsigned char*>(<bytes>name), len(name), <const unsigned char*>(<bytes>value), len(value))
-    seen = _fields(out, headers, &reply, &declared)
-    if not seen & HAS_SERVER:
-        out.add(<const char*>defaults.server, len(defaults.server))
-    if not seen & HAS_DATE:
-        out.add(defaults.date, sizeof(defaults.date))
-    return out.add(b"\r\n", 2)
-
-
 cdef int write_chunk_size(Buffer out, Py_ssize_t size) except -1:
     cdef char text[24]
     return out.add(text, snprintf(text, sizeof(text), b"%zx\r\n", size))
@@ -347,12 +324,16 @@ cdef int write_trailers(Buffer out, object headers) except -1:
     return out.add(b"\r\n", 2)
 
 
-cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head) except -1:
-    """Append a whole error response of our own. It says nothing but its status, and the connection closes."""
+cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head, bytes fields=b"") except -1:
+    """Append a whole error response of our own. It says nothing but its status, and the connection closes.
+
+    fields: header lines that belong to it, each with its CR LF.
+    """
     text = f"{status} {HTTPStatus(status).phrase}"
     head = f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text) + 1}\r\n"
     encoded = head.encode("ascii")
     out.add(<const char*>encoded, len(encoded))
+    out.add(<const char*>fields, len(fields))
     out.add(<const char*>defaults.server, len(defaults.server))
     out.add(defaults.date, sizeof(defaults.date))
     out.add(b"Connection: close\r\n\r\n", 21)

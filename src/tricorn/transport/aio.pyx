@@ -49,9 +49,14 @@ cdef class Hub(Reception):
         self.house.gate.loop.add_reader(self.service.poller.fd, self._on_ready)
         self._tick()
 
-    def drain(self, bint backlog):
+    def drain(self, bint backlog, int code):
         """As Reception.close_down."""
-        self.close_down(self.house.lane, backlog)
+        self.house.drain_code = code
+        self.house.gate.open = True
+        try:
+            self.close_down(self.house.lane, backlog, code)
+        finally:
+            self.house.gate.open = False
 
     def close(self):
         """End what is left at once: tasks are cancelled, connections closed."""

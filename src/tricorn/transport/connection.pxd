@@ -55,6 +55,7 @@ cdef class Connection(AsyncExchange):
     cdef int on_event(self, Lane lane) except -1
     cdef int expire(self, Lane lane) except -1
     cdef bint overdue(self, long long now) noexcept
+    cdef int begin_drain(self, long long soon, int code) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1
 
@@ -88,7 +89,7 @@ cdef class Connection(AsyncExchange):
     cdef bint _is_too_much_unread(self) noexcept
     cdef int _finish_off(self, Lane lane) except -1
     cdef int _refuse(self, Lane lane, object error) except -1
-    cdef int _error_response(self, Lane lane, int status) except -1
+    cdef int _error_response(self, Lane lane, int status, bytes fields=*) except -1
     cdef int _linger(self, Lane lane) except -1
     cdef int _discard_input(self, Lane lane) except -1
     cdef int _flush(self, Lane lane) except -1

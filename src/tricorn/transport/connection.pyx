@@ -85,6 +85,12 @@ cdef class Connection(AsyncExchange):
     cdef bint overdue(self, long long now) noexcept:
         return self.deadline != 0 and self.deadline <= now
 
+    cdef int begin_drain(self, long long soon, int code) except -1:
+        """The worker ends: idle connections close soon, the others after their request. code: for WebSockets."""
+        if self.state == IDLE and (self.deadline == 0 or self.deadline > soon):
+            self.deadline = soon
+        return 0
+
     cdef int _translate(self, RequestHead head) except -1:
         """Make the gateway's form of a request. Raises ProtocolError."""
         raise NotImplementedError
@@ -139,8 +145,9 @@ cdef class Connection(AsyncExchange):
         self.head = None
         self.decoder = None
         self.outflow = None
+        self._drop_request()
         self.method = self.uri = None
-        return self._drop_request()
+        return 0
 
     cdef int abort(self) except -1:
         """Close with a reset: the client cannot take what it has for the whole."""
@@ -386,9 +393,9 @@ cdef class Connection(AsyncExchange):
         """Answer a message that breaks the protocol or a limit, and close."""
         self._log_refusal(error)
         self._drop_request()
-        return self._error_response(lane, error.status)
+        return self._error_response(lane, error.status, getattr(error, "fields", b""))
 
-    cdef int _error_response(self, Lane lane, int status) except -1:
+    cdef int _error_response(self, Lane lane, int status, bytes fields=b"") except -1:
         lane.out.size = 0
         self.reply.keep_alive = False
         self.pending = None
@@ -396,7 +403,7 @@ cdef class Connection(AsyncExchange):
         self.decoder = None
         self.body_left = 0
         self.service.refresh_date()
-        write_error(lane.out, self.service.defaults, status, self.state != HEAD and self.reply.is_head)
+        write_error(lane.out, self.service.defaults, status, self.state != HEAD and self.reply.is_head, fields)
         self.state = FLUSHING
         self.deadline = 0
         self._transmit(lane.out, None, NULL, 0)

@@ -2,6 +2,13 @@ from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
 from tricorn.transport.service cimport Lane, Service
 
+# What WebSockets may ask of us, and we of their clients. Times in ns, sizes in bytes; 0 switches a limit off.
+cdef class WebSocketTerms:
+    cdef object compression         # DeflatePolicy
+    cdef Py_ssize_t max_message
+    cdef int max_queue
+    cdef long long ping_interval, ping_timeout, close_timeout
+
 # What the connections of one event loop share.
 cdef class House:
     cdef readonly Service service
@@ -9,7 +16,9 @@ cdef class House:
     cdef readonly Lane lane
     cdef object application         # a coroutine function of (scope, receive, send)
     cdef long long grace            # ns that a call gets when its client has gone
+    cdef readonly WebSocketTerms websockets
     cdef readonly set calls         # whose tasks run
+    cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list leaving               # of these, those that are cancelled when their time is up
     cdef object waiting             # deque of connections that go on in a turn of their own
     cdef object schedule            # has `waiting` looked at

@@ -12,10 +12,25 @@ from tricorn.transport.service cimport Lane, Service
 cdef long long SECOND = 1000000000
 
 
+cdef class WebSocketTerms:
+    """compression: DeflatePolicy. max_message: bytes. max_queue: messages. The rest: seconds. 0 switches a limit off."""
+
+    def __init__(
+        self, compression, Py_ssize_t max_message=1 << 24, int max_queue=32, double ping_interval=20,
+        double ping_timeout=20, double close_timeout=10,
+    ):
+        self.compression = compression
+        self.max_message = max_message
+        self.max_queue = max_queue
+        self.ping_interval = <long long>(ping_interval * SECOND)
+        self.ping_timeout = <long long>(ping_timeout * SECOND)
+        self.close_timeout = <long long>(close_timeout * SECOND)
+
+
 cdef class House:
     """application: a coroutine function of (scope, receive, send). grace: seconds that a call gets after its client has gone."""
 
-    def __init__(self, Service service, Gate gate, application, double grace):
+    def __init__(self, Service service, Gate gate, application, double grace, WebSocketTerms websockets):
         self.service = service
         self.gate = gate
         self.application = application
@@ -23,6 +38,7 @@ cdef class House:
         self.lane = Lane()
         self.lane.may_call = True
         self.lane.cell = service.row.cell(0)
+        self.websockets = websockets
         self.calls = set()
         self.leaving = []
         self.waiting = deque()

@@ -18,14 +18,20 @@ cdef class LoopConnection(Connection):
     cdef long long body_since       # since when the client is waited for
     cdef long long body_waited      # and how long it was before
     cdef long long active_ns        # when the application last gave something to the client
+    cdef object line                # WebSocketLine, from the handshake on
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more
 
     cdef int proceed(self, Lane lane) except -1
     cdef int conclude(self, HTTPCall call, object failure) except -1
-    cdef int begin_drain(self, long long soon) except -1
+    # What a WebSocket calls.
+    cdef int become_socket(self) except -1
+    cdef int end_socket(self, Lane lane) except -1
+    cdef int look_again(self) except -1
 
     cdef int _settle(self, Lane lane) except -1
+    cdef int _resume(self) except -1
+    cdef bint _has_frames(self)
     cdef int _interest(self) except -1
     cdef bint _wants_body(self) noexcept
     cdef int _read_running(self, Lane lane) except -1
@@ -34,6 +40,7 @@ cdef class LoopConnection(Connection):
     cdef bint _trickles(self, long long now) noexcept
     cdef int _client_ended(self, Lane lane) except -1
     cdef int _cut(self, Lane lane, object error) except -1
+    cdef Py_ssize_t _open_socket(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _start(self, Lane lane) except -1
     cdef int _leave(self, Lane lane) except -1
     cdef int _record(self, Lane lane) except -1

@@ -15,19 +15,18 @@ holds nothing up; a client that trickles, stalls or does not read is ended by th
 Knows: calls of the ASGI gateway. Must not know: how the loop is told about descriptors and timers.
 """
 
-from libc.string cimport memcpy
-
 from tricorn.gateway.asgi cimport HTTPCall
-from tricorn.gateway.scope cimport ScopeBuilder, header_of
+from tricorn.gateway.scope cimport ScopeBuilder, header_of, make_websocket
 from tricorn.gateway.translator cimport Peer
 from tricorn.gateway.waiting cimport failure_of
+from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
 from tricorn.http.request cimport BODY_CHUNKED, NO_BODY, RequestHead
 from tricorn.http.response cimport write_error, write_trailers
 from tricorn.scoreboard cimport count_request, monotonic, set_label
 from tricorn.transport.connection cimport (
-    CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, RUNNING, Connection, welcome,
+    CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, RUNNING, UPGRADED, Connection, welcome,
 )
 from tricorn.transport.house cimport House
 from tricorn.transport.poller cimport READ, WRITE
@@ -35,12 +34,15 @@ from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
     CLOCK_REALTIME_COARSE, EAGAIN, EINTR, SHUT_RDWR, clock_gettime, errno, recv, shutdown, timespec,
 )
+from tricorn.transport.websocket cimport ENDED, OPENING, WebSocketLine, new_line
 
 import os
 from asyncio import CancelledError
 from http import HTTPStatus
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
+from tricorn.http.errors import ProtocolError
+from tricorn.http.websocket_handshake import is_upgrade, read_handshake
 from tricorn.transport.files import maybe_stretch, open_span
 from tricorn.transport.stacks import awaiting_stack
 
@@ -79,12 +81,16 @@ cdef class LoopConnection(Connection):
     # ---- what the hub calls ------------------------------------------------------------------------
 
     cdef int on_event(self, Lane lane) except -1:
+        cdef WebSocketLine line
         self.owned = True
         self.body_reads = 0
         if self._has_queued():
             self._flush(lane)
         if self.state == RUNNING:
             self._read_running(lane)
+        elif self.state == UPGRADED:
+            line = self.line    # which the connection may let go of meanwhile
+            line.on_readable(lane)
         elif self.state == LINGER:
             self._discard_input(lane)
         elif self.state != FLUSHING and self.state != CLOSED:
@@ -100,20 +106,33 @@ cdef class LoopConnection(Connection):
 
     cdef int _settle(self, Lane lane) except -1:
         """Go on with what is already here, then watch for what the state waits for."""
+        cdef WebSocketLine line
         cdef bytes data
         while True:
             if self.is_over:
                 self._leave(lane)
-            if self.pending is None or (self.state != IDLE and self.state != DISCARD):
+            if self.pending is None or not (self.state == IDLE or self.state == DISCARD or self._has_frames()):
                 break
             if not self.house.gate.open:
                 self.house.later(self)      # application code is on the stack
                 break
+            if self.state == UPGRADED:
+                line = self.line
+                line.go_on(lane)
+                continue
             data = self.pending
             self.pending = None
             self._received(lane, <const unsigned char*>data, len(data))
         self.owned = False
         return 0 if self.state == CLOSED else self._interest()
+
+    cdef bint _has_frames(self):
+        """Whether the WebSocket can go on with what is pending."""
+        cdef WebSocketLine line
+        if self.state != UPGRADED:
+            return False
+        line = self.line
+        return not line.paused and line.phase != ENDED
 
     cdef int _interest(self) except -1:
         """Watch for what the state waits for."""
@@ -125,7 +144,7 @@ cdef class LoopConnection(Connection):
                 interest = 0
             if self.ended or self.gone:
                 interest = 0
-        elif self.state == FLUSHING:
+        elif self.state == FLUSHING or (self.state == UPGRADED and (<WebSocketLine>self.line).paused):
             interest = 0
         if self._has_queued() and not self.gone:
             interest |= WRITE
@@ -133,6 +152,7 @@ cdef class LoopConnection(Connection):
 
     cdef int expire(self, Lane lane) except -1:
         cdef long long now = lane.now
+        cdef WebSocketLine line
         self.owned = True
         if self.state == HEAD:
             self._refuse(lane, refusal(SLOW_HEAD))
@@ -144,7 +164,10 @@ cdef class LoopConnection(Connection):
                 self._cut(lane, refusal(SLOW_BODY))
             else:
                 self._time_out(lane)
-        elif self.state == FLUSHING:
+        elif self.state == UPGRADED and not (self.deadline and self.deadline <= now):
+            line = self.line
+            line.expire(lane, now)
+        elif self.state == FLUSHING or self.state == UPGRADED:
             self.abort()
         else:
             self.close()
@@ -153,17 +176,20 @@ cdef class LoopConnection(Connection):
     cdef bint overdue(self, long long now) noexcept:
         if self.deadline and self.deadline <= now:
             return True
+        if self.state == UPGRADED:
+            return (<WebSocketLine>self.line).overdue(now)
         if self.state != RUNNING:
             return False
         if (self.body_deadline and self.body_deadline <= now) or self._trickles(now):
             return True
         return self.service.request_timeout and not self.gone and now - self.active_ns > self.service.request_timeout
 
-    cdef int begin_drain(self, long long soon) except -1:
-        """Idle connections end soon, the others after their request."""
-        if self.state == IDLE and (self.deadline == 0 or self.deadline > soon):
-            self.deadline = soon
-        return 0
+    cdef int begin_drain(self, long long soon, int code) except -1:
+        cdef WebSocketLine line
+        if self.state == UPGRADED:
+            line = self.line
+            return line.drain(code)
+        return Connection.begin_drain(self, soon, code)
 
     # ---- reading -----------------------------------------------------------------------------------
 
@@ -181,7 +207,10 @@ cdef class LoopConnection(Connection):
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
     ) except -1:
         cdef Py_ssize_t used = 0
-        cdef HTTPCall call = HTTPCall.__new__(HTTPCall)
+        cdef HTTPCall call
+        if head.wants_upgrade and is_upgrade(header_of(self.scope, b"upgrade") or b""):
+            return self._open_socket(lane, data, size)
+        call = HTTPCall.__new__(HTTPCall)
         call.exchange = self
         self.call = call
         self.gone = self.broke_off = self.ended = self.is_over = False
@@ -206,6 +235,63 @@ cdef class LoopConnection(Connection):
             self._leave(lane)
         return used
 
+    cdef Py_ssize_t _open_socket(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        """A request for a WebSocket. Until the application accepts, it is a request without a body."""
+        cdef WebSocketCall call = WebSocketCall.__new__(WebSocketCall)
+        try:
+            handshake = read_handshake(self.method, self.reply.minor, self.scope["headers"])
+        except ProtocolError as error:
+            self._refuse(lane, error)
+            return 0
+        make_websocket(self.scope, list(handshake.subprotocols))
+        call.exchange = self
+        self.call = call
+        self.line = call.line = new_line(self, self.house, call, handshake)
+        self.gone = self.broke_off = self.ended = self.is_over = False
+        self.body_sent = 0
+        self.body_left = -1
+        self.state = RUNNING
+        self.decoder = None
+        self.pending = (<const char*>data)[:size] if size else None
+        self.more_is_here = size > 0
+        self._start(lane)
+        if self.is_over:
+            self._leave(lane)
+        return size
+
+    # ---- what a WebSocket calls --------------------------------------------------------------------
+
+    cdef int become_socket(self) except -1:
+        """It is accepted: what the client sends from here on are frames."""
+        self.state = UPGRADED
+        self.head_sent = True
+        self.call.status = "101 Switching Protocols"
+        return self.look_again()
+
+    cdef int end_socket(self, Lane lane) except -1:
+        """The closing handshake is over, or cannot be had. What is queued is still sent."""
+        lane.now = monotonic()
+        self._record(lane)
+        self.service.requests += 1
+        self.call = None
+        self.line = None
+        self._detach()
+        self.reply.keep_alive = False
+        self.body_left = 0
+        if self._has_queued() and not self.gone:
+            self.state = FLUSHING
+            self.broke_off = True       # and then linger
+            return 0 if self.owned else self._interest()
+        return self._linger(lane)
+
+    cdef int look_again(self) except -1:
+        """There may be something to go on with."""
+        return 0 if self.owned else self._resume()
+
+    cdef int _resume(self) except -1:
+        self.owned = True
+        return self._settle(self.lane)
+
     cdef bint _wants_body(self) noexcept:
         return self.body_size < self.service.request_buffer and not self.owes_continue
 
@@ -213,6 +299,7 @@ cdef class LoopConnection(Connection):
         """The client of a running request has sent more, or has ended."""
         cdef ssize_t n = recv(self.fd, lane.buffer, LANE_BUFFER, 0)
         cdef Py_ssize_t used = 0
+        cdef HTTPCall call
         if n == 0:
             return self._client_ended(lane)
         if n < 0:
@@ -227,7 +314,8 @@ cdef class LoopConnection(Connection):
             self.more_is_here = True
             data = (<const char*>lane.buffer)[used:n]
             self.pending = data if self.pending is None else self.pending + data
-        return self.call.arrived() if used and self.call is not None else 0
+        call = self.call
+        return call.arrived() if used and call is not None else 0
 
     cdef Py_ssize_t _take(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
         """Decode what has come of a body. Returns how much of `data` is used."""
@@ -307,6 +395,9 @@ cdef class LoopConnection(Connection):
 
     cdef int _lost(self) except -1:
         cdef HTTPCall call = self.call
+        if self.state == UPGRADED:
+            self.gone = True
+            return self.close()
         if self.state != RUNNING:
             return Connection._lost(self)
         self.gone = True
@@ -345,7 +436,13 @@ cdef class LoopConnection(Connection):
         """The application's task is over."""
         cdef Lane lane = self.lane
         cdef bint owned = self.owned
+        cdef WebSocketLine line = self.line
         self.house.calls.discard(call)
+        if self.line is not None and call is self.call and self.state == UPGRADED:
+            if failure is not None and not _is_farewell(call, failure):
+                self._log_failure(failure, call)
+                self.service.row.data.errors += 1
+            return line.conclude(failure)
         if call is not self.call or call.ended:
             if failure is not None and not _is_farewell(call, failure):
                 self._log_failure(failure, call)
@@ -425,6 +522,12 @@ cdef class LoopConnection(Connection):
     cdef int _detach(self) except -1:
         """Let go of the request. What the application still does for it leads nowhere."""
         cdef HTTPCall call = self.call
+        cdef WebSocketLine line = self.line
+        if line is not None and line.phase != OPENING and self.state == CLOSED:
+            self._record(self.lane)
+            line.lost()
+            call = None
+        self.line = None
         self.call = None
         self.scope = None
         self.body = None
@@ -470,12 +573,16 @@ cdef class LoopConnection(Connection):
 
     cdef int _flushed(self, Lane lane) except -1:
         cdef bint empty = self.outflow is None or self.outflow.is_empty()
-        if self.state != RUNNING:
+        cdef HTTPCall call = self.call
+        cdef WebSocketLine line = self.line
+        if self.state != RUNNING and self.state != UPGRADED:
             return Connection._flushed(self, lane)
         if empty:
             self.deadline = 0
+        if self.state == UPGRADED:
+            return line.flushed()
         if empty or self.outflow.pending <= self.service.response_buffer // 2:
-            return self.call.drained() if self.call is not None else 0
+            return call.drained() if call is not None else 0
         return 0
 
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------

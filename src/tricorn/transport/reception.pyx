@@ -191,10 +191,10 @@ cdef class Reception:
             self.service.access_log.flush()
         return 0
 
-    cdef int close_down(self, Lane lane, bint backlog) except -1:
+    cdef int close_down(self, Lane lane, bint backlog, int code=0) except -1:
         """Take no new connections; idle ones close soon, the others after their request.
 
-        backlog: serve those who were let into the backlog. Not needed where another worker will.
+        backlog: serve those who were let into the backlog. Not needed where another worker will. code: what WebSockets are closed with.
         """
         cdef Connection connection
         cdef long long soon = monotonic() + SECOND
@@ -203,11 +203,10 @@ cdef class Reception:
         for i in range(len(self.listeners) if backlog else 0):
             self.accept(lane, i, True)
         self.service.draining = True
-        for found in self.service.table:
+        for found in list(self.service.table):
             if found is not None:
                 connection = <Connection>found
-                if connection.state == IDLE and (connection.deadline == 0 or connection.deadline > soon):
-                    connection.deadline = soon
+                connection.begin_drain(soon, code)
         return 0
 
 

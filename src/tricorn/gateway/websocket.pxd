@@ -1,0 +1,26 @@
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.exchange cimport MessageExchange
+from tricorn.gateway.waiting cimport Awaiting
+
+cdef class WebSocketCall(HTTPCall):
+    cdef MessageExchange line       # None: nobody carries messages (any more)
+    cdef object messages            # deque of what the client has sent
+    cdef Py_ssize_t size            # of it, in bytes (of text: in characters)
+    cdef bint connected             # websocket.connect was received
+    cdef bint accepted
+    cdef bint refused               # by the application, before it accepted
+    cdef bint closed                # no more messages are sent: by whom and why say
+    cdef int close_code
+    cdef str close_reason
+
+    # What the transport tells.
+    cdef int deliver(self, str key, object content, Py_ssize_t size) except -1
+    cdef int close(self, int code, str reason) except -1
+
+    cdef int _accept(self, dict message) except -1
+    cdef int _send(self, dict message) except -1
+    cdef int _close(self, dict message) except -1
+    cdef int _refuse_with(self, dict message, bint is_start) except -1
+
+cdef class SocketDraining(Awaiting):
+    pass

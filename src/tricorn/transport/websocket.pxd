@@ -1,0 +1,51 @@
+from tricorn.gateway.exchange cimport MessageExchange
+from tricorn.gateway.websocket cimport WebSocketCall
+from tricorn.http.websocket cimport Deflate, FrameReader
+from tricorn.transport.connection cimport Connection
+from tricorn.transport.house cimport House, WebSocketTerms
+from tricorn.transport.service cimport Lane
+
+cdef enum Phase:
+    OPENING             # the application has not accepted
+    OPEN
+    CLOSING             # our close frame is out, the client's is awaited
+    ENDED
+
+cdef class WebSocketLine(MessageExchange):
+    cdef Connection connection
+    cdef House house
+    cdef WebSocketTerms terms
+    cdef WebSocketCall call
+    cdef object handshake
+    cdef FrameReader reader
+    cdef Deflate deflate
+    cdef Phase phase
+    cdef bint paused                # the application is behind: the client is not read
+    cdef bint reading               # frames are being gone through
+    cdef bytes owed_pong            # of the last ping, while the client does not read
+    cdef int pings                  # of the client, in the window that ends at
+    cdef long long window_ends
+    cdef long long heard            # when the client last sent anything
+    cdef long long next_ping        # ours; 0: none
+    cdef long long ping_deadline    # for any sign of life; 0: none is awaited
+    cdef long long close_deadline
+
+    # What the connection calls.
+    cdef int on_readable(self, Lane lane) except -1
+    cdef int go_on(self, Lane lane) except -1
+    cdef int flushed(self) except -1
+    cdef int lost(self) except -1
+    cdef bint overdue(self, long long now) noexcept
+    cdef int expire(self, Lane lane, long long now) except -1
+    cdef int conclude(self, object failure) except -1
+    cdef int drain(self, int code) except -1
+
+    cdef Py_ssize_t _frames(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int _control(self, Lane lane, int event) except -1
+    cdef int _ping(self, Lane lane, bytes payload) except -1
+    cdef int _give(self, Lane lane, int event) except -1
+    cdef int _say_close(self, int code, str reason) except -1
+    cdef int _hang_up(self, Lane lane, int code, str reason) except -1
+    cdef bint _is_full(self) noexcept
+
+cdef WebSocketLine new_line(Connection connection, House house, WebSocketCall call, object handshake)
