@@ -133,3 +133,33 @@ def test_a_misspelt_variable_is_mentioned_and_a_foreign_one_is_not(tmp_path: Pat
     environ = {"TRICORN_WORKER": "4", "TRICORN_SERVICE_HOST": "10.0.0.1", "TRICORN_PORT": "tcp://10.0.0.1:80"}
     (warning,) = load([], environ, tmp_path).warnings
     assert warning.startswith("environment TRICORN_WORKER is not a setting; did you mean TRICORN_WORKERS")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ["-k", "uvicorn.workers.UvicornWorker"],
+            "worker_class: 'uvicorn.workers.UvicornWorker' is taken for 'asgi', Tricorn's own; write that",
+        ),
+        (["-k", "asgi", "--threads", "4"], "threads: 4 makes no difference with worker_class asgi"),
+    ],
+)
+def test_what_may_surprise_is_said_in_one_line(argv: list[str], said: str, tmp_path: Path) -> None:
+    (warning,) = load(argv, {}, tmp_path).warnings
+    assert warning.startswith(said)
+    assert "(command line)" in warning
+    assert "\n" not in warning
+
+
+@pytest.mark.parametrize(
+    "argv", [["-k", "asgi"], ["-k", "ASGI", "--threads", "1"], ["-k", "auto", "--threads", "4"]]
+)
+def test_what_is_as_it_should_be_is_not_worth_a_line(argv: list[str], tmp_path: Path) -> None:
+    assert load(argv, {}, tmp_path).warnings == ()
+
+
+def test_a_form_that_is_overridden_is_not_worth_a_line(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("worker_class = 'uvicorn.workers.UvicornWorker'\n")
+    settings = load(["-k", "asgi"], {}, tmp_path)
+    assert (settings.worker_class, settings.warnings) == ("asgi", ())

@@ -158,8 +158,8 @@ def help_text() -> str:
     lines = [
         "Usage: tricorn [options] APP",
         "",
-        "Serves the WSGI application APP, written as module:attribute, module:factory(arguments) or",
-        "path/to/file.py:attribute.",
+        "Serves the WSGI or ASGI application APP, written as module:attribute, module:factory(arguments)",
+        "or path/to/file.py:attribute.",
         "",
         "Each setting can also be set in a file (see -c) and by the environment variable TRICORN_<SETTING>;",
         "--print-config shows the settings' names, their values, and where each value comes from.",

@@ -31,7 +31,6 @@ class Missing:
 
 NO_TLS = "Tricorn has no TLS yet, and serving without it would be unsafe"
 NO_DIRTY = "Tricorn has no dirty arbiters, and the application would miss them"
-NO_ASGI = "it belongs to the ASGI worker, which Tricorn does not have yet"
 NO_H2 = "Tricorn has no HTTP/2 yet, clients get HTTP/1.1"
 NO_LOGGING = "Tricorn cannot log this way yet, see errorlog and accesslog"
 NO_STATSD = "Tricorn sends no statsd metrics yet"
@@ -90,11 +89,6 @@ MISSING: Mapping[str, Missing] = {
     "reload_engine": Missing(WARN, NO_RELOAD, ("--reload-engine",), harmless=("auto",)),
     "reload_extra_files": Missing(WARN, NO_RELOAD, ("--reload-extra-file",)),
     "spew": Missing(WARN, "Tricorn does not trace lines", ("--spew",), switch=True),
-    "asgi_loop": Missing(WARN, NO_ASGI, ("--asgi-loop",), harmless=("auto",)),
-    "asgi_lifespan": Missing(WARN, NO_ASGI, ("--asgi-lifespan",), harmless=("auto",)),
-    "asgi_disconnect_grace_period": Missing(WARN, NO_ASGI, ("--asgi-disconnect-grace-period",)),
-    "websocket_max_message_size": Missing(WARN, NO_ASGI, ("--websocket-max-message-size",)),
-    "root_path": Missing(WARN, NO_ASGI, ("--root-path",)),
     "http_protocols": Missing(WARN, NO_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
     "http2_cleartext": Missing(
         REFUSE,

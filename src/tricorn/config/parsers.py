@@ -44,6 +44,10 @@ def show_plain(value: Any) -> str:
     return str(value) or "(empty)"
 
 
+def no_remark(_: object) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Kind(Generic[T]):
     """One kind of value.
@@ -57,6 +61,7 @@ class Kind(Generic[T]):
     split: how an environment variable holds several items; set for options that may be repeated.
     blank: an empty text is a value (a list without items, "not set", "no").
     show: the value in the form one would write it.
+    remark: what should be said about a form that is understood but is not ours; an empty text if nothing.
     """
 
     convert: Callable[[object], T]
@@ -68,6 +73,7 @@ class Kind(Generic[T]):
     split: Callable[[str], list[str]] | None = None
     blank: bool = False
     show: Callable[[Any], str] = show_plain
+    remark: Callable[[object], str] = no_remark
 
     @property
     def is_switch(self) -> bool:
@@ -213,20 +219,66 @@ def switch() -> Kind[bool]:
     return Kind(convert, "true or false", "", "true", blank=True)
 
 
-def one_of(*choices: str, absent: Mapping[str, str] = MappingProxyType({})) -> Kind[str]:
-    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not."""
+def one_of(
+    *choices: str,
+    absent: Mapping[str, str] = MappingProxyType({}),
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> Kind[str]:
+    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not. `aliases` are
+    other ways to write a choice: understood, with a remark."""
     words = f"one of {', '.join(choices)}"
 
     def convert(written: object) -> str:
         word = written.strip().lower() if isinstance(written, str) else ""
         if word in choices:
             return word
+        if word in aliases:
+            return aliases[word]
         if word in absent:
             raise BadValueError(f"{shortened(written)} {absent[word]}", f"write {words}")
         near = did_you_mean(word, choices)
         raise BadValueError(f"{shortened(written)} is not {words}", near or f"write {words}")
 
-    return Kind(convert, words, "WORD", choices[-1], choices)
+    def remark(written: object) -> str:
+        choice = aliases.get(written.strip().lower()) if isinstance(written, str) else None
+        return f"{shortened(written)} is taken for {choice!r}, Tricorn's own; write that" if choice else ""
+
+    return Kind(convert, words, "WORD", choices[-1], choices, remark=remark)
+
+
+def loop_name() -> Kind[str]:
+    """A word for a loop that we know, or where to find a function that makes one. Whether it is there is seen
+    in the worker."""
+    known = ("auto", "asyncio", "uvloop")
+    words = f"one of {', '.join(known)}, or module:function"
+
+    def convert(written: object) -> str:
+        name = written.strip() if isinstance(written, str) else ""
+        if name.lower() in known:
+            return name.lower()
+        module, _, function = name.partition(":") if ":" in name else name.rpartition(".")
+        if all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
+            return name
+        near = did_you_mean(name.lower(), known)
+        raise BadValueError(refuse(written, words).message, near)
+
+    return Kind(convert, words, "LOOP", "asyncio")
+
+
+def mount_point() -> Kind[str]:
+    """The path in front of all paths of an application, or nothing: "/shop", not "/shop/" and not "/"."""
+    words = "a path that begins with '/' and does not end with one, or nothing"
+    line = text(example="/shop", metavar="PATH", blank=True)
+
+    def convert(written: object) -> str:
+        path = line.convert(written)
+        if path and (not path.startswith("/") or path.endswith("/") or re.search(r"[?#]|//", path)):
+            bare = "/".join(part for part in re.split(r"[?#]", path)[0].split("/") if part)
+            hint = f"write {'/' + bare!r}" if bare else "leave it out: that is where it is mounted anyway"
+            raise BadValueError(refuse(written, words).message, hint)
+        return path
+
+    return Kind(convert, words, "PATH", "/shop", blank=True)
 
 
 def proxy_versions() -> Kind[str]:

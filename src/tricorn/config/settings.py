@@ -19,6 +19,8 @@ from tricorn.config.parsers import (
     field_names,
     field_values,
     group_id,
+    loop_name,
+    mount_point,
     octal_mode,
     one_of,
     optional,
@@ -38,14 +40,24 @@ SOCKET = "Server socket"
 WORKERS = "Workers"
 CLIENT = "Client time limits"
 LIMITS = "Limits"
+ASGI = "ASGI"
+WEBSOCKET = "WebSocket"
 TRUST = "Trust"
 LOGGING = "Logging"
 PROCESS = "Process"
 
 NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
-ABSENT_WORKERS = dict.fromkeys(
-    ("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "asgi"), NOT_YET
-)
+ABSENT_WORKERS = dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"), NOT_YET)
+#: Classes that configurations for Gunicorn name by their path, in lower case, and the word for what they do.
+FOREIGN_WORKERS = {
+    "uvicorn.workers.uvicornworker": "asgi",
+    "uvicorn.workers.uvicornh11worker": "asgi",
+    "uvicorn_worker.uvicornworker": "asgi",
+    "uvicorn_worker.uvicornh11worker": "asgi",
+    "gunicorn.workers.gasgi.asgiworker": "asgi",
+    "gunicorn.workers.gthread.threadworker": "gthread",
+    "gunicorn.workers.sync.syncworker": "sync",
+}
 TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
 SCHEME_HEADERS = MappingProxyType(
     {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
@@ -135,10 +147,11 @@ class Settings:
     worker_class: str = setting(
         "auto",
         flags=("-k", "--worker-class"),
-        parse=one_of("auto", "sync", "gthread", absent=ABSENT_WORKERS),
+        parse=one_of("auto", "sync", "gthread", "asgi", absent=ABSENT_WORKERS, aliases=FOREIGN_WORKERS),
         section=WORKERS,
-        doc="The kind of worker. `sync` and `gthread` are one worker with one and with several threads; "
-        "`auto` goes by `threads`.",
+        doc="The kind of worker. `auto` looks at the application: ASGI gets `asgi`, WSGI the worker with "
+        "`threads` threads. `sync` and `gthread` are Gunicorn's names for the latter with one and with "
+        "several threads. `uvicorn.workers.UvicornWorker` is understood as `asgi`.",
     )
     threads: int = setting(
         1,
@@ -146,7 +159,7 @@ class Settings:
         parse=whole_number(1, 4096),
         section=WORKERS,
         doc="How many requests a worker runs at once. A thread is taken only while the application runs: "
-        "slow clients hold none.",
+        "slow clients hold none. An ASGI worker has one event loop instead, and runs as many as come.",
     )
     worker_connections: int = setting(
         1000,
@@ -169,7 +182,8 @@ class Settings:
         parse=optional(seconds(example="10")),
         section=WORKERS,
         doc="How long the application may keep one request without handing anything to the client. Not set: "
-        "as long as `timeout`. 0 switches it off.",
+        "as long as `timeout` where a request holds a thread (sync, gthread); no limit where it holds only a "
+        "task (asgi), because event streams and long polls are quiet for long. 0 switches it off.",
     )
     graceful_timeout: float = setting(
         30.0,
@@ -299,6 +313,102 @@ class Settings:
         parse=size(1, example="1m"),
         section=LIMITS,
         doc="How many bytes wait for a slow client before the application's iterator is paused.",
+    )
+
+    # --------------------------------------------------------------------------------------- ASGI
+    asgi_loop: str = setting(
+        "auto",
+        flags=("--asgi-loop",),
+        parse=loop_name(),
+        section=ASGI,
+        doc="The event loop: `uvloop`, `asyncio`, or `auto`, which is uvloop where it is installed. Or a "
+        "function that returns a new loop, as module:function or module.function.",
+    )
+    asgi_lifespan: str = setting(
+        "auto",
+        flags=("--asgi-lifespan",),
+        parse=one_of("auto", "on", "off"),
+        section=ASGI,
+        doc="The lifespan protocol, by which the application hears of start-up and shutdown. `on`: it must "
+        "take part; `off`: it is not asked; `auto`: it may refuse, but a start-up that fails is a failure.",
+    )
+    asgi_lifespan_startup_timeout: float = setting(
+        45.0,
+        flags=("--asgi-lifespan-startup-timeout",),
+        parse=seconds(example="20"),
+        section=ASGI,
+        doc="How long the application's start-up may take; then the worker's boot has failed. 0 switches it "
+        "off. The whole boot, imports and start-up, may take 60 s, or `timeout` if that is longer.",
+    )
+    asgi_lifespan_shutdown_timeout: float = setting(
+        30.0,
+        flags=("--asgi-lifespan-shutdown-timeout",),
+        parse=seconds(example="10"),
+        section=ASGI,
+        doc="How long the application's shutdown may take; then it is cancelled. 0 switches it off. "
+        "It starts when the requests are done, and ends with `graceful_timeout` in any case.",
+    )
+    asgi_disconnect_grace_period: float = setting(
+        3.0,
+        flags=("--asgi-disconnect-grace-period",),
+        parse=seconds(example="10"),
+        section=ASGI,
+        doc="How long the application may go on after its client is gone, which it hears at once by "
+        "`http.disconnect`. Then its task is cancelled. 0 cancels at once.",
+    )
+    root_path: str = setting(
+        "",
+        flags=("--root-path",),
+        parse=mount_point(),
+        section=ASGI,
+        doc="Where the application is mounted, if a proxy serves it below a path: `root_path` of the ASGI "
+        "scope. WSGI applications are told by the environment variable SCRIPT_NAME.",
+    )
+
+    # ---------------------------------------------------------------------------------- WebSocket
+    websocket_max_message_size: int = setting(
+        16 * 1024 * 1024,
+        flags=("--websocket-max-message-size",),
+        parse=size(example="1m"),
+        section=WEBSOCKET,
+        doc="Bytes of one message, after decompression. Above: the connection is closed with 1009. 0 "
+        "switches it off.",
+    )
+    websocket_max_queue: int = setting(
+        32,
+        flags=("--websocket-max-queue",),
+        parse=whole_number(1, example=8),
+        section=WEBSOCKET,
+        doc="How many messages wait for the application before nothing more is read from the client.",
+    )
+    websocket_ping_interval: float = setting(
+        20.0,
+        flags=("--websocket-ping-interval",),
+        parse=seconds(example="45"),
+        section=WEBSOCKET,
+        doc="How long a client may be silent before it is sent a ping. 0 sends none.",
+    )
+    websocket_ping_timeout: float = setting(
+        20.0,
+        flags=("--websocket-ping-timeout",),
+        parse=seconds(example="10"),
+        section=WEBSOCKET,
+        doc="How long a client may take to answer a ping. Then the connection is closed, and the application "
+        "gets the code 1006. 0 waits for ever.",
+    )
+    websocket_compression: bool = setting(
+        True,
+        flags=("--websocket-compression",),
+        parse=switch(),
+        section=WEBSOCKET,
+        doc="Compress messages (permessage-deflate) for clients that offer it.",
+    )
+    websocket_close_timeout: float = setting(
+        10.0,
+        flags=("--websocket-close-timeout",),
+        parse=seconds(example="5"),
+        section=WEBSOCKET,
+        doc="How long to wait for the client's close frame after ours was sent. Then the connection is cut.",
     )
 
     # -------------------------------------------------------------------------------------- trust

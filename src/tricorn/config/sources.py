@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -141,9 +141,25 @@ def settings_of(sources: Sources, cwd: Path) -> Settings:
         name: sources.written[name].origin if name in sources.written else DEFAULT for name in SETTINGS
     }
     values["chdir"] = str(cwd / values.get("chdir", "."))
-    settings = Settings(**values, origins=MappingProxyType(origins), warnings=tuple(sources.warnings))
+    settings = Settings(**values, origins=MappingProxyType(origins))
     check_together(settings)
-    return settings
+    warnings = (*sources.warnings, *remarks(sources), *remarks_together(settings))
+    return replace(settings, warnings=warnings)
+
+
+def remarks(sources: Sources) -> Iterator[str]:
+    for name, written in sources.written.items():
+        if said := SETTINGS[name].kind.remark(written.value):
+            yield f"{name}: {said} ({written.origin})"
+
+
+def remarks_together(settings: Settings) -> Iterator[str]:
+    """What is no mistake, but does not do what the writer may believe."""
+    if settings.worker_class == "asgi" and settings.threads > 1:
+        yield (
+            f"threads: {settings.threads} makes no difference with worker_class asgi, which has one event "
+            f"loop in each worker ({settings.origins['threads']}); more workers do"
+        )
 
 
 def check_together(settings: Settings) -> None:
