@@ -1,4 +1,8 @@
-"""The access log over real descriptors: atoms, escaping, JSON, failure, rotation."""
+"""The access log over real descriptors: atoms, escaping, JSON, failure, rotation.
+
+Requests are written as WSGI environs; what takes the fixture `written` or a `form` is recorded as the ASGI
+scope of the same request too. test_access_scope.py has what only scopes have.
+"""
 
 from __future__ import annotations
 
@@ -16,69 +20,19 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from log.forms import ENVIRON, FORMS, WHEN, Written, as_scope, line_of, open_log
 
 from tricorn.log.access import AccessLog
 from tricorn.log.access_format import COMBINED
 
-WHEN = 1795251600.25  # 2026-11-21 09:00:00.25 UTC
 LINE = re.compile(r'(\S+) - (\S+) \[([^]]+)\] "([^"]*)" (\S+) (\S+) "([^"]*)" "([^"]*)"\n')
-ENVIRON: dict[str, Any] = {
-    "REMOTE_ADDR": "192.0.2.1",
-    "REQUEST_METHOD": "GET",
-    "RAW_URI": "/a%20b?x=1",
-    "PATH_INFO": "/a b",
-    "QUERY_STRING": "x=1",
-    "SERVER_PROTOCOL": "HTTP/1.1",
-    "HTTP_REFERER": "https://example.org/",
-    "HTTP_USER_AGENT": "curl/8",
-    "HTTP_X_TRACE": "t-1",
-    "CONTENT_TYPE": "text/plain",
-    "wsgi.url_scheme": "http",
-    "wsgi.multithread": True,
-    "SERVER_PORT": 8000,
-}
-
-
-@pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "access.log"
-
-
-def open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-
-def written(
-    path: Path,
-    format: str,
-    environ: dict[str, Any] | None = None,
-    status: str = "200 OK",
-    headers: list[Any] | None = None,
-    body_bytes: int = 5,
-    duration_ns: int = 1_234_567_890,
-) -> str:
-    path.unlink(missing_ok=True)
-    fd = open_log(path)
-    log = AccessLog(format, fd)
-    log.record(ENVIRON if environ is None else environ, status, headers, body_bytes, duration_ns, WHEN)
-    log.flush()
-    os.close(fd)
-    return path.read_bytes().decode("ascii")
 
 
 def basic(credentials: bytes) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(credentials).decode()}
 
 
+@pytest.mark.usefixtures("utc")
 class TestAtoms:
     @pytest.mark.parametrize(
         ("format", "expected"),
@@ -118,39 +72,39 @@ class TestAtoms:
             ("é", "é"),
         ],
     )
-    def test_values(self, path: Path, format: str, expected: str) -> None:
+    def test_values(self, written: Written, format: str, expected: str) -> None:
         headers = [("content-TYPE", "text/html"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
-        path.unlink(missing_ok=True)
-        fd = open_log(path)
-        log = AccessLog(format, fd)
-        log.record(ENVIRON, "200 OK", headers, 5, 1_234_567_890, WHEN)
-        log.flush()
-        os.close(fd)
-        assert path.read_text("utf-8") == expected + "\n"
+        assert written(format, headers=headers) == expected + "\n"
 
-    def test_an_empty_environ_is_dashes(self, path: Path) -> None:
-        line = written(path, COMBINED + " %(m)s %(U)s %(q)s %(H)s", {}, body_bytes=0)
+    def test_an_empty_environ_is_dashes(self, written: Written) -> None:
+        line = written(COMBINED + " %(m)s %(U)s %(q)s %(H)s", {}, body_bytes=0)
         assert line == '- - - [21/Nov/2026:09:00:00 +0000] "- - -" 200 - "-" "-" - - - -\n'
 
-    def test_values_of_other_types_are_dashes(self, path: Path) -> None:
+    def test_values_of_other_types_are_dashes(self, written: Written) -> None:
         class Hostile:
             def __str__(self) -> str:
                 raise AssertionError("no foreign code runs in mid-line")
 
-        environ = {"REMOTE_ADDR": None, "REQUEST_METHOD": b"GET", "RAW_URI": 7, "x": Hostile()}
-        assert written(path, "%(h)s %(r)s %({x}e)s", environ) == "- - - - -\n"
-        assert written(path, "%({n}e)s", {"n": 10**5000}) == "-\n"
-        assert written(path, "%({x}o)s", headers=[("x",), None, ("x", 1), (1, "x")]) == "-\n"
+        environ = {"REMOTE_ADDR": None, "REQUEST_METHOD": ["GET"], "RAW_URI": 7, "x": Hostile()}
+        assert written("%(h)s %(r)s %({x}e)s", environ) == "- - - - -\n"
+        assert written("%({n}e)s", {"n": 10**5000}) == "-\n"
+        assert written("%({x}o)s", headers=[("x",), None, ("x", 1), (1, "x")]) == "-\n"
 
-    def test_a_unix_client_is_a_dash(self, path: Path) -> None:
-        assert written(path, "%(h)s", {"REMOTE_ADDR": ""}) == "-\n"
+    def test_bytes_in_an_environ_are_dashes(self, path: Path) -> None:
+        def record(log: AccessLog) -> None:
+            log.record({"REQUEST_METHOD": b"GET"}, "200", [(b"x", b"1"), ("x", b"2")], 0, 0, WHEN)
+
+        assert line_of(path, "%(m)s %({x}o)s", record) == "- -\n"
+
+    def test_a_unix_client_is_a_dash(self, written: Written) -> None:
+        assert written("%(h)s", {"REMOTE_ADDR": ""}) == "-\n"
 
     @pytest.mark.parametrize(
         ("status", "expected"),
         [("404 Not Found", "404"), ("204", "204"), ("", "-"), ("\n 1", "\\x0A"), ("2\u20ac", "-")],
     )
-    def test_status(self, path: Path, status: str, expected: str) -> None:
-        assert written(path, "%(s)s", status=status) == expected + "\n"
+    def test_status(self, written: Written, status: str, expected: str) -> None:
+        assert written("%(s)s", status=status) == expected + "\n"
 
     @pytest.mark.parametrize(
         ("duration_ns", "expected"),
@@ -161,8 +115,8 @@ class TestAtoms:
             (-5, "0 0 0 0.000000"),
         ],
     )
-    def test_durations(self, path: Path, duration_ns: int, expected: str) -> None:
-        assert written(path, "%(D)s %(M)s %(T)s %(L)s", duration_ns=duration_ns) == expected + "\n"
+    def test_durations(self, written: Written, duration_ns: int, expected: str) -> None:
+        assert written("%(D)s %(M)s %(T)s %(L)s", duration_ns=duration_ns) == expected + "\n"
 
     @pytest.mark.parametrize(
         ("environ", "user"),
@@ -180,13 +134,13 @@ class TestAtoms:
             ({"HTTP_AUTHORIZATION": "Basic \u20ac"}, "-"),
         ],
     )
-    def test_user(self, path: Path, environ: dict[str, str], user: str) -> None:
-        assert written(path, "%(u)s", environ) == user + "\n"
+    def test_user(self, written: Written, environ: dict[str, str], user: str) -> None:
+        assert written("%(u)s", environ) == user + "\n"
 
-    def test_local_time(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_local_time(self, written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TZ", "XXX+3:30")
         time.tzset()
-        assert written(path, "%(t)s") == "[21/Nov/2026:05:30:00 -0330]\n"
+        assert written("%(t)s") == "[21/Nov/2026:05:30:00 -0330]\n"
 
     @pytest.mark.parametrize("moment", [1e18, -1e18])
     def test_a_time_out_of_range(self, path: Path, moment: float) -> None:
@@ -209,6 +163,7 @@ class TestAtoms:
         assert re.findall(r":(\d\d) ", path.read_text()) == ["00", "00", "01", "59"]
 
 
+@pytest.mark.usefixtures("utc")
 class TestForging:
     """Gunicorn's log could be forged through %(u)s and %(U)s; ours through nothing."""
 
@@ -224,34 +179,35 @@ class TestForging:
             {"REQUEST_METHOD": "\u2028\u20ac\n", "REMOTE_ADDR": "\n"},
         ],
     )
-    def test_one_line_with_its_fields(self, path: Path, environ: dict[str, str]) -> None:
-        line = written(path, COMBINED, environ)
+    def test_one_line_with_its_fields(self, written: Written, environ: dict[str, str]) -> None:
+        line = written(COMBINED, environ)
         assert LINE.fullmatch(line), line
-        assert written(path, '"%(U)s"', environ).count("\n") == 1
+        assert line.isascii()
+        assert written('"%(U)s"', environ).count("\n") == 1
 
-    def test_escapes(self, path: Path) -> None:
+    def test_escapes(self, written: Written) -> None:
         text = 'a"b\\c\n\r\t\x00\x7f\x80é'
-        assert written(path, "%(a)s", {"HTTP_USER_AGENT": text}) == (
+        assert written("%(a)s", {"HTTP_USER_AGENT": text}) == (
             "a\\x22b\\x5Cc\\x0A\\x0D\\x09\\x00\\x7F\\x80\\xE9\n"
         )
         wide = {"HTTP_USER_AGENT": "é\u20ac\U0001f600\ud800\n"}
-        assert written(path, "%(a)s", wide) == (
+        assert written("%(a)s", wide) == (
             "\\xC3\\xA9\\xE2\\x82\\xAC\\xF0\\x9F\\x98\\x80\\xED\\xA0\\x80\\x0A\n"
         )
 
-    def test_long_values_are_cut_and_the_buffer_grows_and_shrinks(self, path: Path) -> None:
+    def test_long_values_are_cut_and_the_buffer_grows_and_shrinks(self, written: Written) -> None:
         environ = dict.fromkeys(ENVIRON, "\u20ac" * 100_000)
-        line = written(path, COMBINED, environ)
+        line = written(COMBINED, environ)
         assert line.count("\n") == 1
-        assert len(line) > 5 * 16384 * 12
-        line = written(path, "json", environ)
+        assert len(line) > 4 * 16384 * 12  # all but two, which are bytes in a scope
+        line = written("json", environ)
         assert json.loads(line)["path"] == "\u20ac" * 16384
 
 
 class TestJson:
-    def test_fields(self, path: Path) -> None:
+    def test_fields(self, written: Written) -> None:
         environ = ENVIRON | {"HTTP_X_REQUEST_ID": "r-1"}
-        assert json.loads(written(path, "json", environ)) == {
+        assert json.loads(written("json", environ)) == {
             "time": "2026-11-21T09:00:00.250Z",
             "remote_addr": "192.0.2.1",
             "method": "GET",
@@ -266,14 +222,14 @@ class TestJson:
             "request_id": "r-1",
         }
 
-    def test_absent_values(self, path: Path) -> None:
-        fields = json.loads(written(path, "json", {}))
+    def test_absent_values(self, written: Written) -> None:
+        fields = json.loads(written("json", {}))
         assert fields["referer"] is None
         assert "request_id" not in fields
 
     @pytest.mark.parametrize("status", ["", "abc", "099", "2000", "2 ", "\u20ac", "-1 x"])
-    def test_any_status_is_a_number(self, path: Path, status: str) -> None:
-        assert json.loads(written(path, "json", status=status))["status"] in (0, 2)
+    def test_any_status_is_a_number(self, written: Written, status: str) -> None:
+        assert json.loads(written("json", status=status))["status"] in (0, 2)
 
 
 TEXT = (
@@ -283,6 +239,7 @@ SURROGATES = st.text(st.characters(categories=None), max_size=10)
 VALUES = TEXT | SURROGATES | st.integers() | st.binary(max_size=5)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=300)
 @given(
     st.dictionaries(st.sampled_from([*ENVIRON, "HTTP_X_REQUEST_ID", "HTTP_AUTHORIZATION"]), VALUES),
@@ -293,21 +250,23 @@ VALUES = TEXT | SURROGATES | st.integers() | st.binary(max_size=5)
 )
 @example({"HTTP_AUTHORIZATION": "Basic \n"}, "\n", [("x", "\n")], 0, 0.0)
 def test_any_record_is_one_line(
-    environ: dict[str, Any], status: str, headers: list[Any], number: int, moment: float
+    form: str, environ: dict[str, Any], status: str, headers: list[Any], number: int, moment: float
 ) -> None:
     reader, writer = os.pipe()
     try:
         atoms = "%(u)s %({x}o)s %({SERVER_PORT}e)s %(s)s %(B)s %(D)s %(L)s "
         for format in (atoms + COMBINED, "json"):
             log = AccessLog(format, writer)
-            log.record(environ, status, headers, number, number, moment)
+            FORMS[form](log, environ, status, headers, number, number, moment)
             log.flush()
             line = os.read(reader, 1 << 16)
             assert line.count(b"\n") == 1
             assert line.endswith(b"\n")
             assert all(32 <= byte < 127 for byte in line[:-1])
         fields = json.loads(line)
-        path = environ.get("PATH_INFO")
+        path = environ.get("PATH_INFO") if form == "environ" else as_scope(environ).get("path")
+        if form == "scope" and isinstance(path, bytes):
+            path = path.decode("latin-1")
         expected = re.sub("[\ud800-\udfff]", "\ufffd", path) if isinstance(path, str) else None
         assert fields["path"] == expected
     finally:

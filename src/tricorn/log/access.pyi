@@ -16,5 +16,16 @@ class AccessLog:
         duration_ns: int,
         wall_time: float,
     ) -> int: ...
+    def record_scope(
+        self,
+        scope: dict[str, object],
+        uri: str | None,
+        protocol: str | None,
+        status: str | None,
+        headers: Sequence[Sequence[bytes]] | None,
+        body_bytes: int,
+        duration_ns: int,
+        wall_time: float,
+    ) -> int: ...
     def flush(self) -> int: ...
     def reopen(self, fd: int) -> int: ...

@@ -1,6 +1,6 @@
-"""The access log: one escaped line per request, straight from the environ into a buffer.
+"""The access log: one escaped line per request, straight from the environ or the scope into a buffer.
 
-Knows: the steps that access_format.py compiled, WSGI environ keys, write(2).
+Knows: the steps that access_format.py compiled, WSGI environs, ASGI scopes, write(2).
 Must not know: who calls, which file the descriptor belongs to, settings.
 
 What it promises:
@@ -17,6 +17,10 @@ Threads share one AccessLog under the GIL. No Python code runs between the first
 (only exact types are converted, no `__str__`, no logging), so lines of two threads cannot mix in the buffer, and
 values may be borrowed from the environ. (A free-threaded build needs a lock around `record` and `flush`.)
 
+WSGI and ASGI differ in one function, `_look`: where a value of the request stands. The same request gives the
+same line in both: text of a scope is written as the UTF-8 that it came from, repeated fields are joined as in the
+environ. A WebSocket is one line when it ends: status 101, the bytes sent, how long it was open.
+
 Lines appear when the buffer is full or when the caller flushes: it should when idle, about once a second, and
 before it ends. A child must not inherit lines: flush before a fork, or make the log after it.
 
@@ -25,11 +29,11 @@ Measured, CPython 3.13, combined format, a browser's request, into a file: 0.6 �
 
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
+from cpython.unicode cimport PyUnicode_READ
 from libc.errno cimport EAGAIN, EINTR, EIO, ENOMEM, errno
 from libc.math cimport floor
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memchr, memcpy, memmove
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 from posix.stat cimport S_ISREG, fstat, struct_stat
 from posix.unistd cimport getpid, write
 
@@ -37,12 +41,25 @@ import logging
 import os
 import time
 
-from tricorn.log.access_format import compile_format
+from tricorn.log.access_format import compile_format, scope_place
 
 cdef extern from "Python.h":
-    # Cython's own declaration returns an `object`; a borrowed pointer saves two reference counts a field.
-    PyObject* _get_item "PyDict_GetItemWithError"(object mapping, PyObject* key)
+    # Cython's own declarations take and return `object`; borrowed pointers save two reference counts a field.
+    PyObject* _get_item "PyDict_GetItemWithError"(PyObject* mapping, PyObject* key)
     bint _is_text "PyUnicode_Check"(PyObject* value)
+    bint _is_ascii "PyUnicode_IS_ASCII"(PyObject* value)
+    int _width "PyUnicode_KIND"(PyObject* value)
+    void* _characters "PyUnicode_DATA"(PyObject* value)
+    Py_ssize_t _text_length "PyUnicode_GET_LENGTH"(PyObject* value)
+    bint _is_bytes "PyBytes_Check"(PyObject* value)
+    char* _bytes "PyBytes_AS_STRING"(PyObject* value)
+    Py_ssize_t _bytes_length "PyBytes_GET_SIZE"(PyObject* value)
+    bint _is_list "PyList_Check"(PyObject* value)
+    PyObject* _list_item "PyList_GET_ITEM"(PyObject* value, Py_ssize_t at)
+    Py_ssize_t _list_length "PyList_GET_SIZE"(PyObject* value)
+    bint _is_tuple "PyTuple_Check"(PyObject* value)
+    PyObject* _tuple_item "PyTuple_GET_ITEM"(PyObject* value, Py_ssize_t at)
+    Py_ssize_t _tuple_length "PyTuple_GET_SIZE"(PyObject* value)
 
 cdef extern from "<poll.h>":
     struct pollfd:
@@ -79,16 +96,28 @@ cdef enum:
 cdef double REPORT_INTERVAL = 60.0
 
 cdef enum Kind:
-    LITERAL, FIELD, ADDRESS, USER, TIME, REQUEST, STATUS, BYTES_OR_DASH, BYTES, SECONDS, MICROSECONDS, MILLISECONDS
+    LITERAL, FIELD, ADDRESS, USER, TIME, STATUS, BYTES_OR_DASH, BYTES, SECONDS, MICROSECONDS, MILLISECONDS
     DECIMAL_SECONDS, PID, RESPONSE_HEADER, ENVIRON, ISO_TIME, STATUS_NUMBER, JSON, JSON_IF_PRESENT
 
 cdef dict KINDS = {
-    "literal": LITERAL, "field": FIELD, "address": ADDRESS, "user": USER, "time": TIME, "request": REQUEST,
-    "status": STATUS, "bytes_or_dash": BYTES_OR_DASH, "bytes": BYTES, "seconds": SECONDS,
-    "microseconds": MICROSECONDS, "milliseconds": MILLISECONDS, "decimal_seconds": DECIMAL_SECONDS, "pid": PID,
+    "literal": LITERAL, "field": FIELD, "address": ADDRESS, "user": USER, "time": TIME, "status": STATUS,
+    "bytes_or_dash": BYTES_OR_DASH, "bytes": BYTES, "seconds": SECONDS, "microseconds": MICROSECONDS,
+    "milliseconds": MILLISECONDS, "decimal_seconds": DECIMAL_SECONDS, "pid": PID,
     "response_header": RESPONSE_HEADER, "environ": ENVIRON, "iso_time": ISO_TIME, "status_number": STATUS_NUMBER,
     "json": JSON, "json_if_present": JSON_IF_PRESENT,
 }
+
+# Where a scope has a value: under a key, first or second of the pair there, in its headers, or beside the scope.
+cdef enum Where:
+    VALUE, METHOD, HOST, PORT, HEADER, URI, PROTOCOL
+
+cdef dict PLACES = {
+    "value": VALUE, "method": METHOD, "host": HOST, "port": PORT, "header": HEADER, "uri": URI,
+    "protocol": PROTOCOL,
+}
+
+cdef enum:
+    RAW = 0  # Text.kind of bytes, and of a str whose characters stand for bytes (PEP 3333, "Unicode Issues")
 
 # What a byte needs, as bits: the mode in which it cannot stand for itself.
 cdef enum Mode:
@@ -101,10 +130,9 @@ cdef unsigned char[256] BASE64
 cdef const char* HEX = "0123456789ABCDEF"
 cdef const char* MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # strftime's %b would follow the locale
 
-cdef object METHOD_KEY = "REQUEST_METHOD"
-cdef object RAW_URI_KEY = "RAW_URI"
-cdef object PATH_KEY = "PATH_INFO"
-cdef object PROTOCOL_KEY = "SERVER_PROTOCOL"
+cdef object HEADERS_KEY = "headers"
+cdef object TYPE_KEY = "type"
+cdef object GET = "GET"
 
 
 cdef void _classify() noexcept:
@@ -258,18 +286,37 @@ cdef class AccessLog:
         self._steps = steps
         self._step_count = len(compiled)
         for at, step in enumerate(compiled):
-            text = (step.text or step.key).encode("utf-8", "surrogateescape")
-            key = step.key
-            self._kept += (text, key)
+            text = self._keep(step.text)
             steps[at].kind = KINDS[step.kind]
             steps[at].text = text
             steps[at].length = len(text)
-            steps[at].key = <PyObject*>key
+            steps[at].key = self._key(step.key)
+            steps[at].other = self._key(step.other)
         self._reported_at = -REPORT_INTERVAL
         self.fd = fd
         self._look_at_fd()
 
+    cdef Key _key(self, str key) except *:
+        cdef Key result
+        memset(&result, 0, sizeof(Key))
+        if key:
+            place = scope_place(key)
+            name = self._keep(place.name)
+            self._kept += (key, place.name)
+            result.environ = <PyObject*>key
+            result.place = PLACES[place.kind]
+            result.scope = <PyObject*>place.name
+            result.name = name
+            result.length = len(name)
+        return result
+
+    cdef bytes _keep(self, str text):
+        data = text.encode("utf-8", "surrogateescape")
+        self._kept.append(data)
+        return data
+
     def __dealloc__(self):
+        free(self._joined)
         free(self._steps)
         free(self._data)
 
@@ -281,22 +328,39 @@ cdef class AccessLog:
 
         Raises nothing: a line for which there is no memory is dropped and counted.
         """
-        cdef Py_ssize_t start
-        cdef bint wrote = False
-        if self._used > CAPACITY - RESERVE:
-            self._write_out()
-            if self._used > CAPACITY - RESERVE:
-                self._drop(1, EAGAIN)  # nobody reads the pipe: the oldest lines go, memory stays bounded
-            wrote = True
-        start = self._used
-        self.lines += 1
-        if self._line(environ, status, headers, body_bytes, duration_ns, wall_time) < 0:
-            self._used = start
-            self.dropped += 1
-            self._last_errno = ENOMEM
-        if wrote and self.dropped != self._reported:
-            self._report()
-        return 0
+        cdef Entry entry
+        memset(&entry, 0, sizeof(Entry))
+        entry.request = <PyObject*>environ
+        entry.status = <PyObject*>status
+        entry.headers = <PyObject*>headers
+        entry.body_bytes = body_bytes
+        entry.duration_ns = duration_ns
+        entry.wall_time = wall_time
+        return self._record(&entry)
+
+    cpdef int record_scope(self, dict scope, str uri, str protocol, str status, object headers, long long body_bytes,
+                           long long duration_ns, double wall_time) except -1:
+        """Append the line of one request, or of one WebSocket that has ended, from its ASGI scope.
+
+        `uri`: the request target as it came, its bytes as latin-1. `protocol`: "HTTP/1.1" or "HTTP/1.0".
+        `headers`: the response's, a list or tuple of pairs of bytes; of anything else none are seen.
+        Else as `record`. What the application has made of the scope is no error: what is not there is a dash.
+        """
+        cdef Entry entry
+        cdef PyObject* fields = _get(<PyObject*>scope, <PyObject*>HEADERS_KEY)
+        # Owned for the time of the line: a look into the scope could call the __eq__ of a foreign key in it.
+        cdef object owned = None if fields == NULL else <object>fields
+        entry.request = <PyObject*>scope
+        entry.is_scope = True
+        entry.fields = <PyObject*>owned
+        entry.uri = NULL if uri is None else <PyObject*>uri
+        entry.protocol = NULL if protocol is None else <PyObject*>protocol
+        entry.status = <PyObject*>status
+        entry.headers = <PyObject*>headers
+        entry.body_bytes = body_bytes
+        entry.duration_ns = duration_ns
+        entry.wall_time = wall_time
+        return self._record(&entry)
 
     cpdef int flush(self) except -1:
         """Write what can be written without waiting. Raises nothing; counts and reports what is lost."""
@@ -322,65 +386,146 @@ cdef class AccessLog:
         return 0
 
     # --- a line -----------------------------------------------------------------------------------
-    # Everything below returns -1 when there is no memory for more of the line, and 0 otherwise.
+    # The int functions below return -1 when there is no memory for more of the line, and 0 otherwise.
 
-    cdef int _line(self, dict environ, str status, object headers, long long body_bytes,
-                   long long duration_ns, double wall_time):
+    cdef int _record(self, Entry* entry) except -1:
+        cdef Py_ssize_t start
+        cdef bint wrote = False
+        if self._used > CAPACITY - RESERVE:
+            self._write_out()
+            if self._used > CAPACITY - RESERVE:
+                self._drop(1, EAGAIN)  # nobody reads the pipe: the oldest lines go, memory stays bounded
+            wrote = True
+        start = self._used
+        self.lines += 1
+        if self._line(entry) < 0:
+            self._used = start
+            self.dropped += 1
+            self._last_errno = ENOMEM
+        if wrote and self.dropped != self._reported:
+            self._report()
+        return 0
+
+    cdef int _line(self, Entry* entry) noexcept:
         cdef Py_ssize_t at
         for at in range(self._step_count):
-            if self._step(&self._steps[at], environ, status, headers, body_bytes, duration_ns, wall_time) < 0:
+            if self._step(&self._steps[at], entry) < 0:
                 return -1
         return self._put("\n", 1)
 
-    cdef int _step(self, Step* step, dict environ, str status, object headers, long long body_bytes,
-                   long long duration_ns, double wall_time):
+    cdef int _step(self, Step* step, Entry* entry) noexcept:
         cdef int kind = step.kind
-        cdef PyObject* value
+        cdef Text value
         if kind == LITERAL:
             return self._put(step.text, step.length)
-        if kind == FIELD:
-            return self._put_text(_get(environ, step.key), AS_TEXT)
-        if kind == ADDRESS:
-            value = _get(environ, step.key)
-            # A client on a unix socket has the address ''; a dash keeps the columns of the line.
-            return self._put_text(NULL if _is_empty(value) else value, AS_TEXT)
-        if kind == USER:
-            return self._put_user(_get(environ, step.key))
         if kind == TIME:
-            return self._put_time(wall_time)
-        if kind == REQUEST:
-            return self._put_request(environ)
+            return self._put_time(entry.wall_time)
         if kind == STATUS or kind == STATUS_NUMBER:
-            return self._put_status(status, kind == STATUS_NUMBER)
+            return self._put_status(entry, kind == STATUS_NUMBER)
         if kind == BYTES_OR_DASH:
-            return self._put_number(body_bytes) if body_bytes else self._put("-", 1)
+            return self._put_number(entry.body_bytes) if entry.body_bytes else self._put("-", 1)
         if kind == BYTES:
-            return self._put_number(body_bytes)
+            return self._put_number(entry.body_bytes)
         if kind == SECONDS:
-            return self._put_number(duration_ns // 1000000000)
+            return self._put_number(entry.duration_ns // 1000000000)
         if kind == MILLISECONDS:
-            return self._put_number(duration_ns // 1000000)
+            return self._put_number(entry.duration_ns // 1000000)
         if kind == MICROSECONDS:
-            return self._put_number(duration_ns // 1000)
+            return self._put_number(entry.duration_ns // 1000)
         if kind == DECIMAL_SECONDS:
-            return self._put_decimal(duration_ns)
+            return self._put_decimal(entry.duration_ns)
         if kind == PID:
             return self._put_number(getpid())
         if kind == RESPONSE_HEADER:
-            return self._put_response_header(headers, step.text, step.length)
-        if kind == ENVIRON:
-            return self._put_environ(environ, step.key)
+            return self._put_response_header(step, entry)
         if kind == ISO_TIME:
-            return self._put_iso_time(wall_time)
-        value = _get(environ, step.key)
+            return self._put_iso_time(entry.wall_time)
+        value = self._find(step, entry)
+        if kind == FIELD:
+            return self._put_text(&value, AS_TEXT)
+        if kind == ADDRESS:
+            if value.length == 0:
+                value.data = NULL  # a client on a unix socket has the address ''; a dash keeps the columns
+            return self._put_text(&value, AS_TEXT)
+        if kind == USER:
+            return self._put_user(&value)
+        if kind == ENVIRON:
+            return self._put_environ(&value)
         if kind == JSON_IF_PRESENT:
-            if value == NULL:
+            if value.value == NULL:
                 return 0
             if self._put(step.text, step.length) < 0:
                 return -1
-        return self._put_json(value)
+        return self._put_json(&value)
 
-    cdef char* _room(self, Py_ssize_t size):
+    # --- the values of a request ------------------------------------------------------------------
+
+    cdef Text _find(self, Step* step, Entry* entry) noexcept:
+        cdef Text found = self._look(&step.key, entry)
+        if found.value == NULL and step.other.environ != NULL:
+            found = self._look(&step.other, entry)
+        return found
+
+    cdef Text _look(self, Key* key, Entry* entry) noexcept:
+        """The value of the environ's key, or what the scope has in its place."""
+        cdef PyObject* value
+        if not entry.is_scope:
+            return _text(_get(entry.request, key.environ), False)
+        if key.place == HEADER:
+            return self._request_header(key, entry)
+        if key.place == URI:
+            return _text(entry.uri, False)
+        if key.place == PROTOCOL:
+            return _text(entry.protocol, False)
+        value = _get(entry.request, key.scope)
+        if key.place == HOST:
+            value = _item(value, 0)
+        elif key.place == PORT:
+            value = _item(value, 1)
+        elif key.place == METHOD and value == NULL and _is_websocket(entry.request):
+            value = <PyObject*>GET  # RFC 6455 §4.1
+        return _text(value, True)
+
+    cdef Text _request_header(self, Key* key, Entry* entry) noexcept:
+        """The bytes that the scope's headers have; of several fields all, as in the environ."""
+        cdef Text found = _text(NULL, True), more
+        cdef PyObject* value
+        cdef Py_ssize_t at
+        for at in range(_length(entry.fields)):
+            value = _value_named(_item(entry.fields, at), key.name, key.length, True)
+            if value == NULL or not _is_bytes(value):
+                continue
+            more = _text(value, True)
+            if found.value == NULL:
+                found = more
+            else:
+                self._join(&found, &more, key)
+        return found
+
+    cdef void _join(self, Text* found, Text* more, Key* key) noexcept:
+        """Join two fields (RFC 9110 §5.3; RFC 9113 §8.2.3 for cookies), as far as they are written at all.
+
+        Not as bytes of Python: a list to join could start the garbage collector, and so foreign code, in mid-line.
+        """
+        cdef bint is_cookie = key.length == 6 and memcmp(key.name, "cookie", 6) == 0
+        if self._joined == NULL:
+            self._joined = <char*>malloc(LONGEST_VALUE)
+            if self._joined == NULL:
+                return  # the first field alone
+        if found.data != self._joined:
+            found.length = self._append_joined(0, found.data, found.length)
+            found.data = self._joined
+        found.length = self._append_joined(found.length, b"; " if is_cookie else b",", 2 if is_cookie else 1)
+        found.length = self._append_joined(found.length, more.data, more.length)
+
+    cdef Py_ssize_t _append_joined(self, Py_ssize_t used, const void* data, Py_ssize_t length) noexcept:
+        length = min(length, LONGEST_VALUE - used)
+        memcpy(self._joined + used, data, length)
+        return used + length
+
+    # --- pieces of a line -------------------------------------------------------------------------
+
+    cdef char* _room(self, Py_ssize_t size) noexcept:
         """Where the next `size` bytes go, or NULL. Grows the buffer for a long line only."""
         cdef char* larger
         cdef Py_ssize_t wanted
@@ -393,7 +538,7 @@ cdef class AccessLog:
             self._capacity = wanted
         return self._data + self._used
 
-    cdef int _put(self, const char* text, Py_ssize_t length):
+    cdef int _put(self, const char* text, Py_ssize_t length) noexcept:
         cdef char* out = self._room(length)
         if out == NULL:
             return -1
@@ -401,7 +546,7 @@ cdef class AccessLog:
         self._used += length
         return 0
 
-    cdef int _put_number(self, long long number):
+    cdef int _put_number(self, long long number) noexcept:
         cdef char[24] digits
         cdef int at = 24
         cdef unsigned long long rest = <unsigned long long>(number if number > 0 else 0)
@@ -412,7 +557,7 @@ cdef class AccessLog:
             if rest == 0:
                 return self._put(digits + at, 24 - at)
 
-    cdef int _put_decimal(self, long long duration_ns):
+    cdef int _put_decimal(self, long long duration_ns) noexcept:
         """Seconds with six places."""
         cdef char[8] places
         if duration_ns < 0:
@@ -423,32 +568,29 @@ cdef class AccessLog:
             return -1
         return self._put(places, 7)
 
-    cdef int _put_text(self, PyObject* value, int mode):
-        """Append a str, escaped; a dash for anything else."""
-        cdef Py_ssize_t length
+    cdef int _put_text(self, Text* text, int mode) noexcept:
+        """Append text, escaped; a dash for anything else."""
+        cdef Py_ssize_t length = min(text.length, <Py_ssize_t>LONGEST_VALUE)
         cdef char* out
-        if value == NULL or not _is_text(value):
+        if text.data == NULL:
             return self._put("-", 1)
-        length = min(PyUnicode_GET_LENGTH(<object>value), <Py_ssize_t>LONGEST_VALUE)
-        if PyUnicode_KIND(<object>value) != 1:
-            return self._put_wide(value, length, mode)
+        if text.kind != RAW:
+            return self._put_wide(text, length, mode)
         out = self._room(length * (6 if mode == AS_JSON else 4))
         if out == NULL:
             return -1
-        self._used = _escape(out, <const unsigned char*>PyUnicode_1BYTE_DATA(<object>value), length, mode) - self._data
+        self._used = _escape(out, <const unsigned char*>text.data, length, mode) - self._data
         return 0
 
-    cdef int _put_wide(self, PyObject* value, Py_ssize_t length, int mode):
-        """Append a str that has characters above U+00FF, which only the application can have put there."""
-        cdef int kind = PyUnicode_KIND(<object>value)
-        cdef void* data = PyUnicode_DATA(<object>value)
+    cdef int _put_wide(self, Text* text, Py_ssize_t length, int mode) noexcept:
+        """Append decoded text: of a scope, or with characters that only a WSGI application can have put there."""
         cdef char* out = self._room(length * 16)
         cdef Py_ssize_t at
         cdef unsigned int point
         if out == NULL:
             return -1
         for at in range(length):
-            point = PyUnicode_READ(kind, data, at)
+            point = PyUnicode_READ(text.kind, <void*>text.data, at)
             if point < 0x80:
                 if UNSAFE[point] & mode:
                     out = _escaped(out, point, mode)
@@ -462,26 +604,14 @@ cdef class AccessLog:
         self._used = out - self._data
         return 0
 
-    cdef int _put_request(self, dict environ):
-        """The request line; %(r)s."""
-        if self._put_text(_get(environ, <PyObject*>METHOD_KEY), AS_TEXT) < 0 or self._put(" ", 1) < 0:
-            return -1
-        cdef PyObject* target = _get(environ, <PyObject*>RAW_URI_KEY)
-        if target == NULL:
-            target = _get(environ, <PyObject*>PATH_KEY)
-        if self._put_text(target, AS_TEXT) < 0 or self._put(" ", 1) < 0:
-            return -1
-        return self._put_text(_get(environ, <PyObject*>PROTOCOL_KEY), AS_TEXT)
-
-    cdef int _put_status(self, str status, bint as_number):
+    cdef int _put_status(self, Entry* entry, bint as_number) noexcept:
         """The part of "404 Not Found" before the space; as JSON needs it, 0 if that is not a number."""
-        cdef const unsigned char* text
-        cdef Py_ssize_t length, size = 0
+        cdef Text status = _text(entry.status, False)
+        cdef const unsigned char* text = <const unsigned char*>status.data
+        cdef Py_ssize_t length = 0, size = 0
         cdef char* out
-        if status is None or PyUnicode_KIND(status) != 1:
-            return self._put("0" if as_number else "-", 1)
-        text = <const unsigned char*>PyUnicode_1BYTE_DATA(status)
-        length = min(PyUnicode_GET_LENGTH(status), <Py_ssize_t>LONGEST_VALUE)
+        if status.data != NULL and status.kind == RAW:
+            length = min(status.length, <Py_ssize_t>LONGEST_VALUE)
         while size < length and text[size] != c' ':
             # RFC 8259 §6: no leading zero; three digits are all that a status can have.
             if as_number and (size == 3 or not c'0' + (size == 0) <= text[size] <= c'9'):
@@ -495,13 +625,12 @@ cdef class AccessLog:
         self._used = _escape(out, text, size, AS_TEXT) - self._data
         return 0
 
-    cdef int _put_user(self, PyObject* value):
+    cdef int _put_user(self, Text* value) noexcept:
         cdef unsigned char[256] user  # LONGEST_USER
         cdef Py_ssize_t length = -1
         cdef char* out
-        if value != NULL and _is_text(value) and PyUnicode_KIND(<object>value) == 1:
-            length = _basic_user(<const unsigned char*>PyUnicode_1BYTE_DATA(<object>value),
-                                 PyUnicode_GET_LENGTH(<object>value), user)
+        if value.data != NULL and value.kind == RAW:
+            length = _basic_user(<const unsigned char*>value.data, value.length, user)
         if length <= 0:
             return self._put("-", 1)
         out = self._room(length * 4)
@@ -510,40 +639,39 @@ cdef class AccessLog:
         self._used = _escape(out, user, length, AS_USER) - self._data
         return 0
 
-    cdef int _put_json(self, PyObject* value):
-        if value == NULL or not _is_text(value):
+    cdef int _put_json(self, Text* value) noexcept:
+        if value.data == NULL:
             return self._put("null", 4)
         if self._put('"', 1) < 0 or self._put_text(value, AS_JSON) < 0:
             return -1
         return self._put('"', 1)
 
-    cdef int _put_environ(self, dict environ, PyObject* key):
-        """A value of the environ, under the name as it is written or in upper case (Gunicorn ignores case).
+    cdef int _put_environ(self, Text* value) noexcept:
+        """Numbers are written too. Other objects are a dash: their __str__ would run foreign code in mid-line."""
+        cdef Text number
+        if value.value == NULL or type(<object>value.value) not in (int, float, bool):
+            return self._put_text(value, AS_TEXT)
+        try:
+            digits = repr(<object>value.value)
+        except (ValueError, MemoryError):
+            return self._put("-", 1)  # an int of more than 4300 digits (sys.set_int_max_str_digits)
+        number = _text(<PyObject*>digits, False)
+        return self._put_text(&number, AS_TEXT)
 
-        Numbers are written too. Other objects are a dash: their __str__ would run foreign code in mid-line.
-        """
-        cdef PyObject* value = _get(environ, key)
-        if value == NULL:
-            upper = (<object>key).upper()
-            value = _get(environ, <PyObject*>upper)
-        if value != NULL and type(<object>value) in (int, float, bool):
-            try:
-                text = repr(<object>value)
-            except ValueError:
-                return self._put("-", 1)  # an int of more than 4300 digits (sys.set_int_max_str_digits)
-            return self._put_text(<PyObject*>text, AS_TEXT)
-        return self._put_text(value, AS_TEXT)
-
-    cdef int _put_response_header(self, object headers, const char* name, Py_ssize_t length):
+    cdef int _put_response_header(self, Step* step, Entry* entry) noexcept:
         """The last header of that name, as in Gunicorn; names are compared without case."""
         cdef PyObject* found = NULL
-        if type(headers) is list:
-            for item in <list>headers:
-                if type(item) is tuple and len(<tuple>item) == 2 and _same_name((<tuple>item)[0], name, length):
-                    found = <PyObject*>(<tuple>item)[1]
-        return self._put_text(found, AS_TEXT)
+        cdef PyObject* value
+        cdef Text text
+        cdef Py_ssize_t at
+        for at in range(_length(entry.headers)):
+            value = _value_named(_item(entry.headers, at), step.text, step.length, entry.is_scope)
+            if value != NULL:
+                found = value
+        text = _text(found, entry.is_scope)
+        return self._put_text(&text, AS_TEXT)
 
-    cdef int _put_time(self, double wall_time):
+    cdef int _put_time(self, double wall_time) noexcept:
         """[21/Nov/2026:09:00:00 +0000], local time, formatted once a second."""
         cdef long long second = <long long>floor(wall_time)
         cdef time_t when = second
@@ -575,7 +703,7 @@ cdef class AccessLog:
             self._time_second = second
         return self._put(self._time_text, self._time_length)
 
-    cdef int _put_iso_time(self, double wall_time):
+    cdef int _put_iso_time(self, double wall_time) noexcept:
         """2026-11-21T09:00:00.123Z, formatted once a second but for the milliseconds."""
         cdef long long second = <long long>floor(wall_time)
         cdef time_t when = second
@@ -693,30 +821,75 @@ cdef class AccessLog:
         return 0
 
 
-cdef inline PyObject* _get(dict environ, PyObject* key) noexcept:
+cdef inline PyObject* _get(PyObject* mapping, PyObject* key) noexcept:
     """Borrowed value or NULL."""
-    cdef PyObject* value = _get_item(environ, key)
+    cdef PyObject* value = _get_item(mapping, key)
     if value == NULL:
         PyErr_Clear()
     return value
 
 
-cdef inline bint _is_empty(PyObject* value) noexcept:
-    return value != NULL and _is_text(value) and PyUnicode_GET_LENGTH(<object>value) == 0
+cdef inline Text _text(PyObject* value, bint is_scope) noexcept:
+    """A str of the environ, whose characters stand for bytes; bytes and text of a scope."""
+    cdef Text text
+    text.value = value
+    text.data = NULL
+    text.length = 0
+    text.kind = RAW
+    if value == NULL:
+        return text
+    if _is_text(value):
+        text.data = _characters(value)
+        text.length = _text_length(value)
+        text.kind = _width(value)
+        if text.kind == 1 and (not is_scope or _is_ascii(value)):
+            text.kind = RAW
+    elif is_scope and _is_bytes(value):
+        text.data = _bytes(value)
+        text.length = _bytes_length(value)
+    return text
 
 
-cdef bint _same_name(object name, const char* lower, Py_ssize_t length) noexcept:
-    """Is the header name `lower`? Both are ASCII, or they do not match."""
-    cdef const unsigned char* text
+cdef inline Py_ssize_t _length(PyObject* sequence) noexcept:
+    """Of a list or tuple; 0 for anything else."""
+    if sequence == NULL:
+        return 0
+    if _is_list(sequence):
+        return _list_length(sequence)
+    return _tuple_length(sequence) if _is_tuple(sequence) else 0
+
+
+cdef inline PyObject* _item(PyObject* sequence, Py_ssize_t at) noexcept:
+    """Of a list or tuple, borrowed; NULL if there is none."""
+    if at >= _length(sequence):
+        return NULL
+    return _list_item(sequence, at) if _is_list(sequence) else _tuple_item(sequence, at)
+
+
+cdef inline PyObject* _value_named(PyObject* pair, const char* lower, Py_ssize_t length, bint is_scope) noexcept:
+    """The second of the pair, if the first is that name."""
+    cdef Text name
+    if _length(pair) != 2:
+        return NULL
+    name = _text(_item(pair, 0), is_scope)
+    if name.length != length or name.kind != RAW or not _is_same(<const unsigned char*>name.data, lower, length):
+        return NULL
+    return _item(pair, 1)
+
+
+cdef inline bint _is_same(const unsigned char* text, const char* lower, Py_ssize_t length) noexcept:
+    """Is the header name `lower`, but for case? '_' there is '-' too: keys of the environ have nothing else."""
     cdef Py_ssize_t at
     cdef unsigned char byte
-    if type(name) is not str or PyUnicode_KIND(name) != 1 or PyUnicode_GET_LENGTH(name) != length:
-        return False
-    text = <const unsigned char*>PyUnicode_1BYTE_DATA(name)
     for at in range(length):
         byte = text[at]
         if c'A' <= byte <= c'Z':
             byte |= 0x20
-        if byte != <unsigned char>lower[at]:
+        if byte != <unsigned char>lower[at] and not (byte == c'-' and lower[at] == c'_'):
             return False
     return True
+
+
+cdef bint _is_websocket(PyObject* scope) noexcept:
+    cdef Text kind = _text(_get(scope, <PyObject*>TYPE_KEY), True)
+    return kind.kind == RAW and kind.length == 9 and memcmp(kind.data, "websocket", 9) == 0

@@ -1,7 +1,9 @@
 """The words of an access log format: from `%(h)s "%(r)s"` to a list of steps.
 
-Knows: the atoms, their names in a WSGI environ, what a wrong format should have been.
+Knows: the atoms, where an environ and an ASGI scope have their values, what a wrong format should have been.
 Must not know: how a step is carried out (access.pyx), where the lines go, settings.
+
+A step names its value by the key of the environ, for ASGI too: `scope_place` says where a scope has the same.
 
 It runs once at start, so it is plain Python; each step then costs `access.pyx` one `switch`.
 """
@@ -18,31 +20,60 @@ class Step(NamedTuple):
     """One thing to append. `kind` is a key of `KINDS` in access.pyx."""
 
     kind: str
-    text: str = ""  # literal text
-    key: str = ""  # key of the environ, or name of a response header
+    text: str = ""  # literal text, or the lower-case name of a response header
+    key: str = ""  # key of the environ
+    other: str = ""  # key to ask where `key` has nothing
 
 
-# Atom → step. The same letters as Gunicorn's, so a format can be carried over as it is.
-ATOMS: dict[str, Step] = {
-    "h": Step("address", key="REMOTE_ADDR"),
-    "l": Step("literal", text="-"),
-    "u": Step("user", key="HTTP_AUTHORIZATION"),
-    "t": Step("time"),
-    "r": Step("request"),
-    "s": Step("status"),
-    "m": Step("field", key="REQUEST_METHOD"),
-    "U": Step("field", key="PATH_INFO"),
-    "q": Step("field", key="QUERY_STRING"),
-    "H": Step("field", key="SERVER_PROTOCOL"),
-    "b": Step("bytes_or_dash"),
-    "B": Step("bytes"),
-    "f": Step("field", key="HTTP_REFERER"),
-    "a": Step("field", key="HTTP_USER_AGENT"),
-    "T": Step("seconds"),
-    "D": Step("microseconds"),
-    "M": Step("milliseconds"),
-    "L": Step("decimal_seconds"),
-    "p": Step("pid"),
+class Place(NamedTuple):
+    """Where an ASGI scope has a value. `kind` is a key of `PLACES` in access.pyx."""
+
+    kind: str
+    name: str = ""  # key of the scope, or lower-case name of a header, in which `_` stands for `-` too
+
+
+# What an environ and a scope both have (PEP 3333, "environ Variables"; ASGI 3, "HTTP & WebSocket").
+SCOPE_PLACES: dict[str, Place] = {
+    "REQUEST_METHOD": Place("method", "method"),
+    "RAW_URI": Place("uri"),
+    "PATH_INFO": Place("value", "path"),
+    "SCRIPT_NAME": Place("value", "root_path"),
+    "QUERY_STRING": Place("value", "query_string"),
+    "SERVER_PROTOCOL": Place("protocol"),
+    "REMOTE_ADDR": Place("host", "client"),
+    "REMOTE_PORT": Place("port", "client"),
+    "SERVER_NAME": Place("host", "server"),
+    "SERVER_PORT": Place("port", "server"),
+    "wsgi.url_scheme": Place("value", "scheme"),
+}
+
+# Atom → steps. The same letters as Gunicorn's, so a format can be carried over as it is.
+ATOMS: dict[str, list[Step]] = {
+    "h": [Step("address", key="REMOTE_ADDR")],
+    "l": [Step("literal", text="-")],
+    "u": [Step("user", key="HTTP_AUTHORIZATION")],
+    "t": [Step("time")],
+    "r": [
+        Step("field", key="REQUEST_METHOD"),
+        Step("literal", text=" "),
+        Step("field", key="RAW_URI", other="PATH_INFO"),
+        Step("literal", text=" "),
+        Step("field", key="SERVER_PROTOCOL"),
+    ],
+    "s": [Step("status")],
+    "m": [Step("field", key="REQUEST_METHOD")],
+    "U": [Step("field", key="PATH_INFO")],
+    "q": [Step("field", key="QUERY_STRING")],
+    "H": [Step("field", key="SERVER_PROTOCOL")],
+    "b": [Step("bytes_or_dash")],
+    "B": [Step("bytes")],
+    "f": [Step("field", key="HTTP_REFERER")],
+    "a": [Step("field", key="HTTP_USER_AGENT")],
+    "T": [Step("seconds")],
+    "D": [Step("microseconds")],
+    "M": [Step("milliseconds")],
+    "L": [Step("decimal_seconds")],
+    "p": [Step("pid")],
 }
 NUMBERS = frozenset("sBTDMp")  # the atoms that may also be written with a `d`: %(D)d
 
@@ -90,15 +121,15 @@ def compile_format(text: str) -> list[Step]:
             steps.append(Step("literal", text=text[position:percent]))
         if percent == len(text):
             break
-        step, position = _atom_at(text, percent)
-        steps.append(step)
+        found, position = _atom_at(text, percent)
+        steps += found
     return _joined(steps)
 
 
-def _atom_at(text: str, percent: int) -> tuple[Step, int]:
-    """The step that starts at the `%`, and where the text goes on."""
+def _atom_at(text: str, percent: int) -> tuple[list[Step], int]:
+    """The steps of the atom that starts at the `%`, and where the text goes on."""
     if text.startswith("%%", percent):
-        return Step("literal", text="%"), percent + 2
+        return [Step("literal", text="%")], percent + 2
     if not text.startswith("%(", percent):
         raise ValueError(
             f"a lone % at position {percent} of the access log format: write %% for a percent sign, "
@@ -108,7 +139,7 @@ def _atom_at(text: str, percent: int) -> tuple[Step, int]:
     if close < 0:
         raise ValueError(f"{text[percent : percent + 20]!r} in the access log format has no closing ')'")
     name, conversion = text[percent + 2 : close], text[close + 1 : close + 2]
-    step = _atom(name)
+    steps = _atom(name)
     if conversion == "d" and name not in NUMBERS:
         raise ValueError(f"%({name})d in the access log format is not a number: write %({name})s")
     if conversion not in ("s", "d"):
@@ -116,20 +147,21 @@ def _atom_at(text: str, percent: int) -> tuple[Step, int]:
             f"%({name}){conversion} in the access log format: widths and other conversions are not "
             f"supported, write %({name})s"
         )
-    return step, close + 2
+    return steps, close + 2
 
 
-def _atom(name: str) -> Step:
+def _atom(name: str) -> list[Step]:
     if name in ATOMS:
         return ATOMS[name]
     if name.startswith("{") and "}" in name:
         inner, _, source = name[1:].rpartition("}")
         if inner and source == "i":
-            return Step("field", key=environ_key(inner))
+            return [Step("field", key=environ_key(inner))]
         if inner and source == "o":
-            return Step("response_header", key=inner.lower())
+            return [Step("response_header", text=inner.lower())]
         if inner and source == "e":
-            return Step("environ", key=inner)
+            # As it is written or in upper case: Gunicorn ignores case.
+            return [Step("environ", key=inner, other=inner.upper())]
         raise ValueError(
             f"unknown atom %({name})s in the access log format: write %({{name}}i)s for a request header, "
             "%({name}o)s for a response header, %({name}e)s for an environ value"
@@ -145,6 +177,15 @@ def environ_key(header: str) -> str:
     """The environ key of a request header, as PEP 3333 (CGI) spells it."""
     key = header.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+def scope_place(key: str) -> Place:
+    """Where a scope has what an environ has under `key`. Any other key is taken for one of its own."""
+    if key in SCOPE_PLACES:
+        return SCOPE_PLACES[key]
+    if key in ("CONTENT_TYPE", "CONTENT_LENGTH") or key.startswith("HTTP_"):
+        return Place("header", key.removeprefix("HTTP_").lower())
+    return Place("value", key)
 
 
 def _joined(steps: list[Step]) -> list[Step]:
