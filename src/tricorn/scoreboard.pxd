@@ -25,6 +25,8 @@ cdef struct RowData:
     # Of a worker with an event loop: how many requests are being answered, how many WebSockets are open.
     long long running
     long long websockets
+    # Written by the master: this worker ends because the whole service does.
+    long long stopping
 
 cdef class Row:
     cdef readonly int index

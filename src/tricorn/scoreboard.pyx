@@ -179,6 +179,14 @@ cdef class Row:
         self.data.running = value
 
     @property
+    def stopping(self):
+        return self.data.stopping
+
+    @stopping.setter
+    def stopping(self, long long value):
+        self.data.stopping = value
+
+    @property
     def websockets(self):
         return self.data.websockets
 

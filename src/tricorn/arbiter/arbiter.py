@@ -299,6 +299,9 @@ class Arbiter:
             case decisions.Spawn(generation):
                 self._spawn(self._generations[generation], now)
             case decisions.Drain(pid):
+                child = self._registry.get(pid)
+                if child is not None and self._target.mode is not targets.Mode.RUNNING:
+                    child.row.stopping = 1
                 self._signal(pid, signal.SIGTERM).drained_at = now
             case decisions.Interrupt(pid):
                 # Not SIGQUIT: a worker that has not set its handlers yet would dump core.

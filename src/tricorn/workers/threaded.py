@@ -9,8 +9,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import random
-import select
 import time
 import traceback
 from typing import Any
@@ -21,13 +19,11 @@ from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.loader import AppLoadError, load_application
 from tricorn.gateway.wsgi import FileWrapper
 from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
-from tricorn.http.policy import HeaderPolicy, TrustedPeers
-from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.reactor import Reactor
-from tricorn.transport.service import Service
+from tricorn.workers.service import header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
 
 log = logging.getLogger("tricorn.error")
@@ -78,7 +74,8 @@ class Worker:
         self.inbox = inbox
         self.lifeline = assignment.lifeline
         policy = header_policy(settings)
-        self.service = make_service(assignment, application, policy)
+        request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
+        self.service = make_service(assignment, application, policy, request_timeout)
         self.reactor = Reactor(
             self.service,
             [
@@ -117,7 +114,7 @@ class Worker:
                 log_setup.reopen()
             else:
                 self._drain(backlog=True)
-        if self.lifeline >= 0 and _is_readable(self.lifeline):
+        if self.lifeline >= 0 and is_readable(self.lifeline):
             log.warning("The master is gone, this worker finishes what runs and ends")
             self.lifeline = -1
             self._drain(backlog=True)
@@ -147,63 +144,6 @@ class Worker:
         while self.reactor.running and time.monotonic() < end:
             time.sleep(0.002)
         return EXIT_OK
-
-
-def _is_readable(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0]) if fd < 1024 else _polls_readable(fd)
-
-
-def _polls_readable(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def make_service(assignment: Assignment, application: Any, policy: HeaderPolicy) -> Service:
-    settings = assignment.settings
-    request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
-    max_requests = settings.max_requests
-    if max_requests:
-        max_requests += random.randint(0, settings.max_requests_jitter)
-    return Service(
-        application=application,
-        logger=log,
-        limits=Limits(
-            request_line=settings.limit_request_line,
-            field_size=settings.limit_request_field_size,
-            fields=settings.limit_request_fields,
-            head=settings.limit_request_head,
-            body=settings.limit_request_body,
-        ),
-        server_header=settings.server_header,
-        row=assignment.row,
-        access_log=log_setup.open_access_log(settings),
-        trusted=policy.trusted,
-        proxy_mode=None if settings.proxy_protocol == "off" else settings.proxy_protocol,
-        proxy_peers=TrustedPeers(settings.proxy_allow_ips),
-        header_timeout=settings.header_timeout,
-        keepalive=settings.keepalive,
-        body_timeout=settings.body_timeout,
-        write_timeout=settings.write_timeout,
-        request_timeout=request_timeout,
-        min_body_rate=settings.min_body_rate,
-        body_drain=settings.limit_body_drain,
-        request_buffer=settings.request_buffer_size,
-        response_buffer=settings.response_buffer_size,
-        buffering=settings.request_buffering,
-        sendfile=settings.sendfile,
-        max_connections=settings.worker_connections,
-        max_requests=max_requests,
-    )
-
-
-def header_policy(settings: Settings) -> HeaderPolicy:
-    return HeaderPolicy(
-        trusted=TrustedPeers(settings.forwarded_allow_ips),
-        forwarder_headers=frozenset(name.upper() for name in settings.forwarder_headers),
-        header_map=settings.header_map,  # type: ignore[arg-type]  # checked when the settings were read
-        secure_scheme_headers=settings.secure_scheme_headers,
-    )
 
 
 def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:

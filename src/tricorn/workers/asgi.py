@@ -1,0 +1,255 @@
+"""The worker for ASGI applications: one event loop, one thread.
+
+Knows: a worker's life (lifespan, ready, drain, exit), which transport and which gateway, event loops by name. Must not
+know: the master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import importlib.util
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tricorn import scoreboard
+from tricorn.gateway.lifespan import Lifespan, LifespanError
+from tricorn.gateway.scope import ScopeBuilder
+from tricorn.gateway.waiting import Gate, as_coroutine_function
+from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+from tricorn.http.policy import HeaderPolicy
+from tricorn.http.websocket_handshake import DeflatePolicy
+from tricorn.log import setup as log_setup
+from tricorn.net.address import Address, TcpAddress, UnixAddress
+from tricorn.transport.aio import Hub
+from tricorn.transport.house import House, WebSocketTerms
+from tricorn.workers.service import header_policy, is_readable, make_service
+from tricorn.workers.signals import Inbox, Wish
+
+log = logging.getLogger("tricorn.error")
+
+#: What applications may use beyond the plain messages; trailers are offered to clients that take them.
+EXTENSIONS = (
+    "http.response.pathsend",
+    "http.response.zerocopysend",
+    "http.response.early_hint",
+    "http.response.trailers",
+)
+
+#: Close codes of WebSockets (RFC 6455 §7.4.1 and its registry): the server ends, or a new worker will take over.
+GOING_AWAY, SERVICE_RESTART = 1001, 1012
+
+#: How long cancelled tasks and other leftovers may take at the end, seconds.
+LEFTOVERS = 1.0
+
+#: How often a worker that is busy with its lifespan shows that it lives, seconds.
+BEAT = 1.0
+
+
+class LoopError(Exception):
+    """`asgi_loop` names no event loop. The text is for the user."""
+
+
+def serve_asgi(assignment: Assignment, application: Any, inbox: Inbox) -> int:
+    """Serve until told to stop, or until the master is gone. Returns the exit code of the process."""
+    try:
+        loop = new_loop(assignment.settings.asgi_loop)
+    except LoopError as error:
+        assignment.fail(str(error))
+        return EXIT_BOOT
+    asyncio.set_event_loop(loop)
+    return Worker(assignment, application, inbox, loop).run()
+
+
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    """The event loop that `asgi_loop` names. Raises LoopError, or what a factory of the user's raises."""
+    if name == "auto":
+        name = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+    if name == "asyncio":
+        return asyncio.new_event_loop()
+    if name == "uvloop":
+        return factory("uvloop:new_event_loop")()
+    made = factory(name)()
+    if not isinstance(made, asyncio.AbstractEventLoop):
+        raise LoopError(f"asgi_loop = {name!r} gave {type(made).__name__}, which is no event loop")
+    return made
+
+
+def factory(name: str) -> Callable[[], Any]:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise LoopError(
+            f"asgi_loop = {name!r} cannot be used: {error}; write auto, asyncio, uvloop, or module:factory"
+        ) from error
+    if not callable(found):
+        raise LoopError(f"asgi_loop = {name!r} cannot be called")
+    made: Callable[[], Any] = found
+    return made
+
+
+class Worker:
+    """One process's service, from the application's start-up to its shutdown."""
+
+    def __init__(
+        self, assignment: Assignment, application: Any, inbox: Inbox, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        settings = assignment.settings
+        self.assignment = assignment
+        self.settings = settings
+        self.inbox = inbox
+        self.loop = loop
+        self.lifeline = assignment.lifeline
+        self.application = as_coroutine_function(application)
+        self.lifespan = Lifespan(
+            self.application,
+            mode=settings.asgi_lifespan,
+            startup_timeout=settings.asgi_lifespan_startup_timeout,
+            shutdown_timeout=settings.asgi_lifespan_shutdown_timeout,
+        )
+        self.deadline: float | None = None  # of the drain
+
+    def run(self) -> int:
+        self._beat()
+        try:
+            self.loop.run_until_complete(self.lifespan.startup())
+        except LifespanError as error:
+            self.assignment.fail(str(error))
+            self._close_loop()
+            return EXIT_BOOT
+        self.hub = self._make_hub()
+        self.hub.open()
+        self.loop.add_reader(self.inbox.fd, self._obey)
+        if self.lifeline >= 0:
+            self.loop.add_reader(self.lifeline, self._orphaned)
+        self.assignment.row.beat()
+        self._enter(scoreboard.READY)
+        self._run_until_stopped()
+        return self._end()
+
+    def _make_hub(self) -> Hub:
+        settings = self.settings
+        policy = header_policy(settings)
+        service = make_service(self.assignment, None, policy, settings.request_timeout or 0)
+        house = House(
+            service,
+            Gate(self.loop, contextvars.copy_context()),
+            self.application,
+            settings.asgi_disconnect_grace_period,
+            WebSocketTerms(
+                DeflatePolicy(enabled=settings.websocket_compression),
+                settings.websocket_max_message_size,
+                settings.websocket_max_queue,
+                settings.websocket_ping_interval,
+                settings.websocket_ping_timeout,
+                settings.websocket_close_timeout,
+            ),
+        )
+        builders = [(each.fileno(), self._builder(policy, each.address)) for each in self.assignment.listeners]
+        return Hub(house, builders, self._look)
+
+    def _builder(self, policy: HeaderPolicy, address: Address) -> ScopeBuilder:
+        extensions = [
+            name for name in EXTENSIONS if self.settings.sendfile or name != "http.response.zerocopysend"
+        ]
+        state = self.lifespan.state if self.settings.asgi_lifespan != "off" else None
+        return ScopeBuilder(policy, server_of(address), self.settings.root_path, state, extensions)
+
+    def _enter(self, state: int) -> None:
+        self.assignment.row.state = state
+        self.assignment.notify()
+
+    def _beat(self) -> None:
+        """Show that the loop turns, also while there is no hub that would show it."""
+        self.assignment.row.beat()
+        self._beating = self.loop.call_later(BEAT, self._beat)
+
+    def _run_until_stopped(self) -> None:
+        self.stopped = False
+        while not self.stopped:
+            try:
+                self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # A task of the application's raised it; what it means for its request was dealt with there.
+                log.exception("the application tried to end the worker")
+
+    # ---- what happens while it serves --------------------------------------------------------------
+
+    def _obey(self) -> None:
+        for wish in self.inbox.take():
+            if wish is Wish.QUIT:
+                self._stop()
+            elif wish is Wish.REOPEN:
+                log_setup.reopen()
+            else:
+                self._drain(backlog=True)
+
+    def _orphaned(self) -> None:
+        if is_readable(self.lifeline):
+            self.loop.remove_reader(self.lifeline)
+            log.warning("The master is gone, this worker finishes what runs and ends")
+            self.assignment.row.stopping = 1
+            self._drain(backlog=True)
+
+    def _look(self) -> None:
+        """The hub is draining: it has served its max_requests, or a connection of a drain has gone."""
+        self._drain()
+        done = self.hub.house.service.connections == 0 and not self.hub.house.calls
+        if done or (self.deadline is not None and time.monotonic() >= self.deadline):
+            self._stop()
+
+    def _drain(self, *, backlog: bool = False) -> None:
+        """backlog: nobody else may come to serve those who wait to be accepted."""
+        if self.deadline is not None:
+            return
+        self.deadline = time.monotonic() + self.settings.graceful_timeout
+        self._enter(scoreboard.DRAINING)
+        self.hub.drain(backlog, GOING_AWAY if self.assignment.row.stopping else SERVICE_RESTART)
+        self._look()
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.loop.stop()
+
+    # ---- the end -----------------------------------------------------------------------------------
+
+    def _end(self) -> int:
+        calls = [call.task for call in self.hub.house.calls if call.task is not None]
+        self.hub.close()
+        self._finish(self._settle(calls))
+        self._finish(self.lifespan.shutdown())
+        self._finish(self.loop.shutdown_asyncgens())
+        self._close_loop()
+        return EXIT_OK
+
+    async def _settle(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Give cancelled tasks the time to clean up."""
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEFTOVERS)
+
+    def _finish(self, last: Awaitable[None]) -> None:
+        try:
+            self.loop.run_until_complete(last)
+        except (SystemExit, KeyboardInterrupt):
+            log.exception("the application tried to end the worker")
+
+    def _close_loop(self) -> None:
+        self._beating.cancel()
+        # Threads of the default executor end with the process: nobody waits for what they still do.
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+
+def server_of(address: Address) -> tuple[str, int | None]:
+    """`server` of a scope: host and port, or the path of a unix socket and None."""
+    if isinstance(address, TcpAddress):
+        return address.host, address.port
+    if isinstance(address, UnixAddress):
+        return address.path, None
+    return "localhost", None
