@@ -198,6 +198,11 @@ class Text(str):
         return "\n"
 
 
+def disguised(name: str) -> str:
+    """Wide text of the name's length that starts with its bytes in memory."""
+    return (name * 2).encode().decode("utf-16-le")
+
+
 def generator() -> Iterator[tuple[bytes, bytes]]:
     yield b"referer", b"x"
 
@@ -219,7 +224,7 @@ class TestOddScopes:
                     Hostile(),
                     [Hostile(), None, 1, b"ab", "ab", (), (b"referer",), (b"referer", b"x", b"y")],
                     [(Hostile(), b"x"), (None, b"x"), (b"referer", Hostile()), (b"referer", None)],
-                    [(b"", b""), ("", ""), ("r\u20acferer", b"x")],
+                    [(b"", b""), ("", ""), (disguised("referer"), b"x")],
                 )
             ],
             ({"headers": [("referer", b"x")]}, "%(f)s", "x"),
@@ -268,6 +273,8 @@ class TestOddScopes:
     def test_a_key_that_takes_the_headers_away(self, scope_line: Any) -> None:
         scope: dict[Any, Any] = {}
         calls = []
+        # So many that their tuple goes back to the system: Python keeps short ones, with the pairs in them.
+        headers = [(b"user-agent", b"x")] + [(b"y", b"z")] * 99
 
         class Key:
             def __hash__(self) -> int:
@@ -277,11 +284,11 @@ class TestOddScopes:
                 if "headers" not in scope:
                     return False
                 calls.append(other)
-                scope.pop("headers").clear()
+                del scope["headers"]
                 raise RuntimeError
 
-        scope |= {Key(): 1, "client": ("192.0.2.1", 1), "headers": [(b"user-agent", b"x" * 99)]}
-        assert scope_line("%(a)s %(h)s %(a)s %(h)s", scope) == "x" * 99 + " - - 192.0.2.1"
+        scope |= {Key(): 1, "client": ("192.0.2.1", 1), "headers": tuple(headers)}
+        assert scope_line("%(a)s %(h)s %(a)s %(h)s", scope) == "x - x 192.0.2.1"
         assert calls == ["client"]
 
 
@@ -317,7 +324,7 @@ class TestWebSocket:
     def test_one_that_was_refused(self, scope_line: Any) -> None:
         assert scope_line("%(m)s %(s)s %(b)s", WEBSOCKET, [], status="403", body_bytes=0) == "GET 403 -"
 
-    @pytest.mark.parametrize("kind", ["http", "lifespan", "websocke\u20ac", b"x", None, 9])
+    @pytest.mark.parametrize("kind", ["http", "lifespan", disguised("websocket"), b"x", None, 9])
     def test_only_a_websocket_needs_no_method(self, scope_line: Any, kind: Any) -> None:
         assert scope_line("%(m)s", WEBSOCKET | {"type": kind}) == "-"
 

@@ -24,7 +24,8 @@ environ. A WebSocket is one line when it ends: status 101, the bytes sent, how l
 Lines appear when the buffer is full or when the caller flushes: it should when idle, about once a second, and
 before it ends. A child must not inherit lines: flush before a fork, or make the log after it.
 
-Measured, CPython 3.13, combined format, a browser's request, into a file: 0.6 µs a record, JSON 1 µs.
+Measured, CPython 3.13, combined format, a browser's request, into a file: 0.47 µs a record, JSON 0.61 µs. From a
+scope, whose headers have to be searched, 0.57 and 0.74 µs.
 """
 
 from cpython.exc cimport PyErr_Clear
