@@ -27,6 +27,8 @@ cdef struct RowData:
     long long websockets
     # Written by the master: this worker ends because the whole service does.
     long long stopping
+    # What the worker needs when its last request is over, beyond the time that requests are given.
+    long long farewell_ns
 
 cdef class Row:
     cdef readonly int index

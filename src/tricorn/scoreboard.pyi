@@ -37,6 +37,10 @@ class Row:
     connections: int
     accepted: int  # connections accepted since the worker started
     errors: int  # requests refused with ProtocolError
+    running: int  # with an event loop: calls whose task has not ended
+    websockets: int  # with an event loop: open ones
+    stopping: int  # written by the master: 1 when the whole service ends
+    farewell_ns: int  # what the worker needs when its last request is over
     @property
     def requests(self) -> int: ...  # finished requests, the sum over the cells
     @property

@@ -187,6 +187,14 @@ cdef class Row:
         self.data.stopping = value
 
     @property
+    def farewell_ns(self):
+        return self.data.farewell_ns
+
+    @farewell_ns.setter
+    def farewell_ns(self, long long value):
+        self.data.farewell_ns = value
+
+    @property
     def websockets(self):
         return self.data.websockets
 

@@ -300,7 +300,7 @@ class Arbiter:
                 self._spawn(self._generations[generation], now)
             case decisions.Drain(pid):
                 child = self._registry.get(pid)
-                if child is not None and self._target.mode is not targets.Mode.RUNNING:
+                if child is not None and self._target.mode is not Mode.RUNNING:
                     child.row.stopping = 1
                 self._signal(pid, signal.SIGTERM).drained_at = now
             case decisions.Interrupt(pid):

@@ -119,12 +119,17 @@ class ChildRecord:
                 self.row.heartbeat_ns / 1e9, self.started_at if ready_at is None else ready_at, alive_at
             ),
             timeout=settings.timeout,
-            graceful_timeout=settings.graceful_timeout,
+            graceful_timeout=self._drain_limit(),
             drained_at=self.drained_at,
             interrupted_at=self.interrupted_at,
             aborted_at=self.aborted_at,
             killed_at=self.killed_at,
         )
+
+    def _drain_limit(self) -> float:
+        """From the wish to end to the kill, seconds; 0: none."""
+        limit = self.generation.settings.graceful_timeout
+        return limit + self.row.farewell_ns / 1e9 if limit else 0
 
     def running_requests(self, now: float) -> str:
         """What its threads are busy with, for the log: "GET /report (31 s)"."""

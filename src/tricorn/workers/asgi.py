@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tricorn import scoreboard
+from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
 from tricorn.gateway.waiting import Gate, as_coroutine_function
@@ -117,6 +118,7 @@ class Worker:
 
     def run(self) -> int:
         self._beat()
+        self.assignment.row.farewell_ns = int((farewell_of(self.settings) + 2 * LEFTOVERS) * 1e9)
         try:
             self.loop.run_until_complete(self.lifespan.startup())
         except LifespanError as error:
@@ -244,6 +246,11 @@ class Worker:
         # Threads of the default executor end with the process: nobody waits for what they still do.
         asyncio.set_event_loop(None)
         self.loop.close()
+
+
+def farewell_of(settings: Settings) -> float:
+    """How long the application's shutdown may take, seconds."""
+    return 0 if settings.asgi_lifespan == "off" else settings.asgi_lifespan_shutdown_timeout
 
 
 def server_of(address: Address) -> tuple[str, int | None]:
