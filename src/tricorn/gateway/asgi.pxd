@@ -3,7 +3,8 @@ from tricorn.gateway.waiting cimport Awaiting, Gate, WaitQueue
 
 cdef class HTTPCall:
     cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
-    cdef WaitQueue readers          # those in receive()
+    cdef Gate gate
+    cdef WaitQueue readers          # those in receive(); None: there never was one
     cdef WaitQueue writers          # those in send()
     cdef readonly object task
     cdef dict scope
@@ -28,6 +29,9 @@ cdef class HTTPCall:
     cdef int disconnect(self) except -1
     cdef int flush_head(self) except -1
     cdef int let_go(self) except -1
+
+    cdef WaitQueue waiting_readers(self)
+    cdef WaitQueue waiting_writers(self)
 
     cdef object _message(self)
     cdef int _start(self, dict message) except -1

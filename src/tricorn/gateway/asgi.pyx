@@ -70,11 +70,17 @@ cdef bytes checked_bytes(object data, str what):
 
 
 cdef class Receiving(Awaiting):
+    cdef WaitQueue waiters(self):
+        return (<HTTPCall>self.owner).waiting_readers()
+
     cdef object poll(self):
         return (<HTTPCall>self.owner)._message()
 
 
 cdef class Draining(Awaiting):
+    cdef WaitQueue waiters(self):
+        return (<HTTPCall>self.owner).waiting_writers()
+
     cdef object poll(self):
         cdef HTTPCall call = self.owner
         cdef AsyncExchange exchange = call.exchange
@@ -93,7 +99,6 @@ cdef class HTTPCall:
         """http.request with what is there of the body, then http.disconnect."""
         cdef Receiving receiving = Receiving.__new__(Receiving)
         receiving.owner = self
-        receiving.queue = self.readers
         return receiving
 
     def send(self, message):
@@ -124,14 +129,12 @@ cdef class HTTPCall:
             return DONE
         draining = Draining.__new__(Draining)
         draining.owner = self
-        draining.queue = self.writers
         return draining
 
     # ---- what the transport calls ------------------------------------------------------------------
 
     cdef int run(self, Gate gate, object application, dict scope) except -1:
-        self.readers = WaitQueue(gate)
-        self.writers = WaitQueue(gate)
+        self.gate = gate
         self.scope = scope
         self.starting = True
         try:
@@ -173,6 +176,16 @@ cdef class HTTPCall:
 
     # ---- details -----------------------------------------------------------------------------------
 
+    cdef WaitQueue waiting_readers(self):
+        if self.readers is None:
+            self.readers = WaitQueue(self.gate)
+        return self.readers
+
+    cdef WaitQueue waiting_writers(self):
+        if self.writers is None:
+            self.writers = WaitQueue(self.gate)
+        return self.writers
+
     cdef object _message(self):
         cdef bint more = False
         cdef bytes data
@@ -196,7 +209,7 @@ cdef class HTTPCall:
         self.trailing = bool(message.get("trailers", False))
         self.started = True
         if not self.starting:
-            self.readers.gate.call_soon(self._flush_soon, context=self.readers.gate.context)
+            self.gate.call_soon(self._flush_soon, context=self.gate.context)
         return 0
 
     def _flush_soon(self):

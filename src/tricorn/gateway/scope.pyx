@@ -103,7 +103,6 @@ cdef class ScopeBuilder(Translator):
     cdef dict build(self, RequestHead head, Peer peer):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict scope = PyDict_Copy(self.base_11 if head.minor else self.base_10)
-        scope["asgi"] = PyDict_Copy(scope["asgi"])
         PyDict_SetItem(scope, METHOD, method_of(head))
         PyDict_SetItem(scope, PATH, _path(head))
         PyDict_SetItem(scope, RAW_PATH, head.raw(head.path) if head.path.length or head.is_connect else b"/")

@@ -34,9 +34,9 @@ cdef object PENDING
 
 cdef class Awaiting:
     cdef object owner           # of what is asked for
-    cdef WaitQueue queue
     cdef Wait wait
 
+    cdef WaitQueue waiters(self)
     cdef object poll(self)
     cdef object _step(self)
 

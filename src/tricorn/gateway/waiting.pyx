@@ -55,9 +55,10 @@ def as_coroutine_function(application):
 
 cdef object failure_of(object task):
     """What a task that is over has raised, else None."""
-    if task.cancelled():
-        return CancelledError()
-    return task.exception()
+    try:
+        return task.exception()
+    except CancelledError as error:
+        return error
 
 
 cdef class Gate:
@@ -201,14 +202,17 @@ cdef class Awaiting:
     cdef object poll(self):
         raise NotImplementedError
 
+    cdef WaitQueue waiters(self):
+        """Those who wait for the same thing."""
+        raise NotImplementedError
+
     cdef object _step(self):
         if self.wait is not None:
-            self.queue.leave(self.wait)
-            self.wait = None
+            self.close()
         result = self.poll()
         if result is not PENDING:
             return tricorn_stop_iteration(result)
-        self.wait = self.queue.enter()
+        self.wait = self.waiters().enter()
         return self.wait
 
     def __await__(self):
@@ -233,7 +237,7 @@ cdef class Awaiting:
 
     def close(self):
         if self.wait is not None:
-            self.queue.leave(self.wait)
+            self.waiters().leave(self.wait)
             self.wait = None
 
 

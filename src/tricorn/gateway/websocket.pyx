@@ -13,7 +13,7 @@ from collections import deque
 
 from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_message
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
-from tricorn.gateway.waiting cimport DONE, PENDING, Awaiting
+from tricorn.gateway.waiting cimport DONE, PENDING, Awaiting, WaitQueue
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 
@@ -25,6 +25,9 @@ cdef str REFUSAL_BODY = "websocket.http.response.body"
 
 
 cdef class SocketDraining(Awaiting):
+    cdef WaitQueue waiters(self):
+        return (<WebSocketCall>self.owner).waiting_writers()
+
     cdef object poll(self):
         cdef MessageExchange line = (<WebSocketCall>self.owner).line
         if line is None or line.gone:
@@ -60,7 +63,6 @@ cdef class WebSocketCall(HTTPCall):
             return DONE
         draining = SocketDraining.__new__(SocketDraining)
         draining.owner = self
-        draining.queue = self.writers
         return draining
 
     # ---- what the transport calls ------------------------------------------------------------------

@@ -232,10 +232,24 @@ cdef long long _digits(const unsigned char* p, Py_ssize_t n) except -1:
     return value
 
 
+cdef int _number(Buffer out, long long value) except -1:
+    """A decimal number and CR LF. (snprintf takes five times as long.)"""
+    cdef char text[24]
+    cdef int at = sizeof(text)
+    at -= 2
+    text[at] = 13
+    text[at + 1] = 10
+    while True:
+        at -= 1
+        text[at] = <char>(c'0' + value % 10)
+        value //= 10
+        if value == 0:
+            break
+    return out.add(text + at, sizeof(text) - at)
+
+
 cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
     """How the client will know where the body ends (RFC 9112 §6.3)."""
-    cdef char text[40]
-    cdef int n
     # RFC 9110 §9.3.6: what follows a 2xx to CONNECT would be the tunnel.
     cdef bint tunnel = reply.is_connect and 200 <= reply.status < 300
     reply.bodyless = reply.is_head or reply.status == 204 or reply.status == 304 or tunnel
@@ -247,8 +261,8 @@ cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
         if not reply.bodyless or (
             reply.is_head and reply.length > 0 and reply.status != 204 and reply.status != 304
         ):
-            n = snprintf(text, sizeof(text), b"Content-Length: %lld\r\n", reply.length)
-            out.add(text, n)
+            out.add(b"Content-Length: ", 16)
+            _number(out, reply.length)
     elif reply.bodyless:
         return 0
     elif reply.minor == 1:
