@@ -96,12 +96,14 @@ def application_name(settings: Settings) -> str:
 def application_of(settings: Settings) -> Callable[..., Any]:
     """For the master with preload_app. It knows no gateway, so it gets the error in its own words."""
     from tricorn.arbiter.arbiter import BootError
-    from tricorn.workers.boot import load
+    from tricorn.workers.boot import load, raised
 
     try:
         return load(settings)
     except AppLoadError as error:
         raise BootError(str(error)) from error
+    except Exception as error:
+        raise BootError(raised(settings, error)) from error
 
 
 def show(text: str) -> None:

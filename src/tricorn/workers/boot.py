@@ -53,8 +53,7 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
         assignment.fail(str(error))
         return EXIT_BOOT
     except Exception as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
-        name = settings.wsgi_app
-        assignment.fail(f"the application {name!r} raised while it was loaded\n" + foreign_traceback(error))
+        assignment.fail(raised(settings, error))
         return EXIT_BOOT
     interface = WANTED[settings.worker_class] or kind_of(application)
     if settings.worker_class == "auto":
@@ -94,6 +93,11 @@ def remarks(settings: Settings, application: Callable[..., Any], interface: Inte
             f"threads = {settings.threads} makes no difference to an ASGI application; more workers do"
         )
     return said
+
+
+def raised(settings: Settings, error: Exception) -> str:
+    """What to say of an application that raised `error` while it was loaded."""
+    return f"the application {settings.wsgi_app!r} raised while it was loaded\n{foreign_traceback(error)}"
 
 
 def foreign_traceback(error: BaseException) -> str:
