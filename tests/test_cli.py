@@ -88,6 +88,25 @@ def test_check_config_of_an_application_that_is_not_there(capsys: Output) -> Non
     assert capsys.readouterr().err.startswith("tricorn: error: there is no module 'not_there_app'")
 
 
+@pytest.mark.parametrize(
+    ("kind", "app", "said"),
+    [
+        ("sync", "live", "'kinds_app:live' is an application for ASGI, and worker_class 'sync' serves WSGI"),
+        ("asgi", "web", "'kinds_app:web' is an application for WSGI, and worker_class 'asgi' serves ASGI"),
+        ("asgi", "live", ""),
+        ("auto", "live", ""),
+        ("auto", "web", ""),
+    ],
+)
+def test_check_config_compares_the_application_with_the_worker(
+    kind: str, app: str, said: str, tmp_path: Path, capsys: Output
+) -> None:
+    text = "async def live(scope, receive, send): ...\ndef web(environ, start_response): ...\n"
+    (tmp_path / "kinds_app.py").write_text(text)
+    assert main(["--check-config", "-k", kind, f"kinds_app:{app}"]) == (1 if said else 0)
+    assert capsys.readouterr().err.startswith(f"tricorn: error: {said}" if said else "")
+
+
 def test_check_config_of_an_application_that_raises_shows_its_traceback(
     tmp_path: Path, capsys: Output
 ) -> None:

@@ -19,7 +19,7 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.reference import print_config
 from tricorn.config.settings import Settings
 from tricorn.config.sources import load
-from tricorn.gateway.loader import AppLoadError, load_application
+from tricorn.gateway.loader import AppLoadError
 from tricorn.http.policy import TrustedPeers
 from tricorn.log.access_format import compile_format
 from tricorn.net.address import parse_address
@@ -68,10 +68,12 @@ def serve(launch: Launch, settings: Settings) -> int:
 
 
 def check(launch: Launch, settings: Settings) -> int:
+    from tricorn.workers.boot import load
+
     name = application_name(settings)
     launch.enter(settings, logs=False)
     try:
-        load_application(name)
+        load(settings)
     except AppLoadError as error:
         complain("error", str(error))
         return EXIT_FAILURE
@@ -94,11 +96,14 @@ def application_name(settings: Settings) -> str:
 def application_of(settings: Settings) -> Callable[..., Any]:
     """For the master with preload_app. It knows no gateway, so it gets the error in its own words."""
     from tricorn.arbiter.arbiter import BootError
+    from tricorn.workers.boot import load, raised
 
     try:
-        return load_application(application_name(settings))
+        return load(settings)
     except AppLoadError as error:
         raise BootError(str(error)) from error
+    except Exception as error:
+        raise BootError(raised(settings, error)) from error
 
 
 def show(text: str) -> None:

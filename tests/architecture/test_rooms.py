@@ -55,7 +55,7 @@ FOREIGN: dict[str, str] = {
     "gateway": rf"\b({SOCKET}|\w*epoll\w*|recv|sendmsg|chunked|keep_alive|[Ss]ettings|monotonic|fork)\b",
     "transport": r"\b([Ss]ettings|fork|kill|setitimer|waitpid|getpid|arbiter)\b",
     "workers": r"\b([Aa]rbiter|fork|waitpid|generation)\b",
-    "arbiter": r"\b(http|[Rr]eactor|[Gg]ateway|[Tt]ransport|start_response|run_threaded|recv|accept)\b",
+    "arbiter": r"\b(http|[Rr]eactor|[Gg]ateway|[Tt]ransport|start_response|serve_\w+|recv|accept)\b",
     "config": r"\b([Aa]rbiter|[Rr]eactor|Worker|fork)\b",
     "log": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker)\b",
     "net": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker|wsgi|environ)\b",

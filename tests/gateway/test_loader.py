@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tricorn.gateway.loader import AppLoadError, load_application
+from tricorn.gateway.loader import AppLoadError, Interface, kind_of, load_application, maybe_kind_of
 
 Make = Callable[..., None]
 
@@ -46,7 +48,20 @@ def returns_number(): return 5
 async def asgi(scope, receive, send): ...
 class Asgi:
     async def __call__(self, scope, receive, send): ...
-asgi_object = Asgi()
+def create_asgi(): return Asgi()
+async def create_awaiting(): return Asgi()
+def create_coroutine(): return create_awaiting()
+async def half(environ, start_response): ...
+
+def double(scope):                                           # ASGI 2.0
+    async def instance(receive, send): ...
+    return instance
+class Double:
+    def __init__(self, scope): ...
+    async def __call__(self, receive, send): ...
+class Middleware:
+    def __init__(self, app, scope): ...
+    async def __call__(self, receive, send): ...
 """
 
 
@@ -147,12 +162,29 @@ def test_a_file_is_imported_under_the_name_that_its_package_uses(make: Make) -> 
         ("site_of_test:a b", "'a b' is neither an attribute nor a call of a factory"),
         ("site_of_test:web[0]", "'web[0]' is neither an attribute nor a call of a factory"),
         ("site_of_test:'web'()", "is neither an attribute nor a call of a factory"),
+        ("site_of_test:Asgi", "if it is a factory, write 'site_of_test:Asgi()'"),
+        ("site_of_test:create_asgi", "if it is a factory, write 'site_of_test:create_asgi()'"),
         (
-            "site_of_test:asgi",
-            "'site_of_test:asgi' is an ASGI application; this version of Tricorn has WSGI workers",
+            "site_of_test:create_awaiting",
+            "if it is a factory, write it as a plain function (def) and name it as 'site_of_test:create_awai",
         ),
-        ("site_of_test:asgi_object", "is an ASGI application"),
-        ("site_of_test:Asgi", "is an ASGI application"),
+        ("site_of_test:create_awaiting()", "the factory is a coroutine function, and no event loop runs yet"),
+        ("site_of_test:create_coroutine()", "the factory is a coroutine function, and no event loop runs"),
+        ("site_of_test:asgi()", "asgi() cannot be called like this: missing a required argument: 'scope'"),
+        (
+            "site_of_test:half",
+            "cannot be called with (scope, receive, send): too many positional arguments",
+        ),
+        (
+            "site_of_test:create_with",
+            "cannot be called with (environ, start_response) or (scope, receive, send): too many",
+        ),
+        (
+            "site_of_test:double",
+            "is an ASGI 2 application, which takes only the scope; wrap it: asgiref.comp",
+        ),
+        ("site_of_test:Double", "asgiref.compatibility.guarantee_single_callable"),
+        ("site_of_test:Middleware()", "missing a required argument: 'app'"),
         ("exits", "module 'exits' called sys.exit(3) while it was imported"),
     ],
 )
@@ -193,3 +225,174 @@ def test_a_type_error_inside_a_factory_is_the_applications_own(make: Make) -> No
     make(site_of_test=SITE)
     with pytest.raises(TypeError, match="inside the factory"):
         load_application("site_of_test:create_app('broken')")
+
+
+@pytest.mark.parametrize(
+    "spec", ["site_of_test:asgi", "site_of_test:Asgi()", "site_of_test:create_asgi()", "site_of_test.py:asgi"]
+)
+def test_finds_asgi_in_the_same_ways(spec: str, make: Make) -> None:
+    make(site_of_test=SITE)
+    assert kind_of(load_application(spec)) is Interface.ASGI
+
+
+def test_an_awaitable_from_a_factory_leaves_no_warning(make: Make, recwarn: pytest.WarningsRecorder) -> None:
+    make(site_of_test=SITE)
+    with pytest.raises(AppLoadError):
+        load_application("site_of_test:create_coroutine()")
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+# ------------------------------------------------------------------------------------- WSGI or ASGI
+
+
+def wsgi(environ: Any, start_response: Any) -> Any: ...
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def two(a: Any, b: Any) -> Any: ...
+def three(a: Any, b: Any, c: Any) -> Any: ...
+def named_three(name: Any, environ: Any, start: Any) -> Any: ...
+def wsgi_and_more(environ: Any, start_response: Any, more: Any = None) -> Any: ...
+def env_and_more(env: Any, *more: Any) -> Any: ...
+def scope_and_more(scope: Any, receive: Any = None, send: Any = None) -> Any: ...
+def anything(*args: Any) -> Any: ...
+
+
+class Wsgi:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+    def method(self, environ: Any, start_response: Any) -> Any: ...
+
+
+class Asgi:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    async def method(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class AsgiClass:
+    """As Starlette's HTTPEndpoint: the class is the application, and what it makes is awaited."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    def __await__(self) -> Any: ...
+
+
+class WsgiClass:
+    def __init__(self, environ: Any, start_response: Any) -> None: ...
+    def __iter__(self) -> Any: ...
+
+
+class ChoosesItsCall:
+    """As Sentry's middleware: each object carries a __call__ of its own."""
+
+    __slots__ = ("__call__",)
+
+    def __init__(self, call: Any) -> None:
+        self.__call__ = call
+
+
+def logged(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def bare(function: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def adapted(app: Any) -> Any:
+    @functools.wraps(app)
+    def wsgi_of_asgi(environ: Any, start_response: Any) -> Any: ...
+
+    return wsgi_of_asgi
+
+
+APPLICATIONS: dict[str, tuple[Any, Interface]] = {
+    "a function": (wsgi, Interface.WSGI),
+    "an async function": (asgi, Interface.ASGI),
+    "an object": (Wsgi(), Interface.WSGI),
+    "an async object": (Asgi(), Interface.ASGI),
+    "a method": (Wsgi().method, Interface.WSGI),
+    "an async method": (Asgi().method, Interface.ASGI),
+    "a bound __call__": (Asgi().__call__, Interface.ASGI),
+    "a class": (WsgiClass, Interface.WSGI),
+    "an ASGI class": (AsgiClass, Interface.ASGI),
+    "a partial": (functools.partial(wsgi), Interface.WSGI),
+    "a partial of an async function": (functools.partial(asgi), Interface.ASGI),
+    "a partial of a partial of an async object": (
+        functools.partial(functools.partial(Asgi())),
+        Interface.ASGI,
+    ),
+    "a partial that gives an argument": (functools.partial(named_three, "a"), Interface.WSGI),
+    "three under other names": (three, Interface.ASGI),
+    "two under other names": (two, Interface.WSGI),
+    "a third that need not be given": (wsgi_and_more, Interface.WSGI),
+    "arguments that need not be given": (scope_and_more, Interface.ASGI),
+    "env": (env_and_more, Interface.WSGI),
+    "decorated": (logged(wsgi), Interface.WSGI),
+    "an async function, decorated": (logged(asgi), Interface.ASGI),
+    "an async object, decorated": (logged(Asgi().__call__), Interface.ASGI),
+    "an adapter that wraps the other kind": (adapted(asgi), Interface.WSGI),
+    "its own async __call__": (ChoosesItsCall(Asgi().method), Interface.ASGI),
+}
+
+
+@pytest.mark.parametrize(("app", "kind"), APPLICATIONS.values(), ids=APPLICATIONS)
+def test_tells_the_kinds_apart(app: Any, kind: Interface) -> None:
+    assert maybe_kind_of(app) is kind
+
+
+@pytest.mark.parametrize("app", [bare(wsgi), bare(asgi), anything, ChoosesItsCall(bare(wsgi))])
+def test_what_takes_anything_is_taken_for_wsgi(app: Any) -> None:
+    assert maybe_kind_of(app) is None
+    assert kind_of(app) is Interface.WSGI
+
+
+FRAMEWORKS = {
+    "starlette": ("from starlette.applications import Starlette\napp = Starlette()", Interface.ASGI),
+    "starlette with middleware": (
+        "from starlette.applications import Starlette\nfrom starlette.middleware.gzip import GZipMiddleware\n"
+        "app = GZipMiddleware(Starlette())",
+        Interface.ASGI,
+    ),
+    "starlette endpoint": ("from starlette.endpoints import HTTPEndpoint as app", Interface.ASGI),
+    "fastapi": ("from fastapi import FastAPI\napp = FastAPI()", Interface.ASGI),
+    "quart": ("from quart import Quart\napp = Quart(__name__)", Interface.ASGI),
+    "litestar": ("from litestar import Litestar\napp = Litestar(logging_config=None)", Interface.ASGI),
+    "channels": (
+        "from channels.routing import ProtocolTypeRouter\napp = ProtocolTypeRouter({})",
+        Interface.ASGI,
+    ),
+    "django asgi": (
+        "from django.core.handlers.asgi import ASGIHandler\napp = ASGIHandler.__new__(ASGIHandler)",
+        Interface.ASGI,
+    ),
+    "django wsgi": (
+        "from django.core.handlers.wsgi import WSGIHandler\napp = WSGIHandler.__new__(WSGIHandler)",
+        Interface.WSGI,
+    ),
+    "flask": ("from flask import Flask\napp = Flask(__name__)", Interface.WSGI),
+    "bottle": ("from bottle import Bottle\napp = Bottle()", Interface.WSGI),
+    "asgiref, to ASGI": (
+        "from asgiref.wsgi import WsgiToAsgi\napp = WsgiToAsgi(lambda environ, start: [])",
+        Interface.ASGI,
+    ),
+    "asgiref, from ASGI 2": (
+        "from asgiref.compatibility import guarantee_single_callable\n"
+        "app = guarantee_single_callable(lambda scope: None)",
+        Interface.ASGI,
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), FRAMEWORKS.values(), ids=FRAMEWORKS)
+def test_knows_the_frameworks(text: str, kind: Interface, make: Make) -> None:
+    make(framework_of_test=text)
+    assert maybe_kind_of(load_application("framework_of_test")) is kind

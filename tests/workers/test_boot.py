@@ -19,6 +19,12 @@ CASES = {
         "No module named 'nothing_here'",
         True,
     ),
+    "the wrong kind": (
+        "async def app(scope, receive, send): ...",
+        "site_app:app",
+        "is an application for ASGI, and worker_class 'sync' serves WSGI; write --worker-class auto, or asgi",
+        False,
+    ),
     "a syntax error": ("def app(:", "site_app:app", "SyntaxError", False),
 }
 
@@ -30,12 +36,13 @@ def serve(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["forked", "preloaded"])
 @pytest.mark.parametrize(("source", "app", "expected", "traceback"), CASES.values(), ids=CASES)
 def test_the_reason_is_shown_once(
-    tmp_path: Path, source: str, app: str, expected: str, *, traceback: bool
+    tmp_path: Path, source: str, app: str, expected: str, options: list[str], *, traceback: bool
 ) -> None:
     (tmp_path / "site_app.py").write_text(source)
-    ended = serve(tmp_path, "--workers", "3", app)
+    ended = serve(tmp_path, "--workers", "3", "--worker-class", "sync", *options, app)
     assert ended.returncode == 3, ended.stderr
     assert ended.stderr.count(expected) == 1, ended.stderr
     assert ("Traceback" in ended.stderr) is traceback, ended.stderr

@@ -224,8 +224,8 @@ def one_of(
     absent: Mapping[str, str] = MappingProxyType({}),
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> Kind[str]:
-    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not. `aliases` are
-    other ways to write a choice: understood, with a remark."""
+    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not. `aliases`
+    are other ways to write a choice: understood, with a remark."""
     words = f"one of {', '.join(choices)}"
 
     def convert(written: object) -> str:

@@ -1,8 +1,8 @@
 """From the text on the command line to the application: `module:app`, `module:create_app("x")`, `app.py:app`.
 
-Knows: how an application is named, and what Python says when it is not there. Must not know: settings,
-workers, logs. Like the whole room it does no I/O, with one exception that is its purpose: it imports. The
-caller has put the right directories on sys.path.
+Knows: how an application is named, what Python says when it is not there, and how WSGI and ASGI applications
+can be told apart. Must not know: settings, workers, logs. Like the whole room it does no I/O, with one
+exception that is its purpose: it imports. The caller has put the right directories on sys.path.
 
 Two kinds of failure leave this file. AppLoadError: the name is wrong, and one line says how. Everything else
 is the application's own exception and passes through as it is, with its traceback.
@@ -14,15 +14,24 @@ import ast
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 #: Tried in this order when the spec names a module only.
 DEFAULT_ATTRIBUTES = ("application", "app")
+
+
+class Interface(Enum):
+    """How a server and an application talk to each other. The value is the name that people know."""
+
+    WSGI = "WSGI"
+    ASGI = "ASGI"
 
 
 class AppLoadError(Exception):
@@ -44,7 +53,7 @@ class Target:
 
 
 def load_application(spec: str) -> Callable[..., Any]:
-    """The WSGI application that `spec` names. Raises AppLoadError, or what the application raises."""
+    """The application that `spec` names. Raises AppLoadError, or what the application raises."""
     where, target = parse(spec)
     module = import_file(where) if is_path(where) else import_module(where)
     found = attribute(module, target if target is not None else default_target(module))
@@ -184,54 +193,124 @@ def made_by(factory: Any, target: Target, spec: str) -> Any:
     if not callable(factory):
         raise AppLoadError(f"{spec!r}: {target.dotted!r} cannot be called, it is {described(factory)}")
     kwargs = dict(target.kwargs)
-    if problem := maybe_unfit(factory, *target.args, **kwargs):
+    if problem := maybe_unfit(factory, target.args, kwargs):
         raise AppLoadError(f"{spec!r}: {target.dotted}() cannot be called like this: {problem}")
-    made = factory(*target.args, **kwargs)
+    made = None if is_async(factory) else factory(*target.args, **kwargs)
+    if inspect.iscoroutine(made):
+        made.close()  # else Python warns that nobody awaited it
+    if is_async(factory) or inspect.iscoroutine(made):
+        raise AppLoadError(
+            f"{spec!r}: the factory is a coroutine function, and no event loop runs yet; write it as a plain "
+            "function (def), and do what has to be awaited in the application's lifespan"
+        )
     if made is None:
         raise AppLoadError(f"{spec!r}: the factory returned None instead of an application")
     return made
 
 
-def maybe_unfit(function: Any, *args: Any, **kwargs: Any) -> str | None:
+def maybe_unfit(
+    function: Any, args: Collection[Any], kwargs: dict[str, Any] | None = None, *, unwrap: bool = True
+) -> str | None:
     """Why the arguments do not fit, asked before the call: a TypeError from inside the call would be the
-    application's own. None if they fit, or if the function does not tell (some built-in ones)."""
+    application's own. None if they fit, or if the function does not tell (some built-in ones).
+
+    unwrap: ask the function that a decorator says it wraps (functools.wraps).
+    """
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=unwrap)
     except (TypeError, ValueError):
         return None
     try:
-        signature.bind(*args, **kwargs)
+        signature.bind(*args, **(kwargs or {}))
     except TypeError as error:
         return str(error)
     return None
 
 
+# ------------------------------------------------------------------------------------- WSGI or ASGI
+
+WSGI_CALL = ("environ", "start_response")  # PEP 3333
+ASGI_CALL = ("scope", "receive", "send")  # ASGI 3.0, "Applications"
+
+#: (takes two positional arguments, takes three) → what that means by itself. Both: the names decide.
+MEANINGS = {(True, False): Interface.WSGI, (False, True): Interface.ASGI}
+
+
 def checked(app: Any, spec: str) -> Callable[..., Any]:
-    """PEP 3333: an application is a callable that takes environ and start_response."""
+    """The application, if it can be called in one of the two ways."""
     if not callable(app):
         raise AppLoadError(f"{spec!r} is not callable, it is {described(app)}")
-    if is_async(app):
-        raise AppLoadError(
-            f"{spec!r} is an ASGI application; this version of Tricorn has WSGI workers only, "
-            "an ASGI worker is to come"
-        )
-    if problem := maybe_unfit(app, {}, start_response):
-        hint = f"; if it is a factory, write '{spec}()'" if ":" in spec and not spec.endswith(")") else ""
-        raise AppLoadError(f"{spec!r} cannot be called with (environ, start_response): {problem}{hint}")
+    fits_wsgi = not is_async(app) and maybe_unfit(app, WSGI_CALL) is None
+    if not fits_wsgi and maybe_unfit(app, ASGI_CALL) is not None:
+        raise AppLoadError(f"{spec!r} {not_an_application(app, spec)}")
     application: Callable[..., Any] = app
     return application
 
 
-def start_response() -> None:
-    """Stands for the real one when a signature is asked; nobody calls it."""
+def not_an_application(app: Any, spec: str) -> str:
+    if is_double_callable(app):
+        return (
+            "is an ASGI 2 application, which takes only the scope; wrap it: "
+            "asgiref.compatibility.guarantee_single_callable(…)"
+        )
+    expected = [ASGI_CALL] if is_async(app) else [WSGI_CALL, ASGI_CALL]
+    calls = " or ".join(f"({', '.join(call)})" for call in expected)
+    text = f"cannot be called with {calls}: {maybe_unfit(app, expected[0])}"
+    if maybe_unfit(app, ()) is not None or ":" not in spec or spec.endswith(")"):
+        return text
+    if is_async(app):
+        return f"{text}; if it is a factory, write it as a plain function (def) and name it as '{spec}()'"
+    return f"{text}; if it is a factory, write '{spec}()'"
+
+
+def kind_of(app: Callable[..., Any]) -> Interface:
+    """Whether an application is WSGI or ASGI; WSGI where that cannot be seen."""
+    return maybe_kind_of(app) or Interface.WSGI
+
+
+def maybe_kind_of(app: Callable[..., Any]) -> Interface | None:
+    """The same, or None for a callable that takes anything: a decorator without functools.wraps, mostly."""
+    if is_async(app):
+        return Interface.ASGI
+    # What it takes itself comes before what it wraps: an adapter may wrap the other kind.
+    return maybe_kind_by_parameters(app, unwrap=False) or maybe_kind_by_parameters(app, unwrap=True)
+
+
+def maybe_kind_by_parameters(app: Any, *, unwrap: bool) -> Interface | None:
+    takes = tuple(maybe_unfit(app, call, unwrap=unwrap) is None for call in (WSGI_CALL, ASGI_CALL))
+    if takes in MEANINGS:
+        return MEANINGS[takes]
+    names = parameter_names(app, unwrap=unwrap)
+    if names & set(ASGI_CALL):
+        return Interface.ASGI
+    return Interface.WSGI if names & {*WSGI_CALL, "env"} else None
+
+
+def parameter_names(app: Any, *, unwrap: bool = True) -> set[str]:
+    try:
+        return set(inspect.signature(app, follow_wrapped=unwrap).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def is_async(app: Any) -> bool:
-    """An async function, an object with an async __call__ (Starlette, FastAPI), or a class of those."""
+    """An async function, or an object with an async __call__ (Starlette, FastAPI, Channels), however many
+    functools.partial are around it. The attribute is asked, not the class: some objects carry their own."""
+    while isinstance(app, partial):
+        app = app.func
     if inspect.iscoroutinefunction(app):
         return True
-    kind = app if inspect.isclass(app) else type(app)
-    return inspect.iscoroutinefunction(inspect.getattr_static(kind, "__call__", None))
+    return not inspect.isclass(app) and inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
+
+
+def is_double_callable(app: Any) -> bool:
+    """ASGI 2.0: app(scope) returns what is awaited with (receive, send); Channels 1 and 2, old middleware."""
+    if maybe_unfit(app, ("scope",)) is not None:
+        return False
+    if inspect.isclass(app):
+        call = inspect.getattr_static(app, "__call__", None)
+        return inspect.iscoroutinefunction(call) and maybe_unfit(call, ("self", "receive", "send")) is None
+    return "scope" in parameter_names(app)
 
 
 def described(value: Any) -> str:

@@ -1,24 +1,21 @@
 """The worker for WSGI applications: N threads that call the application, one that keeps house.
 
-Knows: a worker's life (boot, ready, drain, exit), which transport and which gateway. Must not know: the
+Knows: a worker's life (ready, drain, exit), which transport and which gateway. Must not know: the
 master.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import time
-import traceback
 from typing import Any
 
 from tricorn import __version__, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
-from tricorn.gateway.loader import AppLoadError, load_application
 from tricorn.gateway.wsgi import FileWrapper
-from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+from tricorn.handover import EXIT_OK, Assignment
 from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
@@ -32,36 +29,10 @@ log = logging.getLogger("tricorn.error")
 WATCH = 1.0
 
 
-def run_threaded(assignment: Assignment) -> int:
-    """Serve until told to stop, or until the master is gone. Returns the exit code of the process."""
-    inbox = Inbox()
-    inbox.open()
-    faulthandler.enable()  # the master ends a frozen worker with SIGABRT: its stacks go to standard error
-    try:
-        application = assignment.application
-        if application is None:
-            application = load_application(assignment.settings.wsgi_app or "")
-    except AppLoadError as error:
-        assignment.fail(str(error))
-        return EXIT_BOOT
-    except Exception as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
-        name = assignment.settings.wsgi_app
-        assignment.fail(f"the application {name!r} raised while it was loaded\n" + foreign_traceback(error))
-        return EXIT_BOOT
-    worker = Worker(assignment, application, inbox)
-    return worker.run()
-
-
-def foreign_traceback(error: BaseException) -> str:
-    """The traceback without the frames by which we and the import system came to the application's code."""
-    ours = os.path.dirname(os.path.dirname(__file__))
-    step = error.__traceback__
-    while step is not None:
-        filename = step.tb_frame.f_code.co_filename
-        if not (filename.startswith(ours) or "importlib" in filename):
-            break
-        step = step.tb_next
-    return "".join(traceback.format_exception(type(error), error, step))
+def serve_threaded(assignment: Assignment, application: Any, inbox: Inbox) -> int:
+    """Serve a WSGI application until told to stop, or until the master is gone. Returns the exit code of the
+    process."""
+    return Worker(assignment, application, inbox).run()
 
 
 class Worker:
