@@ -9,8 +9,8 @@ side has no context takeover:
     compressor      2 ** (server_max_window_bits + 2) + 2 ** (mem_level + 9) + 6 KiB
     decompressor    2 ** client_max_window_bits + 7 KiB
 
-With 12 bits and level 5, the defaults, 38 + 11 KiB; with zlib's own, 15 and 8, it would be 262 + 39 KiB. JSON in
-messages of 1 KB shrinks to 27 % of its size with the former and zlib's level 4, to 24 % with the latter and 6.
+With 12 bits and level 5, the defaults, 38 + 11 KiB; with 15 and 8, as zlib has them, 262 + 39 KiB. JSON in
+messages of 1 KB shrinks to 27 % with the former and level 4, to 24 % with the latter and level 6.
 
 Knows: header fields, what both sides may ask of each other. Must not know: frames, settings objects,
 applications.
