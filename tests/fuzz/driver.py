@@ -26,6 +26,7 @@ from pathlib import Path
 
 import h11
 
+from fuzz.frames import any_frames, check_frames, check_frames_judge
 from fuzz.judges import by_h11, by_llhttp, ours
 from fuzz.messages import SPICE, bend, near_valid
 from fuzz.reading import cut, joined, pieces, read
@@ -201,6 +202,8 @@ TARGETS: dict[str, Target] = {
     "judges": (any_request, check_judges),
     "responses": (any_response, check_responses),
     "proxy": (any_proxy, check_proxy),
+    "frames": (any_frames, check_frames),
+    "framejudge": (any_frames, check_frames_judge),
 }
 
 

@@ -9,8 +9,8 @@ side has no context takeover:
     compressor      2 ** (server_max_window_bits + 2) + 2 ** (mem_level + 9) + 6 KiB
     decompressor    2 ** client_max_window_bits + 7 KiB
 
-With 12 bits and level 5, the defaults, 38 + 11 KiB; with zlib's own, 15 and 8, it would be 262 + 39 KiB. JSON in
-messages of 1 KB shrinks to 27 % of its size with the former and zlib's level 4, to 24 % with the latter and 6.
+With 12 bits and level 5, the defaults, 38 + 11 KiB; with 15 and 8, as zlib has them, 262 + 39 KiB. JSON in
+messages of 1 KB shrinks to 27 % with the former and level 4, to 24 % with the latter and level 6.
 
 Knows: header fields, what both sides may ask of each other. Must not know: frames, settings objects,
 applications.
@@ -86,8 +86,8 @@ class Handshake(NamedTuple):
 class DeflatePolicy:
     """What the server grants of permessage-deflate. ValueError for what zlib or the RFC does not have.
 
-    server_max_window_bits, client_max_window_bits: 8 to 15, at most, for what is sent and what is received.
-    A client's can be limited only if it offers that; the window of another one has 15.
+    server_max_window_bits, client_max_window_bits: 9 to 15, at most, for what is sent and what is received (zlib
+    has no 8). A client's can be limited only if it offers that; else it has 15.
     server_no_context_takeover, client_no_context_takeover: each message by itself, no memory between them.
     mem_level: 1 to 9. level: 0 to 9, the effort. threshold: bytes, shorter messages are sent as they are.
 
@@ -105,12 +105,9 @@ class DeflatePolicy:
     threshold: int = 128
 
     def __post_init__(self) -> None:
-        Deflate(
-            server_max_window_bits=self.server_max_window_bits,
-            client_max_window_bits=self.client_max_window_bits,
-            mem_level=self.mem_level,
-            level=self.level,
-        )
+        if not (9 <= self.server_max_window_bits <= 15 and 9 <= self.client_max_window_bits <= 15):
+            raise ValueError("window bits are 9 to 15")
+        Deflate(mem_level=self.mem_level, level=self.level)
 
 
 class Negotiated(NamedTuple):
