@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS
+from harness.server import KINDS, KINDS_OF
 
 pytest.register_assert_rewrite("integration.framework", "integration.live")
 
@@ -25,7 +25,13 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
-@pytest.fixture(scope="class", params=list(KINDS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A framework's application runs on the kinds of its interface."""
+    if "site" in metafunc.fixturenames:
+        metafunc.parametrize("site", KINDS_OF[metafunc.cls.interface], indirect=True, scope="class")
+
+
+@pytest.fixture(scope="class")
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The application that the test class names; at the end it must stop in good order."""
     about = request.cls
