@@ -1,7 +1,7 @@
 """`misbehave.py` as an ASGI application: by path, what applications should not do. ASGI 3 is the contract.
 
-A page of the same name does the same thing in the words of this interface; `NO_TWIN` tells of the pages of WSGI
-that have no counterpart, and why. `BROKEN_…` are mistakes that only this interface has room for.
+A page of the same name does the same thing in the words of this interface; `NO_TWIN` tells of the pages of
+WSGI that have no counterpart, and why. `BROKEN_…` are mistakes that only this interface has room for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """RFC 9110 §6, §8.6, §15 and RFC 9112 §4, §6, §7: what the server makes of an application's answer.
 
-The application is `apps/misbehave.py`, or its twin for ASGI. Whatever it does, the client gets one well-formed
-response, or one that it can tell to be incomplete, and nothing that the application did not want to be seen.
+The application is `apps/misbehave.py`, or its twin for ASGI. Whatever it does, the client gets one
+well-formed response, or one that it can tell to be incomplete, and nothing that the application did not
+want to be seen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Servers of these tests: a framework's example application on each worker kind."""
+"""Servers of these tests: shared ones by their options, and a framework's application on each worker kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS, KINDS_OF
+from harness.server import KINDS, KINDS_OF, Servers
 
 pytest.register_assert_rewrite("integration.framework", "integration.live")
 
@@ -17,6 +17,13 @@ from integration.live import Live  # noqa: E402 - behind register_assert_rewrite
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    running = Servers()
+    yield running
+    running.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`life.py` as an ASGI application: the same paths, the same answers.
 
-`/block` waits without holding the loop. `/spin` waits in turns of the loop. `/nap` holds the loop for 60 s, without the
-GIL; `/freeze` with it.
+`/block` waits without holding the loop. `/spin` waits in turns of the loop. `/nap` holds the loop for 60 s,
+without the GIL; `/freeze` with it.
 """
 
 from __future__ import annotations
