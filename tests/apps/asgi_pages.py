@@ -1,8 +1,8 @@
 """An ASGI application for what WSGI has no word for: messages in time, disconnects, tasks, the scope itself.
 
 A page waits for a gate (`await gate(name)`) until the test opens it with `GET /open?NAME`, and tells the test
-what happened to it with `note(key, value)`; the notes are the `requests` of `GET /seen`. Each page says what it
-does. The lifespan gives `state`; its own behaviour is the subject of `asgi_lifespan.py`.
+what happened to it with `note(key, value)`; the notes are the `requests` of `GET /seen`. Each page says what
+it does. The lifespan gives `state`; its own behaviour is the subject of `asgi_lifespan.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""receive() and send(): bodies as streams in both directions, back-pressure, and the extensions of a response."""
+"""receive() and send(): bodies as streams in both directions, back-pressure, the extensions of a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application is a task: how it hears that its client has gone, who may cancel it, what asyncio may do with it."""
+"""An application is a task: how it hears that its client has gone, who cancels it, what asyncio does."""
 
 from __future__ import annotations
 
