@@ -1,4 +1,4 @@
-"""ASGI applications that differ in their lifespan; $LIFESPAN names the way, and `EVENTS` is what they append to.
+"""ASGI applications that differ in their lifespan; $LIFESPAN names the way, `EVENTS` is what it appends to.
 
 `/` answers with what the lifespan has done so far; `/block?GATE` waits for the file GATE.
 """

@@ -1,4 +1,4 @@
-"""The worker with an event loop, as an operator sees it: a blocked loop, its logs, mistakes in its settings."""
+"""The worker with an event loop, as an operator sees it: a blocked loop, its logs, mistakes in settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMAT = (
 
 @pytest.mark.slow
 def test_a_blocked_loop_is_seen_and_its_stack_is_dumped() -> None:
-    """`time.sleep` in a coroutine: the worker gives no sign of life; the log shows the line that is to blame."""
+    """`time.sleep` in a coroutine: the worker gives no sign of life; the log shows the line to blame."""
     with Live("life:app", "--timeout=1", kind="asgi") as live:
         (worker,) = live.workers()
         with live.connect(timeout=15) as client:
