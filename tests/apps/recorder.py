@@ -32,12 +32,17 @@ def record(environ: Environ) -> dict[str, Any]:
     return entry
 
 
-def report(start_response: StartResponse) -> Iterable[bytes]:
-    """Answer `/seen`: this process, and the requests since the last time."""
+def recorded() -> dict[str, Any]:
+    """This process, and the requests since the last time."""
     with _lock:
         requests = _requests[:]
         _requests.clear()
-    return answer(start_response, {"pid": os.getpid(), "requests": requests})
+    return {"pid": os.getpid(), "requests": requests}
+
+
+def report(start_response: StartResponse) -> Iterable[bytes]:
+    """Answer `/seen`."""
+    return answer(start_response, recorded())
 
 
 def answer(start_response: StartResponse, content: Any, status: str = "200 OK") -> Iterable[bytes]:

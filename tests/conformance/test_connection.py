@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness.cases import SMUGGLED, Case, accepted, chunked, deliver, head, post, run, wire_cases
 from harness.client import Client
-from harness.server import Server, Servers, wait_for
+from harness.server import ONE_OF_EACH, Server, Servers, wait_for
 
 # RFC 9110 §7.6.1: a list of tokens, compared without case.
 CLOSES = [
@@ -135,8 +135,9 @@ def test_empty_lines_between_requests(server: Server) -> None:
         client.wait_closed()
 
 
-def test_keep_alive_can_be_off(servers: Servers) -> None:
-    server = servers.get("--keep-alive", "0")
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_keep_alive_can_be_off(servers: Servers, kind: str) -> None:
+    server = servers.get("--keep-alive", "0", kind=kind)
     with server.connect() as client:
         client.send(head() + SMUGGLED)
         response = client.response()
@@ -234,9 +235,10 @@ def test_pipelined_responses_larger_than_any_buffer(server: Server) -> None:
         assert client.response().status == 200
 
 
-def test_requests_run_one_at_a_time(servers: Servers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["gthread", "asgi"])
+def test_requests_run_one_at_a_time(servers: Servers, kind: str, tmp_path: Path) -> None:
     """Even when there are threads for more: RFC 9110 §9.2.2 lets only safe requests run side by side."""
-    server = servers.get(kind="gthread")
+    server = servers.get(kind=kind)
     release = tmp_path / "release"
     server.seen()
     with server.connect() as client:

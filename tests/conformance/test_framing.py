@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from harness.cases import SMUGGLED, Case, accepted, chunked, head, post, refused, run, wire_cases
-from harness.server import Server, Servers
+from harness.server import KINDS_OF, Server, Servers
 
 FIVE = b"5\r\nhello\r\n0\r\n\r\n"
 
@@ -187,8 +187,10 @@ def test_any_method_may_have_a_body(case: Case, servers: Servers, kind: str, del
     run(case, servers.get(kind=kind), delivery)
 
 
-def test_chunked_body_in_environ(server: Server) -> None:
+@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
+def test_chunked_body_in_environ(servers: Servers, kind: str) -> None:
     """RFC 9112 §6.3 is done by us: the application reads to the end of `wsgi.input` and sees no coding."""
+    server = servers.get(kind=kind)
     server.seen()
     with server.connect() as client:
         client.send(chunked(FIVE))

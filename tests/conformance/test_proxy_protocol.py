@@ -11,7 +11,7 @@ import struct
 import pytest
 from harness.cases import SMUGGLED, Case, accepted, deliver, head, post, run, wire_cases
 from harness.client import Client
-from harness.server import Server, Servers
+from harness.server import ONE_OF_EACH, Server, Servers
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL, PROXY = 0x20, 0x21
@@ -220,9 +220,9 @@ def test_it_holds_for_the_whole_connection(servers: Servers, kind: str, prefix: 
 
 
 @pytest.mark.parametrize("prefix", [V1, v2()])
-def test_it_is_not_taken_again(servers: Servers, prefix: bytes) -> None:
+def test_it_is_not_taken_again(servers: Servers, kind: str, prefix: bytes) -> None:
     """In front of a second request it is no request line."""
-    server = server_for(servers, "auto")
+    server = server_for(servers, "auto", kind)
     server.seen()
     with server.connect() as client:
         client.send(V1 + head() + prefix + SMUGGLED)
@@ -232,11 +232,13 @@ def test_it_is_not_taken_again(servers: Servers, prefix: bytes) -> None:
     assert len(server.seen()) == 1
 
 
-def test_the_client_of_the_proxy_may_be_a_trusted_forwarder(servers: Servers) -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_the_client_of_the_proxy_may_be_a_trusted_forwarder(servers: Servers, kind: str) -> None:
     """The address that the PROXY protocol tells is the peer; if that one is trusted, its headers count."""
     server = servers.get(
         "--proxy-protocol=auto",
         "--forwarded-allow-ips=203.0.113.7",
+        kind=kind,
         preamble=b"PROXY UNKNOWN\r\n",
     )
     server.seen()

@@ -284,4 +284,4 @@ def test_a_bare_line_end_is_answered_at_once(server: Server, start: bytes) -> No
         client.send(start)
         assert client.response().status == 400
         client.wait_closed()
-    assert server.seen() == []
+    assert server.seen_whole() == []

@@ -1,7 +1,8 @@
 """RFC 9110 §6, §8.6, §15 and RFC 9112 §4, §6, §7: what the server makes of an application's answer.
 
-The application is `apps/misbehave.py`. Whatever it does, the client gets one well-formed response, or one
-that it can tell to be incomplete, and nothing that the application did not want to be seen.
+The application is `apps/misbehave.py`, or its twin for ASGI. Whatever it does, the client gets one
+well-formed response, or one that it can tell to be incomplete, and nothing that the application did not
+want to be seen.
 """
 
 from __future__ import annotations
@@ -14,19 +15,48 @@ import time
 import pytest
 from harness.cases import NEXT, SMUGGLED, head
 from harness.client import Client, Response
-from harness.server import APPS, BOOT_DEADLINE, Server, Servers, wait_for
+from harness.server import APPS, BOOT_DEADLINE, KINDS, KINDS_OF, ONE_OF_EACH, Server, Servers, wait_for
 
 sys.path.insert(0, str(APPS))
-from misbehave import (
-    BAD_FIELD,
-    BAD_HINT,
-    BAD_LENGTH,
-    BAD_STATUS,
-    GOOD_FIELD,
-    SECRET,
-)
+import asgi_misbehave
+import misbehave
+from misbehave import BAD_LENGTH, GOOD_FIELD, SECRET
 
 HIDDEN = SECRET.encode()
+APPLICATIONS = {"wsgi": misbehave, "asgi": asgi_misbehave}
+
+
+def each_name(table: str) -> pytest.MarkDecorator:
+    """Parametrise by `kind` and by `name`, which stands in this table of the kind's application."""
+    return pytest.mark.parametrize(
+        ("kind", "name"),
+        [
+            (name, entry)
+            for name, kind in KINDS.items()
+            for entry in getattr(APPLICATIONS[kind.interface], table)
+        ],
+    )
+
+
+def each_path(*paths: str) -> pytest.MarkDecorator:
+    """Parametrise by `kind` and by those of these `path`s that the kind's application has."""
+    return pytest.mark.parametrize(
+        ("kind", "path"),
+        [
+            (name, path)
+            for name, kind in KINDS.items()
+            for path in paths
+            if path in APPLICATIONS[kind.interface].PAGES
+        ],
+    )
+
+
+def test_every_page_has_a_twin_or_a_reason() -> None:
+    """What ASGI's application leaves out of WSGI's is listed, and nothing is listed that it has."""
+    absent = [path for path in misbehave.PAGES if path not in asgi_misbehave.PAGES]
+    reasons = tuple(asgi_misbehave.NO_TWIN)
+    assert [path for path in absent if not path.startswith(reasons)] == []
+    assert [reason for reason in reasons if not any(path.startswith(reason) for path in absent)] == []
 
 
 def ask(client: Client, path: str, method: str = "GET", *lines: bytes, version: str = "1.1") -> None:
@@ -64,17 +94,17 @@ def is_plain_500(received: bytes) -> bool:
 # -- RFC 9110 §5.5, CWE-113: what would split the response
 
 
-@pytest.mark.parametrize("name", BAD_STATUS)
+@each_name("BAD_STATUS")
 def test_a_bad_status_is_500(misbehaving: Server, name: str) -> None:
     assert is_plain_500(raw(misbehaving, f"/bad-status/{name}"))
 
 
-@pytest.mark.parametrize("name", BAD_FIELD)
+@each_name("BAD_FIELD")
 def test_a_bad_field_is_500(misbehaving: Server, name: str) -> None:
     assert is_plain_500(raw(misbehaving, f"/bad-field/{name}"))
 
 
-@pytest.mark.parametrize("name", BAD_HINT)
+@each_name("BAD_HINT")
 def test_a_bad_early_hint_is_500(misbehaving: Server, name: str) -> None:
     received = raw(misbehaving, f"/bad-hint/{name}")
     assert b" 103 " not in received
@@ -87,6 +117,7 @@ def test_latin_1_passes(misbehaving: Server, name: str) -> None:
     assert get(misbehaving, f"/good-field/{name}").get(key) == value.strip(" \t")
 
 
+@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
 def test_a_reason_may_be_anything_visible(misbehaving: Server) -> None:
     response = get(misbehaving, "/unknown-status")
     assert (response.status, response.reason) == (299, "Any Words \xe9")
@@ -105,20 +136,18 @@ def test_an_early_hint(misbehaving: Server) -> None:
 # -- failures before anything was sent
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/raises-at-once",
-        "/raises-behind-start",
-        "/raises-before-first",
-        "/raises-behind-empty",
-        "/never-starts",
-        "/never-starts-empty",
-        "/returns-none",
-        "/yields-text",
-        "/starts-twice",
-        "/system-exit",
-    ],
+@each_path(
+    "/raises-at-once",
+    "/raises-behind-start",
+    "/raises-before-first",
+    "/raises-behind-empty",
+    "/never-starts",
+    "/never-starts-empty",
+    "/returns-none",
+    "/yields-text",
+    "/starts-twice",
+    "/system-exit",
+    *(f"/broken-before/{name}" for name in asgi_misbehave.BROKEN_BEFORE),
 )
 def test_a_failure_before_the_head_is_500(misbehaving: Server, path: str) -> None:
     """The page is short, static, and quotes neither the request nor the exception."""
@@ -141,7 +170,11 @@ def test_a_connection_survives_a_500(misbehaving: Server) -> None:
 # -- failures behind the head
 
 
-@pytest.mark.parametrize("path", ["/raises-midway", "/text-midway"])
+@each_path(
+    "/raises-midway",
+    "/text-midway",
+    *(f"/broken-behind/{name}" for name in asgi_misbehave.BROKEN_BEHIND),
+)
 def test_a_chunked_body_that_fails_has_no_end(misbehaving: Server, path: str) -> None:
     """RFC 9112 §8: the client must be able to tell."""
     received = raw(misbehaving, path)
@@ -181,9 +214,7 @@ def raw_or_reset(server: Server, path: str) -> bytes:
         return client.read_to_end()
 
 
-@pytest.mark.parametrize(
-    "path", ["/too-many", "/too-many-pieces", "/too-many-written", "/file-too-long", "/more-than-nothing"]
-)
+@each_path("/too-many", "/too-many-pieces", "/too-many-written", "/file-too-long", "/more-than-nothing")
 def test_more_bytes_than_the_length_are_cut(misbehaving: Server, path: str) -> None:
     """RFC 9110 §8.6: what is behind the length would be the next response."""
     mark = misbehaving.log_mark()
@@ -250,7 +281,7 @@ BODIES = [
 EMPTY_BODIES = ["/nothing", "/empty-piece", "/empty-generator", "/file-empty"]
 
 
-@pytest.mark.parametrize("path", BODIES + EMPTY_BODIES)
+@each_path(*BODIES, *EMPTY_BODIES)
 def test_every_kind_of_body(misbehaving: Server, path: str) -> None:
     """Complete, never empty chunks in the middle, and no second end behind it (`get` looks)."""
     response = get(misbehaving, path)
@@ -260,7 +291,7 @@ def test_every_kind_of_body(misbehaving: Server, path: str) -> None:
     assert response.complete
 
 
-@pytest.mark.parametrize("path", BODIES + EMPTY_BODIES)
+@each_path(*BODIES, *EMPTY_BODIES)
 def test_http10_is_never_chunked(misbehaving: Server, path: str) -> None:
     """RFC 9112 §6.1."""
     response = get(misbehaving, path, version="1.0")
@@ -269,7 +300,7 @@ def test_http10_is_never_chunked(misbehaving: Server, path: str) -> None:
     assert response.body == (b"" if path in EMPTY_BODIES else b"first")
 
 
-@pytest.mark.parametrize("path", BODIES + EMPTY_BODIES)
+@each_path(*BODIES, *EMPTY_BODIES)
 def test_http10_keep_alive_is_never_chunked(misbehaving: Server, path: str) -> None:
     with misbehaving.connect() as client:
         ask(client, path, "GET", b"Connection: keep-alive", version="1.0")
@@ -279,9 +310,7 @@ def test_http10_keep_alive_is_never_chunked(misbehaving: Server, path: str) -> N
         assert response.framing == "length" or "keep-alive" not in response.connection
 
 
-@pytest.mark.parametrize(
-    "path", BODIES + EMPTY_BODIES + ["/too-many", "/file-large", "/204/body", "/304/body"]
-)
+@each_path(*BODIES, *EMPTY_BODIES, "/too-many", "/file-large", "/204/body", "/304/body")
 def test_head_has_no_body(misbehaving: Server, path: str) -> None:
     """RFC 9110 §9.3.2: the fields of GET, and not a byte behind them. `get` asks a second time."""
     response = get(misbehaving, path, "HEAD")
@@ -334,6 +363,7 @@ def test_a_large_file(misbehaving: Server) -> None:
     assert set(response.body) == {response.body[0]}
 
 
+@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
 def test_start_response_may_replace_what_was_not_sent(misbehaving: Server) -> None:
     response = get(misbehaving, "/replaced")
     assert (response.status, response.body) == (503, b"first")
@@ -369,8 +399,9 @@ def test_date_and_server_of_the_application_stay(misbehaving: Server, path: str)
     assert response.get("Server") == "mine"
 
 
-def test_server_can_be_turned_off(servers: Servers) -> None:
-    server = servers.get("--server-header=", app="misbehave:app")
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_server_can_be_turned_off(servers: Servers, kind: str) -> None:
+    server = servers.get("--server-header=", kind=kind, app="misbehave:app")
     assert get(server, "/one-piece").get("Server") is None
     assert get(server, "/raises-at-once").get("Server") is None
     with server.connect() as client:
@@ -378,17 +409,19 @@ def test_server_can_be_turned_off(servers: Servers) -> None:
         assert client.response().get("Server") is None
 
 
-def test_server_can_be_another_word(servers: Servers) -> None:
-    server = servers.get("--server-header=web", app="misbehave:app")
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_server_can_be_another_word(servers: Servers, kind: str) -> None:
+    server = servers.get("--server-header=web", kind=kind, app="misbehave:app")
     assert get(server, "/one-piece").get("Server") == "web"
 
 
 # -- error pages
 
 
-def test_the_first_response_of_a_worker_may_be_a_refusal() -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_the_first_response_of_a_worker_may_be_a_refusal(kind: str) -> None:
     """Nothing that the server's own fields are made of waits for a first success."""
-    server = Server("misbehave:app", ("--workers", "1")).start(wait=False)
+    server = Server("misbehave:app", ("--workers", "1"), kind=kind).start(wait=False)
     try:
         with server.connect(timeout=BOOT_DEADLINE) as client:
             client.send(b"BAD\r\n\r\n")
@@ -399,9 +432,9 @@ def test_the_first_response_of_a_worker_may_be_a_refusal() -> None:
         server.kill()
 
 
-def test_a_refusal_has_the_date_of_today(servers: Servers) -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_refusal_has_the_date_of_today(misbehaving: Server) -> None:
     """Not the one of the last success: until then a second has begun."""
-    misbehaving = servers.get(app="misbehave:app")
     assert get(misbehaving, "/one-piece").status == 200
     started = int(time.time())
     wait_for(lambda: int(time.time()) > started + 1, "the clock shows another second")

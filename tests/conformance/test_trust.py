@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.cases import SMUGGLED, Case, accepted, head, refused, run, wire_cases
 from harness.client import Client
-from harness.server import Server, Servers
+from harness.server import ONE_OF_EACH, Server, Servers
 
 TRUST = ("--forwarded-allow-ips", "127.0.0.1,10.0.0.0/8,2001:db8:aa::/48")
 STRANGER = "127.0.0.2"
@@ -226,12 +226,14 @@ def test_forwarder_headers(case: Case, servers: Servers, kind: str, delivery: st
     run(case, servers.get(*TRUST, kind=kind), delivery)
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 @pytest.mark.parametrize("header_map", ["drop", "refuse"])
 def test_forwarder_headers_are_the_proxys_even_if_others_are_refused(
-    servers: Servers, header_map: str
+    servers: Servers, kind: str, header_map: str
 ) -> None:
     """`forwarder_headers` stands over `header_map`, for trusted peers only."""
-    server = servers.get(*TRUST, "--header-map", header_map, "--forwarder-headers", "SCRIPT_NAME,REMOTE_USER")
+    options = ("--header-map", header_map, "--forwarder-headers", "SCRIPT_NAME,REMOTE_USER")
+    server = servers.get(*TRUST, *options, kind=kind)
     server.seen()
     with server.connect() as client:
         client.send(head(b"REMOTE_USER: ann", b"SCRIPT_NAME: /app", start=b"GET /app/a HTTP/1.1"))
@@ -251,8 +253,9 @@ def test_forwarder_headers_are_the_proxys_even_if_others_are_refused(
         assert "HTTP_REMOTE_USER" not in requests[0]["environ"]
 
 
-def test_nobody_is_trusted_on_request(servers: Servers) -> None:
-    server = servers.get("--forwarded-allow-ips=")
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_nobody_is_trusted_on_request(servers: Servers, kind: str) -> None:
+    server = servers.get("--forwarded-allow-ips=", kind=kind)
     server.seen()
     with server.connect() as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7"))
@@ -260,9 +263,10 @@ def test_nobody_is_trusted_on_request(servers: Servers) -> None:
     assert server.seen()[0]["environ"]["REMOTE_ADDR"] == "127.0.0.1"
 
 
-def test_everybody_is_trusted_on_request(servers: Servers) -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_everybody_is_trusted_on_request(servers: Servers, kind: str) -> None:
     """With `*` every address of the chain is trusted, so the left-most is the client."""
-    server = servers.get("--forwarded-allow-ips=*")
+    server = servers.get("--forwarded-allow-ips=*", kind=kind)
     server.seen()
     with Client(server.address, source=STRANGER) as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7, 198.51.100.1"))
@@ -270,12 +274,13 @@ def test_everybody_is_trusted_on_request(servers: Servers) -> None:
     assert server.seen()[0]["environ"]["REMOTE_ADDR"] == "203.0.113.7"
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 @pytest.mark.parametrize(("peers", "trusted"), [("unix", True), ("127.0.0.1", False)])
 def test_a_unix_socket_is_a_peer_of_its_own(
-    servers: Servers, tmp_path_factory: pytest.TempPathFactory, peers: str, trusted: bool
+    servers: Servers, kind: str, tmp_path_factory: pytest.TempPathFactory, peers: str, trusted: bool
 ) -> None:
     path = str(tmp_path_factory.mktemp("unix") / "socket")
-    server = servers.get("--forwarded-allow-ips", peers, address=path)
+    server = servers.get("--forwarded-allow-ips", peers, kind=kind, address=path)
     server.seen()
     with server.connect() as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7", b"X-Forwarded-Proto: https"))
@@ -285,8 +290,9 @@ def test_a_unix_socket_is_a_peer_of_its_own(
     assert (environ["REMOTE_ADDR"] == "203.0.113.7") is trusted
 
 
-def test_an_ipv6_peer(servers: Servers) -> None:
-    server = servers.get("--forwarded-allow-ips=127.0.0.1", address=("::1", 0))
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_an_ipv6_peer(servers: Servers, kind: str) -> None:
+    server = servers.get("--forwarded-allow-ips=127.0.0.1", kind=kind, address=("::1", 0))
     server.seen()
     with server.connect() as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7"))

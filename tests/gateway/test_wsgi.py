@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, Response
-from harness.server import KINDS, wait_for
+from harness.server import KINDS_OF, wait_for
 from integration.live import Live, in_background, message
 
 APPS = Path(__file__).parent / "apps"
@@ -38,7 +38,7 @@ def serve() -> Iterator[Serve]:
         live.stop()
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=KINDS_OF["wsgi"])
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -28,9 +28,17 @@ from harness.server import Server
 
 DELIVERIES = ("whole", "bytes", "cuts", "trailing")
 
-#: Worker kind and delivery. The parser is the same in all kinds, so the others run the two that differ in
-#: what the worker does: one message, and two.
-MATRIX = [("sync", delivery) for delivery in DELIVERIES] + [("gthread", "whole"), ("gthread", "trailing")]
+#: Worker kind and deliveries. The parser is the same in all kinds, so the others run those that differ in
+#: what the worker does: one message, and two; on the event loop a message may also come in several reads.
+MATRIX = [
+    (kind, delivery)
+    for kind, deliveries in {
+        "sync": DELIVERIES,
+        "gthread": ("whole", "trailing"),
+        "asgi": ("whole", "cuts", "trailing"),
+    }.items()
+    for delivery in deliveries
+]
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: next.example\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: smuggled.example\r\n\r\n"
@@ -48,6 +56,7 @@ class Case:
     method, path, body: what the application saw, where they are not None.
     environ: entries of the environ that must be there; the value None: must not be there.
     interim: statuses of the interim responses before the final one.
+    in_body: it is refused for its body, of which an application may hear that it was cut short.
     """
 
     name: str
@@ -60,6 +69,7 @@ class Case:
     body: str | None = None
     environ: dict[str, Any] = field(default_factory=dict)
     interim: tuple[int, ...] = ()
+    in_body: bool = False
 
     @property
     def request_method(self) -> str:
@@ -71,9 +81,9 @@ def accepted(name: str, raw: bytes, **expected: Any) -> Case:
     return Case(name, raw, **expected)
 
 
-def refused(name: str, raw: bytes, status: int = 400) -> Case:
-    """Answered with `status`, then closed; the application never hears of it."""
-    return Case(name, raw, status=status, closes=True, reaches=False)
+def refused(name: str, raw: bytes, status: int = 400, *, in_body: bool = False) -> Case:
+    """Answered with `status`, then closed; the application never hears of it, or never of its end."""
+    return Case(name, raw, status=status, closes=True, reaches=False, in_body=in_body)
 
 
 def head(*lines: bytes, start: bytes = b"GET / HTTP/1.1", host: bytes | None = b"a.example") -> bytes:
@@ -148,7 +158,7 @@ def run(case: Case, server: Server, delivery: str, *, source: str | None = None)
         else:
             _see_next(client, bool(behind), may_close=False)
             saw.append("GET")
-    requests = server.seen()
+    requests = server.seen_whole() if case.in_body else server.seen()
     if case.closes is None:
         requests = requests[: len(saw)]
     assert [request["method"] for request in requests] == saw, [request["path"] for request in requests]

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,45 @@ from harness.client import Address, Client, ClosedError
 
 APPS = Path(__file__).parent.parent / "apps"
 
+
+@dataclass(frozen=True)
+class Kind:
+    """What the tests have to know about a kind of worker.
+
+    options: select it on the command line.
+    interface: of its applications, "wsgi" or "asgi".
+    early: it calls the application before it has the body. So an application hears of a request whose body is
+        broken, cut or too long: it is told that the client is gone, and is never given a body that ends well.
+    """
+
+    options: tuple[str, ...]
+    interface: str = "wsgi"
+    early: bool = False
+
+
 #: Worker kinds that one test body runs against. A new kind is one line here.
-KINDS: dict[str, tuple[str, ...]] = {
-    "sync": ("--worker-class", "sync"),
-    "gthread": ("--worker-class", "gthread", "--threads", "4"),
+KINDS: dict[str, Kind] = {
+    "sync": Kind(("--worker-class", "sync")),
+    "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
+    "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
+}
+
+#: The kinds whose applications have an interface.
+KINDS_OF = {
+    interface: [name for name, kind in KINDS.items() if kind.interface == interface]
+    for interface in ("wsgi", "asgi")
+}
+#: The first kind of each interface: for what does not depend on threads.
+ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]
+
+#: Applications of the tests that exist for other interfaces too; the tests know the first name only.
+TWINS = {
+    "wsgi": {},
+    "asgi": {
+        "echo:app": "asgi_echo:app",
+        "misbehave:app": "asgi_misbehave:app",
+        "life:app": "asgi_life:app",
+    },
 }
 
 BOOT_DEADLINE = 20.0
@@ -73,11 +109,13 @@ class Server:
         app: str,
         options: Sequence[str] = (),
         *,
+        kind: str = "sync",
         address: Address = ("127.0.0.1", 0),
         preamble: bytes = b"",
         environ: dict[str, str] | None = None,
     ) -> None:
-        self.app = app
+        self.kind = KINDS[kind]
+        self.app = TWINS[self.kind.interface].get(app, app)
         self.options = tuple(options)
         self.preamble = preamble
         self.environ = environ or {}
@@ -94,7 +132,8 @@ class Server:
     def command(self) -> list[str]:
         other = os.environ.get("TRICORN_TEST_COMMAND")
         start = shlex.split(other) if other else [sys.executable, "-m", "tricorn"]
-        return [*start, "--bind", f"fd://{self.listener.fileno()}", *self.options, self.app]
+        bind = ("--bind", f"fd://{self.listener.fileno()}")
+        return [*start, *bind, *self.kind.options, *self.options, self.app]
 
     def start(self, *, wait: bool = True) -> Server:
         """Run it. Without `wait` the first client waits in the backlog until the server is there."""
@@ -169,6 +208,14 @@ class Server:
         requests: list[dict[str, Any]] = report["requests"]
         return requests
 
+    def seen_whole(self) -> list[dict[str, Any]]:
+        """`seen`, without what an early kind's application was told of only to hear that it is cut short."""
+        return [
+            request
+            for request in self.seen()
+            if not (self.kind.early and request["body"] is None and request["error"] is not None)
+        ]
+
     def log(self, since: int = 0) -> str:
         """What the server wrote to stdout and stderr."""
         return os.pread(self.log_file.fileno(), 1 << 24, since).decode("utf-8", "replace")
@@ -221,10 +268,10 @@ class Servers:
         if key in self._failed:  # do not wait for the same failure again
             raise AssertionError(self._failed[key])
         if key not in self._running:
-            defaults = ("--workers", "1", *KINDS[kind], "--keep-alive", "30")
+            defaults = ("--workers", "1", "--keep-alive", "30")
             try:
                 self._running[key] = Server(
-                    app, (*defaults, *options), address=address, preamble=preamble
+                    app, (*defaults, *options), kind=kind, address=address, preamble=preamble
                 ).start()
             except AssertionError as error:
                 self._failed[key] = str(error)

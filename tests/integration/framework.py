@@ -31,9 +31,10 @@ ENDLESS = 10_000_000
 
 
 class FrameworkTests:
-    """The body. `app`, `chdir` and `error_page` are the subclass's."""
+    """The body. `app`, `interface`, `chdir` and `error_page` are the subclass's."""
 
     app = ""
+    interface = "wsgi"
     chdir = EXAMPLES
     error_page = ""
     refused = 405  # what a POST to a page for GET gets

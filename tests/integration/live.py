@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client, ClosedError, Response
-from harness.server import BOOT_DEADLINE, KINDS, Server, wait_for
+from harness.server import BOOT_DEADLINE, Server, wait_for
 
 HERE = Path(__file__).parent
 APPS = HERE / "apps"
@@ -37,10 +37,10 @@ class Live(Server):
         errorlog: Path | None = None,
         environ: dict[str, str] | None = None,
     ) -> None:
-        defaults = ("--workers", str(workers), *KINDS[kind], "--chdir", str(chdir))
+        defaults = ("--workers", str(workers), "--chdir", str(chdir))
         if errorlog is not None:
             defaults += ("--error-logfile", str(errorlog))
-        super().__init__(app, (*defaults, *options), environ=environ)
+        super().__init__(app, (*defaults, *options), kind=kind, environ=environ)
         self.errorlog = errorlog
         self.ready = ready
         self.wanted = workers

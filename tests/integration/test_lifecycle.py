@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client, ClosedError
-from harness.server import KINDS, wait_for
+from harness.server import KINDS, KINDS_OF, ONE_OF_EACH, wait_for
 from integration.live import Live, Load, entered, is_alive, message, poll_until
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
@@ -37,9 +37,10 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(kind: str, gate: Path)
         live.stop()
 
 
-def test_workers_killed_one_after_the_other_under_load() -> None:
-    """Only requests that were inside the victim may fail, and there are at most as many as it has threads."""
-    with Live("life:app", workers=2) as live, Load(live, clients=2) as load:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_workers_killed_one_after_the_other_under_load(kind: str) -> None:
+    """Only requests that were inside the victim may fail, and there are at most as many as clients."""
+    with Live("life:app", kind=kind, workers=2) as live, Load(live, clients=2) as load:
         for number in range(3):
             load.wait_served(20)
             live.signal(KILL, live.workers()[0])
@@ -51,8 +52,9 @@ def test_workers_killed_one_after_the_other_under_load() -> None:
         assert failed <= 6
 
 
-def test_a_crashing_request_takes_down_only_its_worker() -> None:
-    with Live("life:app", workers=2) as live:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_crashing_request_takes_down_only_its_worker(kind: str) -> None:
+    with Live("life:app", kind=kind, workers=2) as live:
         with live.connect() as client:
             client.send(message("/exit"))
             with pytest.raises(ClosedError):
@@ -140,11 +142,12 @@ def test_request_timeout(kind: str, gate: Path, path: str) -> None:
         assert live.request("/").body.split()[0] == str(worker).encode(), "the worker lives on"
 
 
-def test_request_timeout_leaves_other_requests_alone(gate: Path) -> None:
+@pytest.mark.parametrize("kind", ["gthread", "asgi"])
+def test_request_timeout_leaves_other_requests_alone(kind: str, gate: Path) -> None:
     """A stream that hands over a piece in time is not overdue, however long it takes."""
     stuck = gate.with_name("stuck")
     with (
-        Live("life:app", "--request-timeout=0.5", kind="gthread") as live,
+        Live("life:app", "--request-timeout=0.5", kind=kind) as live,
         live.connect() as client,
         live.connect() as other,
     ):
@@ -156,9 +159,10 @@ def test_request_timeout_leaves_other_requests_alone(gate: Path) -> None:
         assert b"last" in other.read_until(b"0\r\n\r\n")
 
 
-def test_a_stream_that_stalls_behind_its_head_is_cut(gate: Path) -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_stream_that_stalls_behind_its_head_is_cut(kind: str, gate: Path) -> None:
     """200 has been sent, so the only way to say it is a connection that ends too early."""
-    with Live("life:app", "--request-timeout=0.5") as live, live.connect() as client:
+    with Live("life:app", "--request-timeout=0.5", kind=kind) as live, live.connect() as client:
         client.send(message(f"/trickle?{gate}"))
         response = client.response()
         assert response.status == 200
@@ -167,6 +171,7 @@ def test_a_stream_that_stalls_behind_its_head_is_cut(gate: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
 def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None:
     """It is in C code, so its worker is replaced; nobody waits for it, and nobody else is hurt."""
     options = ("--request-timeout=0.5", "--graceful-timeout=1")
@@ -237,10 +242,11 @@ def test_at_the_limit_idle_connections_make_room(kind: str) -> None:
         live.stop()
 
 
-def test_at_the_limit_busy_connections_stay_and_others_wait() -> None:
+@pytest.mark.parametrize("kind", ["gthread", "asgi"])
+def test_at_the_limit_busy_connections_stay_and_others_wait(kind: str) -> None:
     """Then no more are accepted; they wait in the backlog, and are served when there is room again."""
     options = ("--worker-connections=4", "--keep-alive=60")
-    with Live("life:app", *options, kind="gthread") as live:
+    with Live("life:app", *options, kind=kind) as live:
         busy = [live.connect(timeout=10) for _ in range(4)]
         for client in busy:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nha")
@@ -272,9 +278,10 @@ def test_at_the_limit_room_is_used_at_once(kind: str) -> None:
         assert max(waits) < 0.3, [round(wait, 3) for wait in waits]
 
 
-def test_no_descriptor_left_for_a_newcomer() -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_no_descriptor_left_for_a_newcomer(kind: str) -> None:
     """The kernel refuses to accept: said in the log, survived, and over when there is room again."""
-    with Live("life:app", "--keep-alive=60") as live:
+    with Live("life:app", "--keep-alive=60", kind=kind) as live:
         (worker,) = live.workers()
         used = len(list(Path(f"/proc/{worker}/fd").iterdir()))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))

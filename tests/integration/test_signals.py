@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import ClosedError
-from harness.server import wait_for
+from harness.server import KINDS, ONE_OF_EACH, TWINS, wait_for
 from integration.live import APPS, Live, Load, entered, in_background, is_alive, message
 
 TERM, INT, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1
@@ -128,10 +128,14 @@ def test_int_while_term_is_waited_for(gate: Path) -> None:
         assert live.wait_exit(3) == 0
 
 
-def test_ctrl_c_on_a_terminal() -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_ctrl_c_on_a_terminal(kind: str) -> None:
     """The terminal sends INT to the whole group, workers and all; nobody shows a traceback."""
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "tricorn", "--bind", "127.0.0.1:0", "--workers", "2", "life:app"]
+    worker = KINDS[kind]
+    app = TWINS[worker.interface].get("life:app", "life:app")
+    options = ["--bind", "127.0.0.1:0", "--workers", "2", *worker.options]
+    command = [sys.executable, "-m", "tricorn", *options, app]
     shell = "import os, pty, sys, fcntl, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     process = subprocess.Popen(
         [sys.executable, "-c", f"{shell}os.execvp(sys.argv[1], sys.argv[1:])", *command],
@@ -246,8 +250,9 @@ def test_hup_takes_new_settings(tmp_path: Path) -> None:
 # -- TTIN, TTOU
 
 
-def test_ttin_and_ttou_under_load() -> None:
-    with Live("life:app", workers=1) as live, Load(live) as load:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_ttin_and_ttou_under_load(kind: str) -> None:
+    with Live("life:app", kind=kind, workers=1) as live, Load(live) as load:
         for wanted in (2, 3):
             live.signal(signal.SIGTTIN)
             live.wait_log("is ready", times=wanted)
@@ -303,9 +308,10 @@ def test_usr1_reopens_the_error_log(tmp_path: Path) -> None:
         assert "before" not in error.read_text()
 
 
-def test_signals_for_the_master_do_not_hurt_a_worker() -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_signals_for_the_master_do_not_hurt_a_worker(kind: str) -> None:
     """`pkill -HUP tricorn` reaches everybody."""
-    with Live("life:app") as live:
+    with Live("life:app", kind=kind) as live:
         (worker,) = live.workers()
         for number in (HUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, USR1):
             live.signal(number, worker)

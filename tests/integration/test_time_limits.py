@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from harness.cases import chunked, head, post
 from harness.client import Client
-from harness.server import Server, Servers, wait_for
+from harness.server import KINDS, ONE_OF_EACH, Server, Servers, wait_for
 
 LIMIT = 0.3
 LATE = 2.5
@@ -31,14 +31,7 @@ PATIENT = (*SHORT[:-1], "--keep-alive=20")
 BIG = 30_000_000  # more than both sockets' buffers and the server's own hold
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    running = Servers()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(params=["sync", "gthread"])
+@pytest.fixture(params=list(KINDS))
 def server(servers: Servers, request: pytest.FixtureRequest) -> Server:
     return servers.get(*SHORT, "--min-body-rate=0", kind=request.param)
 
@@ -124,7 +117,7 @@ def test_a_stalled_body_is_408(server: Server, start: bytes) -> None:
     with server.connect() as client:
         client.send(start)
         limited(lambda: closed_after_408(client))
-    assert server.seen() == []
+    assert server.seen_whole() == []
 
 
 def test_a_body_that_makes_progress_is_taken(server: Server) -> None:
@@ -137,10 +130,11 @@ def test_a_body_that_makes_progress_is_taken(server: Server) -> None:
         assert time.monotonic() - start > LIMIT
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_body_below_the_rate_is_408(servers: Servers, framing: str) -> None:
+def test_a_body_below_the_rate_is_408(servers: Servers, kind: str, framing: str) -> None:
     """Every pause is short, the whole is slower than `min_body_rate` bytes a second."""
-    server = servers.get(f"--body-timeout={LIMIT}", "--min-body-rate=100000")
+    server = servers.get(f"--body-timeout={LIMIT}", "--min-body-rate=100000", kind=kind)
     server.seen()
     with server.connect() as client:
         start = time.monotonic()
@@ -152,12 +146,13 @@ def test_a_body_below_the_rate_is_408(servers: Servers, framing: str) -> None:
             trickle(client, b"1\r\nb\r\n" * 200, every=0.02)
         closed_after_408(client)
         assert time.monotonic() - start < 10
-    assert server.seen() == []
+    assert server.seen_whole() == []
 
 
-def test_a_stalled_body_while_streaming(servers: Servers) -> None:
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_stalled_body_while_streaming(servers: Servers, kind: str) -> None:
     """The application is reading it: it gets an error, and its thread back."""
-    server = servers.get(*PATIENT, "--min-body-rate=0", "--no-request-buffering")
+    server = servers.get(*PATIENT, "--min-body-rate=0", "--no-request-buffering", kind=kind)
     server.seen()
     with server.connect() as client:
         client.send(post(b"hell", b"Content-Length: 5"))
