@@ -19,6 +19,7 @@ cdef class HTTPCall:
     cdef bint ended                 # the response is complete
     cdef bint read                  # all of the request's body is given to the application
     cdef bint disconnected          # the client is gone
+    cdef bint told                  # … and the application knows
     cdef long long cancel_at        # CLOCK_MONOTONIC, ns: how long it may go on after that
 
     # Start the application. Its exceptions are those of `task`; others (sys.exit) come through.
@@ -34,6 +35,7 @@ cdef class HTTPCall:
     cdef WaitQueue waiting_writers(self)
 
     cdef object _message(self)
+    cdef dict _disconnect_message(self)
     cdef int _start(self, dict message) except -1
     cdef int _respond(self, bytes piece, bint last) except -1
     cdef int _body(self, dict message) except -1

@@ -109,7 +109,7 @@ cdef class HTTPCall:
         cdef Draining draining
         if self.ended:
             raise GatewayError(f"{_shown(kind)} was sent after the response was complete")
-        if exchange is None or exchange.gone:
+        if exchange is None or exchange.gone or self.told:
             raise ClientDisconnected("the client went away")
         if kind == BODY:
             self._body(content)
@@ -191,15 +191,19 @@ cdef class HTTPCall:
         cdef bytes data
         cdef AsyncExchange exchange = self.exchange
         if exchange is None or self.ended or self.disconnected:
-            return {"type": "http.disconnect"}
+            return self._disconnect_message()
         if not self.read:
             data = exchange.take_body(&more)
             if data or not more:
                 self.read = not more
                 return {"type": "http.request", "body": data, "more_body": bool(more)}
             if self.exchange is None or self.disconnected:      # found on the way
-                return {"type": "http.disconnect"}
+                return self._disconnect_message()
         return PENDING
+
+    cdef dict _disconnect_message(self):
+        self.told = True
+        return {"type": "http.disconnect"}
 
     cdef int _start(self, dict message) except -1:
         if self.started:

@@ -3,6 +3,7 @@ from tricorn.http.request cimport RequestHead
 
 cdef class ScopeBuilder(Translator):
     cdef dict base_11, base_10      # of the requests of one listener, by HTTP/1.minor
+    cdef dict versions
     cdef dict extensions
     cdef dict trailing              # … where the client takes trailers
     cdef str root_path

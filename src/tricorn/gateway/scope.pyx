@@ -24,6 +24,7 @@ from tricorn.http.request cimport Field, RequestHead
 
 cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
 
+cdef str ASGI = sys.intern("asgi")
 cdef str METHOD = sys.intern("method")
 cdef str PATH = sys.intern("path")
 cdef str RAW_PATH = sys.intern("raw_path")
@@ -88,12 +89,12 @@ cdef class ScopeBuilder(Translator):
         Translator.__init__(self, policy)
         base = dict.fromkeys(ORDER)
         base.update(
-            type="http", asgi={"version": "3.0", "spec_version": "2.5"}, http_version="1.1", server=server,
-            scheme="http", root_path="", query_string=b"",
+            type="http", http_version="1.1", server=server, scheme="http", root_path="", query_string=b"",
         )
         if state is not None:
             base["state"] = None
         self.state = state
+        self.versions = {"version": "3.0", "spec_version": "2.5"}
         self.base_11 = base
         self.base_10 = {**base, "http_version": "1.0"}
         self.trailing = {name: {} for name in extensions}
@@ -103,6 +104,7 @@ cdef class ScopeBuilder(Translator):
     cdef dict build(self, RequestHead head, Peer peer):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict scope = PyDict_Copy(self.base_11 if head.minor else self.base_10)
+        PyDict_SetItem(scope, ASGI, PyDict_Copy(self.versions))
         PyDict_SetItem(scope, METHOD, method_of(head))
         PyDict_SetItem(scope, PATH, _path(head))
         PyDict_SetItem(scope, RAW_PATH, head.raw(head.path) if head.path.length or head.is_connect else b"/")

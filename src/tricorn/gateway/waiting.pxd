@@ -19,6 +19,7 @@ cdef class Wait:
     cdef bint blocking
     cdef bint fired
     cdef bint was_cancelled
+    cdef object reason          # of the cancellation: anyio knows its own by it
     cdef Wait next              # in the queue of those who wait for the same thing
 
 cdef class WaitQueue:

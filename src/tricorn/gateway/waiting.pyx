@@ -141,6 +141,7 @@ cdef class Wait:
         if self.fired:
             return False
         self.fired = self.was_cancelled = True
+        self.reason = msg
         if self.callback is not None:
             self.gate.call_soon(self.callback, self, context=self.context)
             self.callback = None
@@ -148,7 +149,7 @@ cdef class Wait:
 
     def result(self):
         if self.was_cancelled:
-            raise CancelledError()
+            raise CancelledError() if self.reason is None else CancelledError(self.reason)
         if not self.fired:
             raise InvalidStateError("it has not happened yet")
 

@@ -646,7 +646,7 @@ cdef class Connection(AsyncExchange):
     cdef bint congested(self) noexcept:
         return (
             self.outflow is not None and not self.gone
-            and self.outflow.pending > self.service.response_buffer
+            and (self.outflow.pending > self.service.response_buffer or self.outflow.files)
         )
 
     cdef int hint(self, object headers) except -1:

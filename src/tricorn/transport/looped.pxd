@@ -21,6 +21,7 @@ cdef class LoopConnection(Connection):
     cdef object line                # WebSocketLine, from the handshake on
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more
+    cdef bint gives_way             # it goes on with `pending` in a turn of its own
 
     cdef int proceed(self, Lane lane) except -1
     cdef int conclude(self, HTTPCall call, object failure) except -1

@@ -93,12 +93,13 @@ cdef class LoopConnection(Connection):
             line.on_readable(lane)
         elif self.state == LINGER:
             self._discard_input(lane)
-        elif self.state != FLUSHING and self.state != CLOSED:
+        elif self.state != FLUSHING and self.state != CLOSED and not self.gives_way:
             self._read(lane)
         return self._settle(lane)
 
     cdef int proceed(self, Lane lane) except -1:
         """Its turn has come to go on with what is already here."""
+        self.gives_way = False
         if self.state == CLOSED or self.owned:
             return 0
         self.owned = True
@@ -114,7 +115,8 @@ cdef class LoopConnection(Connection):
             if self.pending is None or not (self.state == IDLE or self.state == DISCARD or self._has_frames()):
                 break
             if not self.house.gate.open:
-                self.house.later(self)      # application code is on the stack
+                self._give_way()            # application code is on the stack
+            if self.gives_way:
                 break
             if self.state == UPGRADED:
                 line = self.line
@@ -144,7 +146,7 @@ cdef class LoopConnection(Connection):
                 interest = 0
             if self.ended or self.gone:
                 interest = 0
-        elif self.state == FLUSHING or (self.state == UPGRADED and (<WebSocketLine>self.line).paused):
+        elif self.gives_way or self.state == FLUSHING or (self.state == UPGRADED and (<WebSocketLine>self.line).paused):
             interest = 0
         if self._has_queued() and not self.gone:
             interest |= WRITE
@@ -566,6 +568,9 @@ cdef class LoopConnection(Connection):
         return 0 if self.owned else self._interest()
 
     cdef int _give_way(self) except -1:
+        if self.gives_way:
+            return 0
+        self.gives_way = True
         return self.house.later(self)
 
     cdef int _drop_request(self) except -1:
@@ -581,7 +586,7 @@ cdef class LoopConnection(Connection):
             self.deadline = 0
         if self.state == UPGRADED:
             return line.flushed()
-        if empty or self.outflow.pending <= self.service.response_buffer // 2:
+        if empty or (self.outflow.pending <= self.service.response_buffer // 2 and not self.outflow.files):
             return call.drained() if call is not None else 0
         return 0
 
@@ -653,6 +658,8 @@ cdef class LoopConnection(Connection):
     cdef int respond_path(self, str status, object headers, object path) except -1:
         cdef long long size
         descriptor, size = open_span(path)
+        if not any([name.lower() == b"content-length" for name, _ in headers]):
+            headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
         try:
             self.respond(status, headers, b"", size)
             if size and not self.reply.bodyless:
@@ -672,7 +679,10 @@ cdef class LoopConnection(Connection):
         if self.reply.bodyless or not self.reply.chunked:
             return self.finish()
         out.size = 0
-        write_trailers(out, trailers)
+        if "http.response.trailers" in self.scope["extensions"]:
+            write_trailers(out, trailers)
+        else:
+            out.add(b"0\r\n\r\n", 5)      # the client did not ask for them (RFC 9110 §6.5.1)
         return self._transmit(out, None, NULL, 0)
 
     cdef int over(self) except -1:

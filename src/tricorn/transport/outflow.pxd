@@ -8,6 +8,7 @@ cdef class Outflow:
     cdef list items             # bytes, FileSpan
     cdef Py_ssize_t offset      # sent bytes of the first item
     cdef readonly long long pending     # bytes in memory that are not sent
+    cdef int files              # spans of files that are not sent
     cdef bint sending           # a thread is in a system call for this outflow
 
     cdef int orphaned           # a descriptor to close when the system call is over, else -1

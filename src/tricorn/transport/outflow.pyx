@@ -59,6 +59,7 @@ cdef class Outflow:
         span.offset = offset
         span.left = size
         self.items.append(span)
+        self.files += 1
         return 0
 
     cdef bint is_empty(self) noexcept:
@@ -68,6 +69,7 @@ cdef class Outflow:
         self.items = []
         self.offset = 0
         self.pending = 0
+        self.files = 0
 
     cdef int flush(self, int fd, bint* progress) except -2:
         """Send until the socket is full or nothing is left. Only one thread at a time may be in here."""
@@ -113,6 +115,7 @@ cdef class Outflow:
                         steps += 1
                         if span.left == 0:
                             self.items.pop(0)
+                            self.files -= 1
                         elif steps == FILE_STEPS:
                             return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
                         continue

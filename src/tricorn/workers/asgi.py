@@ -11,6 +11,7 @@ import contextvars
 import importlib
 import importlib.util
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +25,7 @@ from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
 from tricorn.http.policy import HeaderPolicy
 from tricorn.http.websocket_handshake import DeflatePolicy
 from tricorn.log import setup as log_setup
-from tricorn.net.address import Address, TcpAddress, UnixAddress
+from tricorn.net.listener import Listener
 from tricorn.transport.aio import Hub
 from tricorn.transport.house import House, WebSocketTerms
 from tricorn.workers.service import header_policy, is_readable, make_service
@@ -153,15 +154,15 @@ class Worker:
                 settings.websocket_close_timeout,
             ),
         )
-        builders = [(each.fileno(), self._builder(policy, each.address)) for each in self.assignment.listeners]
+        builders = [(each.fileno(), self._builder(policy, each)) for each in self.assignment.listeners]
         return Hub(house, builders, self._look)
 
-    def _builder(self, policy: HeaderPolicy, address: Address) -> ScopeBuilder:
+    def _builder(self, policy: HeaderPolicy, listener: Listener) -> ScopeBuilder:
         extensions = [
             name for name in EXTENSIONS if self.settings.sendfile or name != "http.response.zerocopysend"
         ]
         state = self.lifespan.state if self.settings.asgi_lifespan != "off" else None
-        return ScopeBuilder(policy, server_of(address), self.settings.root_path, state, extensions)
+        return ScopeBuilder(policy, server_of(listener), self.settings.root_path, state, extensions)
 
     def _enter(self, state: int) -> None:
         self.assignment.row.state = state
@@ -253,10 +254,9 @@ def farewell_of(settings: Settings) -> float:
     return 0 if settings.asgi_lifespan == "off" else settings.asgi_lifespan_shutdown_timeout
 
 
-def server_of(address: Address) -> tuple[str, int | None]:
+def server_of(listener: Listener) -> tuple[str, int | None]:
     """`server` of a scope: host and port, or the path of a unix socket and None."""
-    if isinstance(address, TcpAddress):
-        return address.host, address.port
-    if isinstance(address, UnixAddress):
-        return address.path, None
-    return "localhost", None
+    name = listener.socket.getsockname()
+    if isinstance(name, tuple):
+        return name[0], name[1]
+    return os.fsdecode(name) if isinstance(name, bytes) else name, None
