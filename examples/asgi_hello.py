@@ -1,7 +1,7 @@
 """The smallest ASGI application: `tricorn --chdir examples asgi_hello:app`."""
 
 
-async def app(scope, receive, send):
+async def app(scope, _receive, send):
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])  # no lifespan, no WebSocket
     body = b"Hello from Tricorn!\n"

@@ -1,4 +1,4 @@
-"""What the tests of ASGI applications share: clients of several makes, and a server that says nothing alarming.
+"""What the tests of ASGI applications share: clients of several makes, a server that stays calm.
 
 Knows: HTTP and WebSocket as clients see them. Must not know: any framework. A test module has a class that
 inherits from `AsgiTests` (or, for the examples, from `FrameworkTests` too) and names its application.
@@ -33,7 +33,7 @@ BROWSER = (
 
 
 class AsgiTests:
-    """The server with the class's application, started without a word about what kind of application it is."""
+    """The server with the class's application, started without a word about its kind."""
 
     app = ""
     interface = "asgi"

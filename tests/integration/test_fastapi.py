@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -21,9 +20,8 @@ class TestFastAPI(AsgiTests):
     app = "asgi_fastapi_site:app"
 
     @pytest.fixture(autouse=True)
-    def fresh_steps(self, client: httpx.Client) -> Iterator[None]:
+    def fresh_steps(self, client: httpx.Client) -> None:
         client.get("/steps")
-        yield
 
     def test_models_in_and_out(self, client: httpx.Client) -> None:
         created = client.put("/items/1", json=TEA)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from pathlib import Path
 
 import httpx
 import pytest
@@ -235,7 +234,7 @@ class TestStarlette(AsgiTests):
         assert client.get("/ws/echo").status_code == 404
 
 
-def test_lifespan_opens_before_the_first_request_and_closes_after_the_last(tmp_path: Path) -> None:
+def test_lifespan_opens_before_the_first_request_and_closes_after_the_last() -> None:
     with Live(
         "asgi_starlette_site:app", "--worker-class", "auto", kind="asgi", chdir=AsgiTests.chdir
     ) as live:
