@@ -1,22 +1,19 @@
 """Channels: the Django site for HTTP, consumers for WebSocket, sessions for both."""
 
+from asgi_django_site import Note
+from asgi_django_site import application as django_application
 from channels.generic.websocket import (
     AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
     WebsocketConsumer,
 )
-from channels.layers import channel_layers
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.urls import path
 
-from asgi_django_site import Note
-from asgi_django_site import application as django_application
-
 settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-assert channel_layers.configs  # it is read at the first use, which is after the line above
 
 
 class Echo(AsyncWebsocketConsumer):
@@ -59,7 +56,7 @@ class Room(AsyncJsonWebsocketConsumer):
 class Counter(WebsocketConsumer):
     """A synchronous consumer: each message is handled in a thread, and it asks the database."""
 
-    def receive(self, text_data=None, bytes_data=None):
+    def receive(self, text_data=None, **_):
         if text_data == "enough":
             self.close(4000, "as you wish")
         else:

@@ -97,7 +97,7 @@ async def shout(data: str) -> str:
 
 @websocket("/ws/echo")
 async def echo(socket: WebSocket, state: State) -> None:
-    await socket.accept(subprotocols=socket.scope["subprotocols"][-1:][0] if socket.scope["subprotocols"] else None)
+    await socket.accept(subprotocols=socket.scope["subprotocols"][-1])
     try:
         while True:
             await socket.send_bytes(await socket.receive_data("binary"))
@@ -106,7 +106,7 @@ async def echo(socket: WebSocket, state: State) -> None:
 
 
 @websocket("/ws/refuses")
-async def refuses(socket: WebSocket) -> None:
+async def refuses(socket: WebSocket) -> None:  # noqa: ARG001 - wanted by its name
     raise NotAuthorizedException
 
 

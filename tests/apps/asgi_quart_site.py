@@ -1,4 +1,4 @@
-"""A Quart application: pages, forms, streams both ways, WebSocket, and what is done before and after serving."""
+"""A Quart application: pages, forms, streams both ways, WebSocket, work before and after serving."""
 
 import asyncio
 import hashlib

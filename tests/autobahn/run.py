@@ -80,8 +80,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _server(options: Sequence[str]) -> Server:
     """The server under test, bound and not yet started."""
-    here = str(Path(__file__).parent)
-    return Server("echo:app", ("--workers", "1", "--worker-class", "auto", "--chdir", here, *options))
+    tests = str(Path(__file__).parent.parent)
+    return Server("autobahn.echo:app", ("--workers", "1", "--chdir", tests, *options), kind="asgi")
 
 
 def _complaint(server: Server) -> str:

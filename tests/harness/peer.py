@@ -28,7 +28,14 @@ def main() -> None:
     parser.add_argument("--chdir", default=".")
     parser.add_argument("--ws", default="websockets-sansio")
     # Options of ours that have a value must be known, or the value would pass for the application's name.
-    for option in ("--workers", "--worker-class", "--threads", "--keep-alive", "--error-logfile", "--asgi-disconnect-grace-period"):
+    for option in (
+        "--workers",
+        "--worker-class",
+        "--threads",
+        "--keep-alive",
+        "--error-logfile",
+        "--asgi-disconnect-grace-period",
+    ):
         parser.add_argument(option)
     parser.add_argument("app")
     options, _ = parser.parse_known_args()

@@ -11,7 +11,7 @@ import pytest
 from harness.cases import SMUGGLED, chunked, head, post
 from harness.client import Client
 from harness.server import Server, Servers, wait_for
-from integration.asgi_site import PAGES, Notes, ask, get, open_gate, resident, worker_of
+from integration.asgi import PAGES, Notes, ask, get, open_gate, resident, worker_of
 
 MEGABYTE = 1 << 20
 #: What kernel buffers and the server's own may hold of a stream that nobody takes.

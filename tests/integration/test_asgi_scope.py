@@ -9,7 +9,7 @@ import pytest
 from harness.cases import head
 from harness.client import Client
 from harness.server import Server, Servers
-from integration.asgi_site import PAGES, ask, get, literal
+from integration.asgi import PAGES, ask, get, literal
 
 
 @pytest.fixture

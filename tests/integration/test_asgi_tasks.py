@@ -8,7 +8,7 @@ import sys
 import pytest
 from harness.client import Client, ClosedError
 from harness.server import APPS, Server, Servers, wait_for
-from integration.asgi_site import PAGES, Notes, ask, get, open_gate
+from integration.asgi import PAGES, Notes, ask, get, open_gate
 
 sys.path.insert(0, str(APPS))
 from asgi_pages import TOOLS

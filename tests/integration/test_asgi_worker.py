@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness.client import ClosedError
 from harness.server import APPS, wait_for
-from integration.asgi_site import PAGES
+from integration.asgi import PAGES
 from integration.live import Live, message
 
 FORMAT = (

@@ -37,7 +37,7 @@ class TestExample(test_django.TestDjango):
 
     @pytest.mark.parametrize("framing", ["length"])
     def test_upload(self, site: Live, framing: str) -> None:
-        """Django takes a form without a Content-Length for an empty one, and ASGI has no other name for the length."""
+        """With a length: Django takes a form without a Content-Length for an empty one."""
         super().test_upload(site, framing)
 
 
