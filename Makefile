@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test check format lint types bench fuzz sanitize docs dist clean
+.PHONY: help build run test check format lint types bench fuzz sanitize conformance docs dist clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ dist: build  ## a wheel and a source distribution, in dist/
 clean:  ## remove what was built (not the virtual environments)
 	rm -rf build dist src/*.egg-info
 	find src -name '*.so' -o -name '*.c' -path '*/tricorn/*' | xargs -r rm -f
+
+conformance: build  ## the Autobahn test-suite on our WebSocket (some five minutes; ARGS=--quick: ten seconds)
+	PYTHONPATH=tests $(BIN)/python -m autobahn.run $(ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: build  ## throw bent messages at the parsers: make fuzz FUZZ_SECONDS=600

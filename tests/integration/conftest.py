@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness.server import KINDS, KINDS_OF, Servers
 
-pytest.register_assert_rewrite("integration.framework", "integration.live")
+pytest.register_assert_rewrite("integration.asgi_site", "integration.framework", "integration.live")
 
 from integration.live import Live  # noqa: E402 - behind register_assert_rewrite
 
@@ -43,6 +43,6 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The application that the test class names; at the end it must stop in good order."""
     about = request.cls
     environ = about().environ(tmp_path_factory.mktemp("site"))
-    with Live(about.app, kind=request.param, chdir=about.chdir, environ=environ) as live:
+    with Live(about.app, *about.options, kind=request.param, chdir=about.chdir, environ=environ) as live:
         yield live
         live.stop()

@@ -35,6 +35,7 @@ class FrameworkTests:
 
     app = ""
     interface = "wsgi"
+    options: tuple[str, ...] = ()  # of the server, besides those of its kind
     chdir = EXAMPLES
     error_page = ""
     refused = 405  # what a POST to a page for GET gets
