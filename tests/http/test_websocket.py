@@ -331,6 +331,21 @@ def test_utf8_at_every_place_of_a_long_text() -> None:
                     assert event == Text(text.decode())
 
 
+def test_utf8_in_wide_steps() -> None:
+    """Each sequence of the borders at some place among characters of each length, in a piece of its own."""
+    chance = random.Random(3)
+    around = ["a", "é", "€", "😀", "ab", "к", "\ud7ff", "\ue000", "\u0800", "\U00010000", "\U0010ffff"]
+    for odd in itertools.product(BORDERS, repeat=3):
+        before = "".join(chance.choices(around, k=chance.randrange(20))).encode()
+        behind = "".join(chance.choices(around, k=chance.randrange(20))).encode()
+        text = before + bytes(odd) + chance.choice([b"\x80", b"\xbf", b"x"]) + behind
+        stream = FrameStream()
+        failed = stream.feed(masked(TEXT, text + b"end", fin=False))
+        assert bool(failed) != is_utf8(text), text
+        if not failed:
+            assert stream.feed(masked(CONTINUATION)) == [Text(text.decode() + "end")]
+
+
 # ---- masks --------------------------------------------------------------------------------------------
 
 

@@ -86,8 +86,8 @@ class Handshake(NamedTuple):
 class DeflatePolicy:
     """What the server grants of permessage-deflate. ValueError for what zlib or the RFC does not have.
 
-    server_max_window_bits, client_max_window_bits: 9 to 15, at most, for what is sent and what is received (zlib
-    has no 8). A client's can be limited only if it offers that; else it has 15.
+    server_max_window_bits, client_max_window_bits: 9 to 15, the most memory for either direction (zlib has no
+    8). A client's can be limited only if it offers that; else it has 15.
     server_no_context_takeover, client_no_context_takeover: each message by itself, no memory between them.
     mem_level: 1 to 9. level: 0 to 9, the effort. threshold: bytes, shorter messages are sent as they are.
 
