@@ -44,6 +44,9 @@ ALLOWED_WORLD: dict[str, dict[str, str]] = {
     "gateway/loader.py": {
         "pathlib": "an application may be named by its file; it is loaded once, before the first request"
     },
+    "gateway/lifespan.py": {
+        "asyncio": "a lifespan is a task beside the requests; who starts and stops a worker waits for it"
+    },
 }
 
 #: A socket in a name, in any case; WebSockets are a protocol like another.
