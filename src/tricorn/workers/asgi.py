@@ -47,6 +47,9 @@ GOING_AWAY, SERVICE_RESTART = 1001, 1012
 #: How long cancelled tasks and other leftovers may take at the end, seconds.
 LEFTOVERS = 1.0
 
+#: What else the end may take, beyond the requests and the application's own shutdown, seconds.
+FAREWELL = 6.0
+
 #: How often a worker that is busy with its lifespan shows that it lives, seconds.
 BEAT = 1.0
 
@@ -111,7 +114,8 @@ class Worker:
         self.application = as_coroutine_function(application)
         self.lifespan = Lifespan(
             self.application,
-            mode=settings.asgi_lifespan,
+            settings.asgi_lifespan,  # type: ignore[arg-type]  # checked when the settings were read
+            log,
             startup_timeout=settings.asgi_lifespan_startup_timeout,
             shutdown_timeout=settings.asgi_lifespan_shutdown_timeout,
         )
@@ -119,7 +123,7 @@ class Worker:
 
     def run(self) -> int:
         self._beat()
-        self.assignment.row.farewell_ns = int((farewell_of(self.settings) + 2 * LEFTOVERS) * 1e9)
+        self.assignment.row.farewell_ns = int((farewell_of(self.settings) + FAREWELL) * 1e9)
         try:
             self.loop.run_until_complete(self.lifespan.startup())
         except LifespanError as error:
