@@ -17,7 +17,7 @@ import pytest
 import uvloop
 
 from tricorn.gateway import lifespan as module
-from tricorn.gateway.lifespan import Lifespan, LifespanError, Mode
+from tricorn.gateway.lifespan import Lifespan, LifespanError
 
 T = TypeVar("T")
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -67,17 +67,17 @@ def log() -> Log:
 
 
 async def life(
-    app: App, log: Log, mode: Mode = "auto", *, startup: float = LONG, shutdown: float = LONG
+    app: App, log: Log, mode: str = "auto", *, startup: float = LONG, shutdown: float = LONG
 ) -> dict[str, Any]:
     """From start to end. Returns the state as it was in between."""
-    lifespan = Lifespan(app, mode, log, startup_timeout=startup, shutdown_timeout=shutdown)
+    lifespan = Lifespan(app, mode=mode, log=log, startup_timeout=startup, shutdown_timeout=shutdown)
     await lifespan.startup()
     state = dict(lifespan.state)
     await lifespan.shutdown()
     return state
 
 
-async def refused(app: App, log: Log, mode: Mode = "auto", *, startup: float = LONG) -> str:
+async def refused(app: App, log: Log, mode: str = "auto", *, startup: float = LONG) -> str:
     with pytest.raises(LifespanError) as caught:
         await life(app, log, mode, startup=startup)
     return str(caught.value)
@@ -115,7 +115,7 @@ def test_startup_returns_only_when_the_application_is_ready(run: Run[Any], log: 
             await receive()
             await send(STOPPED)
 
-        lifespan = Lifespan(app, "auto", log)
+        lifespan = Lifespan(app, mode="auto", log=log)
         starting = asyncio.ensure_future(lifespan.startup())
         while not lifespan._has_received:
             await asyncio.sleep(0)
@@ -179,7 +179,7 @@ def test_shutdown_without_startup_does_nothing(run: Run[Any], log: Log) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError
 
-    run(Lifespan(app, "on", log).shutdown())
+    run(Lifespan(app, mode="on", log=log).shutdown())
 
 
 def test_a_logger_of_the_standard_library_will_do(run: Run[Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +189,7 @@ def test_a_logger_of_the_standard_library_will_do(run: Run[Any], caplog: pytest.
         raise ValueError("100%")
 
     async def both() -> None:
-        await Lifespan(app, "auto", logging.getLogger("of_test")).startup()
+        await Lifespan(app, mode="auto", log=logging.getLogger("of_test")).startup()
 
     run(both())
     assert "ValueError: 100%" in caplog.text
@@ -341,7 +341,7 @@ FAILING: dict[str, tuple[App, str]] = {
 @pytest.mark.parametrize("mode", ["auto", "on"])
 @pytest.mark.parametrize(("app", "said"), FAILING.values(), ids=FAILING)
 def test_a_start_up_that_fails_is_never_silent(
-    app: App, said: str, mode: Mode, run: Run[Any], log: Log
+    app: App, said: str, mode: str, run: Run[Any], log: Log
 ) -> None:
     text = run(refused(app, log, mode))
     assert said in text
@@ -440,7 +440,7 @@ def test_a_boot_that_is_interrupted_leaves_nothing(run: Run[Any], log: Log) -> N
             finally:
                 ended.append("cleaned up")
 
-        lifespan = Lifespan(app, "auto", log)
+        lifespan = Lifespan(app, mode="auto", log=log)
         starting = asyncio.ensure_future(lifespan.startup())
         while not lifespan._has_received:
             await asyncio.sleep(0)
@@ -620,7 +620,7 @@ def test_a_shutdown_without_an_answer_is_none_to_speak_of(run: Run[Any], log: Lo
 
 def test_shutdown_happens_once(run: Run[Any], log: Log) -> None:
     async def both() -> None:
-        lifespan = Lifespan(stopping(fail), "auto", log)
+        lifespan = Lifespan(stopping(fail), mode="auto", log=log)
         await lifespan.startup()
         await lifespan.shutdown()
         await lifespan.shutdown()

@@ -345,8 +345,8 @@ class Settings:
         flags=("--asgi-lifespan-shutdown-timeout",),
         parse=seconds(example="10"),
         section=ASGI,
-        doc="How long the application's shutdown may take; then it is cancelled. 0 switches it off. "
-        "It starts when the requests are done, and ends with `graceful_timeout` in any case.",
+        doc="How long the application's shutdown may take, after the requests are done or "
+        "`graceful_timeout` is over; then it is cancelled. 0 switches it off.",
     )
     asgi_disconnect_grace_period: float = setting(
         3.0,

@@ -22,15 +22,13 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from tricorn.gateway.errors import GatewayError
 
 #: How long a task may go on when it has nothing left to do: after its last answer, and again once it was
 #: cancelled. Seconds; enough for what stands in `finally`, and nobody waits for it in a service that is well.
-LINGER = 2.0
-
-Mode = Literal["auto", "on", "off"]
+LINGER = 0.5
 
 
 class LifespanError(Exception):
@@ -77,9 +75,9 @@ class Lifespan:
     def __init__(
         self,
         application: Callable[..., Awaitable[None]],
-        mode: Mode,
-        log: Log,
         *,
+        mode: str,
+        log: Log,
         startup_timeout: float = 0.0,
         shutdown_timeout: float = 0.0,
     ) -> None:

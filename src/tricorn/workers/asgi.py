@@ -114,8 +114,8 @@ class Worker:
         self.application = as_coroutine_function(application)
         self.lifespan = Lifespan(
             self.application,
-            settings.asgi_lifespan,  # type: ignore[arg-type]  # checked when the settings were read
-            log,
+            mode=settings.asgi_lifespan,
+            log=log,
             startup_timeout=settings.asgi_lifespan_startup_timeout,
             shutdown_timeout=settings.asgi_lifespan_shutdown_timeout,
         )
