@@ -372,6 +372,15 @@ async def enters_and_sleeps(scope: Any, receive: Any, send: Any) -> None:
         raise
 
 
+async def says_that_it_ends(scope: Any, receive: Any, send: Any) -> None:
+    """An answer that nobody waits for any more is no new error."""
+    await receive()
+    try:
+        await asyncio.get_running_loop().create_future()  # this line waits
+    finally:
+        await send(STOPPED)
+
+
 async def receives_twice(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await receive()
@@ -382,6 +391,7 @@ async def receives_twice(scope: Any, receive: Any, send: Any) -> None:
     [
         (sleeps, "await asyncio.get_running_loop().create_future()"),
         (enters_and_sleeps, "create_future()  # this line waits"),
+        (says_that_it_ends, "create_future()  # this line waits"),
         (receives_twice, "await self._stopping.wait()"),
     ],
 )
@@ -595,10 +605,16 @@ def test_a_task_that_does_not_return_is_cancelled(
 def test_tasks_that_start_eagerly(log: Log) -> None:
     """The application may be at its end before create_task() returns."""
 
+    cancelled: list[str] = []
+
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({**FAILED, "message": "no licence"})
-        await receive()
+        try:
+            await receive()
+        except asyncio.CancelledError:
+            cancelled.append("yes")
+            raise
 
     async def all_of_them() -> None:
         # By name: a type checker for Python 3.11 does not know it.
@@ -609,6 +625,7 @@ def test_tasks_that_start_eagerly(log: Log) -> None:
         await life(refuses_the_scope, log)
 
     asyncio.run(all_of_them())
+    assert cancelled == ["yes"]
     assert log.errors == []
 
 

@@ -261,6 +261,13 @@ def scope_and_more(scope: Any, receive: Any = None, send: Any = None) -> Any: ..
 def anything(*args: Any) -> Any: ...
 
 
+async def async_anything(*args: Any) -> None: ...
+
+
+class AsyncAnything:
+    async def __call__(self, *args: Any) -> None: ...
+
+
 class Wsgi:
     def __call__(self, environ: Any, start_response: Any) -> Any: ...
     def method(self, environ: Any, start_response: Any) -> Any: ...
@@ -340,7 +347,9 @@ APPLICATIONS: dict[str, tuple[Any, Interface]] = {
     "an async function, decorated": (logged(asgi), Interface.ASGI),
     "an async object, decorated": (logged(Asgi().__call__), Interface.ASGI),
     "an adapter that wraps the other kind": (adapted(asgi), Interface.WSGI),
-    "its own async __call__": (ChoosesItsCall(Asgi().method), Interface.ASGI),
+    "its own async __call__": (ChoosesItsCall(async_anything), Interface.ASGI),
+    "an async function of anything": (async_anything, Interface.ASGI),
+    "a partial of an async object of anything": (functools.partial(AsyncAnything(), 1), Interface.ASGI),
 }
 
 
