@@ -1,15 +1,15 @@
 /* The two loops over every byte of a WebSocket payload.
  *
  * unmask: dst[i] = src[i] ^ key byte (i mod 4), RFC 6455 section 5.3. Tells whether any byte of the result is
- * beyond ASCII, so a text of ASCII needs no second look. dst and src must not overlap: the last step goes over
- * bytes that are done already, in place of a loop over single bytes.
+ * beyond ASCII, so a text of ASCII needs no second look. dst and src must not overlap: the last step goes
+ * over bytes that are done already, in place of a loop over single bytes.
  *
  * utf8_feed: a check of UTF-8 (RFC 3629) that goes on where the last piece ended, and refuses the first byte
  * that cannot stand where it stands: surrogates, overlong forms and values beyond U+10FFFF show in the second
  * byte of a character. 0.3 ns a byte of Russian text; byte by byte it would be 1 ns.
  *
- * Sixteen bytes a step where SSE2 is there (every x86-64 has it), eight elsewhere. No byte outside of
- * [src, src + n) and [dst, dst + n) is touched.
+ * Sixteen bytes a step where SSE2 is there (every x86-64 has it); elsewhere eight, and one for UTF-8. No byte
+ * outside of [src, src + n) and [dst, dst + n) is touched.
  */
 #ifndef TRICORN_FRAMES_H
 #define TRICORN_FRAMES_H
@@ -126,9 +126,9 @@ bits_of(__m128i bytes)
     return (unsigned int)_mm_movemask_epi8(bytes);
 }
 
-/* Sixteen bytes from the beginning of a character: how many of them are whole characters, all but at most three;
- * 0 if something in these is wrong. Sets of bytes are masks of bits; as signed numbers, the bytes beyond ASCII are
- * ordered: 0x80 ... 0xff = -128 ... -1. */
+/* Sixteen bytes from the beginning of a character: how many of them are whole characters, all but at most
+ * three; 0 if something in these is wrong. Sets of bytes are masks of bits; as signed numbers, the bytes
+ * beyond ASCII are ordered: 0x80 ... 0xff = -128 ... -1. */
 static inline size_t
 utf8_block(const unsigned char *p)
 {
@@ -151,8 +151,8 @@ utf8_block(const unsigned char *p)
     const __m128i even = _mm_and_si128(x, _mm_set1_epi8((char)0xfe));
     wrong |= whole & bits_of(_mm_cmpeq_epi8(even, _mm_set1_epi8((char)0xc0)));
     wrong |= whole & first & bits_of(_mm_cmpgt_epi8(x, _mm_set1_epi8(-12)));
-    /* The second byte of an overlong form (E0 and below A0, F0 and below 90), of a surrogate (ED and A0 or more),
-     * and of what is beyond U+10FFFF (F4 and 90 or more). */
+    /* The second byte of an overlong form (E0 and below A0, F0 and below 90), of a surrogate (ED and A0 or
+     * more), and of what is beyond U+10FFFF (F4 and 90 or more). */
     const __m128i before = _mm_slli_si128(x, 1);
     const __m128i below_a0 = _mm_cmplt_epi8(x, _mm_set1_epi8(-96));
     const __m128i below_90 = _mm_cmplt_epi8(x, _mm_set1_epi8(-112));

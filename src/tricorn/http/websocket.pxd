@@ -25,7 +25,7 @@ cdef enum FrameEvent:
     FRAME_PING          # `message`: the payload, bytes
     FRAME_PONG
     FRAME_CLOSE         # `close_code` (1005: none was given), `close_reason`; nothing more is read
-    FRAME_FAILED        # the peer broke a rule or a limit: `close_code`, `close_reason` for it; nothing more is read
+    FRAME_FAILED        # the peer broke a rule or a limit: `close_code`, `close_reason` are for it; the same
 
 
 # permessage-deflate of one connection, as negotiated. Its two zlib streams are made when first needed.
@@ -82,8 +82,8 @@ cdef class FrameReader:
     cdef Py_ssize_t wire        # bytes of its compressed payload that were announced
     cdef int empties            # its frames without payload
 
-    # One step: at most one event. `used` bytes of data are done with. Call again with the rest until FRAME_MORE.
-    # `data` is not changed.
+    # One step: at most one event. `used` bytes of data are done with; call again with the rest until
+    # FRAME_MORE. `data` is not changed.
     cdef int feed(self, const unsigned char* data, Py_ssize_t size, Py_ssize_t* used) except -2
     # The message of the last event, which the reader forgets.
     cdef object take_message(self)
@@ -124,8 +124,8 @@ cdef Py_ssize_t write_frame_head(Buffer out, int opcode, Py_ssize_t size, bint c
 cdef int write_message(Buffer out, int opcode, bytes payload, Deflate deflate) except -1
 # A text message. Raises UnicodeEncodeError (a lone surrogate has no UTF-8).
 cdef int write_text(Buffer out, str text, Deflate deflate) except -1
-# Cuts the reason to what a frame takes, at a character's boundary. 1005: no payload. ValueError for a code that
-# must not be sent.
+# Cuts the reason to what a frame takes, at a character's boundary. 1005: no payload. ValueError for a code
+# that must not be sent.
 cdef int write_close(Buffer out, int code, str reason) except -1
 # May a close frame carry it? RFC 6455 section 7.4 and the registry of close codes.
 cdef bint is_close_code(int code) noexcept

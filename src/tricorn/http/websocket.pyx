@@ -1,12 +1,13 @@
 """WebSocket frames: bytes in, messages out; messages in, bytes out (RFC 6455), permessage-deflate (RFC 7692).
 
-The usual message is one frame that arrived whole: it becomes one Python object, unmasked straight into it. What
-arrives in pieces is unmasked into an object that grows up to the size of the message and then is the message.
+The usual message is one frame that arrived whole: it becomes one Python object, unmasked straight into it.
+What arrives in pieces is unmasked into an object that grows up to the size of the message and then is the
+message.
 
 What is bounded, so that no client can make the server work or hold memory for nothing:
 
-- a message, by `max_message`: an uncompressed one when the head of a frame shows that it would become too long;
-  a compressed one while it is inflated, and the bytes on the wire of it (WIRE_SLACK);
+- a message, by `max_message`: an uncompressed one when the head of a frame shows that it would become too
+  long; a compressed one while it is inflated, and the bytes on the wire of it (WIRE_SLACK);
 - memory held for a message: four times what has arrived of it, whatever the frame announces;
 - frames without payload in one message (MOST_EMPTY), which no limit in bytes would end;
 - DEFLATE streams in one frame (MOST_ENDED): the first bytes of a new one are dear.
@@ -58,14 +59,14 @@ cdef enum:
     LONGEST_HEAD = 14
     LONGEST_CONTROL = 125       # RFC 6455 §5.5
     NO_CODE = 1005
-    # Room for a message that arrives in pieces: at first a page, then four times what is there (a frame of 64 KB
-    # in pieces of 4 KB is moved twice), above LARGE twice (there a move is a change of page tables).
+    # Room for a message that arrives in pieces: at first a page, then four times what is there (a frame of
+    # 64 KB in pieces of 4 KB is moved twice), above LARGE twice (there a move is a change of page tables).
     SMALLEST_ROOM = 4096
     LARGE = 1 << 18
     # Empty fragments may mark a pause or an end. A thousand in one message serve nobody.
     MOST_EMPTY = 1024
-    # A DEFLATE stream that ends inside of a message (RFC 7692 §7.2.3.4) costs a new decompressor and a copy of the
-    # rest, a microsecond for two bytes. A client that uses them at all ends one with each frame.
+    # A DEFLATE stream that ends inside of a message (RFC 7692 §7.2.3.4) costs a new decompressor and a copy of
+    # the rest, a microsecond for two bytes. A client that uses them at all ends one with each frame.
     MOST_ENDED = 16
     # DEFLATE makes nothing twice as long, but small blocks and flushes have a price each.
     WIRE_SLACK = 4096
@@ -171,7 +172,7 @@ cdef class Deflate:
     cdef bytes inflate(self, bytes data, Py_ssize_t most, bint last):
         cdef bytes content
         if self.decompressor is None:
-            if last and data == TAIL:       # the stream has ended with the last piece, the tail closes nothing
+            if last and data == TAIL:       # the stream ended with the last piece, the tail closes nothing
                 return b""
             self.decompressor = self._new_decompressor()
         content = self.decompressor.decompress(data, most)
@@ -224,7 +225,10 @@ cdef class Deflate:
 @cython.final
 @cython.no_gc                   # nothing that it holds can lead back to it
 cdef class FrameReader:
-    """Reads the frames of a client. max_message: bytes, 0 for no limit. deflate: None if it was not negotiated."""
+    """Reads the frames of a client.
+
+    max_message: bytes, 0 for no limit. deflate: None if it was not negotiated.
+    """
 
     def __init__(self, Py_ssize_t max_message=0, Deflate deflate=None):
         self.max_message = max_message if max_message else LONGEST_MESSAGE
@@ -298,7 +302,7 @@ cdef class FrameReader:
     # ---------------------------------------------------------------------------------- heads
 
     cdef Py_ssize_t _head(self, const unsigned char* data, Py_ssize_t size) except -2:
-        """Read a head, or what there is of it. Returns the bytes it took; `in_frame` or `is_finished` may be set."""
+        """Read a head, or what there is of it. Returns the bytes it took. Sets `in_frame` or `is_finished`."""
         cdef Py_ssize_t kept = self.head_size
         cdef const unsigned char* head = data
         cdef Py_ssize_t n
@@ -635,8 +639,9 @@ cdef int write_message(Buffer out, int opcode, bytes payload, Deflate deflate) e
 
 
 cdef int write_text(Buffer out, str text, Deflate deflate) except -1:
-    if deflate is None and PyUnicode_IS_ASCII(text):
-        return write_frame(out, OP_TEXT, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))
+    cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text)
+    if PyUnicode_IS_ASCII(text) and (deflate is None or n < deflate.threshold):
+        return write_frame(out, OP_TEXT, PyUnicode_DATA(text), n)
     return write_message(out, OP_TEXT, PyUnicode_AsUTF8String(text), deflate)
 
 
@@ -706,7 +711,7 @@ cdef dict EVENTS = {FRAME_TEXT: Text, FRAME_BINARY: Binary, FRAME_PING: Ping, FR
 
 
 cdef class FrameStream:
-    """The frames of one client for Python code: for tests, fuzzing, and whoever wants to see what they mean."""
+    """The frames of one client for Python code: for tests, fuzzing, whoever wants to see what they mean."""
 
     cdef FrameReader reader
 
@@ -756,7 +761,7 @@ def frame(int opcode, bytes payload not None):
 
 
 def message(payload not None, Deflate deflate=None):
-    """A message of the server: text (str) or binary (bytes). Raises UnicodeEncodeError for a lone surrogate."""
+    """A message of the server, text (str) or binary. Raises UnicodeEncodeError for a lone surrogate."""
     cdef Buffer out = Buffer()
     if isinstance(payload, str):
         write_text(out, payload, deflate)
