@@ -175,7 +175,7 @@ async def _notices(_: Scope, receive: Receive, send: Send) -> None:
 
 @socket
 async def _sends(scope: Scope, receive: Receive, send: Send) -> None:
-    """`COUNT,SIZE` messages, each with its number in front; notes how many were taken when send() first waited."""
+    """`COUNT,SIZE` messages, each with its number in front; notes when send() first waited."""
     count, size = map(int, argument(scope).split(","))
     await accept(receive, send)
     noted = False
@@ -207,7 +207,7 @@ async def _reads_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @socket
-async def _sends_late(scope: Scope, receive: Receive, send: Send) -> None:
+async def _sends_late(_: Scope, receive: Receive, send: Send) -> None:
     """What send() says when the client has gone."""
     await accept(receive, send)
     note("disconnect", await until_disconnect(receive))
@@ -315,5 +315,5 @@ async def _sends_behind_close(_: Scope, receive: Receive, send: Send) -> None:
     for message in (TEXT, CLOSE):
         try:
             await send(message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - which one it is, is the question
             note("error", [message["type"], isinstance(error, OSError)])

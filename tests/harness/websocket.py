@@ -1,7 +1,7 @@
 """A WebSocket client that sends exactly the frames it is told to, and reads those of the server strictly.
 
-Knows: RFC 6455 §4.1 and §5. Must not know: what the test wants. For everything that a well-behaved client does
-there is the `websockets` package; this one is for what such a client would never do.
+Knows: RFC 6455 §4.1 and §5. Must not know: what the test wants. For everything that a well-behaved client
+does there is the `websockets` package; this one is for what such a client would never do.
 """
 
 from __future__ import annotations
