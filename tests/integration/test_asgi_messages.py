@@ -295,7 +295,7 @@ def test_zerocopysend(
 
 
 def test_a_file_outlives_the_application_that_sent_it(server: Server) -> None:
-    """The last send() returns at once, and the application may close its file: the client still gets all of it."""
+    """The last send() returns at once, and the application may close its file: the client gets all of it."""
     size = 30 * MEGABYTE
     notes = Notes(server)
     with server.connect(receive_buffer=65536, timeout=30) as client:
