@@ -6,6 +6,7 @@ WSGI that have no counterpart, and why. `BROKEN_…` are mistakes that only this
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -155,6 +156,17 @@ def raises(name: str, *messages: Any, error: BaseException | None = None) -> Non
 raises("/raises-at-once")
 raises("/raises-behind-start", starting(NEVER))
 raises("/raises-before-first", starting(NEVER))
+
+
+@page("/raises-behind-start-later")
+async def _raises_behind_start_later(_: Scope, receive: Receive, send: Send) -> None:
+    """In a turn of the loop that is not the one that called it."""
+    await read_body(receive)
+    await asyncio.sleep(0)
+    await send(starting(NEVER))
+    raise RuntimeError(SECRET)
+
+
 raises("/system-exit", error=SystemExit(SECRET))
 says("/never-starts", piece(HIDDEN))
 says("/never-starts-empty")

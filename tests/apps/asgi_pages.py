@@ -99,9 +99,10 @@ PAGES["*"] = PAGES["/scope/"] = PAGES["/"] = PAGES["/scope"]
 @page
 async def _changes_scope(scope: Scope, _: Receive, send: Send) -> None:
     """Leaves its marks wherever it can; says whether it found any."""
-    clean = "mark" not in scope and "mark" not in scope["asgi"] and "mark" not in scope["extensions"]
-    clean = clean and (b"mark", b"") not in scope["headers"]
-    scope["mark"] = scope["asgi"]["mark"] = scope["extensions"]["mark"] = True
+    clean = (
+        "mark" not in scope and "mark" not in scope["extensions"] and (b"mark", b"") not in scope["headers"]
+    )
+    scope["mark"] = scope["extensions"]["mark"] = True
     scope["headers"].append((b"mark", b""))
     await plain(send, "clean" if clean else "marked")
 
@@ -259,6 +260,17 @@ async def _copy_large(scope: Scope, _: Receive, send: Send) -> None:
         await start(send, 200, TEXT, (b"content-length", b"%d" % size))
         await send(_zerocopy(file, 0, size, more=False))
         note("sent", size)
+
+
+@page
+async def _copy_often(scope: Scope, _: Receive, send: Send) -> None:
+    """So many spans of one file."""
+    with tempfile.TemporaryFile() as file:
+        file.write(FILE)
+        await start(send, 200, TEXT)
+        for _ in range(int(argument(scope))):
+            await send(_zerocopy(file, 0, 5000, more=True))
+        await body(send, b"")
 
 
 @page

@@ -140,6 +140,7 @@ def test_an_early_hint(misbehaving: Server) -> None:
     "/raises-at-once",
     "/raises-behind-start",
     "/raises-before-first",
+    "/raises-behind-start-later",
     "/raises-behind-empty",
     "/never-starts",
     "/never-starts-empty",

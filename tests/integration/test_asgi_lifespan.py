@@ -30,6 +30,13 @@ def events(live: Live) -> list[str]:
     return [line.removeprefix(mark) for line in live.log().splitlines() if line.startswith(mark)]
 
 
+def stopped(live: Live) -> str:
+    """The log of a service that was told to stop, and did."""
+    live.signal(TERM)
+    assert live.wait_exit() == 0
+    return live.log()
+
+
 def boot_fails(live: Live) -> str:
     """The log of a service whose first worker does not boot."""
     live.start(wait=False)
@@ -44,22 +51,21 @@ def boot_fails(live: Live) -> str:
 def test_a_whole_life(mode: str) -> None:
     with live_with("full", f"--asgi-lifespan={mode}") as live:
         assert live.request("/").body == b"called startup {'from': 'startup'}"
-        live.stop()
+        assert "Traceback" not in stopped(live)
         assert events(live) == ["called", "startup", "shutdown", "returned"]
-        assert "Traceback" not in live.log()
 
 
 def test_off() -> None:
     with live_with("raises_at_once", "--asgi-lifespan=off") as live:
         assert live.request("/").body == b"None"
-        live.stop()
+        stopped(live)
         assert events(live) == []
 
 
 def test_each_worker_has_a_lifespan() -> None:
     with live_with("full", workers=2) as live:
         assert events(live).count("startup") == 2
-        live.stop()
+        stopped(live)
         assert events(live).count("shutdown") == 2
 
 
@@ -88,8 +94,7 @@ def test_auto_means_that_it_may_refuse(way: str) -> None:
     """An application that knows HTTP only raises, or returns: it is served without, and nobody is alarmed."""
     with live_with(way) as live:
         assert live.request("/").status == 200
-        assert "Traceback" not in live.log()
-        live.stop()
+        assert "Traceback" not in stopped(live)
 
 
 def test_a_start_up_that_hangs_is_bounded() -> None:
@@ -137,7 +142,7 @@ def test_a_reload_ends_the_lifespan_of_the_old_worker() -> None:
         live.wait_log("Reload done")
         wait_for(lambda: events(live).count("shutdown") == 1, "the old worker has shut down")
         assert events(live).count("startup") == 2
-        live.stop()
+        stopped(live)
         assert events(live).count("shutdown") == 2
 
 
@@ -165,8 +170,7 @@ def test_a_shutdown_that_hangs_is_bounded() -> None:
 def test_a_lifespan_that_ends_early_hurts_nobody() -> None:
     with live_with("ends_early") as live:
         assert live.request("/").status == 200
-        live.stop()
-        assert "Traceback" not in live.log()
+        assert "Traceback" not in stopped(live)
 
 
 def test_int_does_not_wait_for_requests(tmp_path: Path) -> None:

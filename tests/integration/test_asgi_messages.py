@@ -295,7 +295,7 @@ def test_zerocopysend(
 
 
 def test_a_file_outlives_the_application_that_sent_it(server: Server) -> None:
-    """The last send() returns at once, and the application may close its file: the client still gets all of it."""
+    """The last send() returns at once, and the application may close its file: the client gets all of it."""
     size = 30 * MEGABYTE
     notes = Notes(server)
     with server.connect(receive_buffer=65536, timeout=30) as client:
@@ -310,6 +310,17 @@ def test_a_file_outlives_the_application_that_sent_it(server: Server) -> None:
             client.buffer = b""
         assert taken == size
         assert ask(client, "/quick").body == b"quick"
+
+
+def test_spans_that_wait_are_bounded(server: Server) -> None:
+    """Ten thousand small ones from one file, and a client that does not read: no descriptor for each."""
+    pid = worker_of(server)
+    with server.connect(receive_buffer=4096, timeout=30) as client:
+        client.send(get("/copy-often?10000"))
+        client.read_until(b"\r\n\r\n")
+        for _ in range(20):
+            assert server.get("/quick")[0] == 200
+        assert len(list(Path(f"/proc/{pid}/fd").iterdir())) < 100
 
 
 # -- requests behind each other

@@ -122,7 +122,7 @@ def test_a_loop_that_does_not_exist() -> None:
 
 def test_a_wsgi_application_on_an_asgi_worker() -> None:
     """The message says what to write instead."""
-    log = fails(app="echo:app", kind="asgi")
+    log = fails(app="echo", kind="asgi")
     assert "WSGI" in log
     assert "worker_class" in log or "--worker-class" in log
     assert "Traceback" not in log
@@ -136,7 +136,7 @@ def test_an_asgi_application_on_a_wsgi_worker(kind: str) -> None:
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("app", ["asgi_echo:app", "echo:app", "asgi_pages:application_object"])
+@pytest.mark.parametrize("app", ["asgi_echo", "echo", "asgi_pages:application_object"])
 def test_auto_recognises_the_interface(app: str) -> None:
     with Live(app, "--worker-class=auto", kind="asgi", chdir=APPS, ready="/seen") as live:
         assert live.request("/seen").status == 200
