@@ -30,7 +30,10 @@ def main() -> int:
 def run(chosen: options.Options) -> None:
     environment.check_tools()
     idle.raise_file_limit()
-    peers = [s for s in servers.peers() if not chosen.servers or s.name in chosen.servers]
+    todo = chosen.todo
+    interfaces = {scenario.interface for scenario in todo}
+    peers = [s for s in servers.table() if s.interface in interfaces]
+    peers = [s for s in peers if not chosen.servers or s.name in chosen.servers]
     problems = environment.build(peers, say)
     plan = measure.Plan(
         rounds=chosen.rounds,
@@ -44,7 +47,6 @@ def run(chosen: options.Options) -> None:
         machine=machine.describe(),
     )
     machine.pin_this_process()
-    todo = [s for s in scenarios.SCENARIOS if not chosen.scenarios or s.name in chosen.scenarios]
     progress = Progress(sum(plan.expected_seconds(s) for s in todo))
     for scenario in todo:
         outcome = measure.measure(scenario, plan, progress)

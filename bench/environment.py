@@ -1,4 +1,4 @@
-"""Making what a run needs: the peers' environment, the floor server, the 1 MiB file, the calibration.
+"""Making what a run needs: the peers' environment, the C programs, the 1 MiB file, the calibration.
 
 Each peer is installed by itself, so that one that does not build costs only itself. What was built stays; to
 build anew, remove `.bench/venv-*`.
@@ -10,13 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
+from pathlib import Path
 
 from bench import paths
-from bench.servers import Server
+from bench.servers import FLOOR, Server
 
 BUILD_TIMEOUT = 900
-# Tricorn runs in the project's environment; the frameworks of the peers are made to match those there.
-FRAMEWORKS = ("flask", "werkzeug", "django")
+# Tricorn runs in the project's environment; frameworks and loop of the peers are made to match those there.
+FRAMEWORKS = {
+    "frameworks": ("flask", "werkzeug", "django"),
+    "asgi-frameworks": ("fastapi", "starlette", "pydantic", "uvloop"),
+}
 TOOLS = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux", "cc": "gcc"}
 CALIBRATE = """
 import sys, time
@@ -46,35 +50,43 @@ def check_tools() -> None:
 
 def build(chosen: Iterable[Server], say: Callable[[str], None]) -> dict[str, str]:
     """Makes everything; returns for each server that cannot run the reason."""
-    paths.LOGS.mkdir(parents=True, exist_ok=True)
-    paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
-    problems: dict[str, str] = {}
-    if problem := compile_floor():
-        problems["floor"] = problem
+    problems = prepare()
     if not (paths.PEERS_VENV / "bin" / "python").exists():
         say(f"making {paths.PEERS_VENV.relative_to(paths.ROOT)}")
         subprocess.run(
             [sys.executable, "-m", "venv", str(paths.PEERS_VENV)], check=True, timeout=BUILD_TIMEOUT
         )
-    install("frameworks", frameworks(), "", say)
+    for name, packages in FRAMEWORKS.items():
+        install(name, matching(packages), "", say)
     for server in chosen:
         if server.own and not (server.bin / server.name).exists():
-            problems[server.name] = f"not installed in {server.bin.parent.name} (make build)"
-        if server.packages and (problem := install(server.name, server.packages, server.apt, say)):
-            problems[server.name] = problem
+            problems[server.ident] = f"not installed in {server.bin.parent.name} (make build)"
+        if server.packages and (problem := install(server.ident, server.packages, server.apt, say)):
+            problems[server.ident] = problem
     return problems
 
 
-def compile_floor() -> str:
-    command = ["cc", "-O2", "-o", str(paths.FLOOR), str(paths.BENCH / "floor.c")]
+def prepare() -> dict[str, str]:
+    """What needs no network: directories, the file, the C programs. Returns problems like `build`."""
+    paths.LOGS.mkdir(parents=True, exist_ok=True)
+    paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
+    if problem := compile_program("wsload", paths.WSLOAD):
+        raise NotPossibleError(problem)
+    problem = compile_program("floor", paths.FLOOR)
+    return {FLOOR.ident: problem} if problem else {}
+
+
+def compile_program(name: str, to: Path) -> str:
+    """Compiles one of the C programs of this directory; returns the reason of a failure."""
+    command = ["cc", "-O2", "-o", str(to), str(paths.BENCH / f"{name}.c")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return f"cc: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
 
-def frameworks() -> tuple[str, ...]:
-    """Flask and Django in the versions of the project's environment, where it has them."""
+def matching(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """In the versions of the project's environment, where it has them."""
     wanted = []
-    for name in FRAMEWORKS:
+    for name in packages:
         try:
             wanted.append(f"{name}=={metadata.version(name)}")
         except metadata.PackageNotFoundError:

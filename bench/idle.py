@@ -1,12 +1,14 @@
-"""Memory of idle keep-alive connections: one request on each, and a look at the server before and after.
+"""Memory of idle connections: one request on each, or one message, and a look at the server before and after.
 
 The clients take several addresses of 127.0.0.0/8, so that ports never run out."""
 
 import resource
 import socket
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from bench import proc
+from bench import frames, proc
 from bench.process import Running
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -20,13 +22,41 @@ FILE_LIMIT = 65_536
 ENOUGH = 0.5
 
 
-def measure(server: Running, wanted: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Step:
+    """What each connection sends, and when the answer is whole."""
+
+    request: bytes
+    complete: Callable[[bytes], bool]
+
+
+def responded(answer: bytes) -> bool:
+    _, found, body = answer.partition(frames.HEAD_END)
+    return bool(found) and len(body) >= 13
+
+
+def upgraded(answer: bytes) -> bool:
+    return answer.startswith(b"HTTP/1.1 101 ") and answer.endswith(frames.HEAD_END)
+
+
+def echoed(answer: bytes) -> bool:
+    return frames.frame_size(answer) <= len(answer)
+
+
+def websocket(message: frames.Frame) -> tuple[Step, ...]:
+    return Step(frames.handshake(), upgraded), Step(frames.masked(message), echoed)
+
+
+HTTP = (Step(REQUEST, responded),)
+
+
+def measure(server: Running, wanted: int, steps: tuple[Step, ...] = HTTP) -> dict[str, float]:
     wanted = min(wanted, raise_file_limit() - 200)
-    for sock in open_all(server.port, WARM_UP):
+    for sock in open_all(server.port, WARM_UP, steps):
         sock.close()
     time.sleep(SETTLE)
     before = proc.tree_pss(server.pid)
-    sockets = open_all(server.port, wanted)
+    sockets = open_all(server.port, wanted, steps)
     try:
         time.sleep(SETTLE)
         kept = sum(still_open(sock) for sock in sockets)
@@ -48,7 +78,7 @@ def raise_file_limit() -> int:
     return wanted
 
 
-def open_all(port: int, wanted: int) -> list[socket.socket]:
+def open_all(port: int, wanted: int, steps: tuple[Step, ...] = HTTP) -> list[socket.socket]:
     """As many as the server takes, at most `wanted`; stops after the first batch in which one is not kept.
 
     In batches, because a server that sends head and body apart costs 40 ms of delayed acknowledgement each.
@@ -56,30 +86,44 @@ def open_all(port: int, wanted: int) -> list[socket.socket]:
     deadline = time.monotonic() + TIME_LIMIT
     sockets: list[socket.socket] = []
     while len(sockets) < wanted and time.monotonic() < deadline:
-        batch = []
-        try:
-            for number in range(len(sockets), min(len(sockets) + BATCH, wanted)):
-                source = (f"127.0.0.{2 + number // A_CLIENT}", 0)
-                sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source)
-                batch.append(sock)
-                sock.sendall(REQUEST)
-        except OSError:
-            return sockets + batch
+        batch = connect(port, range(len(sockets), min(len(sockets) + BATCH, wanted)))
         sockets += batch
-        kept = [read_answer(sock) for sock in batch if time.monotonic() < deadline]
-        if not all(kept):
+        if not all(take(batch, step, deadline) for step in steps):
             break
     return sockets
 
 
-def read_answer(sock: socket.socket) -> bool:
-    """Reads to the end of the answer's 13 bytes; False if the connection is not kept.
+def connect(port: int, numbers: range) -> list[socket.socket]:
+    """As many of them as can be connected."""
+    batch: list[socket.socket] = []
+    try:
+        for number in numbers:
+            source = (f"127.0.0.{2 + number // A_CLIENT}", 0)
+            batch.append(socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source))
+    except OSError:
+        return batch
+    return batch
+
+
+def take(batch: list[socket.socket], step: Step, deadline: float) -> bool:
+    """One step of all connections of a batch; False if one of them was not kept."""
+    try:
+        for sock in batch:
+            sock.sendall(step.request)
+    except OSError:
+        return False
+    kept = [read_answer(sock, step) for sock in batch if time.monotonic() < deadline]
+    return all(kept)
+
+
+def read_answer(sock: socket.socket, step: Step) -> bool:
+    """Reads to the end of the answer; False if the connection is not kept.
 
     It is closed as soon as the server says so: some servers linger for seconds until the client closes.
     """
     answer = b""
     try:
-        while not complete(answer):
+        while not step.complete(answer):
             piece = sock.recv(4096)
             if not piece:
                 return False
@@ -90,11 +134,6 @@ def read_answer(sock: socket.socket) -> bool:
         return True
     sock.close()
     return False
-
-
-def complete(answer: bytes) -> bool:
-    _, found, body = answer.partition(b"\r\n\r\n")
-    return bool(found) and len(body) >= 13
 
 
 def still_open(sock: socket.socket) -> bool:

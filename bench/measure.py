@@ -1,4 +1,4 @@
-"""The rounds: all servers of a scenario are started, and wrk drives one after the other, in a changing order.
+"""The rounds: all servers of a scenario are started and driven one after the other, in a changing order.
 
 Whatever else the machine does meets all of them."""
 
@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench import idle, paths, proc, servers, startup, wrk
+from bench import frames, idle, paths, proc, servers, startup, wrk, wsload
 from bench.process import Running, ServerError
 from bench.progress import Progress
 from bench.results import Contestant, Outcome, summarise
 from bench.scenarios import Entry, Scenario
+from bench.servers import Server
 
 WARM_UP = 1.0
 SETTLE = 0.1  # for the requests that are in flight when wrk ends
+PLAIN = str.maketrans(" ", "-", "()")
+SLOW_ROUNDS = 2  # of servers that are far from the others: their figure needs no precision
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Plan:
     seconds: float
     idle_connections: int
     only_servers: frozenset[str]
-    problems: dict[str, str]  # server -> why it cannot run
+    problems: dict[str, str]  # identity of a server -> why it cannot run
     versions: dict[str, str]
     loops: int
     python: str
@@ -35,13 +38,18 @@ class Plan:
     def entries(self, scenario: Scenario) -> list[Entry]:
         return [e for e in scenario.entries if not self.only_servers or e.server in self.only_servers]
 
+    def rounds_of(self, server: Server) -> int:
+        return min(self.rounds, SLOW_ROUNDS) if server.slow else self.rounds
+
     def expected_seconds(self, scenario: Scenario) -> float:
-        runnable = sum(e.server not in self.problems for e in self.entries(scenario))
+        chosen = [scenario.server(entry) for entry in self.entries(scenario)]
+        runnable = [server for server in chosen if server.ident not in self.problems]
         if scenario.kind == "idle":
-            return runnable * 5.0
+            return len(runnable) * 5.0
         if scenario.kind == "start":
-            return runnable * startup.SPAWNS * 1.5
-        return runnable * (1.5 + WARM_UP + self.rounds * (self.seconds + SETTLE + 0.1))
+            return len(runnable) * startup.SPAWNS * 1.5
+        rounds = sum(self.rounds_of(server) for server in runnable)
+        return len(runnable) * (1.5 + WARM_UP) + rounds * (self.seconds + SETTLE + 0.1)
 
 
 def measure(scenario: Scenario, plan: Plan, progress: Progress) -> Outcome:
@@ -49,9 +57,10 @@ def measure(scenario: Scenario, plan: Plan, progress: Progress) -> Outcome:
     outcome = Outcome(scenario.name, today, plan.python, plan.machine, plan.rounds, plan.seconds)
     ready: list[tuple[Entry, Contestant]] = []
     for entry in plan.entries(scenario):
-        version = plan.versions.get(servers.by_name(entry.server).distribution.lower(), "")
+        server = scenario.server(entry)
+        version = plan.versions.get(server.distribution.lower(), "")
         contestant = Contestant(entry.key, entry.server, version, today)
-        contestant.problem = plan.problems.get(entry.server, "")
+        contestant.problem = plan.problems.get(server.ident, "")
         outcome.contestants.append(contestant)
         if not contestant.problem:
             ready.append((entry, contestant))
@@ -63,20 +72,28 @@ def measure(scenario: Scenario, plan: Plan, progress: Progress) -> Outcome:
 
 
 def start(scenario: Scenario, entry: Entry, plan: Plan) -> Running:
-    name = f"{scenario.name}-{entry.key}".replace(" ", "-").replace("(", "").replace(")", "")
-    log = paths.LOGS / f"{name}.log"
+    return launch(scenario, entry, f"{scenario.name}-{entry.key}", plan.loops)
+
+
+def launch(scenario: Scenario, entry: Entry, name: str, loops: int, source: str = "") -> Running:
+    log = paths.LOGS / f"{name.translate(PLAIN)}.log"
     log.write_bytes(b"")
-    return Running(servers.by_name(entry.server), scenario.launch_of(entry), log, plan.loops)
+    return Running(scenario.server(entry), scenario.launch_of(entry), log, loops, source)
 
 
 def check(scenario: Scenario, entry: Entry, server: Running) -> None:
     """The answer must be right before it is timed."""
+    if scenario.message:
+        frame, plain = wsload.frame(scenario.message), wsload.plain(scenario.message)
+        server.wait_for(lambda: frames.echo_once(server.port, frame, plain))
+        return
     method = "POST" if scenario.body_size else "GET"
     answer = server.wait_ready(method, b"x" * scenario.body_size, scenario.headers)
     launch = scenario.launch_of(entry)
     if len(answer) != launch.body_size:
         raise ServerError(f"answered {len(answer)} bytes instead of {launch.body_size}")
-    if launch.app == "upload" and entry.server != "floor" and int(answer) != scenario.body_size:
+    counts = launch.app.endswith("upload") and entry.server not in servers.FLOOR_NAMES
+    if counts and int(answer) != scenario.body_size:
         raise ServerError(f"the application read {int(answer)} of {scenario.body_size} bytes")
 
 
@@ -106,7 +123,7 @@ def run_rounds(
     for number in range(plan.rounds):
         turn = number % len(running) if running else 0
         for contestant, server in running[turn:] + running[:turn]:
-            if contestant.problem:
+            if contestant.problem or number >= plan.rounds_of(server.server):
                 continue
             try:
                 sample = drive(scenario, server, plan.seconds)
@@ -128,10 +145,12 @@ def run_rounds(
 def drive(scenario: Scenario, server: Running, seconds: float) -> dict[str, float]:
     """One turn of one server."""
     server.empty_log()
-    before = server.cpu_seconds()
-    result = wrk.run(scenario, server.port, seconds)
-    time.sleep(SETTLE)
-    used = server.cpu_seconds() - before
+    client = wsload if scenario.message else wrk
+    with client.connected(scenario, server.port) as run:
+        before = server.cpu_seconds()
+        result = run(seconds)
+        time.sleep(SETTLE)
+        used = server.cpu_seconds() - before
     if not server.alive():
         raise ServerError(f"died under load: {server.last_words()}")
     if not result.requests:
@@ -150,12 +169,13 @@ def alone(
     scenario: Scenario, plan: Plan, contestants: Iterable[tuple[Entry, Contestant]], progress: Progress
 ) -> None:
     """The scenarios in which one server runs at a time."""
+    client = idle.websocket(wsload.frame(scenario.message)) if scenario.message else idle.HTTP
     for entry, contestant in contestants:
         try:
             if scenario.kind == "idle":
                 with start(scenario, entry, plan) as server:
                     check(scenario, entry, server)
-                    contestant.values = idle.measure(server, plan.idle_connections)
+                    contestant.values = idle.measure(server, plan.idle_connections, client)
             else:
                 samples = [startup.measure(start(scenario, entry, plan)) for _ in range(startup.SPAWNS + 1)]
                 summarise(contestant, samples[1:])  # the first one filled the file cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import paths, scenarios, servers
+from bench.scenarios import Scenario
 
 
 @dataclass(frozen=True)
@@ -12,12 +13,19 @@ class Options:
     rounds: int
     seconds: float
     scenarios: tuple[str, ...]
+    group: str
     servers: frozenset[str]
     quick: bool
     show_list: bool
     out: Path
     results: Path
     idle_connections: int
+
+    @property
+    def todo(self) -> list[Scenario]:
+        """What was asked for by name and group, in the order of the table."""
+        found = [s for s in scenarios.SCENARIOS if not self.scenarios or s.name in self.scenarios]
+        return [s for s in found if not self.group or s.interface == self.group]
 
 
 def bounded(low: int, high: int, text: str) -> int:
@@ -29,7 +37,7 @@ def bounded(low: int, high: int, text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="python -m bench", description="Tricorn beside its peers, driven by wrk."
+        prog="python -m bench", description="Tricorn beside its peers, driven by one client."
     )
     p.add_argument(
         "--rounds", type=lambda t: bounded(1, 50, t), help="interleaved rounds of each scenario (5)"
@@ -39,12 +47,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--scenario", action="append", choices=known, metavar="NAME", help="only this one (repeatable)"
     )
+    p.add_argument("--group", choices=servers.INTERFACES, default="", help="only this interface's scenarios")
     p.add_argument(
         "--server",
         action="append",
         choices=servers.names(),
         metavar="NAME",
-        help="only this one (repeatable); the floor runs too",
+        help="only this one (repeatable); the floors run too",
     )
     p.add_argument(
         "--quick", action="store_true", help="one round of 1 s, results to .bench/quick: does it work?"
@@ -61,7 +70,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         rounds=a.rounds or (1 if quick else 5),
         seconds=a.seconds or (1 if quick else 2),
         scenarios=tuple(a.scenario or ()),
-        servers=frozenset([*a.server, "floor"] if a.server else ()),
+        group=a.group,
+        servers=frozenset([*a.server, *servers.FLOOR_NAMES] if a.server else ()),
         quick=quick,
         show_list=a.list,
         out=a.out or (paths.WORK / "quick" if quick else paths.DOCS),

@@ -10,6 +10,7 @@ WORK = ROOT / ".bench"
 LOGS = WORK / "logs"
 DOCS = ROOT / "docs"
 FLOOR = WORK / "floor"
+WSLOAD = WORK / "wsload"
 FILE_1MB = WORK / "1mb.bin"
 PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 PEERS_VENV = WORK / f"venv-{PYTHON_VERSION}"

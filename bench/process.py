@@ -9,12 +9,17 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from bench import paths, proc, servers
+from bench.frames import FrameError
 from bench.servers import Launch, Server
+
+Answer = TypeVar("Answer")
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
@@ -34,13 +39,16 @@ def free_port() -> int:
 
 
 class Running:
-    def __init__(self, server: Server, launch: Launch, log: Path, loops: int) -> None:
+    def __init__(self, server: Server, launch: Launch, log: Path, loops: int, source: str = "") -> None:
+        """`source` comes before what is installed, so that another state of Tricorn can be measured."""
+        self.server = server
         self.port = free_port()
         self._log = log
         command = servers.command(server, launch, self.port)
+        source = source or os.environ.get("PYTHONPATH", "")
         environment = {
             **os.environ,
-            "PYTHONPATH": str(paths.APPS),
+            "PYTHONPATH": f"{paths.APPS}:{source}" if source else str(paths.APPS),
             "PYTHONDONTWRITEBYTECODE": "1",
             "BENCH_FILE": str(paths.FILE_1MB),
             "BENCH_LOOPS": str(loops),
@@ -72,15 +80,19 @@ class Running:
 
     def wait_ready(self, method: str = "GET", body: bytes = b"", headers: tuple[str, ...] = ()) -> bytes:
         """Asks until the first answer; returns its body."""
+        return self.wait_for(partial(self.ask, method, body, headers))
+
+    def wait_for(self, ask: Callable[[], Answer]) -> Answer:
+        """Asks until the server listens; returns the answer."""
         deadline = self.started + START_TIMEOUT
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ServerError(f"exit code {self._process.returncode}: {self.last_words()}")
             try:
-                return self.ask(method, body, headers)
+                return ask()
             except ConnectionRefusedError:
                 time.sleep(0.002)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, FrameError) as error:
                 raise ServerError(f"{type(error).__name__}: {error}; log: {self.last_words()}") from error
         raise ServerError(f"did not listen within {START_TIMEOUT:.0f} s: {self.last_words()}")
 

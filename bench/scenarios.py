@@ -1,9 +1,11 @@
 """The table of scenarios: what is asked, of whom, and with which application. Measures nothing."""
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
 
 from bench import servers
-from bench.servers import Launch
+from bench.servers import ASGI, WSGI, Launch, Server
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -37,6 +39,22 @@ class Entry:
         return f"{self.server} ({self.variant})" if self.variant else self.server
 
 
+class Form(StrEnum):
+    """What the messages on a WebSocket are."""
+
+    TEXT = "text"
+    BINARY = "binary"
+    DEFLATE = "deflate"  # text, compressed by permessage-deflate (RFC 7692)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent on each WebSocket and shall come back."""
+
+    size: int
+    form: Form = Form.TEXT
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -49,26 +67,36 @@ class Scenario:
     script: str = ""
     body_size: int = 0  # of the request
     connections: int = 32
+    interface: str = WSGI
+    message: Message | None = None  # with one, the connections are WebSockets
     changes: dict[str, dict[str, object]] = field(default_factory=dict)  # variant -> fields of launch
 
     def launch_of(self, entry: Entry) -> Launch:
         return replace(self.launch, **self.changes.get(entry.variant, {}))  # type: ignore[arg-type]
 
+    def server(self, entry: Entry) -> Server:
+        return servers.find(self.interface, entry.server)
+
 
 def entries(*, threads: bool = False, floor: bool = False, also: tuple[str, ...] = ()) -> tuple[Entry, ...]:
-    chosen = [s for s in servers.peers() if s.threads or not threads or s.name in also]
+    chosen = [s for s in servers.peers(WSGI) if s.threads or not threads or s.name in also]
     return (Entry("floor"),) * floor + tuple(Entry(s.name) for s in chosen)
 
 
 def access_log_entries() -> tuple[Entry, ...]:
-    loggers = [s.name for s in servers.peers() if s.has_access_log]
+    loggers = [s.name for s in servers.peers(WSGI) if s.has_access_log]
     return tuple(Entry(name, variant) for name in loggers for variant in ("log off", "log on"))
+
+
+def asgi_entries(*floors: Server, deflate: bool = False) -> tuple[Entry, ...]:
+    chosen = [s for s in servers.peers(ASGI) if s.deflate or not deflate]
+    return tuple(Entry(s.name) for s in (*floors, *chosen))
 
 
 EVERYBODY = entries(floor=True)
 HELLO = Launch("hello")
 
-SCENARIOS = (
+WSGI_SCENARIOS = (
     Scenario("get-1-header", "GET with one header", "wrk sends `Host` and nothing else.", HELLO, EVERYBODY),
     Scenario(
         "browser-get",
@@ -174,6 +202,154 @@ SCENARIOS = (
         kind="start",
     ),
 )
+
+
+# ---- ASGI ----
+
+asgi = partial(Scenario, interface=ASGI)
+ASGI_ALL = asgi_entries(servers.FLOOR, servers.UVLOOP_FLOOR)
+ASGI_SERVERS = asgi_entries()
+WEBSOCKETS = asgi_entries(servers.UVLOOP_FLOOR)
+ASGI_HELLO = Launch("asgi_hello")
+
+
+def echo(size: int) -> Launch:
+    return Launch("asgi_websocket", body_size=size, websocket=True)
+
+
+ASGI_SCENARIOS = (
+    asgi(
+        "asgi-get-1-header", "GET with one header", "wrk sends `Host` and nothing else.", ASGI_HELLO, ASGI_ALL
+    ),
+    asgi(
+        "asgi-browser-get",
+        "GET with a browser's twelve headers",
+        "The twelve header fields of a browser, `Host` among them.",
+        ASGI_HELLO,
+        ASGI_ALL,
+        headers=BROWSER,
+    ),
+    asgi(
+        "asgi-post-10k-echo",
+        "POST of 10 KiB, echoed",
+        "The application receives until `more_body` is false and sends what it has.",
+        Launch("asgi_echo", body_size=10 * KIB),
+        ASGI_ALL,
+        script="post-10k.lua",
+        body_size=10 * KIB,
+    ),
+    asgi(
+        "asgi-response-1mb",
+        "Response of 1 MiB in pieces of 64 KiB",
+        "Sixteen calls of `send`, with a Content-Length. The floors send 1 MiB at once.",
+        Launch("asgi_megabyte", body_size=MIB),
+        ASGI_ALL,
+    ),
+    asgi(
+        "asgi-upload-1mb",
+        "Upload of 1 MiB",
+        "The application receives the pieces as the server hands them out, and adds up their sizes.",
+        Launch("asgi_upload"),
+        ASGI_ALL,
+        script="upload-1mb.lua",
+        body_size=MIB,
+    ),
+    asgi(
+        "asgi-sleep-10ms",
+        "An application that awaits 10 ms",
+        "`asyncio.sleep(0.010)`; 100 connections, so at most 10,000 requests a second and no saturation.",
+        Launch("asgi_nap"),
+        ASGI_SERVERS,
+        connections=100,
+    ),
+    asgi(
+        "asgi-fastapi-hello",
+        "FastAPI hello",
+        "One route, a dictionary that becomes 27 bytes of JSON.",
+        Launch("fastapi_hello", body_size=27),
+        ASGI_SERVERS,
+    ),
+    asgi(
+        "asgi-file-1mb",
+        "A file of 1 MiB with http.response.pathsend",
+        "Tricorn and Granian offer `http.response.pathsend`. For the others the application reads the file "
+        "and sends it in pieces of 64 KiB. The floors send from memory.",
+        Launch("asgi_file_megabyte", body_size=MIB),
+        ASGI_ALL,
+    ),
+    asgi(
+        "asgi-new-connection",
+        "A new connection for each request",
+        "`Connection: close` in each request.",
+        Launch("asgi_hello", close=True),
+        ASGI_ALL,
+        headers=("Connection: close",),
+    ),
+    asgi(
+        "asgi-websocket-32b",
+        "WebSocket echo, 32 bytes, 32 connections",
+        "Text of 32 bytes; each connection sends the next message when the echo of the last one is there.",
+        echo(32),
+        WEBSOCKETS,
+        message=Message(32),
+    ),
+    asgi(
+        "asgi-websocket-32b-1000",
+        "WebSocket echo, 32 bytes, 1,000 connections",
+        "The same on 1,000 connections.",
+        echo(32),
+        WEBSOCKETS,
+        message=Message(32),
+        connections=1_000,
+    ),
+    asgi(
+        "asgi-websocket-16k",
+        "WebSocket echo, 16 KiB",
+        "Text of 16 KiB on 32 connections.",
+        echo(16 * KIB),
+        WEBSOCKETS,
+        message=Message(16 * KIB),
+    ),
+    asgi(
+        "asgi-websocket-64k",
+        "WebSocket echo, 64 KiB",
+        "Binary messages of 64 KiB on 32 connections.",
+        echo(64 * KIB),
+        WEBSOCKETS,
+        message=Message(64 * KIB, Form.BINARY),
+    ),
+    asgi(
+        "asgi-websocket-deflate",
+        "WebSocket echo with compression",
+        "JSON text of 2 KiB, compressed by permessage-deflate both ways, without context take-over. "
+        "Servers that do not offer it are left out.",
+        echo(2 * KIB),
+        asgi_entries(deflate=True),
+        message=Message(2 * KIB, Form.DEFLATE),
+    ),
+    asgi(
+        "asgi-idle-connections",
+        "10,000 idle keep-alive connections",
+        "Each makes one request and then waits. Memory of the processes; kernel buffers are not in it.",
+        Launch("asgi_hello", idle=True),
+        ASGI_ALL,
+        kind="idle",
+        connections=10_000,
+    ),
+    asgi(
+        "asgi-idle-websockets",
+        "10,000 idle WebSockets",
+        "Each makes its handshake and echoes one message of 32 bytes; the application waits in `receive`. "
+        "The floor has no application.",
+        replace(echo(32), idle=True),
+        WEBSOCKETS,
+        kind="idle",
+        message=Message(32),
+        connections=10_000,
+    ),
+)
+
+SCENARIOS = WSGI_SCENARIOS + ASGI_SCENARIOS
 
 
 def by_name(name: str) -> Scenario:

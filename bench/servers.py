@@ -8,9 +8,15 @@ from pathlib import Path
 
 from bench import paths
 
+WSGI = "wsgi"
+ASGI = "asgi"
+INTERFACES = (WSGI, ASGI)
+
 
 @dataclass(frozen=True)
 class Server:
+    """One row of the table. Its name is unique within its interface."""
+
     name: str
     distribution: str
     command: str
@@ -19,8 +25,15 @@ class Server:
     access_log: str = ""
     no_access_log: str = ""
     idle: str = ""
+    interface: str = WSGI
     threads: bool = False
     own: bool = False
+    slow: bool = False
+    deflate: bool = False
+
+    @property
+    def ident(self) -> str:
+        return self.name if self.interface == WSGI else f"{self.name}-{self.interface}"
 
     @property
     def has_access_log(self) -> bool:
@@ -41,23 +54,39 @@ class Launch:
     close: bool = False
     access_log: bool = False
     idle: bool = False
+    websocket: bool = False
 
 
-FLOOR = Server(name="floor", distribution="", command=f"{paths.FLOOR} {{port}} {{body_size}} {{close}}")
+FLOOR = Server(name="floor", distribution="", command=f"{paths.FLOOR} {{port}} {{body_size}} {{mode}}")
+UVLOOP_FLOOR = Server(
+    name="uvloop floor",
+    distribution="uvloop",
+    command="{python} {bench}/uvloop_floor.py {port} {body_size} {mode}",
+    interface=ASGI,
+)
+FLOORS = {WSGI: (FLOOR,), ASGI: (FLOOR, UVLOOP_FLOOR)}
+FLOOR_NAMES = frozenset(floor.name for floors in FLOORS.values() for floor in floors)
 
 
 @cache
-def peers() -> tuple[Server, ...]:
-    table = tomllib.loads((paths.BENCH / "peers.toml").read_text())
-    return tuple(Server(**{**row, "packages": tuple(row.get("packages", ()))}) for row in table["server"])
+def table() -> tuple[Server, ...]:
+    rows = tomllib.loads((paths.BENCH / "peers.toml").read_text())["server"]
+    return tuple(Server(**{**row, "packages": tuple(row.get("packages", ()))}) for row in rows)
 
 
-def by_name(name: str) -> Server:
-    return next(server for server in (FLOOR, *peers()) if server.name == name)
+def peers(interface: str) -> tuple[Server, ...]:
+    """Tricorn is one of them."""
+    return tuple(server for server in table() if server.interface == interface)
+
+
+def find(interface: str, name: str) -> Server:
+    return next(server for server in (*FLOORS[interface], *peers(interface)) if server.name == name)
 
 
 def names() -> tuple[str, ...]:
-    return ("floor", *(server.name for server in peers()))
+    """Each once, although some servers have both interfaces."""
+    found = [server.name for interface in INTERFACES for server in (*FLOORS[interface], *peers(interface))]
+    return tuple(dict.fromkeys(found))
 
 
 def command(server: Server, launch: Launch, port: int) -> list[str]:
@@ -70,7 +99,7 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         port=port,
         threads=launch.threads,
         body_size=launch.body_size,
-        close="close" if launch.close else "",
+        mode="close" if launch.close else "websocket" if launch.websocket else "",
         extra=f"{log} {server.idle if launch.idle else ''}",
     )
     return shlex.split(words)

@@ -2,7 +2,10 @@
 
 import re
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from bench import paths
 from bench.process import CLIENT_CORE
@@ -22,6 +25,12 @@ class WrkResult:
     p50_ms: float
     p99_ms: float
     failures: int  # socket errors, timeouts and answers other than 2xx or 3xx
+
+
+@contextmanager
+def connected(scenario: Scenario, port: int) -> Iterator[Callable[[float], WrkResult]]:
+    """The same form as for WebSockets; but wrk opens its connections in the run, and closes them there."""
+    yield partial(run, scenario, port)
 
 
 def run(scenario: Scenario, port: int, seconds: float) -> WrkResult:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def binary(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(paths, "FLOOR", tmp_path_factory.mktemp("floor") / "floor")
-    assert environment.compile_floor() == ""
+    assert environment.compile_program("floor", paths.FLOOR) == ""
     yield paths.FLOOR
     patch.undo()
 
@@ -29,7 +29,7 @@ def binary(tmp_path_factory):
 @pytest.fixture
 def floor(binary, tmp_path):
     def start(launch):
-        return Running(replace(FLOOR, command=f"{binary} {{port}} {{body_size}} {{close}}"), launch, log, 0)
+        return Running(replace(FLOOR, command=f"{binary} {{port}} {{body_size}} {{mode}}"), launch, log, 0)
 
     log = tmp_path / "log"
     log.touch()

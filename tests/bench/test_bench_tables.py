@@ -21,7 +21,7 @@ def test_every_target_is_about_contestants_of_its_scenario():
 
 def test_a_command_is_made_for_its_scenario():
     launch = Launch("hello", threads=8, access_log=True, idle=True)
-    words = servers.command(servers.by_name("gunicorn-gthread"), launch, 4711)
+    words = servers.command(servers.find("wsgi", "gunicorn-gthread"), launch, 4711)
     wanted = "--access-logfile - --keep-alive 300 --worker-connections 20000 hello:app"
     assert " ".join(words).endswith(wanted)
     assert words[words.index("--threads") + 1] == "8"
@@ -29,7 +29,7 @@ def test_a_command_is_made_for_its_scenario():
 
 
 def test_a_server_that_logs_by_default_is_told_not_to():
-    uwsgi = servers.by_name("uwsgi")
+    uwsgi = servers.find("wsgi", "uwsgi")
     assert "--disable-logging" in servers.command(uwsgi, Launch("hello"), 1)
     assert "--disable-logging" not in servers.command(uwsgi, Launch("hello", access_log=True), 1)
 
@@ -41,5 +41,24 @@ def test_a_quick_run_does_not_touch_the_results():
     assert quick.results != options.parse([]).results
 
 
-def test_one_server_is_measured_beside_the_floor():
-    assert options.parse(["--server", "tricorn"]).servers == {"tricorn", "floor"}
+def test_one_server_is_measured_beside_the_floors():
+    assert options.parse(["--server", "tricorn"]).servers == {"tricorn", "floor", "uvloop floor"}
+
+
+def test_a_group_is_the_scenarios_of_one_interface():
+    wsgi, asgi = (options.parse(["--group", name]).todo for name in servers.INTERFACES)
+    assert {s.interface for s in asgi} == {"asgi"}
+    assert wsgi + asgi == list(scenarios.SCENARIOS) == options.parse([]).todo
+
+
+def test_a_server_may_have_both_interfaces():
+    wsgi, asgi = (servers.find(interface, "granian") for interface in servers.INTERFACES)
+    assert wsgi.ident != asgi.ident
+    assert servers.command(wsgi, Launch("hello"), 1) != servers.command(asgi, Launch("hello"), 1)
+    assert servers.names().count("granian") == 1
+
+
+def test_only_servers_that_compress_meet_compressed_messages():
+    entries = scenarios.by_name("asgi-websocket-deflate").entries
+    assert {"tricorn", "uvicorn"} <= {e.server for e in entries}
+    assert all(servers.find("asgi", e.server).deflate for e in entries)
