@@ -60,8 +60,10 @@ async def digest():
 
 @app.get("/stream")
 async def stream():
+    count = int(request.args["lines"])
+
     async def lines():
-        for number in range(int(request.args["lines"])):
+        for number in range(count):
             yield f"line {number}\n"
 
     return lines(), {"Content-Type": "text/plain"}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from harness.server import wait_for
 from integration.asgi_site import AsgiTests, websocket
-from integration.live import Live
+from integration.live import Live, message
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 MEGABYTE = os.urandom(1_000_000)
@@ -38,7 +38,8 @@ class TestQuart(AsgiTests):
     def test_a_body_over_the_frameworks_limit(self, site: Live, client: httpx.Client) -> None:
         """Quart answers before it has read it all, and the client hears the answer."""
         with site.connect(timeout=10) as raw:
-            raw.send(b"POST /upload HTTP/1.1\r\nHost: live.example\r\nContent-Length: 9000000\r\n\r\n")
+            form = ["Content-Type: multipart/form-data; boundary=x", "Content-Length: 9000000"]
+            raw.send(message("/upload", method="POST", fields=form))
             raw.send(b"x" * 100_000)
             assert raw.response("POST").status == 413
         assert client.get("/").text == "hello"
