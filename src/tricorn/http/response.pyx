@@ -320,8 +320,8 @@ cdef int write_trailers(Buffer out, object headers) except -1:
     """
     cdef const unsigned char* name
     cdef const unsigned char* value
-    cdef Py_ssize_t n
-    cdef Py_ssize_t v
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t v = 0
     cdef tuple pair
     out.add(b"0\r\n", 3)
     for header in headers:

@@ -62,8 +62,9 @@ cdef class Hub(Reception):
         """End what is left at once: tasks are cancelled, connections closed."""
         cdef Connection connection
         self.stopped = True
+        self.house.gate.loop.remove_reader(self.service.poller.fd)
         self.listen(False)
-        for call in list(self.house.calls):
+        for call in [call for call in self.house.calls if call.task is not None]:
             call.task.cancel()
         for found in list(self.service.table):
             if found is not None:

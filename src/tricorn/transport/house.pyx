@@ -66,7 +66,7 @@ cdef class House:
         if not self.leaving or (<HTTPCall>self.leaving[0]).cancel_at > now:
             return 0
         for call in [call for call in self.leaving if (<HTTPCall>call).cancel_at <= now]:
-            if not call.task.done():
+            if call.task is not None:
                 call.task.cancel()
         self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
         return 0

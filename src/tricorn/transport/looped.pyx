@@ -440,6 +440,8 @@ cdef class LoopConnection(Connection):
         cdef bint owned = self.owned
         cdef WebSocketLine line = self.line
         self.house.calls.discard(call)
+        # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
+        call.task = None
         if self.line is not None and call is self.call and self.state == UPGRADED:
             if failure is not None and not _is_farewell(call, failure):
                 self._log_failure(failure, call)

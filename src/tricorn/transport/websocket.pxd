@@ -25,7 +25,6 @@ cdef class WebSocketLine(MessageExchange):
     cdef bytes owed_pong            # of the last ping, while the client does not read
     cdef int pings                  # of the client, in the window that ends at
     cdef long long window_ends
-    cdef long long heard            # when the client last sent anything
     cdef long long next_ping        # ours; 0: none
     cdef long long ping_deadline    # for any sign of life; 0: none is awaited
     cdef long long close_deadline

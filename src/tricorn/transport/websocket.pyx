@@ -70,7 +70,9 @@ cdef class WebSocketLine(MessageExchange):
                 return self._hang_up(lane, ABNORMAL, "")
             if n < 0:
                 return 0 if errno == EAGAIN or errno == EINTR else connection._lost()
-            self.heard = lane.now
+            # Whatever a client sends shows that it is there.
+            self.ping_deadline = 0
+            self.next_ping = lane.now + self.terms.ping_interval
             reads += 1
             used = self._frames(lane, lane.buffer, n)
             if used < n and connection.state == UPGRADED:
@@ -119,11 +121,6 @@ cdef class WebSocketLine(MessageExchange):
     cdef int expire(self, Lane lane, long long now) except -1:
         if self.phase == CLOSING:
             return self.connection.close()
-        if self.heard + self.terms.ping_interval > now:
-            # Whatever a client sends shows that it is there.
-            self.ping_deadline = 0
-            self.next_ping = self.heard + self.terms.ping_interval
-            return 0
         if self.ping_deadline:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
             return self._hang_up(lane, ABNORMAL, "keepalive ping timeout")
@@ -247,8 +244,7 @@ cdef class WebSocketLine(MessageExchange):
         self.reader = FrameReader(self.terms.max_message, self.deflate)
         self.handshake = None
         self.phase = OPEN
-        self.heard = monotonic()
-        self.next_ping = self.heard + self.terms.ping_interval
+        self.next_ping = monotonic() + self.terms.ping_interval
         self.house.service.row.data.websockets += 1
         connection._transmit(None, head, NULL, 0)
         connection.become_socket()

@@ -221,8 +221,9 @@ class Worker:
         self._look()
 
     def _stop(self) -> None:
-        self.stopped = True
-        self.loop.stop()
+        if not self.stopped:  # else the loop runs for the end, which must not be cut short
+            self.stopped = True
+            self.loop.stop()
 
     # ---- the end -----------------------------------------------------------------------------------
 
