@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.server import Server
 
 SITE = """
 def web(environ, start_response): return []
@@ -95,3 +96,27 @@ def test_a_worker_for_wsgi_loads_no_event_loop(settings: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert ended.stdout == "True set()\n"
+
+
+HELLO = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["root_path"].encode()})
+"""
+
+
+def test_a_command_for_gunicorn_with_uvicorns_worker(tmp_path: Path) -> None:
+    """What users of ASGI have written under Gunicorn: changing one word is enough."""
+    (tmp_path / "uvicorn_site.py").write_text(HELLO)
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 2\nroot_path = '/shop'\n")
+    options = ["--chdir", str(tmp_path), "-c", str(tmp_path / "gunicorn.conf.py")]
+    server = Server("uvicorn_site:app", [*options, "-k", "uvicorn.workers.UvicornWorker"])
+    server.start(wait=False)
+    try:
+        assert server.get("/") == (200, b"/shop")
+        said = "worker_class: 'uvicorn.workers.UvicornWorker' is taken for 'asgi', Tricorn's own; write that"
+        assert server.log().count(said) == 1
+        server.stop()
+    finally:
+        server.kill()

@@ -361,8 +361,8 @@ class Settings:
         flags=("--root-path",),
         parse=mount_point(),
         section=ASGI,
-        doc="Where the application is mounted, if a proxy serves it below a path: `root_path` of the ASGI "
-        "scope. WSGI applications are told by the environment variable SCRIPT_NAME.",
+        doc="The path that a proxy cuts off in front of an ASGI application: `root_path` of its scope, and "
+        "the beginning of `path`. WSGI applications are told by the environment variable SCRIPT_NAME.",
     )
 
     # ---------------------------------------------------------------------------------- WebSocket
@@ -379,7 +379,8 @@ class Settings:
         flags=("--websocket-max-queue",),
         parse=whole_number(1, example=8),
         section=WEBSOCKET,
-        doc="How many messages wait for the application before nothing more is read from the client.",
+        doc="How many messages wait for the application before nothing more is read from the client; fewer "
+        "if they are big.",
     )
     websocket_ping_interval: float = setting(
         20.0,

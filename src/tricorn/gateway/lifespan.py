@@ -28,7 +28,7 @@ from tricorn.gateway.errors import GatewayError
 
 #: How long a task may go on when it has nothing left to do: after its last answer, and again once it was
 #: cancelled. Seconds; enough for what stands in `finally`, and nobody waits for it in a service that is well.
-LINGER = 0.5
+LINGER = 2.0
 
 
 class LifespanError(Exception):
