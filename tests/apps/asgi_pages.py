@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import itertools
 import json
 import os
@@ -120,6 +121,13 @@ async def _state(scope: Scope, _: Receive, send: Send) -> None:
 async def _loop(_: Scope, __: Receive, send: Send) -> None:
     kind = type(asyncio.get_running_loop())
     await plain(send, f"{kind.__module__}.{kind.__qualname__}")
+
+
+@page
+async def _objects(_: Scope, __: Receive, send: Send) -> None:
+    """How many objects the collector knows."""
+    gc.collect()
+    await plain(send, str(len(gc.get_objects())))
 
 
 # -- the body of the request

@@ -218,6 +218,7 @@ def test_crowds_of_requests_do_not_mix(server: Server, gate: str) -> None:
         ("uvloop", "uvloop"),
         ("asyncio", "asyncio"),
         ("asgi_loops:own_loop", "asgi_loops.OwnLoop"),
+        ("asgi_loops.own_loop", "asgi_loops.OwnLoop"),
     ],
 )
 def test_the_loop_is_the_one_that_was_asked_for(servers: Servers, setting: str, expected: str) -> None:
