@@ -158,6 +158,7 @@ def test_a_connection_that_the_server_closes_is_a_failure():
     ids=["no upgrade", "wrong accept"],
 )
 def test_a_failed_handshake_is_a_failure(answer):
+    sent = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def refuse():
@@ -166,14 +167,15 @@ def test_a_failed_handshake_is_a_failure(answer):
                 with connection:
                     connection.recv(4096)
                     connection.sendall(answer)
-                    connection.recv(4096)
+                    sent.append(connection.recv(4096))
 
         thread = threading.Thread(target=refuse)
         thread.start()
         with wsload.connected(scenario(Message(32), 2), listener.getsockname()[1]) as run:
             result = run(SECONDS)
         thread.join()
-    assert (result.requests, result.failures) == (0, 2)  # none of them was driven
+    assert (result.requests, result.failures) == (0, 2)
+    assert sent == [b"", b""]  # no message on such a connection
 
 
 def test_a_client_that_ends_early_is_an_error(monkeypatch):
