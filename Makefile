@@ -43,7 +43,7 @@ types: build  ## mypy --strict
 
 check: lint types test  ## format, lint, types, tests
 
-bench: build  ## Tricorn and its peers: docs/benchmarks.md (about half an hour)
+bench: build  ## Tricorn and its peers: docs/benchmarks.md (about forty minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: build  ## write the reference of the settings

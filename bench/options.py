@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m bench", description="Tricorn beside its peers, driven by one client."
     )
     p.add_argument(
-        "--rounds", type=lambda t: bounded(1, 50, t), help="interleaved rounds of each scenario (5)"
+        "--rounds", type=lambda t: bounded(1, 50, t), help="interleaved rounds of each scenario (4)"
     )
     p.add_argument("--seconds", type=lambda t: bounded(1, 60, t), help="length of one turn of one server (2)")
     known = [s.name for s in scenarios.SCENARIOS]
@@ -67,7 +67,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     a = parser().parse_args(arguments)
     quick: bool = a.quick
     return Options(
-        rounds=a.rounds or (1 if quick else 5),
+        rounds=a.rounds or (1 if quick else 4),
         seconds=a.seconds or (1 if quick else 2),
         scenarios=tuple(a.scenario or ()),
         group=a.group,

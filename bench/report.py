@@ -4,9 +4,10 @@ Losses are shown like wins: each table is sorted by its figure, whoever comes fi
 
 from pathlib import Path
 
-from bench import svg, targets
+from bench import scenarios, servers, svg, targets
 from bench.results import Contestant, Outcome, Outcomes
 from bench.scenarios import SCENARIOS, Scenario
+from bench.servers import ASGI, INTERFACES, WSGI
 from bench.targets import NOTHING, TIMES
 
 CHARTS = (
@@ -18,32 +19,49 @@ CHARTS = (
     "threads-8-cpu-80us",
     "flask-hello",
     "django-hello",
+    "asgi-get-1-header",
+    "asgi-browser-get",
+    "asgi-post-10k-echo",
+    "asgi-new-connection",
+    "asgi-fastapi-hello",
+    "asgi-websocket-32b",
+    "asgi-websocket-16k",
+    "asgi-websocket-deflate",
 )
+TITLES = {WSGI: "WSGI", ASGI: "ASGI"}
+FLOOR = {WSGI: servers.FLOOR.name, ASGI: servers.UVLOOP_FLOOR.name}  # what a server is measured by
 COLUMNS = {
-    "load": "CPU µs per request|of the floor|of the best peer|requests/s|p50 ms|p99 ms|memory MB|failures",
+    "load": "CPU µs per {unit}|of the {floor}|of the best peer|{unit}s/s|p50 ms|p99 ms|memory MB|failures",
     "idle": "bytes per connection|connections kept|memory before, MB|memory after, MB",
     "start": "start-up ms|memory of the worker, MB|of all its processes, MB",
 }
 MAIN_FIGURE = {"load": "cpu_us", "idle": "idle_bytes", "start": "start_ms"}
-NOT_PEERS = ("floor", "tricorn")
+OWN = "tricorn"
+NOT_PEERS = servers.FLOOR_NAMES | {OWN}
 
 METHOD = """\
 Every figure comes from one command, `make bench`, which also wrote this page; `bench/README.md` says
 how it works. The server runs with one worker process, pinned to core 0.
-[wrk](https://github.com/wg/wrk), with one thread and 32 connections, drives it over the loopback from
-core 1, always at saturation. The servers of a scenario run at the same time and are driven in turn,
-round after round in a changing order, after a warm-up; a figure is the median of the rounds. An answer
-is checked before it is timed.
+[wrk](https://github.com/wg/wrk), with one thread and, unless a scenario says otherwise, 32 connections,
+drives it over the loopback from core 1, at saturation. The servers of a scenario run at the same time and
+are driven in turn, round after round in a changing order, after a warm-up; a figure is the median of the
+rounds. An answer is checked before it is timed.
 
-- *CPU µs per request* is the processor time, user and system, of all processes of the server, divided
-  by the requests that were answered. It is the figure to compare: it says how much machine a request
-  costs, and does not depend on how fast wrk is, as requests/s do.
+- *CPU µs per request* (or per message) is the processor time, user and system, of all processes of the
+  server, divided by the requests that were answered. It is the figure to compare: it says how much machine
+  a request costs, and does not depend on how fast wrk is, as requests/s do.
 - *The floor* is `bench/floor.c`, a C program that answers each request with the same prepared bytes:
   the kernel's part of the cost on this machine. With bodies of 1 MiB a server can be below it, by
-  larger writes or sendfile. *The best peer* is the cheapest of the other servers.
+  larger writes or sendfile. *The uvloop floor*, `bench/uvloop_floor.py`, is what the same costs in Python:
+  an asyncio protocol on uvloop with a prepared answer. uvloop writes after it has read from all ready
+  sockets, which wakes the client less often; so it is not always above the C program.
+  *The best peer* is the cheapest of the other servers.
+- *WebSockets* are driven by `bench/wsload.c`: one message at a time on each connection. It compares each
+  byte of the echo. Handshakes and closing are not in the figures.
 - *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.
 - *Memory* is PSS of all processes after the load. *Failures* are socket errors, time-outs and answers
-  other than 2xx and 3xx, of all rounds.
+  other than 2xx and 3xx (or a wrong echo), of all rounds. Servers that are far from the others are
+  driven in two rounds only.
 
 One caution: client and server share a machine, and the loopback is not a network."""
 
@@ -62,24 +80,38 @@ def page(outcomes: Outcomes) -> str:
         "<!-- Written by `make bench`. Do not edit: the next run overwrites it. -->",
         METHOD,
     ]
-    parts += [
-        "## Targets",
-        targets_table(outcomes),
-        "## CPU µs per request, all scenarios",
-        overview(outcomes),
-    ]
-    for scenario in SCENARIOS:
-        if scenario.name in outcomes:
-            parts += section(scenario, outcomes[scenario.name])
+    present = [interface for interface in INTERFACES if of(interface, outcomes)]
+    parts.append("## Targets")
+    for interface in present:
+        parts += [f"### {TITLES[interface]}", targets_table(interface, outcomes)]
+    for interface in present:
+        parts += part(interface, outcomes)
     parts += ["## Versions and machine", conditions(outcomes)]
     return "\n\n".join(parts) + "\n"
 
 
+def of(interface: str, outcomes: Outcomes) -> list[Scenario]:
+    """The scenarios of an interface that were measured."""
+    return [s for s in SCENARIOS if s.interface == interface and s.name in outcomes]
+
+
+def part(interface: str, outcomes: Outcomes) -> list[str]:
+    title = TITLES[interface]
+    parts = [f"## {title}", f"### {title}: CPU µs per request or message, all scenarios"]
+    parts.append(overview(interface, outcomes))
+    for scenario in of(interface, outcomes):
+        parts += section(scenario, outcomes[scenario.name])
+    return parts
+
+
 def section(scenario: Scenario, outcome: Outcome) -> list[str]:
     rounds = f"{outcome.rounds} {TIMES} {outcome.seconds:g} s, " if scenario.kind == "load" else ""
-    parts = [f"## {scenario.title}", f"`{scenario.name}`, {rounds}{outcome.date}. {scenario.about}"]
+    parts = [
+        f"### {TITLES[scenario.interface]}: {scenario.title}",
+        f"`{scenario.name}`, {rounds}{outcome.date}. {scenario.about}",
+    ]
     if scenario.name in CHARTS:
-        parts.append(f"![{scenario.title}: CPU µs per request]({chart_name(scenario)})")
+        parts.append(f"![{scenario.title}: CPU µs per {unit(scenario)}]({chart_name(scenario)})")
     parts.append(table(scenario, outcome))
     parts += notes(outcome)
     return parts
@@ -89,13 +121,14 @@ def table(scenario: Scenario, outcome: Outcome) -> str:
     main = MAIN_FIGURE[scenario.kind]
     measured = [c for c in outcome.contestants if not c.problem]
     measured.sort(key=lambda c: c.values.get(main, float("inf")))
-    columns = ["server", *COLUMNS[scenario.kind].split("|")]
+    words = COLUMNS[scenario.kind].format(unit=unit(scenario), floor=FLOOR[scenario.interface])
+    columns = ["server", *words.split("|")]
     head = ["| " + " | ".join(columns) + " |", "|---|" + "--:|" * (len(columns) - 1)]
     return "\n".join(head + [line(scenario, outcome, c) for c in measured])
 
 
 def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
-    name = f"**{c.key}**" if c.server == "tricorn" else c.key
+    name = f"**{c.key}**" if c.server == OWN else c.key
     v = c.values
     if scenario.kind == "idle":
         cells = [
@@ -109,7 +142,7 @@ def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
     else:
         cells = [
             number(v["cpu_us"], 2),
-            ratio(c, outcome.find("floor")),
+            ratio(c, outcome.find(FLOOR[scenario.interface])),
             ratio(c, best_peer(outcome)),
             number(v["rps"], 0),
             number(v["p50_ms"], 2),
@@ -118,6 +151,10 @@ def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
             number(v["failures"], 0),
         ]
     return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def unit(scenario: Scenario) -> str:
+    return "message" if scenario.message else "request"
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -145,26 +182,27 @@ def notes(outcome: Outcome) -> list[str]:
     return ["\n".join(found)] if found else []
 
 
-def targets_table(outcomes: Outcomes) -> str:
+def targets_table(interface: str, outcomes: Outcomes) -> str:
     rows = ["| scenario | to reach | measured | |", "|---|---|--:|---|"]
     for verdict in targets.judge(outcomes):
         target = verdict.target
-        rows.append(f"| {target.scenario} | {target.words} | {verdict.figure} | {verdict.words} |")
+        if scenarios.by_name(target.scenario).interface == interface:
+            rows.append(f"| {target.scenario} | {target.words} | {verdict.figure} | {verdict.words} |")
     return "\n".join(rows)
 
 
-def overview(outcomes: Outcomes) -> str:
-    load = [s for s in SCENARIOS if s.kind == "load" and s.name in outcomes and s.name != "access-log"]
-    keys = list(dict.fromkeys(c.server for s in SCENARIOS for c in s.entries))
+def overview(interface: str, outcomes: Outcomes) -> str:
+    load = [s for s in of(interface, outcomes) if s.kind == "load" and s.name != "access-log"]
+    table = [s for s in SCENARIOS if s.interface == interface]
+    keys = list(dict.fromkeys(c.server for s in table for c in s.entries))
     rows = ["| scenario | " + " | ".join(keys) + " |", "|---|" + "--:|" * len(keys)]
     for scenario in load:
         values = [targets.value_of(outcomes, scenario.name, key, "cpu_us") for key in keys]
-        best = min(
-            (v for v, key in zip(values, keys, strict=True) if v is not None and key != "floor"), default=None
-        )
+        rivals = [v for v, key in zip(values, keys, strict=True) if key not in servers.FLOOR_NAMES]
+        best = min((v for v in rivals if v is not None), default=None)
         cells = [f"**{number(v)}**" if v is not None and v == best else number(v) for v in values]
         rows.append(f"| {scenario.name} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n\nThe least of each row, the floor aside, is bold."
+    return "\n".join(rows) + "\n\nThe least of each row, floors aside, is bold."
 
 
 def conditions(outcomes: Outcomes) -> str:
@@ -184,10 +222,10 @@ def chart_name(scenario: Scenario) -> str:
 
 
 def chart(scenario: Scenario, outcome: Outcome) -> str:
-    colours = {"tricorn": "own", "floor": "floor"}
+    colours = dict.fromkeys(servers.FLOOR_NAMES, "floor") | {OWN: "own"}
     bars = [
         svg.Bar(c.key, c.values["cpu_us"], colours.get(c.server, "peer"))
         for c in outcome.contestants
         if not c.problem and "cpu_us" in c.values
     ]
-    return svg.chart(scenario.title, "CPU µs per request, one worker; less is better", bars)
+    return svg.chart(scenario.title, f"CPU µs per {unit(scenario)}, one worker; less is better", bars)

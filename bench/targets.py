@@ -1,11 +1,14 @@
 """What Tricorn wants to reach, as a table, and whether the figures say that it is reached.
 
-Nearly all are ratios within one run, of two servers that were driven in turn."""
+Nearly all are ratios within one run, of two servers that were driven in turn. The best peer is the best of
+those that were measured."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bench import servers
 from bench.results import Outcomes
+from bench.servers import ASGI
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -38,6 +41,14 @@ class Target:
         return f"{METRICS[self.metric][0]} {sign} {self.limit:g} {METRICS[self.metric][1]}{more}"
 
 
+# What a target may be against, besides a contestant: the least of several.
+ASGI_PEERS = tuple(server.name for server in servers.peers(ASGI) if not server.own)
+BEST = {
+    "the best peer": ASGI_PEERS,
+    "the leanest peer": ASGI_PEERS,
+    "the best of Uvicorn, Granian and Gunicorn": ("uvicorn", "granian", "gunicorn"),
+}
+
 METRICS = {
     "cpu_us": ("CPU per request", "µs"),
     "p99_ms": ("p99", "ms"),
@@ -64,6 +75,17 @@ TARGETS = (
     Target("flask-hello", "cpu_us", 0.33, "gunicorn-gthread"),
     Target("access-log", "cpu_us", 2.5, "tricorn (log off)", kind=Kind.DIFFERENCE, own="tricorn (log on)"),
     Target("idle-connections", "idle_bytes", 1024, kind=Kind.ABSOLUTE),
+    Target("asgi-get-1-header", "cpu_us", 0.45, "the best of Uvicorn, Granian and Gunicorn"),
+    Target("asgi-get-1-header", "cpu_us", 1.60, "uvloop floor"),
+    Target("asgi-browser-get", "cpu_us", 0.45, "the best of Uvicorn, Granian and Gunicorn"),
+    Target("asgi-browser-get", "cpu_us", 1.60, "uvloop floor"),
+    Target("asgi-post-10k-echo", "cpu_us", 0.55, "the best peer"),
+    Target("asgi-response-1mb", "cpu_us", 1, "the best peer", strict=True),
+    Target("asgi-upload-1mb", "cpu_us", 1, "the best peer", strict=True),
+    Target("asgi-fastapi-hello", "cpu_us", 1, "the best peer", strict=True),
+    Target("asgi-websocket-32b", "cpu_us", 0.65, "the best peer"),
+    Target("asgi-websocket-16k", "cpu_us", 0.65, "the best peer"),
+    Target("asgi-idle-connections", "idle_bytes", 1, "the leanest peer"),
 )
 
 
@@ -104,10 +126,15 @@ def measured(target: Target, outcomes: Outcomes) -> float | None:
     own = value_of(outcomes, target.scenario, target.own, target.metric)
     if own is None or target.kind is Kind.ABSOLUTE:
         return own
-    other = value_of(outcomes, target.scenario, target.against, target.metric)
+    other = least_of(outcomes, target.scenario, BEST.get(target.against, (target.against,)), target.metric)
     if not other:
         return None
     return own / other if target.kind is Kind.RATIO else own - other
+
+
+def least_of(outcomes: Outcomes, scenario: str, keys: tuple[str, ...], metric: str) -> float | None:
+    values = [value_of(outcomes, scenario, key, metric) for key in keys]
+    return min((value for value in values if value is not None), default=None)
 
 
 def value_of(outcomes: Outcomes, scenario: str, key: str, metric: str) -> float | None:

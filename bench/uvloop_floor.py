@@ -61,10 +61,10 @@ class Http(asyncio.Protocol):
         self.body_left = 0
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(b"GET ") and data.endswith(HEAD_END):
-            self.answer()
-        elif self.body_left:
+        if self.body_left:
             self.take_body(len(data))
+        elif data.startswith(b"GET ") and data.endswith(HEAD_END):
+            self.answer()
         else:
             self.take_head(self.waiting + data)
 

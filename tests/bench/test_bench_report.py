@@ -38,6 +38,35 @@ def test_the_access_log_target_is_a_difference():
     assert found.target.words == "CPU per request ≤ 2.5 µs more than tricorn (log off)"
 
 
+def test_the_best_peer_is_the_best_that_was_measured():
+    outcomes = {"asgi-get-1-header": outcome("asgi-get-1-header", tricorn=9.0, granian=18.0, gunicorn=30.0)}
+    outcomes["asgi-get-1-header"].contestants.append(
+        Contestant("uvicorn", "uvicorn", "1", "2026-01-02", {"cpu_us": 1.0}, problem="died")
+    )
+    found = verdicts(outcomes, "asgi-get-1-header")
+    assert found["the best of Uvicorn, Granian and Gunicorn"].measured == 0.5
+    assert found["uvloop floor"].words == "not measured"
+
+
+def test_the_two_interfaces_have_a_part_each():
+    outcomes = one(tricorn=8.0, floor=4.0) | {
+        "asgi-get-1-header": outcome(
+            "asgi-get-1-header", **{"tricorn": 9.0, "uvloop floor": 4.5, "uvicorn": 18.0}
+        )
+    }
+    wsgi, asgi = report.page(outcomes).split("\n## ASGI\n")
+    assert "| **tricorn** | 8.00 | 2.00 |" in wsgi
+    assert "| **tricorn** | 9.00 | 2.00 | 0.50 |" in asgi
+    assert "uvicorn" not in wsgi[wsgi.index("\n## WSGI\n") :]
+    assert "## ASGI" not in report.page(one(tricorn=8.0))
+
+
+def test_messages_are_counted_as_messages():
+    page = report.page({"asgi-websocket-32b": outcome("asgi-websocket-32b", tricorn=9.0)})
+    assert "| CPU µs per message | of the uvloop floor |" in page
+    assert "| messages/s |" in page
+
+
 def test_a_row_shows_the_ratio_to_the_floor_and_to_the_best_peer():
     page = report.page(one(tricorn=8.0, floor=4.0, bjoern=5.0, granian=10.0))
     assert "| **tricorn** | 8.00 | 2.00 | 1.60 |" in page
