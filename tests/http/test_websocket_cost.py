@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable
 import pytest
 from fuzz.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, deflated, length_bytes, masked
 
-from tricorn.http.websocket import Binary, Deflate, Failed, FrameStream, Text, close_frame, frame, message
+from tricorn.http.websocket import (
+    Binary,
+    Close,
+    Deflate,
+    Failed,
+    FrameStream,
+    Text,
+    close_frame,
+    frame,
+    message,
+)
 
 
 def head(opcode: int, size: int, fin: bool = True, rsv: int = 0) -> bytes:
@@ -133,6 +143,18 @@ def test_memory_does_not_go_beyond_the_limit() -> None:
     assert stream.held <= 10_000
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("fin", [True, False])
+def test_room_grows_in_few_steps(opcode: int, fin: bool) -> None:
+    stream = FrameStream(1 << 24)
+    stream.feed(head(opcode, 1 << 22, fin))
+    rooms = set()
+    for _ in range(1000):
+        stream.feed(b"a" * 1000)
+        rooms.add(stream.held)
+    assert len(rooms) <= 8
+
+
 def test_a_message_has_no_room_to_spare() -> None:
     """One that came in pieces takes no more memory than one that came whole."""
     for opcode, payload in ((TEXT, b"a" * 5000), (BINARY, b"a" * 5000)):
@@ -151,6 +173,14 @@ def test_an_incomplete_ping_is_counted() -> None:
     stream.feed(masked(PING, b"x" * 10)[:-1])
     assert stream.held == 125
     assert len(stream.feed(masked(PING, b"x" * 10)[-1:])) == 1
+    assert stream.held == 0
+
+
+def test_a_close_forgets_an_unfinished_message() -> None:
+    stream = FrameStream()
+    stream.feed(masked(BINARY, b"a" * 10_000, fin=False))
+    assert stream.held >= 10_000
+    assert stream.feed(masked(CLOSE)) == [Close(1005, "")]
     assert stream.held == 0
 
 
@@ -177,8 +207,8 @@ def exercise(rounds: int) -> None:
         stream.feed(masked(TEXT, text.encode()) + masked(BINARY, b"abc") + masked(PING, b"abc"))
         stream.feed(masked(TEXT, deflated(text.encode(), 9), rsv=4))
         for data in (masked(TEXT, text.encode()), masked(PING, b"abc"), masked(BINARY, b"abc" * 100)):
-            stream.feed(data[:9])
-            stream.feed(data[9:])
+            stream.feed(data[:8])
+            stream.feed(data[8:])
         message(text, deflate)
         message(b"abc")
         close_frame(1000, text)

@@ -32,6 +32,7 @@ def squeezed(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 HELLO = bytes.fromhex("f248cdc9c90700")
+FINAL = bytes.fromhex("f348cdc9c90700")  # the same in a block with BFINAL
 
 ACCEPTED: dict[str, tuple[bytes, list[Event]]] = {
     # RFC 7692 §7.2.3
@@ -42,23 +43,27 @@ ACCEPTED: dict[str, tuple[bytes, list[Event]]] = {
         [Text("Hello"), Text("Hello")],
     ),
     "a block without compression": (squeezed(bytes.fromhex("000500faff48656c6c6f00")), [Text("Hello")]),
-    "BFINAL": (squeezed(bytes.fromhex("f348cdc9c9070000")), [Text("Hello")]),
+    "BFINAL": (squeezed(FINAL + b"\x00"), [Text("Hello")]),
     "two blocks": (squeezed(bytes.fromhex("f248050000 00ffffcac9c90700")), [Text("Hello")]),
     "an empty message": (squeezed(b"\x00"), [Text("")]),
     # beyond its examples
-    "BFINAL, and nothing behind it": (squeezed(bytes.fromhex("f348cdc9c90700")), [Text("Hello")]),
-    "BFINAL in the middle": (squeezed(bytes.fromhex("f348cdc9c90700") + HELLO), [Text("HelloHello")]),
+    "BFINAL, and nothing behind it": (squeezed(FINAL) * 2 + squeezed(HELLO), [Text("Hello")] * 3),
+    "BFINAL, and an empty fragment behind it": (
+        (b"".join(fragments(TEXT, [FINAL, b""], 4)) + squeezed(HELLO)) * 2,
+        [Text("Hello")] * 4,
+    ),
+    "BFINAL in the middle": (squeezed(FINAL + HELLO), [Text("HelloHello")]),
     "BFINAL, then other messages": (
-        squeezed(bytes.fromhex("f348cdc9c9070000")) * 2 + squeezed(HELLO),
+        squeezed(FINAL + b"\x00") * 2 + squeezed(HELLO),
         [Text("Hello")] * 3,
     ),
     "BFINAL in each fragment": (
-        b"".join(fragments(TEXT, [bytes.fromhex("f348cdc9c90700")] * 20, 4)),
+        b"".join(fragments(TEXT, [FINAL] * 20, 4)),
         [Text("Hello" * 20)],
     ),
-    "a message of no bytes": (
-        squeezed(b"") + squeezed(HELLO) + squeezed(b""),
-        [Text(""), Text("Hello"), Text("")],
+    "messages of no bytes": (
+        squeezed(b"") + (squeezed(HELLO) + squeezed(b"")) * 2,
+        [Text(""), Text("Hello"), Text(""), Text("Hello"), Text("")],
     ),
     "a message of no bytes in fragments": (
         b"".join(fragments(BINARY, [b"", b""], 4)) + squeezed(HELLO),
@@ -109,7 +114,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "too far back": squeezed(bytes.fromhex("f200110000")),
         "a length that is not its complement": squeezed(bytes.fromhex("0005000000")),
         "many streams in a frame": squeezed(b"\x03\x00" * 18),
-        "no DEFLATE behind BFINAL": squeezed(bytes.fromhex("f348cdc9c90700") + b"\xff\xff"),
+        "no DEFLATE behind BFINAL": squeezed(FINAL + b"\xff\xff"),
     },
     (1007, "text message"): {
         "no UTF-8": squeezed(deflated(b"abc\xff")),
@@ -174,6 +179,20 @@ def test_a_bomb_does_not_go_off() -> None:
         assert stream.held == 0
 
 
+def test_bombs_in_a_row_do_not_add_up() -> None:
+    """Streams that end in one frame share the limit."""
+    limit = 1 << 20
+    squeezer = zlib.compressobj(wbits=-15)
+    bomb = squeezer.compress(bytes(limit)) + squeezer.flush()
+    stream = FrameStream(limit, Deflate())
+    tracemalloc.start()
+    found = stream.feed(squeezed(bomb * 15, BINARY))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == [Failed(1009, "the message is too long")]
+    assert peak < 4 * limit
+
+
 @pytest.mark.parametrize("size", [1, 999, 1000])
 def test_bytes_that_come_to_nothing(size: int) -> None:
     """Empty blocks without end: the limit on what comes out would never see them."""
@@ -229,6 +248,13 @@ def test_messages_inflate_in_the_window_that_was_promised(bits: int, alone: bool
                 continue
             assert inflate.decompress(payload_of(data) + TAIL).decode() == text
             inflate = zlib.decompressobj(-bits) if alone else inflate
+
+
+def test_no_window_is_used_where_zlib_has_none() -> None:
+    """Without repetitions, a character takes a bit at least."""
+    data = message("x" * 8000, Deflate(server_max_window_bits=8))
+    assert 1000 < len(data) < 1100
+    assert len(message("x" * 8000, Deflate(server_max_window_bits=9))) < 100
 
 
 def test_repetition_is_found_in_the_last_message() -> None:

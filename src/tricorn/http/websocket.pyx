@@ -166,8 +166,7 @@ cdef class Deflate:
         return compressobj(self.level, DEFLATED, -bits, self.mem_level, strategy)
 
     cdef object _new_decompressor(self):
-        """Clients that were granted 8 bits use zlib too, which makes it 9."""
-        return decompressobj(-max(9, self.client_max_window_bits))
+        return decompressobj(-self.client_max_window_bits)
 
     cdef bytes inflate(self, bytes data, Py_ssize_t most, bint last):
         cdef bytes content
@@ -390,7 +389,6 @@ cdef class FrameReader:
             self.kind = self.opcode
             self.compressed = first & RSV1 != 0
             self.is_ascii = True
-            self.utf8.need = 0
         if length == 0:
             self.empties += 1
         if self.compressed:
@@ -494,7 +492,7 @@ cdef class FrameReader:
         """All of the message is in `store`."""
         cdef object message
         if self.kind == OP_TEXT and not self.is_ascii:
-            return self._fail(BAD_TEXT) if self.utf8.need else self._tell_text(self.data, self.size)
+            return self._tell_text(self.data, self.size)
         if self.store == NULL:
             return self._tell("" if self.kind == OP_TEXT else b"")
         if self.size != self.capacity:
