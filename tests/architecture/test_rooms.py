@@ -39,11 +39,16 @@ WORLD = {
 #: The same for C: declarations from these headers, or cimports of these modules.
 C_WORLD = re.compile(r"sys/|unistd|fcntl|poll|netinet|arpa|pthread|signal|posix|libc\.(time|signal)")
 
+TASKS = "tasks are what ASGI applications are; no loop is made, run or asked for I/O"
+
 #: file → module → why it may.
 ALLOWED_WORLD: dict[str, dict[str, str]] = {
     "gateway/loader.py": {
         "pathlib": "an application may be named by its file; it is loaded once, before the first request"
     },
+    "gateway/asgi.pyi": {"asyncio": TASKS},
+    "gateway/waiting.pyx": {"asyncio": TASKS},
+    "gateway/waiting.pyi": {"asyncio": TASKS},
     "gateway/lifespan.py": {
         "asyncio": "a lifespan is a task beside the requests; who starts and stops a worker waits for it"
     },

@@ -1,6 +1,7 @@
 """What an application can do wrong.
 
-Knows: PEP 3333, ASGI 3. Must not know: what is done about it (the transport answers 500 or cuts the connection).
+Knows: PEP 3333, ASGI 3. Must not know: what is done about it (the transport answers 500 or cuts the
+connection).
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memchr
 
 import sys
-from urllib.parse import quote
 
 from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_of
 from tricorn.http.names cimport NAME_SLOTS, equals_lower
@@ -182,7 +181,7 @@ cdef class ScopeBuilder(Translator):
         scope["root_path"] = root_path
         if stripped and root_path:
             scope["path"] = root_path + scope["path"]
-            scope["raw_path"] = quote(root_path).encode("ascii") + scope["raw_path"]
+            scope["raw_path"] = _quoted(root_path) + scope["raw_path"]
         return 0
 
 
@@ -195,6 +194,13 @@ cdef inline tuple _pair(RequestHead head, Field* field):
     Py_INCREF(value)
     PyTuple_SET_ITEM(pair, 1, value)
     return pair
+
+
+cdef bytes _quoted(str path):
+    """Percent-encoded where a path could not stand in a request line as it is (RFC 3986 §3.3)."""
+    return b"".join([
+        b"%c" % c if 0x21 <= c < 0x7F and c not in b"%?#" else b"%%%02X" % c for c in path.encode("utf-8")
+    ])
 
 
 cdef int _replace_host(dict scope, bytes host) except -1:

@@ -22,5 +22,5 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _close(self, dict message) except -1
     cdef int _refuse_with(self, dict message, bint is_start) except -1
 
-cdef class SocketDraining(Awaiting):
+cdef class MessageDraining(Awaiting):
     pass

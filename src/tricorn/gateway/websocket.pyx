@@ -24,7 +24,7 @@ cdef str REFUSAL_START = "websocket.http.response.start"
 cdef str REFUSAL_BODY = "websocket.http.response.body"
 
 
-cdef class SocketDraining(Awaiting):
+cdef class MessageDraining(Awaiting):
     cdef WaitQueue waiters(self):
         return (<WebSocketCall>self.owner).waiting_writers()
 
@@ -47,7 +47,7 @@ cdef class WebSocketCall(HTTPCall):
         cdef object kind = content.get("type")
         cdef MessageExchange line = self.line           # it may let go of us, and would be gone itself
         cdef AsyncExchange exchange = self.exchange
-        cdef SocketDraining draining
+        cdef MessageDraining draining
         if kind == SEND:
             self._send(content)
         elif kind == ACCEPT:
@@ -61,7 +61,7 @@ cdef class WebSocketCall(HTTPCall):
             raise GatewayError(f"{shown} is no message of a WebSocket")
         if self.line is None or not self.line.congested():
             return DONE
-        draining = SocketDraining.__new__(SocketDraining)
+        draining = MessageDraining.__new__(MessageDraining)
         draining.owner = self
         return draining
 

@@ -38,8 +38,8 @@ def maybe_span(file: Any) -> tuple[int, int, int] | None:
 def maybe_stretch(file: Any, offset: int, count: int) -> tuple[int, int, int, bool]:
     """(descriptor, offset, size, whether the file's position is to move) of what an application wants sent.
 
-    file: an open file, or its descriptor. offset: in bytes, -1: from the file's position, which then moves as read() would
-    move it. count: in bytes, -1: to the end. Raises TypeError, ValueError, OSError.
+    file: an open file, or its descriptor. offset: in bytes, -1: from the file's position, which then moves as
+    read() would move it. count: in bytes, -1: to the end. Raises TypeError, ValueError, OSError.
     """
     descriptor = file if isinstance(file, int) else file.fileno()
     facts = os.fstat(descriptor)

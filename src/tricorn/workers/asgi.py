@@ -1,7 +1,7 @@
 """The worker for ASGI applications: one event loop, one thread.
 
-Knows: a worker's life (lifespan, ready, drain, exit), which transport and which gateway, event loops by name. Must not
-know: the master.
+Knows: a worker's life (lifespan, ready, drain, exit), which transport and which gateway, event loops by
+name. Must not know: the master.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXTENSIONS = (
     "http.response.trailers",
 )
 
-#: Close codes of WebSockets (RFC 6455 §7.4.1 and its registry): the server ends, or a new worker will take over.
+#: Close codes of WebSockets (RFC 6455 §7.4.1 and its registry): the server ends; a new worker will take over.
 GOING_AWAY, SERVICE_RESTART = 1001, 1012
 
 #: How long cancelled tasks and other leftovers may take at the end, seconds.
@@ -49,6 +49,9 @@ LEFTOVERS = 1.0
 
 #: What else the end may take, beyond the requests and the application's own shutdown, seconds.
 FAREWELL = 6.0
+
+#: What a shutdown without a limit is given before the master kills, seconds.
+UNLIMITED = 86400.0
 
 #: How often a worker that is busy with its lifespan shows that it lives, seconds.
 BEAT = 1.0
@@ -76,7 +79,7 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     if name == "asyncio":
         return asyncio.new_event_loop()
     if name == "uvloop":
-        return factory("uvloop:new_event_loop")()
+        name = "uvloop:new_event_loop"
     made = factory(name)()
     if not isinstance(made, asyncio.AbstractEventLoop):
         raise LoopError(f"asgi_loop = {name!r} gave {type(made).__name__}, which is no event loop")
@@ -125,11 +128,14 @@ class Worker:
         self._beat()
         self.assignment.row.farewell_ns = int((farewell_of(self.settings) + FAREWELL) * 1e9)
         try:
-            self.loop.run_until_complete(self.lifespan.startup())
+            self._start_up()
         except LifespanError as error:
             self.assignment.fail(str(error))
             self._close_loop()
             return EXIT_BOOT
+        except asyncio.CancelledError:
+            self._close_loop()
+            return EXIT_OK
         self.hub = self._make_hub()
         self.hub.open()
         self.loop.add_reader(self.inbox.fd, self._obey)
@@ -139,6 +145,28 @@ class Worker:
         self._enter(scoreboard.READY)
         self._run_until_stopped()
         return self._end()
+
+    def _start_up(self) -> None:
+        """Raises LifespanError; CancelledError when it is told to end before it has begun to serve."""
+        starting = self.loop.create_task(self.lifespan.startup())
+
+        def interrupt() -> None:
+            for wish in self.inbox.take():
+                if wish is Wish.REOPEN:
+                    log_setup.reopen()
+                else:
+                    starting.cancel()
+            if self.lifeline >= 0 and is_readable(self.lifeline):
+                starting.cancel()
+
+        fds = [fd for fd in (self.inbox.fd, self.lifeline) if fd >= 0]
+        for fd in fds:
+            self.loop.add_reader(fd, interrupt)
+        try:
+            self.loop.run_until_complete(starting)
+        finally:
+            for fd in fds:
+                self.loop.remove_reader(fd)
 
     def _make_hub(self) -> Hub:
         settings = self.settings
@@ -256,7 +284,9 @@ class Worker:
 
 def farewell_of(settings: Settings) -> float:
     """How long the application's shutdown may take, seconds."""
-    return 0 if settings.asgi_lifespan == "off" else settings.asgi_lifespan_shutdown_timeout
+    if settings.asgi_lifespan == "off":
+        return 0
+    return settings.asgi_lifespan_shutdown_timeout or UNLIMITED
 
 
 def server_of(listener: Listener) -> tuple[str, int | None]:
