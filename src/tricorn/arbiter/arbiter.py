@@ -121,11 +121,10 @@ class Arbiter:
         self._turned_at = time.monotonic()
         self._target = targets.first_target(settings.workers, len(first.board))
         log.info(
-            "Starting %d worker%s with %d thread%s each",
+            "Starting %d worker%s%s",
             settings.workers,
             "" if settings.workers == 1 else "s",
-            settings.threads,
-            "" if settings.threads == 1 else "s",
+            f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
 
     def _preload(self, settings: Settings) -> Any:

@@ -138,6 +138,7 @@ class Worker:
             return EXIT_OK
         self.hub = self._make_hub()
         self.hub.open()
+        log.info("Worker %d serves ASGI on %s", os.getpid(), type(self.loop).__module__.partition(".")[0])
         self.loop.add_reader(self.inbox.fd, self._obey)
         if self.lifeline >= 0:
             self.loop.add_reader(self.lifeline, self._orphaned)
