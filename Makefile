@@ -56,7 +56,7 @@ clean:  ## remove what was built (not the virtual environments)
 	rm -rf build dist src/*.egg-info
 	find src -name '*.so' -o -name '*.c' -path '*/tricorn/*' | xargs -r rm -f
 
-conformance: build  ## the Autobahn test-suite on our WebSocket (some five minutes; ARGS=--quick: ten seconds)
+conformance: build  ## the Autobahn test-suite on our WebSocket (five to ten minutes; ARGS=--quick: ten seconds)
 	PYTHONPATH=tests $(BIN)/python -m autobahn.run $(ARGS)
 
 FUZZ_SECONDS ?= 60

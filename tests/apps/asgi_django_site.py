@@ -53,6 +53,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+STREAMS = []  # the requests whose streams are under way
 ENDED = []  # how streams came to their end
 USER = contextvars.ContextVar("USER", default="nobody")
 
@@ -139,10 +140,18 @@ async def upload(request):
 
 async def stream(request):
     async def lines():
-        for number in range(int(request.GET["lines"])):
-            yield f"line {number}\n"
+        STREAMS.append(request)
+        try:
+            for number in range(int(request.GET["lines"])):
+                yield f"line {number}\n"
+        finally:
+            STREAMS.remove(request)
 
     return StreamingHttpResponse(lines(), content_type="text/plain")
+
+
+async def streams(request):
+    return JsonResponse(len(STREAMS), safe=False)
 
 
 async def endless(request):
@@ -192,6 +201,7 @@ urlpatterns = [
     path("whoami", whoami),
     path("upload", upload),
     path("stream", stream),
+    path("streams", streams),
     path("endless", endless),
     path("ended", ended),
     path("context", context),

@@ -227,12 +227,17 @@ class FrameworkTests:
         site.wait_log("this view always fails", deadline=5)
 
     def test_a_body_that_the_framework_leaves_alone(self, site: Live) -> None:
+        """It is no request. Where nobody has read it all the connection may end, and says so."""
         with site.connect() as client:
             client.send(
                 message("/json", method="POST", body=b"GET / HTTP/1.1\r\n" * 10_000) + message("/json")
             )
-            assert client.response("POST").status == self.refused
-            assert client.response().status == 200
+            response = client.response("POST")
+            assert response.status == self.refused
+            if site.kind.early and "close" in response.connection:
+                client.wait_closed()
+            else:
+                assert client.response().status == 200
 
     def test_several_at_once(self, site: Live) -> None:
         """Requests of all kinds side by side, each with its own answer."""

@@ -15,6 +15,7 @@ from harness.client import Client
 from harness.server import APPS, wait_for
 from integration import test_django
 from integration.asgi_site import AsgiTests
+from integration.framework import ENDLESS
 from integration.live import Live, message
 
 MEGABYTE = os.urandom(3_000_000)  # Django keeps more than 2.5 MB in a file
@@ -34,6 +35,12 @@ class TestExample(test_django.TestDjango):
     interface = "asgi"
     options = AsgiTests.options
     app = "config.asgi:application"
+
+    # On ASGI Django reads a synchronous iterator to its end before it sends a piece of it; see below for one that
+    # is asynchronous.
+    test_a_stream_that_nobody_reads_holds_nobody_up = None
+    # Django leaves the file of a response whose send() has raised to the garbage collector.
+    test_an_interrupted_file_leaves_no_descriptor = None
 
     @pytest.mark.parametrize("framing", ["length"])
     def test_upload(self, site: Live, framing: str) -> None:
@@ -110,6 +117,15 @@ class TestDjango(AsgiTests):
             response = client.response()
             assert response.framing == "chunked"
             assert response.body == b"".join(b"line %d\n" % number for number in range(3000))
+
+    def test_a_stream_that_nobody_reads(self, site: Live, client: httpx.Client) -> None:
+        """It is held back, others are served, and it ends with its client."""
+        with site.connect(receive_buffer=4096) as lazy:
+            lazy.send(message(f"/stream?lines={ENDLESS}"))
+            lazy.read_until(b"line 0\n")
+            assert client.get("/").text == "hello"
+            lazy.abort()
+        wait_for(lambda: client.get("/streams").json() == 0, "the stream has ended")
 
     @pytest.mark.parametrize("leave", [Client.abort, Client.close], ids=["reset", "closed"])
     def test_a_stream_ends_when_the_client_goes(self, site: Live, client: httpx.Client, leave) -> None:

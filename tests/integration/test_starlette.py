@@ -57,10 +57,11 @@ class TestStarlette(AsgiTests):
         assert ["x-note", "caf\xe9"] in about["fields"]
 
     def test_extensions_are_offered(self, client: httpx.Client) -> None:
-        offered = client.get("/scope/x").json()["extensions"]
-        assert {"http.response.pathsend", "http.response.trailers", "http.response.early_hint"} <= set(
-            offered
-        )
+        """Trailers to those who say that they want them (RFC 9110 §6.5.1)."""
+        offered = set(client.get("/scope/x").json()["extensions"])
+        assert {"http.response.pathsend", "http.response.zerocopysend", "http.response.early_hint"} <= offered
+        with_trailers = client.get("/scope/x", headers={"TE": "trailers"}).json()["extensions"]
+        assert set(with_trailers) - offered == {"http.response.trailers"}
 
     def test_state_is_copied_for_each_request(self, client: httpx.Client) -> None:
         first = client.get("/state", params={"note": "one"}).json()
