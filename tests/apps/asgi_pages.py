@@ -349,6 +349,20 @@ async def _ignores_disconnect(scope: Scope, receive: Receive, _: Send) -> None:
 
 
 @page
+async def _never_asks(scope: Scope, _: Receive, send: Send) -> None:
+    """Streams and never calls receive(): noted is how it was made to stop."""
+    await start(send, 200, TEXT)
+    await body(send, b"first;", more=True)
+    try:
+        await gate(argument(scope))
+        await body(send, b"second;", more=True)
+        await body(send, b"third;", more=True)
+    except BaseException as error:
+        note("stopped", [base.__name__ for base in type(error).__mro__])
+        raise
+
+
+@page
 async def _ignores_cancel(scope: Scope, receive: Receive, _: Send) -> None:
     """Takes no notice of being cancelled until the gate is open."""
     await read_body(receive)
@@ -551,7 +565,8 @@ async def _ensure_future(receive: Receive, _: Send) -> Any:
 async def _wait(receive: Receive, _: Send) -> Any:
     """The first of two: once the body, then a sleep, while receive() goes on waiting and is cancelled."""
     first = asyncio.ensure_future(receive())
-    done, _pending = await asyncio.wait({first, asyncio.ensure_future(asyncio.sleep(LONGEST))}, timeout=5)
+    long = asyncio.ensure_future(asyncio.sleep(LONGEST))
+    done, _pending = await asyncio.wait({first, long}, return_when=asyncio.FIRST_COMPLETED)
     second = asyncio.ensure_future(receive())
     nap = asyncio.ensure_future(asyncio.sleep(0.02))
     slept, waiting = await asyncio.wait({second, nap}, return_when=asyncio.FIRST_COMPLETED)

@@ -99,6 +99,31 @@ def test_a_task_that_goes_on_is_cancelled_after_the_grace_period(servers: Server
     assert "Traceback" not in server.log(mark)
 
 
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_stream_that_never_asks_is_cancelled_too(servers: Servers, gate: str, how: str) -> None:
+    """Since ASGI 2.4 frameworks wait for send() to raise; one that has nothing to send would wait for ever."""
+    server = servers.get(*SHORT_GRACE, kind="asgi", app=PAGES)
+    notes = Notes(server)
+    client = server.connect()
+    client.send(get(f"/never-asks?{gate}"))
+    client.read_until(b"first;\r\n")
+    leave(client, how)
+    assert "CancelledError" in notes.wait("stopped")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_stream_that_never_asks_is_told_by_send(server: Server, gate: str, how: str) -> None:
+    mark, notes = server.log_mark(), Notes(server)
+    client = server.connect()
+    client.send(get(f"/never-asks?{gate}"))
+    client.read_until(b"first;\r\n")
+    leave(client, how)
+    server.seen()
+    open_gate(server, gate)
+    assert "OSError" in notes.wait("stopped")
+    assert "Traceback" not in server.log(mark)
+
+
 def test_a_task_that_ends_within_the_grace_period_is_left_alone(server: Server, gate: str) -> None:
     notes = Notes(server)
     client = server.connect()
