@@ -36,8 +36,8 @@ class TestExample(test_django.TestDjango):
     options = AsgiTests.options
     app = "config.asgi:application"
 
-    # On ASGI Django reads a synchronous iterator to its end before it sends a piece of it; see below for one that
-    # is asynchronous.
+    # On ASGI Django reads a synchronous iterator to its end before it sends a piece of it; one that is
+    # asynchronous is tested below.
     test_a_stream_that_nobody_reads_holds_nobody_up = None
     # Django leaves the file of a response whose send() has raised to the garbage collector.
     test_an_interrupted_file_leaves_no_descriptor = None
