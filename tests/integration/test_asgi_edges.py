@@ -63,3 +63,23 @@ def test_messages_that_wait_behind_a_large_one_keep_their_order(server: Server) 
             socket.text(f"{number:08}" + "." * 40)
         assert len(socket.message()) == LARGE
         assert [int(socket.message()) for _ in range(count)] == list(range(count))
+
+
+# -- handshakes
+
+
+def test_a_handshake_with_a_body_is_no_handshake(server: Server) -> None:
+    """Nobody reads the body of a WebSocket's request, and what nobody reads must not become a request."""
+    inner = get("/query?smuggled")
+    with server.connect() as client:
+        client.send(get("/query?outer", *UPGRADE, b"Content-Length: %d" % len(inner)) + inner)
+        assert client.response().body == b"outer"
+        client.send(get("/query?next"))
+        assert client.response().body == b"next"
+
+
+def test_a_handshake_with_an_empty_body_is_one(server: Server) -> None:
+    with Socket(server, "/echo", b"Content-Length: 0") as socket:
+        assert socket.response.status == 101
+        socket.text("here")
+        assert socket.message() == "here"

@@ -212,7 +212,8 @@ cdef class LoopConnection(Connection):
     ) except -1:
         cdef Py_ssize_t used = 0
         cdef HTTPCall call
-        if head.wants_upgrade and is_upgrade(header_of(self.scope, b"upgrade") or b""):
+        # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
+        if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(self.scope, b"upgrade") or b""):
             return self._open_socket(lane, data, size)
         call = HTTPCall.__new__(HTTPCall)
         call.exchange = self
