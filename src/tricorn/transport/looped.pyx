@@ -26,7 +26,7 @@ from tricorn.http.request cimport BODY_CHUNKED, NO_BODY, RequestHead
 from tricorn.http.response cimport write_error, write_trailers
 from tricorn.scoreboard cimport count_request, monotonic, set_label
 from tricorn.transport.connection cimport (
-    CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, RUNNING, UPGRADED, Connection, welcome,
+    CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, PROXY, RUNNING, UPGRADED, Connection, welcome,
 )
 from tricorn.transport.house cimport House
 from tricorn.transport.poller cimport READ, WRITE
@@ -88,11 +88,13 @@ cdef class LoopConnection(Connection):
             self._flush(lane)
         if self.state == RUNNING:
             self._read_running(lane)
+        elif self.state == LINGER:
+            self._discard_input(lane)
+        elif self.pending is not None and self.state != PROXY:
+            pass                # it goes on with that, now that it may; what comes later is read later
         elif self.state == UPGRADED:
             line = self.line    # which the connection may let go of meanwhile
             line.on_readable(lane)
-        elif self.state == LINGER:
-            self._discard_input(lane)
         elif self.state != FLUSHING and self.state != CLOSED and not self.gives_way:
             self._read(lane)
         return self._settle(lane)
@@ -210,7 +212,8 @@ cdef class LoopConnection(Connection):
     ) except -1:
         cdef Py_ssize_t used = 0
         cdef HTTPCall call
-        if head.wants_upgrade and is_upgrade(header_of(self.scope, b"upgrade") or b""):
+        # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
+        if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(self.scope, b"upgrade") or b""):
             return self._open_socket(lane, data, size)
         call = HTTPCall.__new__(HTTPCall)
         call.exchange = self

@@ -1,0 +1,153 @@
+"""Pages for what happens at the wrong moment; beside those of `asgi_pages.py` and `asgi_sockets.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import asgi_sockets
+from asgi_pages import LONGEST, argument, gate, note, page, plain
+from asgi_recorder import Receive, Scope, Send, body, start
+from asgi_sockets import accept, socket, text
+
+app = asgi_sockets.app
+
+LARGE = b"x" * 20_000_000  # more than the sockets of both sides hold
+
+_kept: dict[str, Any] = {}
+
+
+@page
+async def _large(_: Scope, __: Receive, send: Send) -> None:
+    """More than the client's and our own buffers take."""
+    await start(send, 200, (b"content-type", b"text/plain"))
+    await body(send, LARGE)
+
+
+@page
+async def _query(scope: Scope, _: Receive, send: Send) -> None:
+    await plain(send, argument(scope))
+
+
+@socket
+async def _large_first(_: Scope, receive: Receive, send: Send) -> None:
+    """Behind the first message it sends LARGE, then the others back, shortened."""
+    await accept(receive, send)
+    await receive()
+    await send({"type": "websocket.send", "bytes": LARGE})
+    while (message := await receive())["type"] == "websocket.receive":
+        await text(send, message["text"][:8])
+
+
+@socket
+async def _late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Takes nothing before its gate opens, then echoes."""
+    await accept(receive, send)
+    note("entered")
+    await gate(argument(scope))
+    while (message := await receive())["type"] == "websocket.receive":
+        await text(send, message["text"])
+
+
+@page
+async def _keep_receive(_: Scope, receive: Receive, send: Send) -> None:
+    """Leaves its body to whoever asks for `/take`."""
+    _kept["receive"], _kept["over"] = receive, asyncio.Event()
+    note("kept")
+    await asyncio.wait_for(_kept["over"].wait(), LONGEST)
+    await plain(send, "over")
+
+
+@page
+async def _take(scope: Scope, _: Receive, send: Send) -> None:
+    """Takes what has come of the other's body."""
+    message = await _kept["receive"]()
+    if argument(scope) == "last":
+        _kept["over"].set()
+    await plain(send, str(len(message["body"])))
+
+
+@page
+async def _two_senders(_: Scope, __: Receive, send: Send) -> None:
+    """One waits for its client to read, when the other ends the response."""
+
+    async def first() -> None:
+        await send({"type": "http.response.body", "body": LARGE, "more_body": True})
+        note("went on")
+
+    await send({"type": "http.response.start", "status": 200})
+    task = asyncio.create_task(first())
+    await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b"end"})
+    note("ended")
+    await task
+
+
+@page
+async def _leaves_listener(_: Scope, receive: Receive, send: Send) -> None:
+    """Fails while a task of its own waits for the client's end."""
+
+    async def listen() -> None:
+        await receive()
+        note("listening")
+        note("heard", (await receive())["type"])
+
+    _kept["listener"] = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    raise ValueError("on purpose")
+
+
+@page
+async def _works_on(scope: Scope, _: Receive, send: Send) -> None:
+    """Answers when its first gate opens, and works until its second one does."""
+    name = argument(scope)
+    note("entered")
+    await gate(f"{name}-answer")
+    await plain(send, "answered")
+    try:
+        await gate(f"{name}-end")
+        note("worked")
+    except asyncio.CancelledError:
+        note("stopped working")
+        raise
+
+
+@socket
+async def _closes_too_late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Closes when its gate opens, whatever has happened."""
+    await accept(receive, send)
+    await gate(argument(scope))
+    try:
+        await send({"type": "websocket.close"})
+    except Exception as error:
+        note("error", isinstance(error, OSError))
+        raise
+
+
+@socket
+async def _refuses(_: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+@page
+async def _wrong_file_headers(_: Scope, __: Receive, send: Send) -> None:
+    await start(send, 200, (b"one", b"two", b"three"))
+    await send({"type": "http.response.pathsend", "path": __file__})
+
+
+@page
+async def _files(_: Scope, __: Receive, send: Send) -> None:
+    """How many descriptors are open."""
+    await plain(send, str(len(os.listdir("/proc/self/fd"))))
+
+
+@page
+async def _waits(_: Scope, __: Receive, send: Send) -> None:
+    note("entered")
+    try:
+        await asyncio.sleep(LONGEST)
+    except asyncio.CancelledError:
+        note("cancelled")
+        raise

@@ -1,0 +1,85 @@
+"""What happens at the wrong moment: bytes that came earlier than their turn, ends that nobody waits for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from harness.client import Client
+from harness.server import APPS, Server, Servers, wait_for
+from harness.websocket import CLOSE, PING, PONG, UPGRADE, Socket
+from integration.asgi import Notes, ask, get, open_gate
+from integration.live import Live
+
+EDGES = "asgi_edges:app"
+LARGE = 20_000_000
+
+_names = itertools.count()
+
+
+@pytest.fixture
+def server(servers: Servers) -> Server:
+    return servers.get(kind="asgi", app=EDGES)
+
+
+@pytest.fixture
+def gate() -> str:
+    return f"edges-{next(_names)}"
+
+
+@contextmanager
+def sending(client: Client, data: bytes) -> Iterator[None]:
+    """Sends `data` while the client reads."""
+    thread = threading.Thread(target=client.send, args=(data,))
+    thread.start()
+    yield
+    thread.join(10)
+
+
+# -- what has come earlier goes first
+
+
+def test_requests_that_wait_behind_a_large_response_keep_their_order(server: Server) -> None:
+    """Some are read and kept, others are still in the socket, when the client has read all of the response."""
+    count = 5000
+    requests = b"".join(get(f"/query?{number}") for number in range(count))
+    with server.connect(timeout=10) as client, sending(client, get("/large") + requests):
+        assert len(client.response().body) == LARGE
+        assert [int(client.response().body) for _ in range(count)] == list(range(count))
+
+
+def test_messages_that_wait_behind_a_large_one_keep_their_order(server: Server) -> None:
+    """The application falls behind, and catches up when its client has read."""
+    count = 6000
+    with Socket(server, "/large-first", timeout=10) as socket:
+        socket.text("begin")
+        for number in range(count):
+            socket.text(f"{number:08}" + "." * 40)
+        assert len(socket.message()) == LARGE
+        assert [int(socket.message()) for _ in range(count)] == list(range(count))
+
+
+# -- handshakes
+
+
+def test_a_handshake_with_a_body_is_no_handshake(server: Server) -> None:
+    """Nobody reads the body of a WebSocket's request, and what nobody reads must not become a request."""
+    inner = get("/query?smuggled")
+    with server.connect() as client:
+        client.send(get("/query?outer", *UPGRADE, b"Content-Length: %d" % len(inner)) + inner)
+        assert client.response().body == b"outer"
+        client.send(get("/query?next"))
+        assert client.response().body == b"next"
+
+
+def test_a_handshake_with_an_empty_body_is_one(server: Server) -> None:
+    with Socket(server, "/echo", b"Content-Length: 0") as socket:
+        assert socket.response.status == 101
+        socket.text("here")
+        assert socket.message() == "here"
