@@ -57,7 +57,7 @@ rounds. An answer is checked before it is timed.
   sockets, which wakes the client less often; so it is not always above the C program.
   *The best peer* is the cheapest of the other servers.
 - *WebSockets* are driven by `bench/wsload.c`: one message at a time on each connection. It compares each
-  byte of the echo. Handshakes and closing are not in the figures.
+  byte of an echo that is not compressed. Handshakes and closing are not in the figures.
 - *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.
 - *Memory* is PSS of all processes after the load. *Failures* are socket errors, time-outs and answers
   other than 2xx and 3xx (or a wrong echo), of all rounds. Servers that are far from the others are
@@ -111,7 +111,7 @@ def section(scenario: Scenario, outcome: Outcome) -> list[str]:
         f"`{scenario.name}`, {rounds}{outcome.date}. {scenario.about}",
     ]
     if scenario.name in CHARTS:
-        parts.append(f"![{scenario.title}: CPU µs per {unit(scenario)}]({chart_name(scenario)})")
+        parts.append(f"![{scenario.title}: CPU µs per {scenario.unit}]({chart_name(scenario)})")
     parts.append(table(scenario, outcome))
     parts += notes(outcome)
     return parts
@@ -121,7 +121,7 @@ def table(scenario: Scenario, outcome: Outcome) -> str:
     main = MAIN_FIGURE[scenario.kind]
     measured = [c for c in outcome.contestants if not c.problem]
     measured.sort(key=lambda c: c.values.get(main, float("inf")))
-    words = COLUMNS[scenario.kind].format(unit=unit(scenario), floor=FLOOR[scenario.interface])
+    words = COLUMNS[scenario.kind].format(unit=scenario.unit, floor=FLOOR[scenario.interface])
     columns = ["server", *words.split("|")]
     head = ["| " + " | ".join(columns) + " |", "|---|" + "--:|" * (len(columns) - 1)]
     return "\n".join(head + [line(scenario, outcome, c) for c in measured])
@@ -151,10 +151,6 @@ def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
             number(v["failures"], 0),
         ]
     return f"| {name} | " + " | ".join(cells) + " |"
-
-
-def unit(scenario: Scenario) -> str:
-    return "message" if scenario.message else "request"
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -228,4 +224,4 @@ def chart(scenario: Scenario, outcome: Outcome) -> str:
         for c in outcome.contestants
         if not c.problem and "cpu_us" in c.values
     ]
-    return svg.chart(scenario.title, f"CPU µs per {unit(scenario)}, one worker; less is better", bars)
+    return svg.chart(scenario.title, f"CPU µs per {scenario.unit}, one worker; less is better", bars)

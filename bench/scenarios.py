@@ -74,6 +74,11 @@ class Scenario:
     def launch_of(self, entry: Entry) -> Launch:
         return replace(self.launch, **self.changes.get(entry.variant, {}))  # type: ignore[arg-type]
 
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "message" if self.message else "request"
+
     def server(self, entry: Entry) -> Server:
         return servers.find(self.interface, entry.server)
 

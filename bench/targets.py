@@ -6,7 +6,7 @@ those that were measured."""
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench import servers
+from bench import scenarios, servers
 from bench.results import Outcomes
 from bench.servers import ASGI
 
@@ -33,12 +33,14 @@ class Target:
 
     @property
     def words(self) -> str:
+        metric, measure = METRICS[self.metric]
+        metric = metric.format(unit=scenarios.by_name(self.scenario).unit)
         sign = "≥" if self.at_least else "<" if self.strict else "≤"
         if self.kind is Kind.RATIO:
             factor = "" if self.limit == 1 else f"{self.limit:.2f} {TIMES} "
-            return f"{METRICS[self.metric][0]} {sign} {factor}{self.against}"
+            return f"{metric} {sign} {factor}{self.against}"
         more = f" more than {self.against}" if self.kind is Kind.DIFFERENCE else ""
-        return f"{METRICS[self.metric][0]} {sign} {self.limit:g} {METRICS[self.metric][1]}{more}"
+        return f"{metric} {sign} {self.limit:g} {measure}{more}"
 
 
 # What a target may be against, besides a contestant: the least of several.
@@ -50,9 +52,9 @@ BEST = {
 }
 
 METRICS = {
-    "cpu_us": ("CPU per request", "µs"),
+    "cpu_us": ("CPU per {unit}", "µs"),
     "p99_ms": ("p99", "ms"),
-    "rps": ("requests/s", ""),
+    "rps": ("{unit}s/s", ""),
     "idle_bytes": ("memory per connection", "bytes"),
 }
 

@@ -65,6 +65,7 @@ def test_messages_are_counted_as_messages():
     page = report.page({"asgi-websocket-32b": outcome("asgi-websocket-32b", tricorn=9.0)})
     assert "| CPU µs per message | of the uvloop floor |" in page
     assert "| messages/s |" in page
+    assert "| asgi-websocket-32b | CPU per message ≤ 0.65" in page
 
 
 def test_a_row_shows_the_ratio_to_the_floor_and_to_the_best_peer():
