@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
@@ -33,6 +33,20 @@ class Signature(BaseHTTPMiddleware):
         response = await call_next(request)
         response.headers["X-Signed"] = str(size)
         return response
+
+
+class Witness:
+    """Notes the messages by which the response was sent."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def noting(message):
+            scope["state"]["log"].append(message["type"])
+            await send(message)
+
+        await self.app(scope, receive, noting)
 
 
 class TeapotError(Exception):
@@ -94,6 +108,10 @@ async def echo(request):
 async def sizes(request):
     """Of the pieces that the body came in."""
     return JSONResponse([len(piece) async for piece in request.stream()])
+
+
+async def file(_request):
+    return FileResponse(__file__, media_type="text/x-python")
 
 
 async def sync_page(_request):
@@ -185,6 +203,7 @@ async def websocket_fails(websocket):
 signed = Starlette(
     routes=[Route("/echo", echo, methods=["POST"]), Route("/", index)], middleware=[Middleware(Signature)]
 )
+witnessed = Starlette(routes=[Route("/file", file)], middleware=[Middleware(Witness)])
 zipped = Starlette(routes=[Route("/pages", pages)], middleware=[Middleware(GZipMiddleware)])
 
 app = Starlette(
@@ -204,6 +223,7 @@ app = Starlette(
         Route("/breaks-midway", breaks_midway),
         Mount("/signed", signed),
         Mount("/zipped", zipped),
+        Mount("/witnessed", witnessed),
         WebSocketRoute("/ws/echo", Echo),
         WebSocketRoute("/ws/about", about),
         WebSocketRoute("/ws/refuses", refuses),

@@ -106,6 +106,15 @@ class TestStarlette(AsgiTests):
         assert response.get("Content-Encoding") == "gzip"
         assert gzip.decompress(response.body) == b"a line of text\n" * 10_000
 
+    def test_a_file_is_sent_by_its_path(self, client: httpx.Client) -> None:
+        """Starlette leaves it to the server, where it is offered; not so a part of it."""
+        whole = client.get("/witnessed/file").content
+        assert whole == (AsgiTests.chdir / "asgi_starlette_site.py").read_bytes()
+        assert client.get("/state").json()["log"][-3:-1] == ["http.response.start", "http.response.pathsend"]
+        part = client.get("/witnessed/file", headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, whole[10:20])
+        assert "http.response.body" in client.get("/state").json()["log"][-3:-1]
+
     def test_work_in_a_thread(self, client: httpx.Client) -> None:
         assert client.get("/thread").text == "from a thread"
 
