@@ -619,7 +619,7 @@ cdef class LoopConnection(Connection):
         """The application wants more, and perhaps it has come by now."""
         cdef ssize_t n
         cdef Py_ssize_t used
-        cdef Lane lane = self.lane
+        cdef Lane lane = self.house.aside
         if self.owes_continue and not self.head_sent:
             self._send_continue()
         self.owes_continue = False
