@@ -111,3 +111,23 @@ def test_a_handshake_with_an_empty_body_is_one(server: Server) -> None:
         assert socket.response.status == 101
         socket.text("here")
         assert socket.message() == "here"
+
+
+# -- several tasks of one request
+
+
+def test_who_waits_in_send_goes_on_when_another_ends_the_response(server: Server) -> None:
+    notes = Notes(server)
+    with server.connect() as client:
+        client.send(get("/two-senders"))
+        notes.wait("ended")
+        assert notes.wait("went on") is None
+        assert len(client.response().body) == LARGE + 3
+
+
+def test_who_waits_in_receive_is_told_when_the_application_fails(server: Server) -> None:
+    notes = Notes(server)
+    with server.connect() as client:
+        assert ask(client, "/leaves-listener").status == 500
+    notes.wait("listening")
+    assert notes.wait("heard") == "http.disconnect"

@@ -464,6 +464,7 @@ cdef class LoopConnection(Connection):
             self.service.row.data.errors += 1
         self._answer(lane, 500)
         self.is_over = True
+        call.let_go()       # other tasks of the application's may still wait
         return 0 if owned else self._settle(lane)
 
     cdef int _answer(self, Lane lane, int status) except -1:
