@@ -65,6 +65,34 @@ def test_messages_that_wait_behind_a_large_one_keep_their_order(server: Server) 
         assert [int(socket.message()) for _ in range(count)] == list(range(count))
 
 
+def test_a_body_that_another_request_takes_does_not_overwrite_what_is_behind_that(server: Server) -> None:
+    """Requests are served where they were read; a body that is asked for meanwhile is read elsewhere."""
+    count = 20
+    body = get("/query?from-the-body") * 200
+    notes = Notes(server)
+    with server.connect() as holder, server.connect() as taker:
+        holder.send(get("/keep-receive", b"Content-Length: %d" % (len(body) + 3), method="POST") + b"***")
+        notes.wait("kept")
+        assert ask(taker, "/take").body == b"3"
+        with standing_still(server):
+            taker.send(get("/take?last") + b"".join(get(f"/query?{number}") for number in range(count)))
+            holder.send(body)
+        assert int(taker.response().body) > 0
+        assert [int(taker.response().body) for _ in range(count)] == list(range(count))
+        assert holder.response().body == b"over"
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """What is sent meanwhile is all there when the worker looks again."""
+    assert server.worker_pid is not None
+    os.kill(server.worker_pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.worker_pid, signal.SIGCONT)
+
+
 # -- handshakes
 
 
@@ -83,3 +111,23 @@ def test_a_handshake_with_an_empty_body_is_one(server: Server) -> None:
         assert socket.response.status == 101
         socket.text("here")
         assert socket.message() == "here"
+
+
+# -- several tasks of one request
+
+
+def test_who_waits_in_send_goes_on_when_another_ends_the_response(server: Server) -> None:
+    notes = Notes(server)
+    with server.connect() as client:
+        client.send(get("/two-senders"))
+        notes.wait("ended")
+        assert notes.wait("went on") is None
+        assert len(client.response().body) == LARGE + 3
+
+
+def test_who_waits_in_receive_is_told_when_the_application_fails(server: Server) -> None:
+    notes = Notes(server)
+    with server.connect() as client:
+        assert ask(client, "/leaves-listener").status == 500
+    notes.wait("listening")
+    assert notes.wait("heard") == "http.disconnect"

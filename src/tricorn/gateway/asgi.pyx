@@ -287,6 +287,7 @@ cdef class HTTPCall:
         self.ended = True
         self.exchange = None
         self.arrived()
+        self.drained()      # other tasks of the application's, which nobody would tell later
         return exchange.over()
 
 

@@ -14,6 +14,7 @@ cdef class House:
     cdef readonly Service service
     cdef readonly Gate gate
     cdef readonly Lane lane
+    cdef Lane aside                 # for what is read while the other one's buffer is being gone through
     cdef object application         # a coroutine function of (scope, receive, send)
     cdef long long grace            # ns that a call gets when its client has gone
     cdef readonly WebSocketTerms websockets

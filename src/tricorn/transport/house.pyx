@@ -38,6 +38,7 @@ cdef class House:
         self.lane = Lane()
         self.lane.may_call = True
         self.lane.cell = service.row.cell(0)
+        self.aside = Lane()
         self.websockets = websockets
         self.calls = set()
         self.leaving = []

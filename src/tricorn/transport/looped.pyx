@@ -464,6 +464,7 @@ cdef class LoopConnection(Connection):
             self.service.row.data.errors += 1
         self._answer(lane, 500)
         self.is_over = True
+        call.let_go()       # other tasks of the application's may still wait
         return 0 if owned else self._settle(lane)
 
     cdef int _answer(self, Lane lane, int status) except -1:
@@ -619,7 +620,7 @@ cdef class LoopConnection(Connection):
         """The application wants more, and perhaps it has come by now."""
         cdef ssize_t n
         cdef Py_ssize_t used
-        cdef Lane lane = self.lane
+        cdef Lane lane = self.house.aside
         if self.owes_continue and not self.head_sent:
             self._send_continue()
         self.owes_continue = False
