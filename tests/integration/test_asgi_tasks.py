@@ -101,7 +101,7 @@ def test_a_task_that_goes_on_is_cancelled_after_the_grace_period(servers: Server
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_stream_that_never_asks_is_cancelled_too(servers: Servers, gate: str, how: str) -> None:
-    """Since ASGI 2.4 frameworks wait for send() to raise; one that has nothing to send would wait for ever."""
+    """Since ASGI 2.4 frameworks wait for send() to raise; with nothing to send they would wait for ever."""
     server = servers.get(*SHORT_GRACE, kind="asgi", app=PAGES)
     notes = Notes(server)
     client = server.connect()
