@@ -118,7 +118,7 @@ WAYS = [
     body,
     unread,
     cut_body,
-    abandoned,
+    pytest.param(abandoned, marks=pytest.mark.slow),  # each round waits for the end of the grace period
     stopped_stream,
     failing,
     refused,
