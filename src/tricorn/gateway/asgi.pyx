@@ -217,7 +217,9 @@ cdef class HTTPCall:
         return 0
 
     def _flush_soon(self):
-        self.flush_head()
+        # An application that has failed meanwhile is answered for.
+        if self.task is not None and not self.task.done():
+            self.flush_head()
 
     cdef int _respond(self, bytes piece, bint last) except -1:
         if not self.started:

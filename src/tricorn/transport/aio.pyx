@@ -25,6 +25,8 @@ cdef enum:
     BATCH = 64
 
 cdef long long SECOND = 1000000000
+# How long a small send may be held back for others to go with it.
+cdef long long HOLD_NS = 100000
 
 
 cdef class Hub(Reception):
@@ -78,14 +80,19 @@ cdef class Hub(Reception):
         cdef int n = self.service.poller.fetch(events, BATCH, 0)
         cdef int i
         lane.cell.busy_since_ns = lane.now = monotonic()
-        self.house.gate.open = True
+        self.house.gate.open = self.house.collecting = True
         try:
             for i in range(n):
                 self.dispatch(lane, events[i].token)
+                if self.house.held and monotonic() - self.house.held_since > HOLD_NS:
+                    self.house.release()
         finally:
+            self.house.collecting = False
+            self.house.release()
             self.house.gate.open = False
         lane.cell.busy_ns += monotonic() - lane.cell.busy_since_ns
-        lane.cell.busy_since_ns = 0
+        if not self.house.calls:
+            lane.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
 
     def _schedule(self):
         self.house.gate.call_soon(self._proceed, context=self.house.gate.context)

@@ -68,6 +68,7 @@ cdef class Connection(AsyncExchange):
     cdef int _drop_request(self) except -1
     cdef int _touch(self) except -1
     cdef int _arm_writing(self) except -1
+    cdef int _release(self) except -1
     cdef Buffer _out(self)
     # … or adds to.
     cdef int _flushed(self, Lane lane) except -1

@@ -121,9 +121,16 @@ cdef class Connection(AsyncExchange):
         """Watch for what is queued."""
         raise NotImplementedError
 
+    cdef int _release(self) except -1:
+        """Send what a transport may have held back, because something else must come behind it."""
+        return 0
+
     # ---- the end --------------------------------------------------------------------------------------
 
     cdef int close(self) except -1:
+        if self.state == CLOSED:
+            return 0
+        self._release()
         if self.state == CLOSED:
             return 0
         self._arm(0)
@@ -407,6 +414,7 @@ cdef class Connection(AsyncExchange):
         self.state = FLUSHING
         self.deadline = 0
         self._transmit(lane.out, None, NULL, 0)
+        self._release()
         if self.state == CLOSED or self.gone:
             return self.close()
         if self.outflow is not None and not self.outflow.is_empty():
@@ -417,6 +425,9 @@ cdef class Connection(AsyncExchange):
 
     cdef int _linger(self, Lane lane) except -1:
         """Close our side, and throw away what still comes: a reset now could overtake the response."""
+        self._release()
+        if self.state == CLOSED:
+            return 0
         shutdown(self.fd, SHUT_WR)
         self.pending = None
         self._drop_request()
@@ -627,6 +638,7 @@ cdef class Connection(AsyncExchange):
         cdef int fd = dup(source)       # the application may close its file at once, the client may take its time
         if fd < 0:
             raise OSError(errno, os.strerror(errno))
+        self._release()
         if self.body_left >= 0:
             self.body_left -= size
         self.body_sent += size

@@ -1,5 +1,6 @@
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
+from tricorn.http.buffer cimport Buffer
 from tricorn.transport.service cimport Lane, Service
 
 # What WebSockets may ask of us, and we of their clients. Times in ns, sizes in bytes; 0 switches a limit off.
@@ -21,9 +22,14 @@ cdef class House:
     cdef readonly set calls         # whose tasks run
     cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list leaving               # of these, those that are cancelled when their time is up
+    cdef bint collecting            # events are gone through: small sends are held back
+    cdef Buffer arena               # what is held back, of
+    cdef list held                  # these connections
+    cdef long long held_since
     cdef object waiting             # deque of connections that go on in a turn of their own
     cdef object schedule            # has `waiting` looked at
 
+    cdef int release(self) except -1
     cdef int later(self, object connection) except -1
     cdef int leave(self, HTTPCall call, long long now) except -1
     cdef int cancel_overdue(self, long long now) except -1

@@ -7,6 +7,8 @@ from collections import deque
 
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
+from tricorn.http.buffer cimport Buffer
+from tricorn.transport.connection cimport Connection
 from tricorn.transport.service cimport Lane, Service
 
 cdef long long SECOND = 1000000000
@@ -43,6 +45,19 @@ cdef class House:
         self.calls = set()
         self.leaving = []
         self.waiting = deque()
+        self.arena = Buffer()
+        self.held = []
+
+    cdef int release(self) except -1:
+        """Send what was held back."""
+        cdef Connection connection
+        held = self.held
+        self.held = []
+        for connection in held:
+            connection._release()
+        if not self.held:
+            self.arena.size = 0
+        return 0
 
     cdef int later(self, object connection) except -1:
         """Have it go on, but not from here: application code is on the stack, or others want their turn."""

@@ -19,6 +19,8 @@ cdef class LoopConnection(Connection):
     cdef long long body_waited      # and how long it was before
     cdef long long active_ns        # when the application last gave something to the client
     cdef object line                # WebSocketLine, from the handshake on
+    cdef Py_ssize_t held_start      # what is held back of this connection lies there in the house's arena
+    cdef Py_ssize_t held_size
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more
     cdef bint gives_way             # it goes on with `pending` in a turn of its own

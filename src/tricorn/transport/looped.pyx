@@ -32,13 +32,14 @@ from tricorn.transport.house cimport House
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
-    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, SHUT_RDWR, clock_gettime, errno, recv, shutdown, timespec,
+    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, clock_gettime, errno, recv, send, shutdown, timespec,
 )
 from tricorn.transport.websocket cimport ENDED, OPENING, WebSocketLine, new_line
 
 import os
 from asyncio import CancelledError
 from http import HTTPStatus
+from logging import DEBUG
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ProtocolError
@@ -49,6 +50,8 @@ from tricorn.transport.stacks import awaiting_stack
 cdef enum:
     # Reads of a body on the spot, before others get their turn.
     BODY_READS = 16
+    # What is longer, in one piece or in several, is sent at once: it has to run into the socket's limit.
+    COLLECTED = 16384
 
 cdef long long SECOND = 1000000000
 
@@ -283,6 +286,9 @@ cdef class LoopConnection(Connection):
         self._detach()
         self.reply.keep_alive = False
         self.body_left = 0
+        self._release()
+        if self.state == CLOSED:
+            return 0
         if self._has_queued() and not self.gone:
             self.state = FLUSHING
             self.broke_off = True       # and then linger
@@ -489,12 +495,19 @@ cdef class LoopConnection(Connection):
 
     def _log_failure(self, failure, HTTPCall call):
         scope = call.scope
+        logger = self.service.logger
         method = self.method if call is self.call else scope.get("method", "-")
         uri = self.uri if call is self.call else scope.get("path", "-")
-        if isinstance(failure, CancelledError):
-            self.service.logger.error("the application's task was cancelled (%s %s)", method, uri, exc_info=failure)
+        if call.disconnected and isinstance(failure, Exception):
+            # A framework's way to say that the client has gone, most likely. Whoever needs more turns debug on.
+            logger.info(
+                "the application ended with %s when its client had gone (%s %s)", type(failure).__name__, method, uri,
+                exc_info=failure if logger.isEnabledFor(DEBUG) else None,
+            )
+        elif isinstance(failure, CancelledError):
+            logger.error("the application's task was cancelled (%s %s)", method, uri, exc_info=failure)
         else:
-            self.service.logger.error("error in the application (%s %s)", method, uri, exc_info=failure)
+            logger.error("error in the application (%s %s)", method, uri, exc_info=failure)
 
     cdef int _leave(self, Lane lane) except -1:
         """The response is complete, as far as the application goes."""
@@ -509,6 +522,8 @@ cdef class LoopConnection(Connection):
             service.wake()
         if self.ended:
             self.reply.keep_alive = False
+        if not self.reply.keep_alive:
+            self._release()     # it must be known whether all of it is out
         if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
             self.state = FLUSHING
             return 0
@@ -572,6 +587,51 @@ cdef class LoopConnection(Connection):
 
     cdef int _arm_writing(self) except -1:
         return 0 if self.owned else self._interest()
+
+    cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
+        """While events are gone through, small sends are collected: a client is woken once for all of them."""
+        cdef House house = self.house
+        cdef Py_ssize_t size = tail_size
+        if out is not None:
+            size += out.size
+        if piece is not None:
+            size += len(piece)
+        if not house.collecting or self.held_size + size > COLLECTED or self.gone or self._has_queued():
+            self._release()
+            return Connection._transmit(self, out, piece, tail, tail_size)
+        if self.held_size and self.held_start + self.held_size != house.arena.size:
+            self._release()
+        if self.held_size == 0:
+            self.held_start = house.arena.size
+            if not house.held:
+                house.held_since = monotonic()
+            house.held.append(self)
+        if out is not None:
+            house.arena.add(out.data, out.size)
+        if piece is not None:
+            house.arena.add(<const char*>piece, len(piece))
+        if tail_size:
+            house.arena.add(tail, tail_size)
+        self.held_size += size
+        return 0
+
+    cdef int _release(self) except -1:
+        cdef const char* data = <const char*>self.house.arena.data + self.held_start
+        cdef Py_ssize_t size = self.held_size
+        cdef ssize_t n
+        if size == 0:
+            return 0
+        self.held_size = 0
+        if self.gone:
+            return 0
+        n = send(self.fd, data, size, MSG_NOSIGNAL)
+        if n == size:
+            return 0
+        if n < 0:
+            if errno != EAGAIN and errno != EINTR:
+                return self._lost()
+            n = 0
+        return self._queue(None, None, data, size, n)
 
     cdef int _give_way(self) except -1:
         if self.gives_way:
