@@ -131,3 +131,43 @@ def test_who_waits_in_receive_is_told_when_the_application_fails(server: Server)
         assert ask(client, "/leaves-listener").status == 500
     notes.wait("listening")
     assert notes.wait("heard") == "http.disconnect"
+
+
+def test_work_behind_the_response_goes_on_though_the_client_had_ended_before_it(
+    servers: Servers, gate: str
+) -> None:
+    """It has closed its side only, and has had its response."""
+    server = servers.get("--asgi-disconnect-grace-period=0.3", kind="asgi", app=EDGES)
+    notes = Notes(server)
+    with server.connect() as client, server.connect() as other:
+        client.send(get(f"/works-on?{gate}"))
+        client.finish()
+        notes.wait("entered")
+        open_gate(server, f"{gate}-answer")
+        assert client.response().body == b"answered"
+        other.send(get("/waits"))  # until the first one would have been cancelled
+        notes.wait("entered", times=2)
+        other.close()
+        notes.wait("cancelled")
+        open_gate(server, f"{gate}-end")
+        wait_for(lambda: "worked" in notes or "stopped working" in notes, "its end")
+        assert "stopped working" not in notes
+
+
+def test_a_task_is_cancelled_once(servers: Servers, gate: str) -> None:
+    """Its client has ended, then it is found to be gone, and both mean the same: cleaning up is not disturbed."""
+    server = servers.get("--asgi-disconnect-grace-period=0.3", kind="asgi", app=EDGES)
+    notes = Notes(server)
+    client, other = server.connect(), server.connect()
+    client.send(get(f"/cleans-up?{gate}"))
+    notes.wait("entered")
+    client.finish()
+    notes.wait("begins to clean")
+    client.abort()
+    notes.wait("cleaning")
+    other.send(get("/waits"))  # until the first one would have been cancelled again
+    notes.wait("entered", times=2)
+    other.close()
+    notes.wait("cancelled")
+    open_gate(server, gate)
+    notes.wait("clean")
