@@ -171,3 +171,13 @@ def test_a_task_is_cancelled_once(servers: Servers, gate: str) -> None:
     notes.wait("cancelled")
     open_gate(server, gate)
     notes.wait("clean")
+
+
+def test_a_close_that_comes_too_late_is_an_oserror(server: Server, gate: str) -> None:
+    """The client was quicker. The application cannot know that: it is no mistake (ASGI 2.4)."""
+    mark, notes = server.log_mark(), Notes(server)
+    with Socket(server, f"/closes-too-late?{gate}") as socket:
+        socket.close()
+    open_gate(server, gate)
+    assert notes.wait("error") is True
+    assert "Traceback" not in server.log(mark)
