@@ -181,3 +181,13 @@ def test_a_close_that_comes_too_late_is_an_oserror(server: Server, gate: str) ->
     open_gate(server, gate)
     assert notes.wait("error") is True
     assert "Traceback" not in server.log(mark)
+
+
+def test_headers_that_are_none_do_not_keep_the_file_open(server: Server) -> None:
+    with server.connect() as client:
+        before = int(ask(client, "/files").body)
+    for _ in range(5):
+        with server.connect() as client:
+            assert ask(client, "/wrong-file-headers").status == 500
+    with server.connect() as client:
+        assert int(ask(client, "/files").body) == before

@@ -664,9 +664,9 @@ cdef class LoopConnection(Connection):
     cdef int respond_path(self, str status, object headers, object path) except -1:
         cdef long long size
         descriptor, size = open_span(path)
-        if not any([name.lower() == b"content-length" for name, _ in headers]):
-            headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
         try:
+            if not any([name.lower() == b"content-length" for name, _ in headers]):
+                headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
             self.respond(status, headers, b"", size)
             if size and not self.reply.bodyless:
                 if size > self.body_left:
