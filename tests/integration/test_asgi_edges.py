@@ -191,3 +191,24 @@ def test_headers_that_are_none_do_not_keep_the_file_open(server: Server) -> None
             assert ask(client, "/wrong-file-headers").status == 500
     with server.connect() as client:
         assert int(ask(client, "/files").body) == before
+
+
+# -- WebSockets whose application is slow
+
+
+@pytest.mark.slow
+def test_a_client_is_not_blamed_for_an_application_that_reads_nothing(servers: Servers, gate: str) -> None:
+    """What the application does not take is not read, and so are the answers to our pings behind it."""
+    options = ("--websocket-ping-interval=0.3", "--websocket-ping-timeout=0.3")
+    server = servers.get(*options, kind="asgi", app=EDGES)
+    notes = Notes(server)
+    with Socket(server, f"/late?{gate}") as socket:
+        notes.wait("entered")
+        for number in range(100):
+            socket.text(str(number))
+        for _ in range(4):
+            got = socket.receive()
+            assert got.opcode == PING, got
+            socket.send(PONG, got.payload)
+        open_gate(server, gate)
+        assert [int(socket.message()) for _ in range(100)] == list(range(100))
