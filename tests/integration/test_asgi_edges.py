@@ -212,3 +212,14 @@ def test_a_client_is_not_blamed_for_an_application_that_reads_nothing(servers: S
             socket.send(PONG, got.payload)
         open_gate(server, gate)
         assert [int(socket.message()) for _ in range(100)] == list(range(100))
+
+
+def test_websockets_count_as_requests_of_max_requests() -> None:
+    """Also where the last one is a WebSocket."""
+    with Live(EDGES, "--max-requests=3", kind="asgi", chdir=APPS, ready="/query") as live:
+        assert live.get("/query?2")[0] == 200
+        with Socket(live, "/echo") as socket:
+            socket.text("last")
+            assert socket.message() == "last"
+            assert socket.close().code == 1000
+        live.wait_log("is ready", times=2)

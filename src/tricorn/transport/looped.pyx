@@ -275,9 +275,7 @@ cdef class LoopConnection(Connection):
 
     cdef int end_socket(self, Lane lane) except -1:
         """The closing handshake is over, or cannot be had. What is queued is still sent."""
-        lane.now = monotonic()
         self._record(lane)
-        self.service.requests += 1
         self.call = None
         self.line = None
         self._detach()
@@ -498,15 +496,9 @@ cdef class LoopConnection(Connection):
 
     cdef int _leave(self, Lane lane) except -1:
         """The response is complete, as far as the application goes."""
-        cdef Service service = self.service
         self.is_over = False
-        lane.now = monotonic()
         self._record(lane)
         self._detach()
-        service.requests += 1
-        if service.requests == service.max_requests:
-            service.draining = True
-            service.wake()
         if self.ended:
             self.reply.keep_alive = False
         if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
@@ -518,6 +510,11 @@ cdef class LoopConnection(Connection):
         cdef Service service = self.service
         cdef HTTPCall call = self.call
         cdef timespec wall
+        lane.now = monotonic()
+        service.requests += 1
+        if service.requests == service.max_requests:
+            service.draining = True
+            service.wake()
         count_request(lane.cell, lane.now - self.started_ns)
         if service.access_log is not None:
             clock_gettime(CLOCK_REALTIME_COARSE, &wall)
