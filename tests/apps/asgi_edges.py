@@ -86,7 +86,7 @@ async def _two_senders(_: Scope, __: Receive, send: Send) -> None:
 
 
 @page
-async def _leaves_listener(_: Scope, receive: Receive, send: Send) -> None:
+async def _leaves_listener(_: Scope, receive: Receive, __: Send) -> None:
     """Fails while a task of its own waits for the client's end."""
 
     async def listen() -> None:
@@ -145,7 +145,7 @@ async def _files(_: Scope, __: Receive, send: Send) -> None:
 
 
 @page
-async def _waits(_: Scope, __: Receive, send: Send) -> None:
+async def _waits(_: Scope, __: Receive, ___: Send) -> None:
     note("entered")
     try:
         await asyncio.sleep(LONGEST)

@@ -6,14 +6,13 @@ import itertools
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from harness.client import Client
 from harness.server import APPS, Server, Servers, wait_for
-from harness.websocket import CLOSE, PING, PONG, UPGRADE, Socket
+from harness.websocket import PING, PONG, UPGRADE, Socket
 from integration.asgi import Notes, ask, get, open_gate
 from integration.live import Live
 
@@ -46,7 +45,7 @@ def sending(client: Client, data: bytes) -> Iterator[None]:
 
 
 def test_requests_that_wait_behind_a_large_response_keep_their_order(server: Server) -> None:
-    """Some are read and kept, others are still in the socket, when the client has read all of the response."""
+    """Some are read and kept, others still in the socket, when the client has read all of the response."""
     count = 5000
     requests = b"".join(get(f"/query?{number}") for number in range(count))
     with server.connect(timeout=10) as client, sending(client, get("/large") + requests):
@@ -155,7 +154,7 @@ def test_work_behind_the_response_goes_on_though_the_client_had_ended_before_it(
 
 
 def test_a_task_is_cancelled_once(servers: Servers, gate: str) -> None:
-    """Its client has ended, then it is found to be gone, and both mean the same: cleaning up is not disturbed."""
+    """Its client has ended, then it is found to be gone, and both mean the same: cleaning up goes on."""
     server = servers.get("--asgi-disconnect-grace-period=0.3", kind="asgi", app=EDGES)
     notes = Notes(server)
     client, other = server.connect(), server.connect()
