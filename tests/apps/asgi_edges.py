@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
 import asgi_sockets
@@ -85,7 +86,7 @@ async def _two_senders(_: Scope, __: Receive, send: Send) -> None:
 
 
 @page
-async def _leaves_listener(_: Scope, receive: Receive, send: Send) -> None:
+async def _leaves_listener(_: Scope, receive: Receive, __: Send) -> None:
     """Fails while a task of its own waits for the client's end."""
 
     async def listen() -> None:
@@ -144,10 +145,32 @@ async def _files(_: Scope, __: Receive, send: Send) -> None:
 
 
 @page
-async def _waits(_: Scope, __: Receive, send: Send) -> None:
+async def _waits(_: Scope, __: Receive, ___: Send) -> None:
     note("entered")
     try:
         await asyncio.sleep(LONGEST)
     except asyncio.CancelledError:
         note("cancelled")
         raise
+
+
+@page
+async def _cleans_up(scope: Scope, _: Receive, send: Send) -> None:
+    """When it is cancelled, it sends until it hears that nobody is there, and then has work to do."""
+    note("entered")
+    try:
+        await asyncio.sleep(LONGEST)
+    except asyncio.CancelledError:
+        note("begins to clean")
+        await _send_until_error(send)
+        note("cleaning")
+        await gate(argument(scope))
+        note("clean")
+        raise
+
+
+async def _send_until_error(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200})
+    with suppress(OSError):
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})

@@ -6,14 +6,13 @@ import itertools
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from harness.client import Client
 from harness.server import APPS, Server, Servers, wait_for
-from harness.websocket import CLOSE, PING, PONG, UPGRADE, Socket
+from harness.websocket import PING, PONG, UPGRADE, Socket
 from integration.asgi import Notes, ask, get, open_gate
 from integration.live import Live
 
@@ -46,7 +45,7 @@ def sending(client: Client, data: bytes) -> Iterator[None]:
 
 
 def test_requests_that_wait_behind_a_large_response_keep_their_order(server: Server) -> None:
-    """Some are read and kept, others are still in the socket, when the client has read all of the response."""
+    """Some are read and kept, others still in the socket, when the client has read all of the response."""
     count = 5000
     requests = b"".join(get(f"/query?{number}") for number in range(count))
     with server.connect(timeout=10) as client, sending(client, get("/large") + requests):
@@ -131,3 +130,96 @@ def test_who_waits_in_receive_is_told_when_the_application_fails(server: Server)
         assert ask(client, "/leaves-listener").status == 500
     notes.wait("listening")
     assert notes.wait("heard") == "http.disconnect"
+
+
+def test_work_behind_the_response_goes_on_though_the_client_had_ended_before_it(
+    servers: Servers, gate: str
+) -> None:
+    """It has closed its side only, and has had its response."""
+    server = servers.get("--asgi-disconnect-grace-period=0.3", kind="asgi", app=EDGES)
+    notes = Notes(server)
+    with server.connect() as client, server.connect() as other:
+        client.send(get(f"/works-on?{gate}"))
+        client.finish()
+        notes.wait("entered")
+        open_gate(server, f"{gate}-answer")
+        assert client.response().body == b"answered"
+        other.send(get("/waits"))  # until the first one would have been cancelled
+        notes.wait("entered", times=2)
+        other.close()
+        notes.wait("cancelled")
+        open_gate(server, f"{gate}-end")
+        wait_for(lambda: "worked" in notes or "stopped working" in notes, "its end")
+        assert "stopped working" not in notes
+
+
+def test_a_task_is_cancelled_once(servers: Servers, gate: str) -> None:
+    """Its client has ended, then it is found to be gone, and both mean the same: cleaning up goes on."""
+    server = servers.get("--asgi-disconnect-grace-period=0.3", kind="asgi", app=EDGES)
+    notes = Notes(server)
+    client, other = server.connect(), server.connect()
+    client.send(get(f"/cleans-up?{gate}"))
+    notes.wait("entered")
+    client.finish()
+    notes.wait("begins to clean")
+    client.abort()
+    notes.wait("cleaning")
+    other.send(get("/waits"))  # until the first one would have been cancelled again
+    notes.wait("entered", times=2)
+    other.close()
+    notes.wait("cancelled")
+    open_gate(server, gate)
+    notes.wait("clean")
+
+
+def test_a_close_that_comes_too_late_is_an_oserror(server: Server, gate: str) -> None:
+    """The client was quicker. The application cannot know that: it is no mistake (ASGI 2.4)."""
+    mark, notes = server.log_mark(), Notes(server)
+    with Socket(server, f"/closes-too-late?{gate}") as socket:
+        socket.close()
+    open_gate(server, gate)
+    assert notes.wait("error") is True
+    assert "Traceback" not in server.log(mark)
+
+
+def test_headers_that_are_none_do_not_keep_the_file_open(server: Server) -> None:
+    def files() -> int:
+        return int(server.get("/files")[1])
+
+    before = files()
+    for _ in range(20):
+        with server.connect() as client:
+            assert ask(client, "/wrong-file-headers").status == 500
+    wait_for(lambda: files() < before + 20, "the files are closed, perhaps not yet all connections")
+
+
+# -- WebSockets whose application is slow
+
+
+@pytest.mark.slow
+def test_a_client_is_not_blamed_for_an_application_that_reads_nothing(servers: Servers, gate: str) -> None:
+    """What the application does not take is not read, and so are the answers to our pings behind it."""
+    options = ("--websocket-ping-interval=0.3", "--websocket-ping-timeout=0.3")
+    server = servers.get(*options, kind="asgi", app=EDGES)
+    notes = Notes(server)
+    with Socket(server, f"/late?{gate}") as socket:
+        notes.wait("entered")
+        for number in range(100):
+            socket.text(str(number))
+        for _ in range(4):
+            got = socket.receive()
+            assert got.opcode == PING, got
+            socket.send(PONG, got.payload)
+        open_gate(server, gate)
+        assert [int(socket.message()) for _ in range(100)] == list(range(100))
+
+
+def test_websockets_count_as_requests_of_max_requests() -> None:
+    """Also where the last one is a WebSocket."""
+    with Live(EDGES, "--max-requests=3", kind="asgi", chdir=APPS, ready="/query") as live:
+        assert live.get("/query?2")[0] == 200
+        with Socket(live, "/echo") as socket:
+            socket.text("last")
+            assert socket.message() == "last"
+            assert socket.close().code == 1000
+        live.wait_log("is ready", times=2)

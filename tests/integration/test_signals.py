@@ -94,6 +94,19 @@ def test_term_is_bounded_by_graceful_timeout(kind: str, gate: Path) -> None:
         assert not is_alive(worker)
 
 
+def test_a_graceful_timeout_of_0_is_no_limit(kind: str, gate: Path) -> None:
+    with Live("life:app", "--graceful-timeout=0", kind=kind) as live, live.connect() as client:
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(TERM)
+        live.wait_log("SIGTERM: stopping")
+        assert client.is_quiet(0.5)
+        gate.touch()
+        assert client.response().body == b"released"
+        client.close()
+        assert live.wait_exit() == 0
+
+
 def test_no_new_connection_after_the_end() -> None:
     with Live("life:app") as live:
         live.signal(TERM)

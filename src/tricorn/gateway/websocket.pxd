@@ -9,6 +9,7 @@ cdef class WebSocketCall(HTTPCall):
     cdef bint connected             # websocket.connect was received
     cdef bint accepted
     cdef bint refused               # by the application, before it accepted
+    cdef bint has_closed            # the application has
     cdef bint closed                # no more messages are sent: by whom and why say
     cdef int close_code
     cdef str close_reason

@@ -132,13 +132,16 @@ cdef class WebSocketCall(HTTPCall):
         reason = message.get("reason") or ""
         if not isinstance(code, int) or not isinstance(reason, str):
             raise GatewayError("a close has an int as its code and a str as its reason")
-        if self.closed or self.refused:
+        if self.has_closed or self.refused:
             raise GatewayError("websocket.close was sent after the end of the connection")
+        if self.closed:
+            raise ClientDisconnected("the connection is closed")
         if not self.accepted:
             return self._refuse_with({"status": 403, "headers": [(b"content-length", b"0")]}, True) or self._refuse_with(
                 {}, False)
         if self.line is not None and not self.line.gone:
             self.line.close_with(code, reason)
+        self.has_closed = True
         return self.close(code, reason)
 
     cdef int _refuse_with(self, dict message, bint is_start) except -1:

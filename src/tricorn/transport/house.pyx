@@ -68,12 +68,12 @@ cdef class House:
 
     cdef int leave(self, HTTPCall call, long long now) except -1:
         """Nobody waits for this call any more: when its grace period is over, its task is cancelled."""
-        if call.task is None or call.task.done():
-            return 0
+        if call.task is None or call.task.done() or call.ended or call.cancel_at:
+            return 0        # what it does behind its response is its own affair; and nobody leaves twice
+        call.cancel_at = now + self.grace
         if self.grace == 0:
             call.task.cancel()
             return 0
-        call.cancel_at = now + self.grace
         self.leaving.append(call)
         return 0
 
@@ -82,7 +82,7 @@ cdef class House:
         if not self.leaving or (<HTTPCall>self.leaving[0]).cancel_at > now:
             return 0
         for call in [call for call in self.leaving if (<HTTPCall>call).cancel_at <= now]:
-            if call.task is not None:
+            if call.task is not None and not call.ended:
                 call.task.cancel()
         self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
         return 0

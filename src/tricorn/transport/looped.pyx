@@ -278,9 +278,7 @@ cdef class LoopConnection(Connection):
 
     cdef int end_socket(self, Lane lane) except -1:
         """The closing handshake is over, or cannot be had. What is queued is still sent."""
-        lane.now = monotonic()
         self._record(lane)
-        self.service.requests += 1
         self.call = None
         self.line = None
         self._detach()
@@ -511,15 +509,9 @@ cdef class LoopConnection(Connection):
 
     cdef int _leave(self, Lane lane) except -1:
         """The response is complete, as far as the application goes."""
-        cdef Service service = self.service
         self.is_over = False
-        lane.now = monotonic()
         self._record(lane)
         self._detach()
-        service.requests += 1
-        if service.requests == service.max_requests:
-            service.draining = True
-            service.wake()
         if self.ended:
             self.reply.keep_alive = False
         if not self.reply.keep_alive:
@@ -533,6 +525,11 @@ cdef class LoopConnection(Connection):
         cdef Service service = self.service
         cdef HTTPCall call = self.call
         cdef timespec wall
+        lane.now = monotonic()
+        service.requests += 1
+        if service.requests == service.max_requests:
+            service.draining = True
+            service.wake()
         count_request(lane.cell, lane.now - self.started_ns)
         if service.access_log is not None:
             clock_gettime(CLOCK_REALTIME_COARSE, &wall)
@@ -724,9 +721,9 @@ cdef class LoopConnection(Connection):
     cdef int respond_path(self, str status, object headers, object path) except -1:
         cdef long long size
         descriptor, size = open_span(path)
-        if not any([name.lower() == b"content-length" for name, _ in headers]):
-            headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
         try:
+            if not any([name.lower() == b"content-length" for name, _ in headers]):
+                headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
             self.respond(status, headers, b"", size)
             if size and not self.reply.bodyless:
                 if size > self.body_left:

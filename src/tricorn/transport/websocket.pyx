@@ -121,11 +121,11 @@ cdef class WebSocketLine(MessageExchange):
     cdef int expire(self, Lane lane, long long now) except -1:
         if self.phase == CLOSING:
             return self.connection.close()
-        if self.ping_deadline:
+        if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
             return self._hang_up(lane, ABNORMAL, "keepalive ping timeout")
-        if self.terms.ping_timeout:
-            self.ping_deadline = now + self.terms.ping_timeout
+        # A client whose answer we would not read is only shown that we are there.
+        self.ping_deadline = now + self.terms.ping_timeout if self.terms.ping_timeout and not self.paused else 0
         self.next_ping = now + self.terms.ping_interval
         self._send_control(OP_PING, b"")
         return 0
@@ -297,6 +297,7 @@ cdef class WebSocketLine(MessageExchange):
         if self.paused and self.phase == OPEN and len(self.call.messages) <= self.terms.max_queue // 2:
             if self.call.size < MOST_WAITING:
                 self.paused = False
+                self.ping_deadline = 0      # its answer may be among what was not read
                 if not self.reading:
                     return (<LoopConnection>self.connection).look_again()
         return 0

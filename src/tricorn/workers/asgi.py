@@ -28,7 +28,7 @@ from tricorn.log import setup as log_setup
 from tricorn.net.listener import Listener
 from tricorn.transport.aio import Hub
 from tricorn.transport.house import House, WebSocketTerms
-from tricorn.workers.service import header_policy, is_readable, make_service
+from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
 
 log = logging.getLogger("tricorn.error")
@@ -244,7 +244,7 @@ class Worker:
         """backlog: nobody else may come to serve those who wait to be accepted."""
         if self.deadline is not None:
             return
-        self.deadline = time.monotonic() + self.settings.graceful_timeout
+        self.deadline = end_of_drain(self.settings)
         self._enter(scoreboard.DRAINING)
         self.hub.drain(backlog, GOING_AWAY if self.assignment.row.stopping else SERVICE_RESTART)
         self._look()

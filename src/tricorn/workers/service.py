@@ -6,8 +6,10 @@ Knows: settings, the classes that they become. Must not know: the master, how a 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import select
+import time
 from typing import Any
 
 from tricorn.config.settings import Settings
@@ -57,6 +59,11 @@ def make_service(
         max_connections=settings.worker_connections,
         max_requests=max_requests,
     )
+
+
+def end_of_drain(settings: Settings) -> float:
+    """Until when a worker that stops now may go on with its requests, as time.monotonic() has it."""
+    return time.monotonic() + (settings.graceful_timeout or math.inf)
 
 
 def header_policy(settings: Settings) -> HeaderPolicy:

@@ -20,7 +20,7 @@ from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.reactor import Reactor
-from tricorn.workers.service import header_policy, is_readable, make_service
+from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
 
 log = logging.getLogger("tricorn.error")
@@ -99,7 +99,7 @@ class Worker:
     def _drain(self, *, backlog: bool = False) -> None:
         """backlog: nobody else may come to serve those who wait to be accepted."""
         if self.deadline is None:
-            self.deadline = time.monotonic() + self.settings.graceful_timeout
+            self.deadline = end_of_drain(self.settings)
             self._enter(scoreboard.DRAINING)
             self.reactor.drain(backlog)
 
