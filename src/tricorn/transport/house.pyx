@@ -8,7 +8,7 @@ from collections import deque
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
 from tricorn.http.buffer cimport Buffer
-from tricorn.transport.connection cimport Connection
+from tricorn.transport.looped cimport LoopConnection
 from tricorn.transport.service cimport Lane, Service
 
 cdef long long SECOND = 1000000000
@@ -50,11 +50,15 @@ cdef class House:
 
     cdef int release(self) except -1:
         """Send what was held back."""
-        cdef Connection connection
+        cdef LoopConnection connection
         held = self.held
         self.held = []
         for connection in held:
-            connection._release()
+            try:
+                connection.uncollect()
+            except Exception:
+                self.service.logger.error("internal error, the connection is closed", exc_info=True)
+                connection.abort()
         if not self.held:
             self.arena.size = 0
         return 0

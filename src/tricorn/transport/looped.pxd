@@ -1,6 +1,7 @@
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.gateway.translator cimport Peer
+from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.connection cimport Connection
 from tricorn.transport.house cimport House
@@ -21,6 +22,7 @@ cdef class LoopConnection(Connection):
     cdef object line                # WebSocketLine, from the handshake on
     cdef Py_ssize_t held_start      # what is held back of this connection lies there in the house's arena
     cdef Py_ssize_t held_size
+    cdef bint corked                # what is queued has not been offered to the socket yet
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more
     cdef bint gives_way             # it goes on with `pending` in a turn of its own
@@ -32,6 +34,8 @@ cdef class LoopConnection(Connection):
     cdef int end_socket(self, Lane lane) except -1
     cdef int look_again(self) except -1
 
+    cdef int uncollect(self) except -1
+    cdef int _collect(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
     cdef int _settle(self, Lane lane) except -1
     cdef int _resume(self) except -1
     cdef bint _has_frames(self)

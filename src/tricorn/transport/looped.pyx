@@ -50,8 +50,10 @@ from tricorn.transport.stacks import awaiting_stack
 cdef enum:
     # Reads of a body on the spot, before others get their turn.
     BODY_READS = 16
-    # What is longer, in one piece or in several, is sent at once: it has to run into the socket's limit.
+    # What is longer, in one piece or in several, is not copied.
     COLLECTED = 16384
+    # So much is queued before the socket is asked.
+    CORKED = 524288
 
 cdef long long SECOND = 1000000000
 
@@ -153,7 +155,7 @@ cdef class LoopConnection(Connection):
                 interest = 0
         elif self.gives_way or self.state == FLUSHING or (self.state == UPGRADED and (<WebSocketLine>self.line).paused):
             interest = 0
-        if self._has_queued() and not self.gone:
+        if self._has_queued() and not self.gone and not self.corked:
             interest |= WRITE
         return self._arm(interest) if interest != self.armed else 0
 
@@ -514,7 +516,7 @@ cdef class LoopConnection(Connection):
         self._detach()
         if self.ended:
             self.reply.keep_alive = False
-        if not self.reply.keep_alive:
+        if self.corked or not self.reply.keep_alive:
             self._release()     # it must be known whether all of it is out
         if self.outflow is not None and not self.outflow.is_empty() and not self.gone:
             self.state = FLUSHING
@@ -583,7 +585,7 @@ cdef class LoopConnection(Connection):
         return 0
 
     cdef int _arm_writing(self) except -1:
-        return 0 if self.owned else self._interest()
+        return 0 if self.owned or self.corked else self._interest()
 
     cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
         """While events are gone through, small sends are collected: a client is woken once for all of them."""
@@ -593,9 +595,11 @@ cdef class LoopConnection(Connection):
             size += out.size
         if piece is not None:
             size += len(piece)
-        if not house.collecting or self.held_size + size > COLLECTED or self.gone or self._has_queued():
+        if not house.collecting or self.gone or (self._has_queued() and not self.corked):
             self._release()
             return Connection._transmit(self, out, piece, tail, tail_size)
+        if self.corked or self.held_size + size > COLLECTED:
+            return self._collect(out, piece, tail, tail_size)
         if self.held_size and self.held_start + self.held_size != house.arena.size:
             self._release()
         if self.held_size == 0:
@@ -612,10 +616,38 @@ cdef class LoopConnection(Connection):
         self.held_size += size
         return 0
 
+    cdef int _collect(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
+        """Larger pieces are queued where they lie, and offered to the socket together."""
+        cdef House house = self.house
+        if not self.corked:
+            self._release()
+            if self.gone or self._has_queued():
+                return Connection._transmit(self, out, piece, tail, tail_size)
+            self.corked = True
+            if not house.held:
+                house.held_since = monotonic()
+            house.held.append(self)
+        self._queue(out, piece, tail, tail_size, 0)
+        # Beyond this it has to run into the socket's limit, so that the application is told to wait.
+        return self._release() if self.outflow.pending >= CORKED else 0
+
+    cdef int uncollect(self) except -1:
+        """Send what was held back, from outside of an event of this connection."""
+        if not self.corked:
+            return self._release()
+        if self.owned:
+            return self._release()
+        self.owned = True
+        self._release()
+        return self._settle(self.lane)
+
     cdef int _release(self) except -1:
         cdef const char* data = <const char*>self.house.arena.data + self.held_start
         cdef Py_ssize_t size = self.held_size
         cdef ssize_t n
+        if self.corked:
+            self.corked = False
+            return self._flush(self.lane)
         if size == 0:
             return 0
         self.held_size = 0
@@ -648,7 +680,7 @@ cdef class LoopConnection(Connection):
         if empty:
             self.deadline = 0
         if self.state == UPGRADED:
-            return line.flushed()
+            return line.flushed() if line is not None else 0
         if empty or (self.outflow.pending <= self.service.response_buffer // 2 and not self.outflow.files):
             return call.drained() if call is not None else 0
         return 0

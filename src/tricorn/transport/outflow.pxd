@@ -11,6 +11,9 @@ cdef class Outflow:
     cdef int files              # spans of files that are not sent
     cdef bint sending           # a thread is in a system call for this outflow
 
+    cdef ssize_t _send_pieces(self, int fd, int* error) except -2
+    cdef void _sent(self, ssize_t n) noexcept
+
     cdef int orphaned           # a descriptor to close when the system call is over, else -1
 
     cdef bint _was_cleared(self, object item) noexcept

@@ -7,9 +7,10 @@ Knows: descriptors. Must not know: HTTP, who waits, for how long.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memset
 
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, errno, off_t, send, sendfile, shutdown,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
 )
 
 cdef enum:
@@ -18,6 +19,7 @@ cdef enum:
     # What sendfile is asked for at a time, so that one fast client cannot keep a thread for a whole file.
     FILE_STEP = 1 << 20
     FILE_STEPS = 4
+    MOST_PARTS = 64         # that one system call takes from memory
 
 
 cdef class FileSpan:
@@ -77,33 +79,17 @@ cdef class Outflow:
         cdef int error
         cdef int steps = 0
         cdef FileSpan span
-        cdef bytes data
-        cdef const char* start
-        cdef Py_ssize_t size
         self.sending = True
         try:
             while self.items:
                 item = (<list>self.items)[0]
                 if type(item) is not FileSpan:
-                    data = <bytes>item
-                    start = PyBytes_AS_STRING(data) + self.offset
-                    size = PyBytes_GET_SIZE(data) - self.offset
-                    if size < SMALL:
-                        n = send(fd, start, size, MSG_NOSIGNAL)
-                        error = errno
-                    else:
-                        with nogil:
-                            n = send(fd, start, size, MSG_NOSIGNAL)
-                            error = errno
+                    n = self._send_pieces(fd, &error)
                     if self._was_cleared(item):
                         return FLOW_LOST
                     if n > 0:
                         progress[0] = True
-                        self.pending -= n
-                        self.offset += n
-                        if n == size:
-                            self.offset = 0
-                            self.items.pop(0)
+                        self._sent(n)
                         continue
                 else:
                     span = <FileSpan>item
@@ -130,6 +116,48 @@ cdef class Outflow:
             if self.orphaned >= 0:
                 close(self.orphaned)
                 self.orphaned = -1
+
+    cdef ssize_t _send_pieces(self, int fd, int* error) except -2:
+        """Offer the socket what lies in memory in front of the next file. What send() would return."""
+        cdef iovec parts[MOST_PARTS]
+        cdef msghdr message
+        cdef list kept = []         # the connection may clear its queue while we are in the system call
+        cdef Py_ssize_t offset = self.offset
+        cdef Py_ssize_t total = 0
+        cdef int count = 0
+        cdef ssize_t n
+        for item in self.items:
+            if type(item) is FileSpan or count == MOST_PARTS:
+                break
+            kept.append(item)
+            parts[count] = iovec(PyBytes_AS_STRING(item) + offset, PyBytes_GET_SIZE(item) - offset)
+            total += <Py_ssize_t>parts[count].iov_len
+            count += 1
+            offset = 0
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = parts
+        message.msg_iovlen = count
+        if total < SMALL:
+            n = sendmsg(fd, &message, MSG_NOSIGNAL)
+            error[0] = errno
+        else:
+            with nogil:
+                n = sendmsg(fd, &message, MSG_NOSIGNAL)
+                error[0] = errno
+        return n
+
+    cdef void _sent(self, ssize_t n) noexcept:
+        """Forget the first n bytes."""
+        cdef Py_ssize_t left
+        self.pending -= n
+        while n:
+            left = PyBytes_GET_SIZE((<list>self.items)[0]) - self.offset
+            if n < left:
+                self.offset += n
+                return
+            n -= left
+            self.offset = 0
+            self.items.pop(0)
 
     cdef bint _was_cleared(self, object item) noexcept:
         """Whether, while we were in a system call, the connection gave up what it had queued."""
