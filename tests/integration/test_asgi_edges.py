@@ -223,3 +223,13 @@ def test_websockets_count_as_requests_of_max_requests() -> None:
             assert socket.message() == "last"
             assert socket.close().code == 1000
         live.wait_log("is ready", times=2)
+
+
+# -- logs
+
+
+def test_the_target_in_the_log_is_what_came() -> None:
+    """Here the path that the application is given is as long: two were decoded, a root path put in front."""
+    with Live(EDGES, "--root-path=/api", kind="asgi", chdir=APPS, ready="/query") as live:
+        assert live.request("/%0a%0a").status == 500
+        live.wait_log("(GET /%0a%0a)")

@@ -206,7 +206,10 @@ cdef class LoopConnection(Connection):
         cdef dict scope = self.builder.build(head, self.peer)
         self.scope = scope
         self.method = scope["method"]
-        if head.path.length == head.target.length and len(<str>scope["path"]) == <Py_ssize_t>head.path.length:
+        if (
+            head.path.length == head.target.length and len(<str>scope["path"]) == <Py_ssize_t>head.path.length
+            and not scope["root_path"]
+        ):
             self.uri = scope["path"]        # nothing was decoded, nothing put in front
         else:
             self.uri = head.text(head.target)
