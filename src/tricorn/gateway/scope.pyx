@@ -6,14 +6,14 @@ names, so the common ones are never changed in case and never allocated.
 Knows: heads, scope keys, header policy. Must not know: where bytes come from, tasks, HTTP versions beyond their number.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeLatin1
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 import sys
 
@@ -21,7 +21,23 @@ from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_o
 from tricorn.http.names cimport NAME_SLOTS, equals_lower
 from tricorn.http.request cimport Field, RequestHead
 
+cdef extern from "Python.h":
+    PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
+
 cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
+
+# Most requests repeat what the one before said about its browser. So the last pair of each of these names is kept and
+# given out again: it is immutable. Names that may carry secrets are not among them, and long values are not kept.
+cdef frozenset REPEATED = frozenset(
+    b"accept accept-charset accept-encoding accept-language cache-control connection content-type dnt host pragma priority "
+    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc te "
+    b"upgrade-insecure-requests user-agent".split()
+)
+cdef PyObject* PAIRS[NAME_SLOTS]    # strong references
+cdef bint IS_REPEATED[NAME_SLOTS]
+
+cdef enum:
+    LONGEST_KEPT = 256
 
 cdef str ASGI = sys.intern("asgi")
 cdef str METHOD = sys.intern("method")
@@ -48,6 +64,7 @@ cdef inline object _name(RequestHead head, Field* field):
         name = head.raw(field.name).lower()
         Py_INCREF(name)
         KEYS[field.slot] = <PyObject*>name
+        IS_REPEATED[field.slot] = name in REPEATED
     return <object>KEYS[field.slot]
 
 
@@ -186,6 +203,25 @@ cdef class ScopeBuilder(Translator):
 
 
 cdef inline tuple _pair(RequestHead head, Field* field):
+    cdef tuple kept
+    cdef PyObject* value
+    if field.slot < 0 or not IS_REPEATED[field.slot] or field.value.length > LONGEST_KEPT:
+        return _new_pair(head, field)
+    if PAIRS[field.slot] != NULL:
+        kept = <tuple>PAIRS[field.slot]
+        value = PyTuple_GET_ITEM(kept, 1)
+        if PyBytes_GET_SIZE(<object>value) == field.value.length and memcmp(
+            PyBytes_AS_STRING(<object>value), head.data + field.value.start, field.value.length
+        ) == 0:
+            return kept
+    kept = _new_pair(head, field)
+    Py_INCREF(kept)
+    Py_XDECREF(PAIRS[field.slot])
+    PAIRS[field.slot] = <PyObject*>kept
+    return kept
+
+
+cdef inline tuple _new_pair(RequestHead head, Field* field):
     cdef tuple pair = PyTuple_New(2)
     name = _name(head, field)
     Py_INCREF(name)
