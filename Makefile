@@ -70,7 +70,9 @@ SANITIZED := build/sanitize
 SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/$(SANITIZED)/report \
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
-	PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED)/lib:tests $(BIN)/python -X dev
+	PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
+
+SANITIZED_SERVERS := $(wildcard tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py)
 
 sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
 	TRICORN_SANITIZE=1 flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
@@ -78,7 +80,7 @@ sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanit
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
 	status=0; \
-	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz \
+	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz $(SANITIZED_SERVERS) \
 		--deselect tests/http/test_cost.py::test_a_million_heads $(ARGS) || status=1; \
 	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
 	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
