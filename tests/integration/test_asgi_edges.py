@@ -233,3 +233,22 @@ def test_the_target_in_the_log_is_what_came() -> None:
     with Live(EDGES, "--root-path=/api", kind="asgi", chdir=APPS, ready="/query") as live:
         assert live.request("/%0a%0a").status == 500
         live.wait_log("(GET /%0a%0a)")
+
+
+# -- clients that are found to be gone when they are answered
+
+
+@pytest.mark.parametrize("line", [b"Connection: close", b"Connection: keep-alive"])
+def test_a_client_that_has_gone_when_its_response_is_sent(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory, line: bytes
+) -> None:
+    """On a Unix socket that shows in send(), with the request still readable."""
+    address = str(tmp_path_factory.mktemp("gone") / "socket")
+    server = servers.get(kind="asgi", app=EDGES, address=address)
+    for _ in range(3):
+        clients = [server.connect() for _ in range(5)]
+        with standing_still(server):
+            for client in clients:
+                client.send(get("/query?x", line))
+                client.close()
+        assert server.seen() == []  # by the same worker

@@ -412,7 +412,7 @@ cdef class LoopConnection(Connection):
         if self.state == UPGRADED:
             self.gone = True
             return self.close()
-        if self.state != RUNNING:
+        if self.state != RUNNING or call is None:       # or its response was handed over just now
             return Connection._lost(self)
         self.gone = True
         if self.outflow is not None:
