@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -174,3 +175,24 @@ async def _send_until_error(send: Send) -> None:
     with suppress(OSError):
         while True:
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+
+
+@page
+async def _listens(_: Scope, receive: Receive, send: Send) -> None:
+    """Is sent to by `/tells-two`, as long as its client stays."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    _kept["send"] = send
+    note("listens")
+    await receive()
+
+
+@page
+async def _tells_two(_: Scope, __: Receive, send: Send) -> None:
+    """Numbers for its own client, and between them something for the other one, at a moderate pace."""
+    await start(send, 200)
+    for number in range(240):
+        await body(send, b"%08d" % number * 750, more=True)
+        await _kept["send"]({"type": "http.response.body", "body": b".", "more_body": True})
+        time.sleep(0.004)  # noqa: ASYNC251 - all in one step
+    await body(send, b"")

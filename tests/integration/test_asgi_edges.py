@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -252,3 +253,21 @@ def test_a_client_that_has_gone_when_its_response_is_sent(
                 client.send(get("/query?x", line))
                 client.close()
         assert server.seen() == []  # by the same worker
+
+
+def test_what_is_held_back_stays_behind_what_is_queued(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its client reads again when some of a response had to be queued and the next piece was held back."""
+    address = str(tmp_path_factory.mktemp("slow") / "socket")
+    server = servers.get(kind="asgi", app=EDGES, address=address)
+    notes = Notes(server)
+    with server.connect() as listener, server.connect(timeout=10) as client:
+        listener.send(get("/listens"))
+        notes.wait("listens")
+        client.send(get("/tells-two"))
+        while len(client.buffer) < 600_000:  # more slowly than the application sends
+            client.buffer += client.socket.recv(8000)
+            time.sleep(0.008)
+        content = client.response().body
+    assert content == b"".join(b"%08d" % number * 750 for number in range(240))

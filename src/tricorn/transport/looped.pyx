@@ -605,6 +605,8 @@ cdef class LoopConnection(Connection):
             return self._collect(out, piece, tail, tail_size)
         if self.held_size and self.held_start + self.held_size != house.arena.size:
             self._release()
+            if self.gone or self._has_queued():
+                return Connection._transmit(self, out, piece, tail, tail_size)
         if self.held_size == 0:
             self.held_start = house.arena.size
             if not house.held:
