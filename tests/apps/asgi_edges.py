@@ -194,5 +194,12 @@ async def _tells_two(_: Scope, __: Receive, send: Send) -> None:
     for number in range(240):
         await body(send, b"%08d" % number * 750, more=True)
         await _kept["send"]({"type": "http.response.body", "body": b".", "more_body": True})
-        time.sleep(0.004)  # noqa: ASYNC251 - all in one step
+        time.sleep(0.004)  # all in one step
     await body(send, b"")
+
+
+@page
+async def _sized(_: Scope, __: Receive, send: Send) -> None:
+    """As much as is held back at once, but for its head."""
+    await start(send, 200)
+    await body(send, b"s" * 14_000)

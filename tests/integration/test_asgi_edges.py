@@ -271,3 +271,23 @@ def test_what_is_held_back_stays_behind_what_is_queued(
             time.sleep(0.008)
         content = client.response().body
     assert content == b"".join(b"%08d" % number * 750 for number in range(240))
+
+
+def test_a_connection_with_a_response_to_send_is_not_idle(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Responses were handed over before it showed that the client had not read those before; with as many as
+    fit but one, the last is such a one."""
+    address = str(tmp_path_factory.mktemp("idle") / "socket")
+    server = servers.get("--keep-alive=1", kind="asgi", app=EDGES, address=address)
+    clients = [server.connect(timeout=10) for _ in range(40)]
+    for turn in range(1, len(clients)):
+        for client in clients[turn:]:
+            client.send(get("/sized"))
+        server.seen()
+    with server.connect() as idle:
+        assert ask(idle, "/query?x").status == 200
+        idle.wait_closed()
+    for turn, client in enumerate(clients):
+        with client:
+            assert [len(client.response().body) for _ in range(turn)] == [14_000] * turn

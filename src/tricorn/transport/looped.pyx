@@ -665,6 +665,9 @@ cdef class LoopConnection(Connection):
             if errno != EAGAIN and errno != EINTR:
                 return self._lost()
             n = 0
+        if self.state == IDLE:
+            self.state = FLUSHING       # the response is not out, as it seemed when it was handed over
+            self.deadline = 0
         return self._queue(None, None, data, size, n)
 
     cdef int _give_way(self) except -1:
