@@ -203,3 +203,17 @@ async def _sized(_: Scope, __: Receive, send: Send) -> None:
     """As much as is held back at once, but for its head."""
     await start(send, 200)
     await body(send, b"s" * 14_000)
+
+
+@socket
+async def _large_then_close(_: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await send({"type": "websocket.send", "bytes": LARGE})
+    await send({"type": "websocket.close"})
+    note("closed")
+
+
+@socket
+async def _refuses_to_wait(_: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await send({"type": "websocket.close"})

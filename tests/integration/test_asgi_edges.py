@@ -291,3 +291,21 @@ def test_a_connection_with_a_response_to_send_is_not_idle(
     for turn, client in enumerate(clients):
         with client:
             assert [len(client.response().body) for _ in range(turn)] == [14_000] * turn
+
+
+def test_the_time_to_close_begins_when_the_close_is_sent(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What was sent before it may take the client longer."""
+    address = str(tmp_path_factory.mktemp("close") / "socket")
+    server = servers.get("--websocket-close-timeout=0.3", kind="asgi", app=EDGES, address=address)
+    notes = Notes(server)
+    with Socket(server, "/large-then-close", timeout=10) as slow:
+        taken = [slow.client.buffer]
+        while "closed" not in notes:
+            taken.append(slow.client.socket.recv(50_000))
+        with Socket(server, "/refuses-to-wait") as other:  # is cut, so the first one would have been too
+            other.client.read_to_end()
+        slow.client.buffer = b"".join(taken)
+        assert len(slow.message()) == LARGE
+        assert slow.closed_with() == 1000
