@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -174,3 +175,45 @@ async def _send_until_error(send: Send) -> None:
     with suppress(OSError):
         while True:
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+
+
+@page
+async def _listens(_: Scope, receive: Receive, send: Send) -> None:
+    """Is sent to by `/tells-two`, as long as its client stays."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    _kept["send"] = send
+    note("listens")
+    await receive()
+
+
+@page
+async def _tells_two(_: Scope, __: Receive, send: Send) -> None:
+    """Numbers for its own client, and between them something for the other one, at a moderate pace."""
+    await start(send, 200)
+    for number in range(240):
+        await body(send, b"%08d" % number * 750, more=True)
+        await _kept["send"]({"type": "http.response.body", "body": b".", "more_body": True})
+        time.sleep(0.004)  # all in one step
+    await body(send, b"")
+
+
+@page
+async def _sized(_: Scope, __: Receive, send: Send) -> None:
+    """As much as is held back at once, but for its head."""
+    await start(send, 200)
+    await body(send, b"s" * 14_000)
+
+
+@socket
+async def _large_then_close(_: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await send({"type": "websocket.send", "bytes": LARGE})
+    await send({"type": "websocket.close"})
+    note("closed")
+
+
+@socket
+async def _refuses_to_wait(_: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await send({"type": "websocket.close"})

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -233,3 +234,78 @@ def test_the_target_in_the_log_is_what_came() -> None:
     with Live(EDGES, "--root-path=/api", kind="asgi", chdir=APPS, ready="/query") as live:
         assert live.request("/%0a%0a").status == 500
         live.wait_log("(GET /%0a%0a)")
+
+
+# -- clients that are found to be gone when they are answered
+
+
+@pytest.mark.parametrize("line", [b"Connection: close", b"Connection: keep-alive"])
+def test_a_client_that_has_gone_when_its_response_is_sent(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory, line: bytes
+) -> None:
+    """On a Unix socket that shows in send(), with the request still readable."""
+    address = str(tmp_path_factory.mktemp("gone") / "socket")
+    server = servers.get(kind="asgi", app=EDGES, address=address)
+    for _ in range(3):
+        clients = [server.connect() for _ in range(5)]
+        with standing_still(server):
+            for client in clients:
+                client.send(get("/query?x", line))
+                client.close()
+        assert server.seen() == []  # by the same worker
+
+
+def test_what_is_held_back_stays_behind_what_is_queued(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its client reads again when some of a response had to be queued and the next piece was held back."""
+    address = str(tmp_path_factory.mktemp("slow") / "socket")
+    server = servers.get(kind="asgi", app=EDGES, address=address)
+    notes = Notes(server)
+    with server.connect() as listener, server.connect(timeout=10) as client:
+        listener.send(get("/listens"))
+        notes.wait("listens")
+        client.send(get("/tells-two"))
+        while len(client.buffer) < 600_000:  # more slowly than the application sends
+            client.buffer += client.socket.recv(8000)
+            time.sleep(0.008)
+        content = client.response().body
+    assert content == b"".join(b"%08d" % number * 750 for number in range(240))
+
+
+def test_a_connection_with_a_response_to_send_is_not_idle(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Responses were handed over before it showed that the client had not read those before; with as many as
+    fit but one, the last is such a one."""
+    address = str(tmp_path_factory.mktemp("idle") / "socket")
+    server = servers.get("--keep-alive=1", kind="asgi", app=EDGES, address=address)
+    clients = [server.connect(timeout=10) for _ in range(40)]
+    for turn in range(1, len(clients)):
+        for client in clients[turn:]:
+            client.send(get("/sized"))
+        server.seen()
+    with server.connect() as idle:
+        assert ask(idle, "/query?x").status == 200
+        idle.wait_closed()
+    for turn, client in enumerate(clients):
+        with client:
+            assert [len(client.response().body) for _ in range(turn)] == [14_000] * turn
+
+
+def test_the_time_to_close_begins_when_the_close_is_sent(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What was sent before it may take the client longer."""
+    address = str(tmp_path_factory.mktemp("close") / "socket")
+    server = servers.get("--websocket-close-timeout=0.3", kind="asgi", app=EDGES, address=address)
+    notes = Notes(server)
+    with Socket(server, "/large-then-close", timeout=10) as slow:
+        taken = [slow.client.buffer]
+        while "closed" not in notes:
+            taken.append(slow.client.socket.recv(50_000))
+        with Socket(server, "/refuses-to-wait") as other:  # is cut, so the first one would have been too
+            other.client.read_to_end()
+        slow.client.buffer = b"".join(taken)
+        assert len(slow.message()) == LARGE
+        assert slow.closed_with() == 1000

@@ -412,7 +412,7 @@ cdef class LoopConnection(Connection):
         if self.state == UPGRADED:
             self.gone = True
             return self.close()
-        if self.state != RUNNING:
+        if self.state != RUNNING or call is None:       # or its response was handed over just now
             return Connection._lost(self)
         self.gone = True
         if self.outflow is not None:
@@ -605,6 +605,8 @@ cdef class LoopConnection(Connection):
             return self._collect(out, piece, tail, tail_size)
         if self.held_size and self.held_start + self.held_size != house.arena.size:
             self._release()
+            if self.gone or self._has_queued():
+                return Connection._transmit(self, out, piece, tail, tail_size)
         if self.held_size == 0:
             self.held_start = house.arena.size
             if not house.held:
@@ -663,6 +665,9 @@ cdef class LoopConnection(Connection):
             if errno != EAGAIN and errno != EINTR:
                 return self._lost()
             n = 0
+        if self.state == IDLE:
+            self.state = FLUSHING       # the response is not out, as it seemed when it was handed over
+            self.deadline = 0
         return self._queue(None, None, data, size, n)
 
     cdef int _give_way(self) except -1:

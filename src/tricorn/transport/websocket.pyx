@@ -120,6 +120,10 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int expire(self, Lane lane, long long now) except -1:
         if self.phase == CLOSING:
+            if self.connection._has_queued() and self.house.service.write_timeout:
+                # It has not been sent all of our close frame, or of what comes before; that has a limit of its own.
+                self.close_deadline = now + (self.terms.close_timeout or SECOND)
+                return 0
             return self.connection.close()
         if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
