@@ -94,6 +94,17 @@ def test_a_response_that_nobody_waited_for_is_logged(access: Path, gate: Path) -
     assert '"GET /block?' in line
 
 
+def test_a_client_that_left_before_its_response_is_499(access: Path, gate: Path) -> None:
+    options = (f"--access-logfile={access}", FORMAT, "--asgi-disconnect-grace-period=0.1")
+    with Live("life:app", *options, kind="asgi") as live:
+        with live.connect() as client:
+            client.send(message(f"/block?{gate}"))
+            wait_for(Path(f"{gate}.in").exists, "the request is in the application")
+        line = next(line for line in lines(access, 2) if "/block" in line)
+        live.stop()
+    assert '" 499 0' in line
+
+
 def test_what_the_application_raises_is_logged_with_its_request() -> None:
     with Live(PAGES, kind="asgi", chdir=APPS, ready="/quick") as live:
         assert live.request("/raises-group").status == 500

@@ -56,6 +56,8 @@ cdef enum:
     CORKED = 524288
 
 cdef long long SECOND = 1000000000
+# In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
+cdef str CLIENT_GONE = "499 Client Closed Request"
 
 
 cdef Connection new_looped(
@@ -472,6 +474,8 @@ cdef class LoopConnection(Connection):
             self._log_failure(failure, call)
             self.service.row.data.errors += 1
         self._answer(lane, 500)
+        if call.disconnected and not self.broke_off:
+            call.status = CLIENT_GONE
         self.is_over = True
         call.let_go()       # other tasks of the application's may still wait
         return 0 if owned else self._settle(lane)
