@@ -8,6 +8,7 @@ It is its own only Django application, so the models stand below `django.setup()
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import os
 import threading
@@ -151,6 +152,9 @@ async def stream(request):
 
 
 async def streams(request):
+    # When send() fails in the moment in which receive() tells of it, Django does not close the response but
+    # leaves it, in a cycle, to the garbage collector.
+    gc.collect()
     return JsonResponse(len(STREAMS), safe=False)
 
 
