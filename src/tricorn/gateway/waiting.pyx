@@ -12,9 +12,6 @@ On CPython 3.12 and newer tasks are started eagerly, so an application that neve
 Knows: what asyncio's Task asks of the objects that it waits for. Must not know: what is waited for; it makes and runs no loop.
 """
 
-from cpython.exc cimport PyErr_SetObject
-from cpython.object cimport PyObject
-
 cimport cython
 
 import sys

@@ -18,7 +18,7 @@ from tricorn.transport.house cimport House
 from tricorn.transport.looped cimport LoopConnection, new_looped
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
-from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.service cimport Lane
 from tricorn.transport.system cimport read
 
 cdef enum:

@@ -19,7 +19,7 @@ from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.translator cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport (
-    CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, SLOW_HEAD, BodyDecoder, parse_head, refusal,
+    CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, parse_head, refusal,
 )
 from tricorn.http.request cimport BODY_LENGTH, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim

@@ -29,6 +29,7 @@ cdef class House:
     cdef object waiting             # deque of connections that go on in a turn of their own
     cdef object schedule            # has `waiting` looked at
 
+    cdef int hold(self, object connection) except -1
     cdef int release(self) except -1
     cdef int later(self, object connection) except -1
     cdef int leave(self, HTTPCall call, long long now) except -1

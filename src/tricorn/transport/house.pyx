@@ -8,6 +8,7 @@ from collections import deque
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
 from tricorn.http.buffer cimport Buffer
+from tricorn.scoreboard cimport monotonic
 from tricorn.transport.looped cimport LoopConnection
 from tricorn.transport.service cimport Lane, Service
 
@@ -38,7 +39,6 @@ cdef class House:
         self.application = application
         self.grace = <long long>(grace * SECOND)
         self.lane = Lane()
-        self.lane.may_call = True
         self.lane.cell = service.row.cell(0)
         self.aside = Lane()
         self.websockets = websockets
@@ -47,6 +47,13 @@ cdef class House:
         self.waiting = deque()
         self.arena = Buffer()
         self.held = []
+
+    cdef int hold(self, object connection) except -1:
+        """It has begun to hold something back."""
+        if not self.held:
+            self.held_since = monotonic()
+        self.held.append(connection)
+        return 0
 
     cdef int release(self) except -1:
         """Send what was held back."""

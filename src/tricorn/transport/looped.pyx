@@ -613,9 +613,7 @@ cdef class LoopConnection(Connection):
                 return Connection._transmit(self, out, piece, tail, tail_size)
         if self.held_size == 0:
             self.held_start = house.arena.size
-            if not house.held:
-                house.held_since = monotonic()
-            house.held.append(self)
+            house.hold(self)
         if out is not None:
             house.arena.add(out.data, out.size)
         if piece is not None:
@@ -633,18 +631,14 @@ cdef class LoopConnection(Connection):
             if self.gone or self._has_queued():
                 return Connection._transmit(self, out, piece, tail, tail_size)
             self.corked = True
-            if not house.held:
-                house.held_since = monotonic()
-            house.held.append(self)
+            house.hold(self)
         self._queue(out, piece, tail, tail_size, 0)
         # Beyond this it has to run into the socket's limit, so that the application is told to wait.
         return self._release() if self.outflow.pending >= CORKED else 0
 
     cdef int uncollect(self) except -1:
         """Send what was held back, from outside of an event of this connection."""
-        if not self.corked:
-            return self._release()
-        if self.owned:
+        if self.owned or not self.corked:
             return self._release()
         self.owned = True
         self._release()

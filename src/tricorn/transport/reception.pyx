@@ -8,7 +8,6 @@ import os
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.connection cimport CLOSED, IDLE, Connection
-from tricorn.transport.poller cimport READ
 from tricorn.transport.service cimport Lane, Service
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,

@@ -43,6 +43,8 @@ cdef class WebSocketLine(MessageExchange):
     cdef int _control(self, Lane lane, int event) except -1
     cdef int _ping(self, Lane lane, bytes payload) except -1
     cdef int _give(self, Lane lane, int event) except -1
+    cdef bint _end(self) noexcept
+    cdef int _tell(self, int code, str reason) except -1
     cdef int _say_close(self, int code, str reason) except -1
     cdef int _hang_up(self, Lane lane, int code, str reason) except -1
     cdef bint _is_full(self) noexcept

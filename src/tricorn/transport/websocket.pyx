@@ -16,11 +16,11 @@ from cpython.unicode cimport PyUnicode_GET_LENGTH
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.websocket cimport (
-    FRAME_BINARY, FRAME_CLOSE, FRAME_FAILED, FRAME_MORE, FRAME_PING, FRAME_PONG, FRAME_TEXT, OP_BINARY, OP_PING, OP_PONG,
+    FRAME_BINARY, FRAME_FAILED, FRAME_MORE, FRAME_PING, FRAME_PONG, FRAME_TEXT, OP_BINARY, OP_PING, OP_PONG,
     OP_TEXT, FrameReader, is_close_code, write_close, write_frame, write_frame_head, write_message, write_text,
 )
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.connection cimport CLOSED, UPGRADED, Connection
+from tricorn.transport.connection cimport UPGRADED, Connection
 from tricorn.transport.house cimport House
 from tricorn.transport.looped cimport LoopConnection
 from tricorn.transport.service cimport LANE_BUFFER, Lane
@@ -102,13 +102,21 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int lost(self) except -1:
         """The descriptor is closed, or as good as that."""
+        return self._tell(ABNORMAL, "") if self._end() else 0
+
+    cdef bint _end(self) noexcept:
+        """Whether it had not ended before."""
         if self.phase == ENDED:
-            return 0
+            return False
         self.phase = ENDED
         self.gone = True
         self.house.service.row.data.websockets -= 1
         self.call.line = None
-        self.call.close(ABNORMAL, "")
+        return True
+
+    cdef int _tell(self, int code, str reason) except -1:
+        """The application hears how it ended, and has its grace period."""
+        self.call.close(code, reason)
         return self.house.leave(self.call, monotonic())
 
     cdef bint overdue(self, long long now) noexcept:
@@ -145,8 +153,7 @@ cdef class WebSocketLine(MessageExchange):
         """This worker ends."""
         if self.phase == OPEN:
             self.close_with(code, "")
-            self.call.close(code, "")
-            self.house.leave(self.call, monotonic())
+            return self._tell(code, "")
         return 0
 
     # ---- from the client ---------------------------------------------------------------------------
@@ -227,15 +234,10 @@ cdef class WebSocketLine(MessageExchange):
     cdef int _hang_up(self, Lane lane, int code, str reason) except -1:
         """Nothing more is to be said by either side: the application is told, the connection ends."""
         cdef LoopConnection connection = <LoopConnection>self.connection
-        if self.phase == ENDED:
+        if not self._end():
             return 0
-        self.phase = ENDED
-        self.gone = True
-        self.house.service.row.data.websockets -= 1
-        self.call.line = None
         connection.end_socket(lane)
-        self.call.close(code, reason)
-        return self.house.leave(self.call, monotonic())
+        return self._tell(code, reason)
 
     # ---- from the application ----------------------------------------------------------------------
 
