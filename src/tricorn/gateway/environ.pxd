@@ -4,7 +4,11 @@ from tricorn.http.request cimport RequestHead
 cdef class EnvironBuilder(Translator):
     cdef dict base
     cdef str script_name
+    cdef object usual_host          # what the base has as REMOTE_ADDR
+    cdef object last_host           # of the last peer that had another one
 
-    cdef dict build(self, RequestHead head, Peer peer)
+    # method, target: of the head, which the caller keeps too.
+    cdef dict build(self, RequestHead head, Peer peer, str method, str target)
+    cdef int _address(self, dict environ, Peer peer) except -1
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1
     cdef int _forwarded(self, dict environ, RequestHead head, Peer peer) except -1

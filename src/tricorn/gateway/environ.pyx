@@ -1,28 +1,33 @@
 """How a request head becomes a WSGI environ (PEP 3333, "environ Variables"; RFC 3875 §4.1).
 
 Each Python object is made once, straight into the dict: names come from a table of keys beside the engine's
-table of names, so the common ones are neither changed in case nor allocated.
+table of names, so the common ones are neither changed in case nor allocated. What most requests have in common is in
+the base already, and values that clients repeat are kept and given out again.
 
 Knows: heads, environ keys, header policy. Must not know: sockets, HTTP versions.
 """
 
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeLatin1
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 import sys
 
-from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_of
+from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
 from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, COOKIE, NAME_SLOTS
 from tricorn.http.request cimport Field, RequestHead
 
 cdef extern from "Python.h":
     # Borrowed: the value that is under the key afterwards.
     PyObject* PyDict_SetDefault(object, object, object) except NULL
+    unsigned char* PyUnicode_1BYTE_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
 
 cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
+cdef bint IS_REPEATED[NAME_SLOTS]
+cdef PyObject* VALUES[NAME_SLOTS]   # strong references: the last value of each name that clients repeat
 
 cdef str REQUEST_METHOD = sys.intern("REQUEST_METHOD")
 cdef str PATH_INFO = sys.intern("PATH_INFO")
@@ -32,7 +37,7 @@ cdef str SERVER_PROTOCOL = sys.intern("SERVER_PROTOCOL")
 cdef str REMOTE_ADDR = sys.intern("REMOTE_ADDR")
 cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
-cdef str HTTP_11 = sys.intern("HTTP/1.1")
+cdef str GET = sys.intern("GET")
 cdef str HTTP_10 = sys.intern("HTTP/1.0")
 
 
@@ -48,9 +53,29 @@ cdef inline object _key(RequestHead head, Field* field):
         return _make_key(head, field)
     if KEYS[field.slot] == NULL:
         key = _make_key(head, field)
+        IS_REPEATED[field.slot] = is_repeated(head.raw(field.name).lower())
         Py_INCREF(key)
         KEYS[field.slot] = <PyObject*>key
     return <object>KEYS[field.slot]
+
+
+cdef inline object _value(RequestHead head, Field* field):
+    """The value of a field whose key is known."""
+    cdef const unsigned char* text = head.data + field.value.start
+    cdef Py_ssize_t size = field.value.length
+    cdef PyObject* kept
+    if field.slot < 0 or not IS_REPEATED[field.slot] or size > LONGEST_KEPT:
+        return PyUnicode_DecodeLatin1(<const char*>text, size, NULL)
+    kept = VALUES[field.slot]
+    if kept != NULL and PyUnicode_GET_LENGTH(<object>kept) == size and memcmp(
+        PyUnicode_1BYTE_DATA(<object>kept), text, size
+    ) == 0:
+        return <object>kept
+    value = PyUnicode_DecodeLatin1(<const char*>text, size, NULL)
+    Py_INCREF(value)
+    VALUES[field.slot] = <PyObject*>value
+    Py_XDECREF(kept)
+    return value
 
 
 cdef object _path(RequestHead head):
@@ -65,7 +90,7 @@ cdef object _path(RequestHead head):
 cdef class EnvironBuilder(Translator):
     """Builds environs for requests that came in through one listener.
 
-    base: what is the same for all of them. policy: the HeaderPolicy. script_name: where the application is
+    base: what most of them have in common (for a GET over HTTP/1.1 without a query). policy: the HeaderPolicy. script_name: where the application is
     mounted; its paths are cut there.
     """
 
@@ -77,12 +102,17 @@ cdef class EnvironBuilder(Translator):
         del self.base["tricorn.room"]
         Translator.__init__(self, policy)
         self.script_name = script_name
+        self.usual_host = self.base["REMOTE_ADDR"]
 
-    cdef dict build(self, RequestHead head, Peer peer):
+    def provide(self, str key, value):
+        """Have every environ offer what a transport has under a key of the base."""
+        self.base[key] = value
+
+    cdef dict build(self, RequestHead head, Peer peer, str method, str target):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict environ = PyDict_Copy(self.base)
-        PyDict_SetItem(environ, REQUEST_METHOD, method_of(head))
-        target = head.text(head.target)
+        if method is not GET:
+            PyDict_SetItem(environ, REQUEST_METHOD, method)
         PyDict_SetItem(environ, RAW_URI, target)
         if head.path.length == head.target.length and memchr(
             head.data + head.path.start, c'%', head.path.length
@@ -90,9 +120,12 @@ cdef class EnvironBuilder(Translator):
             PyDict_SetItem(environ, PATH_INFO, target)
         else:
             PyDict_SetItem(environ, PATH_INFO, _path(head))
-        PyDict_SetItem(environ, QUERY_STRING, head.text(head.query) if head.has_query else "")
-        PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_11 if head.minor else HTTP_10)
-        PyDict_SetItem(environ, REMOTE_ADDR, peer.host or "")
+        if head.has_query:
+            PyDict_SetItem(environ, QUERY_STRING, head.text(head.query))
+        if head.minor == 0:
+            PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_10)
+        if peer.host is not self.usual_host:
+            self._address(environ, peer)
         PyDict_SetItem(environ, REMOTE_PORT, peer.port)
         self._fields(environ, head, peer)
         if head.authority.length and not head.is_connect:
@@ -104,6 +137,15 @@ cdef class EnvironBuilder(Translator):
             self._forwarded(environ, head, peer)
         return environ
 
+    cdef int _address(self, dict environ, Peer peer) except -1:
+        """The address of a peer that is not the usual one. Who comes twice in a row (a proxy does) becomes that."""
+        PyDict_SetItem(environ, REMOTE_ADDR, peer.host or "")
+        if peer.host is not None and peer.host is self.last_host:
+            PyDict_SetItem(self.base, REMOTE_ADDR, peer.host)
+            self.usual_host = peer.host
+        self.last_host = peer.host
+        return 0
+
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1:
         cdef Field* field
         cdef PyObject* there
@@ -114,9 +156,7 @@ cdef class EnvironBuilder(Translator):
             if field.underscore and not self.admits(head, field.name, peer):
                 continue
             key = _key(head, field)
-            value = PyUnicode_DecodeLatin1(
-                <const char*>head.data + field.value.start, field.value.length, NULL
-            )
+            value = _value(head, field)
             size = PyDict_Size(environ)
             there = PyDict_SetDefault(environ, key, value)
             if PyDict_Size(environ) == size:

@@ -8,3 +8,6 @@ cdef class StreamInput:
 
     cdef bint _fill(self) except -1
     cdef bytes _take(self, Py_ssize_t size)
+
+cdef class EmptyInput:
+    pass

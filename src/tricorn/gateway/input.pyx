@@ -1,7 +1,9 @@
-"""`wsgi.input` of a request whose body is streamed: it reads from the client when the application does.
+"""`wsgi.input` where it is not a file in memory or on disk: of a request without a body, and of a body that is streamed.
 
 Knows: PEP 3333, "Input and Error Streams". Must not know: sockets, framing.
 """
+
+import io
 
 from tricorn.gateway.exchange cimport Exchange
 
@@ -80,3 +82,76 @@ cdef class StreamInput:
         taken = self.buffer[self.start:stop]
         self.start = stop
         return taken
+
+
+cdef class EmptyInput:
+    """The input of a request without a body: a binary file with nothing in it.
+
+    It holds nothing and keeps nothing, so one serves all requests, whatever an application does with it: closing it has no effect.
+    """
+
+    closed = False
+
+    def read(self, size=-1):
+        return b""
+
+    def read1(self, size=-1):
+        return b""
+
+    def readline(self, size=-1):
+        return b""
+
+    def readlines(self, hint=-1):
+        return []
+
+    def readinto(self, buffer):
+        return 0
+
+    def readinto1(self, buffer):
+        return 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def close(self):
+        return None
+
+    def flush(self):
+        return None
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def writable(self):
+        return False
+
+    def isatty(self):
+        return False
+
+    def tell(self):
+        return 0
+
+    def seek(self, offset, whence=0):
+        return 0
+
+    def fileno(self):
+        raise io.UnsupportedOperation("the request has no body: there is no descriptor")
+
+    def write(self, data):
+        raise io.UnsupportedOperation("wsgi.input can only be read")
+
+
+io.BufferedIOBase.register(EmptyInput)
+EMPTY_INPUT = EmptyInput()

@@ -17,7 +17,7 @@ from libc.string cimport memchr, memcmp
 
 import sys
 
-from tricorn.gateway.translator cimport Peer, Translator, decoded_path, method_of
+from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated, method_of
 from tricorn.http.names cimport NAME_SLOTS, equals_lower
 from tricorn.http.request cimport Field, RequestHead
 
@@ -26,18 +26,8 @@ cdef extern from "Python.h":
 
 cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
 
-# Most requests repeat what the one before said about its browser. So the last pair of each of these names is kept and
-# given out again: it is immutable. Names that may carry secrets are not among them, and long values are not kept.
-cdef frozenset REPEATED = frozenset(
-    b"accept accept-charset accept-encoding accept-language cache-control connection content-type dnt host pragma priority "
-    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc te "
-    b"upgrade-insecure-requests user-agent".split()
-)
-cdef PyObject* PAIRS[NAME_SLOTS]    # strong references
+cdef PyObject* PAIRS[NAME_SLOTS]    # strong references: the last pair of each name that clients repeat
 cdef bint IS_REPEATED[NAME_SLOTS]
-
-cdef enum:
-    LONGEST_KEPT = 256
 
 cdef str ASGI = sys.intern("asgi")
 cdef str METHOD = sys.intern("method")
@@ -64,7 +54,7 @@ cdef inline object _name(RequestHead head, Field* field):
         name = head.raw(field.name).lower()
         Py_INCREF(name)
         KEYS[field.slot] = <PyObject*>name
-        IS_REPEATED[field.slot] = name in REPEATED
+        IS_REPEATED[field.slot] = is_repeated(name)
     return <object>KEYS[field.slot]
 
 

@@ -22,6 +22,13 @@ cdef class Translator:
     # Where a trusted proxy says that the application is mounted; None: it does not say.
     cdef str mount(self, RequestHead head)
 
+# Most requests repeat what the one before said about its browser, so the last value of each of these names is kept and
+# given out again. Names that may carry secrets are not among them, and long values are not kept.
+cdef enum:
+    LONGEST_KEPT = 256
+
+cdef bint is_repeated(bytes name) except -1
+
 # The method as an interned string: few clients invent one for each request.
 cdef object method_of(RequestHead head)
 # The percent-decoded bytes of the path.

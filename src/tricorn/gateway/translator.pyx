@@ -17,6 +17,12 @@ from tricorn.http.policy import FORWARDED_NAMES, resolve_forwarded
 cdef str GET = sys.intern("GET")
 cdef str POST = sys.intern("POST")
 
+cdef frozenset REPEATED = frozenset(
+    b"accept accept-charset accept-encoding accept-language cache-control connection content-type dnt host pragma priority "
+    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc te "
+    b"upgrade-insecure-requests user-agent".split()
+)
+
 
 cdef class Peer:
     def __init__(self, object host, str port, bint trusted):
@@ -70,6 +76,11 @@ cdef class Translator:
             if head.fields[i].underscore and head.raw(head.fields[i].name).lower() == b"script_name":
                 found = head.text(head.fields[i].value).rstrip("/")
         return found
+
+
+cdef bint is_repeated(bytes name) except -1:
+    """Whether clients send the same value of this field (in lower case) again and again."""
+    return name in REPEATED
 
 
 cdef object method_of(RequestHead head):

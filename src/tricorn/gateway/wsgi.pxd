@@ -9,6 +9,7 @@ cdef class FileWrapper:
     cdef readonly Py_ssize_t blksize
 
 cdef class WSGICall:
+    cdef void* vectorcall           # PEP 590
     cdef Exchange exchange
     cdef object context             # of this request's context variables
     cdef object iterable
@@ -17,6 +18,8 @@ cdef class WSGICall:
     cdef readonly list headers
     cdef bint sent                  # the head is out, or on its way
 
+    cdef object start_response(self, status, headers, exc_info)
+    cdef object write(self, data)
     cdef int run(self, object application, dict environ) except -1
     cdef int resume(self) except -1
     cdef int _deliver(self, object iterable) except -1
@@ -25,3 +28,4 @@ cdef class WSGICall:
     cdef int _first(self, bytes piece, long long length) except -1
     cdef int _close(self) except -1
     cdef int abandon(self) except -1
+    cdef int early_hints(self, headers) except -1

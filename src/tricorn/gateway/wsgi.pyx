@@ -25,6 +25,19 @@ cdef extern from "Python.h":
     PyObject* PyIter_Next(object)
     PyObject* PyErr_Occurred()
 
+# PEP 590. Cython gives its classes only tp_call, for which the interpreter makes a tuple of the arguments.
+cdef extern from *:
+    """
+    static void tricorn_offer_vectorcall(PyObject *class, Py_ssize_t offset) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        type->tp_vectorcall_offset = offset;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified(type);
+    }
+    """
+    void tricorn_offer_vectorcall(object, Py_ssize_t)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
+
 # A C function that has set an exception: calling it through this declaration raises it.
 cdef extern from *:
     """
@@ -33,6 +46,7 @@ cdef extern from *:
     int tricorn_pending_error() except -1
 
 DEFAULT_BLOCK_SIZE = 65536
+cdef object MISSING = object()
 
 
 cdef class FileWrapper:
@@ -61,12 +75,19 @@ cdef class FileWrapper:
 
 @cython.freelist(16)
 cdef class WSGICall:
-    """One call. It is also the `start_response` that the application is given."""
+    """One call. It is also the `start_response` that the application is given, and the `write` that this returns:
+    called with one argument it is the latter. (A bound method would be one more object for each request, which hardly any application uses.)
+    """
 
     # ---- what the application calls ----------------------------------------------------------------
 
-    def __call__(self, status, headers, exc_info=None):
-        """start_response(status, headers, exc_info=None) -> write."""
+    def __call__(self, status, headers=MISSING, exc_info=None):
+        """start_response(status, headers, exc_info=None) -> write; write(data)."""
+        if headers is MISSING:
+            return self.write(status)
+        return self.start_response(status, headers, exc_info)
+
+    cdef object start_response(self, status, headers, exc_info):
         if exc_info is not None:
             try:
                 if self.sent:
@@ -81,11 +102,13 @@ cdef class WSGICall:
             raise GatewayError(f"the headers must be a list, not {type(headers).__name__}")
         self.status = status
         self.headers = headers
-        return self.write
+        return self
 
-    def write(self, data):
+    cdef object write(self, data):
         """The imperative way of PEP 3333 to send the body. It waits while the client is slow."""
         if type(data) is not bytes:
+            if type(data) is str and self.status is None:
+                raise TypeError("start_response() takes a status and a list of headers")
             raise GatewayError(f"write() takes bytes, not {type(data).__name__}")
         if self.exchange is None:
             raise GatewayError("write() was called after the end of the response")
@@ -96,17 +119,19 @@ cdef class WSGICall:
             self.exchange.send(data)
         self.exchange.wait_uncongested()
 
-    def early_hints(self, headers):
+    cdef int early_hints(self, headers) except -1:
         """Send 103 Early Hints: a list of (name, value), as for start_response (RFC 8297)."""
         if type(headers) is not list:
             raise GatewayError(f"the headers must be a list, not {type(headers).__name__}")
         if self.exchange is not None and not self.sent:
             self.exchange.hint(headers)
+        return 0
 
     # ---- what the transport calls ------------------------------------------------------------------
 
     cdef int run(self, object application, dict environ) except -1:
         """Call the application and send what it returns. Its exceptions come through as they are."""
+        self.vectorcall = <void*>_called
         self.context = PyContext_New()
         PyContext_Enter(self.context)
         try:
@@ -219,3 +244,25 @@ cdef class WSGICall:
         if close is not None:
             close()
         return 0
+
+
+cdef object _called(PyObject* self, PyObject** arguments, size_t flags, PyObject* names):
+    """A vectorcallfunc: WSGICall.__call__ for the usual forms, without a tuple for the arguments."""
+    cdef WSGICall call = <WSGICall>self
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
+    if names == NULL and count == 2:
+        return call.start_response(<object>arguments[0], <object>arguments[1], None)
+    if names == NULL and count == 1:
+        return call.write(<object>arguments[0])
+    named = <tuple>names if names != NULL else ()
+    values = [<object>arguments[i] for i in range(count + len(named))]
+    return WSGICall.__call__(call, *values[:count], **dict(zip(named, values[count:], strict=True)))
+
+
+cdef int _offer_vectorcall() except -1:
+    cdef WSGICall sample = WSGICall.__new__(WSGICall)
+    tricorn_offer_vectorcall(WSGICall, <char*>&sample.vectorcall - <char*><PyObject*>sample)
+    return 0
+
+
+_offer_vectorcall()

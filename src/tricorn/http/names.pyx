@@ -54,6 +54,24 @@ cdef Known[28] KNOWN = [
 ]
 
 
+cdef struct Answer:
+    const char* name
+    AnswerKind kind
+
+cdef Answer[10] ANSWERS = [
+    Answer(b"content-length", LENGTH),
+    Answer(b"date", DATE),
+    Answer(b"server", SERVER),
+    Answer(b"connection", OPTIONS),
+    Answer(b"keep-alive", HOP_BY_HOP),
+    Answer(b"proxy-connection", HOP_BY_HOP),
+    Answer(b"te", HOP_BY_HOP),
+    Answer(b"trailer", HOP_BY_HOP),
+    Answer(b"transfer-encoding", HOP_BY_HOP),
+    Answer(b"upgrade", HOP_BY_HOP),
+]
+
+
 cdef bint equals_lower(const unsigned char* text, Py_ssize_t length, const char* lower) noexcept nogil:
     """Whether `text` is `lower`, whatever its case. `lower` holds no upper-case letters."""
     cdef Py_ssize_t i
@@ -75,6 +93,14 @@ cdef FieldKind kind_of(const unsigned char* name, Py_ssize_t length) noexcept no
         if equals_lower(name, length, KNOWN[i].name):
             return KNOWN[i].kind
     return PLAIN
+
+
+cdef AnswerKind answer_kind_of(const unsigned char* name, Py_ssize_t length) noexcept nogil:
+    cdef int i
+    for i in range(10):
+        if equals_lower(name, length, ANSWERS[i].name):
+            return ANSWERS[i].kind
+    return ORDINARY
 
 
 cdef inline unsigned int _hash(const unsigned char* name, Py_ssize_t length) noexcept nogil:
@@ -127,6 +153,7 @@ cdef int _learn(const unsigned char* name, Py_ssize_t length, unsigned int h) no
         if SLOTS[index].length == 0:
             memcpy(SLOTS[index].text, name, length)
             SLOTS[index].kind = kind_of(name, length)
+            SLOTS[index].answer = answer_kind_of(name, length)
             SLOTS[index].underscore = underscore
             SLOTS[index].length = <int>length
             USED += 1

@@ -4,6 +4,7 @@ from tricorn.http.buffer cimport Buffer
 cdef class Defaults:
     cdef bytes server           # b"Server: name\r\n", or empty
     cdef char date[37]          # b"Date: " + IMF-fixdate + CR LF
+    cdef Buffer block           # both
     cdef long long second       # which second `date` is for
 
     cdef void refresh(self, long long second) noexcept

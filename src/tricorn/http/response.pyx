@@ -12,7 +12,10 @@ from libc.string cimport memcpy
 from http import HTTPStatus
 
 from tricorn.http.chars cimport DIGIT, classes
-from tricorn.http.names cimport PLAIN, equals_lower, find_name, kind_of
+from tricorn.http.names cimport (
+    DATE, HOP_BY_HOP, LENGTH, OPTIONS, ORDINARY, PLAIN, SERVER, AnswerKind, NameSlot, answer_kind_of, find_name, kind_of,
+    name_slots,
+)
 
 from tricorn.http.errors import ResponseError
 
@@ -34,6 +37,7 @@ cdef extern from "scan.h" nogil:
     const unsigned char* scan_text(const unsigned char* p, const unsigned char* end)
 
 cdef const unsigned char* CLASS = classes()
+cdef NameSlot* NAMES = name_slots()
 
 cdef const char** DAYS = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"]
 cdef const char** MONTHS = [
@@ -52,6 +56,9 @@ cdef class Defaults:
         if server and (not server.isprintable() or server.strip() != server):
             raise ValueError("the Server field takes visible characters and single spaces")
         self.server = b"Server: " + encoded + b"\r\n" if encoded else b""
+        self.block = Buffer()
+        self.block.add(<const char*>self.server, len(self.server))
+        self.block.reserve(sizeof(self.date))
         self.second = -1
 
     cdef void refresh(self, long long second) noexcept:
@@ -68,47 +75,15 @@ cdef class Defaults:
             DAYS[t.tm_wday], t.tm_mday, MONTHS[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
         )
         memcpy(self.date, text, sizeof(self.date))
+        memcpy(self.block.data + len(self.server), text, sizeof(self.date))
+        self.block.size = len(self.server) + <Py_ssize_t>sizeof(self.date)
         self.second = second
 
-
-# What the engine has to know about a response field.
-cdef enum ResponseField:
-    ORDINARY
-    LENGTH
-    DATE
-    SERVER
-    CONNECTION
-    HOP_BY_HOP          # ours to set or omit, never the application's (PEP 3333, RFC 9110 §7.6.1)
 
 cdef enum:
     HAS_DATE = 1
     HAS_SERVER = 2
     WANTS_CLOSE = 4
-
-
-cdef inline ResponseField _kind(const unsigned char* name, Py_ssize_t n) noexcept:
-    """By length and first letter, which tell nearly all names apart before any comparison."""
-    cdef unsigned char first = name[0] | 0x20
-    if n == 14:
-        return LENGTH if first == c'c' and equals_lower(name, n, b"content-length") else ORDINARY
-    if n == 4:
-        return DATE if first == c'd' and equals_lower(name, n, b"date") else ORDINARY
-    if n == 6:
-        return SERVER if first == c's' and equals_lower(name, n, b"server") else ORDINARY
-    if n == 10:
-        if first == c'c' and equals_lower(name, n, b"connection"):
-            return CONNECTION
-        return HOP_BY_HOP if first == c'k' and equals_lower(name, n, b"keep-alive") else ORDINARY
-    if n == 7:
-        if equals_lower(name, n, b"upgrade") or equals_lower(name, n, b"trailer"):
-            return HOP_BY_HOP
-    elif n == 17:
-        return HOP_BY_HOP if first == c't' and equals_lower(name, n, b"transfer-encoding") else ORDINARY
-    elif n == 2:
-        return HOP_BY_HOP if equals_lower(name, n, b"te") else ORDINARY
-    elif n == 16:
-        return HOP_BY_HOP if first == c'p' and equals_lower(name, n, b"proxy-connection") else ORDINARY
-    return ORDINARY
 
 
 cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str what) except NULL:
@@ -184,7 +159,8 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
     cdef const unsigned char* value
     cdef Py_ssize_t n
     cdef Py_ssize_t v
-    cdef ResponseField kind
+    cdef AnswerKind kind
+    cdef int slot
     cdef tuple pair
     cdef int seen = 0
     for header in headers:
@@ -195,11 +171,12 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
         else:
             name = _latin1(pair[0], &n, "a header name")
             value = _latin1(pair[1], &v, "a header value")
-        if find_name(name, n) == -2:
+        slot = find_name(name, n)
+        if slot == -2:
             raise ResponseError("a header name is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
             raise ResponseError("a header value has control characters (RFC 9110 §5.5)")
-        kind = _kind(name, n)
+        kind = NAMES[slot].answer if slot >= 0 else answer_kind_of(name, n)
         if kind == ORDINARY:
             _put(out, name, n, value, v)
         elif kind == LENGTH:
@@ -215,7 +192,7 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
         elif kind == SERVER:
             seen |= HAS_SERVER
             _put(out, name, n, value, v)
-        elif kind == CONNECTION and _says_close(value, v):
+        elif kind == OPTIONS and _says_close(value, v):
             seen |= WANTS_CLOSE
     return seen
 
@@ -283,9 +260,11 @@ cdef int write_head(Buffer out, Defaults defaults, str status, object headers, R
     _status(out, status, reply)
     seen = _fields(out, headers, reply, &declared)
     _frame(out, reply, declared)
-    if not seen & HAS_SERVER:
+    if not seen & (HAS_SERVER | HAS_DATE):
+        out.add(defaults.block.data, defaults.block.size)
+    elif not seen & HAS_SERVER:
         out.add(<const char*>defaults.server, len(defaults.server))
-    if not seen & HAS_DATE:
+    elif not seen & HAS_DATE:
         out.add(defaults.date, sizeof(defaults.date))
     if seen & WANTS_CLOSE:
         reply.keep_alive = False
@@ -332,7 +311,7 @@ cdef int write_trailers(Buffer out, object headers) except -1:
             raise ResponseError("a trailer name is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
             raise ResponseError("a trailer value has control characters (RFC 9110 §5.5)")
-        if kind_of(name, n) != PLAIN or _kind(name, n) != ORDINARY:
+        if kind_of(name, n) != PLAIN or answer_kind_of(name, n) != ORDINARY:
             raise ResponseError("a framing, routing or authentication field in the trailers (RFC 9110 §6.5.1)")
         _put(out, name, n, value, v)
     return out.add(b"\r\n", 2)

@@ -36,7 +36,7 @@ from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
 from tricorn.transport.service cimport Lane, PyThreadState_SetAsyncExc, Service
 from tricorn.transport.system cimport POLLIN, poll, pollfd, read, usleep
-from tricorn.transport.threaded cimport ThreadedConnection, new_threaded
+from tricorn.transport.threaded cimport EarlyHints, ThreadedConnection, new_threaded
 
 from tricorn.transport.errors import RequestTimeout
 
@@ -116,6 +116,8 @@ cdef class Reactor(Reception):
             lane.may_call = True
             lane.cell = service.row.cell(i)
             self.lanes.append(lane)
+        for _, builder in listeners:
+            builder.provide("wsgi.early_hints", EarlyHints(self.lanes))
         self.keeper = Lane()
         self.keeper.cell = service.row.cell(0)      # it never marks itself busy
         service.poller.add(service.waker, READ, WAKER_TOKEN)

@@ -4,6 +4,7 @@ Knows: listeners, connections as such, deadlines. Must not know: who calls the a
 """
 
 import os
+import sys
 
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport monotonic
@@ -157,7 +158,7 @@ cdef class Reception:
         cdef unsigned int fd
         if token >> 32 == 0:
             return self.own_event(lane, token)
-        fd = <unsigned int>(token & 0xFFFFFFFF)
+        fd = <unsigned int>token
         found = self.service.table[fd]
         if found is None:
             return 0
@@ -221,5 +222,5 @@ cdef Peer _peer(sockaddr_storage* address, object trusted):
         port = ntohs((<sockaddr_in6*>address).sin6_port)
     else:
         return Peer(None, "", trusted.trusts(None))
-    name = (<bytes>host).decode("ascii")
+    name = sys.intern((<bytes>host).decode("ascii"))     # many connections come from one proxy
     return Peer(name, str(port), trusted.trusts(name))

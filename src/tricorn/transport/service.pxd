@@ -55,6 +55,7 @@ cdef class Lane:
     cdef long long now                  # when it last looked at the clock
     cdef long long active_ns            # when the running request last gave a sign of life
     cdef unsigned long thread
+    cdef object call                    # WSGICall of the request that it serves
     cdef bint calling                   # the application has control of it
     cdef bint interrupted               # an exception was raised in it from outside
     cdef long long interrupted_ns       # when

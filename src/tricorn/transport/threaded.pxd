@@ -7,6 +7,9 @@ from tricorn.transport.body cimport BodyStore
 from tricorn.transport.connection cimport Connection
 from tricorn.transport.service cimport Lane, Service
 
+cdef class EarlyHints:
+    cdef list lanes
+
 cdef class ThreadedConnection(Connection):
     cdef EnvironBuilder builder
     cdef long long body_since       # when the body began to be read

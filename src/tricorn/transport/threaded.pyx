@@ -17,7 +17,7 @@ import io
 
 from tricorn.gateway.environ cimport EnvironBuilder
 from tricorn.gateway.input cimport StreamInput
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.translator cimport Peer, method_of
 from tricorn.gateway.wsgi cimport COMPLETE, PAUSED as CALL_PAUSED, WSGICall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport DONE, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
@@ -36,6 +36,9 @@ from tricorn.transport.system cimport (
     timespec,
 )
 
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
 from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
@@ -44,7 +47,6 @@ from tricorn.transport.errors import RequestTimeout
 cdef long long SECOND = 1000000000
 cdef str WSGI_INPUT = "wsgi.input"
 cdef str EARLY_HINTS = "wsgi.early_hints"
-cdef object BytesIO = io.BytesIO
 
 
 cdef Connection new_threaded(
@@ -56,6 +58,28 @@ cdef Connection new_threaded(
         return None
     self.builder = builder
     return self
+
+
+cdef class EarlyHints:
+    """`wsgi.early_hints`: it speaks for the request that the calling thread serves.
+
+    So it is the same for all requests, and costs those nothing that do not use it. lanes: of the worker's threads.
+    """
+
+    def __init__(self, list lanes):
+        self.lanes = lanes
+
+    def __call__(self, headers):
+        """Send 103 Early Hints (RFC 8297). headers: as for start_response. Raises GatewayError, ResponseError."""
+        cdef Lane lane
+        cdef WSGICall call
+        cdef unsigned long thread = PyThread_get_thread_ident()
+        for lane in self.lanes:
+            if lane.thread == thread and lane.call is not None:
+                call = lane.call
+                call.early_hints(headers)
+                return
+        raise GatewayError("early hints were sent from a thread that serves no request")
 
 
 cdef class ThreadedConnection(Connection):
@@ -204,9 +228,9 @@ cdef class ThreadedConnection(Connection):
     # ---- reading: from a head to a whole request -------------------------------------------------------
 
     cdef int _translate(self, RequestHead head) except -1:
-        self.environ = self.builder.build(head, self.peer)
-        self.method = self.environ["REQUEST_METHOD"]
-        self.uri = self.environ["RAW_URI"]
+        self.method = method_of(head)
+        self.uri = head.text(head.target)
+        self.environ = self.builder.build(head, self.peer, self.method, self.uri)
         return 0
 
     cdef Py_ssize_t _open_request(
@@ -214,7 +238,6 @@ cdef class ThreadedConnection(Connection):
     ) except -1:
         if head.framing != NO_BODY:
             return self._begin_body(lane, head, data, size)
-        self.environ[WSGI_INPUT] = BytesIO()
         self.more_is_here = size > 0
         self._ready(lane)
         return 0
@@ -316,8 +339,8 @@ cdef class ThreadedConnection(Connection):
         self.cut_status = 0
         self.body_sent = 0
         self.body_left = -1
-        if self.reply.minor:
-            self.environ[EARLY_HINTS] = call.early_hints
+        if self.reply.minor == 0:
+            del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
         self.started_ns = monotonic()
         return self._run(lane, False)
 
@@ -353,6 +376,7 @@ cdef class ThreadedConnection(Connection):
         """The application has control from here on. `lane.calling` says when an exception may be raised in it."""
         self.state = RUNNING
         self.lane = lane
+        lane.call = self.call
         lane.active_ns = now
         set_label(lane.cell, self.method, self.uri)
         lane.cell.busy_since_ns = now
@@ -361,6 +385,7 @@ cdef class ThreadedConnection(Connection):
 
     cdef int _return_control(self, Lane lane) except -1:
         lane.calling = False
+        lane.call = None
         if lane.interrupted:
             # Too late for this request, and not meant for the next one.
             PyThreadState_SetAsyncExc(lane.thread, NULL)

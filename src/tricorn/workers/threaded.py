@@ -14,6 +14,7 @@ from typing import Any
 from tricorn import __version__, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
+from tricorn.gateway.input import EMPTY_INPUT
 from tricorn.gateway.wsgi import FileWrapper
 from tricorn.handover import EXIT_OK, Assignment
 from tricorn.log import setup as log_setup
@@ -120,23 +121,24 @@ class Worker:
 def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
     """What is the same for all requests of a listener (PEP 3333, "environ Variables").
 
-    The keys that differ have their place here too, so that filling a copy mostly replaces values.
+    The keys that differ have their place here too, so that filling a copy mostly replaces values; and their usual values,
+    which then need not be filled in.
     """
     name, port = server_name(listener.address)
     return {
-        "REQUEST_METHOD": "",
+        "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
         "PATH_INFO": "",
         "QUERY_STRING": "",
         "RAW_URI": "",
-        "SERVER_PROTOCOL": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "",
         "REMOTE_PORT": "",
         "SERVER_NAME": name,
         "SERVER_PORT": port,
         "SERVER_SOFTWARE": f"tricorn/{__version__}",
-        "wsgi.input": None,
-        "wsgi.early_hints": None,
+        "wsgi.input": EMPTY_INPUT,
+        "wsgi.early_hints": None,  # the transport's
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": log_setup.error_stream(),
