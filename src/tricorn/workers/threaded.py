@@ -121,8 +121,8 @@ class Worker:
 def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
     """What is the same for all requests of a listener (PEP 3333, "environ Variables").
 
-    The keys that differ have their place here too, so that filling a copy mostly replaces values; and their usual values,
-    which then need not be filled in.
+    The keys that differ have their place here too, so that filling a copy mostly replaces values, and their
+    usual values, which then need not be filled in.
     """
     name, port = server_name(listener.address)
     return {
