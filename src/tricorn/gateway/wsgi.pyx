@@ -47,6 +47,7 @@ cdef extern from *:
 
 DEFAULT_BLOCK_SIZE = 65536
 cdef object MISSING = object()
+cdef object ListIterator = type(iter([]))
 
 
 cdef class FileWrapper:
@@ -180,6 +181,10 @@ cdef class WSGICall:
         if iterable is None:
             raise GatewayError("the application returned None instead of an iterable of bytes")
         self.iterator = iter(iterable)
+        if type(self.iterator) is ListIterator:
+            # Nothing of the application's runs between its pieces (Django's HttpResponse is such an iterable), so they
+            # are as good as a list: the length is known, and they leave together.
+            return self._deliver_whole(list(self.iterator))
         return self._iterate()
 
     cdef int _deliver_whole(self, list pieces) except -1:

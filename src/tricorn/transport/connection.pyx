@@ -24,6 +24,7 @@ from tricorn.http.h1 cimport (
 from tricorn.http.request cimport BODY_LENGTH, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
 from tricorn.scoreboard cimport monotonic
+from tricorn.transport.batch cimport Batch
 from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, Outflow
 from tricorn.transport.poller cimport READ, Poller
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
@@ -524,6 +525,27 @@ cdef class Connection(AsyncExchange):
             n = 0
         return self._queue(out, piece, tail, tail_size, n)
 
+    cdef int _transmit_last(self, Buffer out) except -1:
+        """As `_transmit`, of bytes that complete a response: they may wait a moment for others."""
+        return self._transmit(out, None, NULL, 0)
+
+    cdef int send_held(self, const void* data, Py_ssize_t size) except -1:
+        """What was held back goes out now."""
+        cdef ssize_t n
+        if self.gone or self.state == CLOSED:
+            return 0
+        n = send(self.fd, data, size, MSG_NOSIGNAL)
+        if n == size:
+            return 0
+        if n < 0:
+            if errno != EAGAIN and errno != EINTR:
+                return self._lost()
+            n = 0
+        if self.state == IDLE:
+            self.state = FLUSHING       # the response is not out, as it seemed when it was handed over
+            self.deadline = 0
+        return self._queue(None, None, <const char*>data, size, n)
+
     cdef int _queue(
         self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent
     ) except -1:
@@ -561,7 +583,9 @@ cdef class Connection(AsyncExchange):
         if self.reply.length < 0:
             self._touch()
         self.body_left = self.reply.length
-        if self.reply.bodyless or not piece:
+        if self.reply.bodyless or (not piece and self.body_left == 0):
+            return self._transmit_last(out)
+        if not piece:
             return self._transmit(out, None, NULL, 0)
         return self._send_piece(out, piece)
 
@@ -597,6 +621,8 @@ cdef class Connection(AsyncExchange):
         if size > INLINE:
             return self._transmit(out, piece, NULL, 0)
         out.add(PyBytes_AS_STRING(piece), size)
+        if self.body_left == 0:
+            return self._transmit_last(out) if out.size else 0
         return self._transmit(out, None, NULL, 0) if out.size else 0
 
     def _log_length(self, what):

@@ -22,6 +22,7 @@ Complete requests then wait in `Service.runnable` for the first free thread.
 Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
 """
 
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 
 import os
@@ -31,6 +32,7 @@ import traceback
 
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport CellData, monotonic
+from tricorn.transport.batch cimport Batch
 from tricorn.transport.connection cimport Connection
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
@@ -61,6 +63,14 @@ cdef long long TAKE_OVER_NS = 10000000
 # can free it.
 cdef long long STUCK_NS = 5000000000
 cdef int TICK_MS = 20
+# How long a complete response may be held back for others to go with it. A request that takes longer than that by surprise
+# holds them up further, at most until the keeper's next tick, which is shorter while responses are held back.
+cdef long long HOLD_NS = 1000000
+cdef long long OVERHELD_NS = 2000000
+cdef int HOLDING_TICK_MS = 2
+cdef long long HOLDING_FADES_NS = 50000000
+# So many requests have to wait for holding back to begin.
+cdef int HOLD_FOR = 2
 cdef long long SECOND = 1000000000
 
 
@@ -102,8 +112,18 @@ cdef class Reactor(Reception):
     cdef bint stopping
     cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
+    cdef long long* held_since  # of each lane: when the first response that it holds back was complete; 0: none is
+    cdef long long held_at      # when responses were held back last
     cdef long long next_sweep
     cdef long long leave_until      # taken over: new connections are left to other workers for this long
+
+    def __cinit__(self, Service service, list listeners, int threads):
+        self.held_since = <long long*>PyMem_Calloc(threads, sizeof(long long))
+        if self.held_since == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        PyMem_Free(self.held_since)
 
     def __init__(self, Service service, list listeners, int threads):
         cdef Lane lane
@@ -114,6 +134,8 @@ cdef class Reactor(Reception):
         for i in range(threads):
             lane = Lane()
             lane.may_call = True
+            lane.batch = Batch()
+            lane.number = i
             lane.cell = service.row.cell(i)
             self.lanes.append(lane)
         for _, builder in listeners:
@@ -207,7 +229,10 @@ cdef class Reactor(Reception):
 
     cdef int _lead(self, Lane lane) except -1:
         """Serve while there is something to serve."""
+        cdef Batch batch = <Batch>lane.batch
         self.leaders += 1
+        if self.leaders > 1:
+            self._release_of_others(lane)
         try:
             while not self.stopping:
                 if self.service.runnable:
@@ -219,11 +244,38 @@ cdef class Reactor(Reception):
                         continue
                     break
                 self.ready_at += 1
+                lane.collecting = self._may_collect(lane)
                 self.dispatch(lane, self.ready[self.ready_at - 1].token)
+                if batch.count:
+                    self.held_since[lane.number] = batch.since
+                    if lane.now - batch.since + lane.longest_ns > HOLD_NS:
+                        self._release(lane)
                 if self.leaders > 1:
                     break
         finally:
+            lane.collecting = False
+            if batch.count:
+                self._release(lane)
             self.leaders -= 1
+        return 0
+
+    cdef bint _may_collect(self, Lane lane) noexcept:
+        """Whether others wait, and none of the recent requests took so long that they should not wait for it."""
+        cdef int waiting = self.ready_count - self.ready_at
+        return lane.longest_ns < HOLD_NS // 2 and (waiting >= HOLD_FOR or (<Batch>lane.batch).count > 0)
+
+    cdef int _release(self, Lane lane) except -1:
+        """Send what the thread has held back."""
+        self.held_at = self.held_since[lane.number]
+        self.held_since[lane.number] = 0
+        return (<Batch>lane.batch).release()
+
+    cdef int _release_of_others(self, Lane me) except -1:
+        """What other threads hold back does not wait for the end of what they are doing."""
+        cdef Lane lane
+        for lane in self.lanes:
+            if lane is not me and (<Batch>lane.batch).count:
+                self._release(lane)
         return 0
 
     cdef int _proceed(self, Lane lane) except -1:
@@ -277,13 +329,13 @@ cdef class Reactor(Reception):
         while now < end:
             n = 3 if self.taken_over else 2
             with nogil:
-                poll(watched, n, TICK_MS)
+                poll(watched, n, self._tick_ms(now))
                 now = monotonic()
                 # Without the GIL until there is something to do: most ticks end here.
                 while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
-                    if self.taken_over or draining or now_draining[0] or self._all_busy(now):
+                    if self.taken_over or draining or now_draining[0] or self._all_busy(now) or self._is_overheld(now):
                         break
-                    poll(watched, 2, TICK_MS)
+                    poll(watched, 2, self._tick_ms(now))
                     now = monotonic()
             if watched[0].revents or watched[1].revents:
                 return
@@ -292,6 +344,17 @@ cdef class Reactor(Reception):
                 return
             if self.stuck and not draining:
                 return
+
+    cdef int _tick_ms(self, long long now) noexcept nogil:
+        return HOLDING_TICK_MS if now - self.held_at < HOLDING_FADES_NS else TICK_MS
+
+    cdef bint _is_overheld(self, long long now) noexcept nogil:
+        """Whether responses wait although the request behind them takes longer than any before."""
+        cdef int i
+        for i in range(self.threads):
+            if self.held_since[i] != 0 and now - self.held_since[i] > OVERHELD_NS:
+                return True
+        return False
 
     cdef bint _all_busy(self, long long now) noexcept nogil:
         """Whether every application thread has been in the application for a while."""
@@ -305,6 +368,8 @@ cdef class Reactor(Reception):
     cdef int _keep(self, long long now) except -1:
         self.service.row.data.heartbeat_ns = now
         self.keeper.now = now
+        if self._is_overheld(now):
+            self._release_of_others(self.keeper)
         if self._all_busy(now):
             if not self.taken_over:
                 # New connections are left to idle workers; what is still there at the next tick is ours.

@@ -52,6 +52,10 @@ cdef class Lane:
     cdef RequestHead head
     cdef CellData* cell
     cdef bint may_call                  # it may run the application
+    cdef object batch                   # Batch: complete responses that leave together
+    cdef int number                     # among the worker's threads
+    cdef bint collecting                # others wait to be served: a complete response may be held back
+    cdef long long longest_ns           # of recent requests; fades
     cdef long long now                  # when it last looked at the clock
     cdef long long active_ns            # when the running request last gave a sign of life
     cdef unsigned long thread

@@ -24,6 +24,7 @@ from tricorn.http.h1 cimport DONE, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDeco
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.http.response cimport write_error
 from tricorn.scoreboard cimport finish, monotonic, set_label
+from tricorn.transport.batch cimport Batch
 from tricorn.transport.body cimport new_store
 from tricorn.transport.connection cimport (
     BODY, CLOSED, FLUSHING, HEAD, IDLE, DISCARD, LINGER, PAUSED, QUEUED, RUNNING, Connection, welcome,
@@ -43,6 +44,9 @@ from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.transport.errors import RequestTimeout
+
+cdef enum:
+    HELD = 16384        # a longer response is not copied for others to go with it
 
 cdef long long SECOND = 1000000000
 cdef str WSGI_INPUT = "wsgi.input"
@@ -88,6 +92,8 @@ cdef class ThreadedConnection(Connection):
         if self.owned:
             return self._help(lane)
         self.owned = True
+        if self.batch is not None and self.batch is not lane.batch:
+            self._release()     # another thread's: it must not come behind what we send
         self._handle_event(lane)
         return self._settle(lane)
 
@@ -199,6 +205,24 @@ cdef class ThreadedConnection(Connection):
 
     cdef int _arm_writing(self) except -1:
         return self._arm(WRITE)
+
+    cdef int _release(self) except -1:
+        cdef Batch batch = self.batch
+        return batch.release() if batch is not None else 0
+
+    cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
+        self._release()         # of a pipelined request before
+        return Connection._transmit(self, out, piece, tail, tail_size)
+
+    cdef int _transmit_last(self, Buffer out) except -1:
+        cdef Lane lane = self.lane
+        cdef Batch batch
+        if lane is None or not lane.collecting or self.gone or out.size > HELD or self._has_queued():
+            return self._transmit(out, None, NULL, 0)
+        batch = <Batch>lane.batch
+        if not batch.has_room(out.size) or (self.batch is not None and self.batch is not batch):
+            return self._transmit(out, None, NULL, 0)
+        return batch.hold(self, out.data, out.size, lane.now)
 
     cdef int _give_way(self) except -1:
         return self._queue_up()
@@ -398,6 +422,7 @@ cdef class ThreadedConnection(Connection):
         cdef timespec wall
         cdef dict environ = self.environ
         lane.now = monotonic()
+        lane.longest_ns = max(lane.now - lane.cell.busy_since_ns, lane.longest_ns - (lane.longest_ns >> 4))
         self.lane = None
         if outcome == CALL_PAUSED:
             lane.cell.busy_ns += lane.now - lane.cell.busy_since_ns
