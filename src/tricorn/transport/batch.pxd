@@ -5,11 +5,11 @@ from tricorn.transport.connection cimport Connection
 
 cdef enum:
     BATCH_ROOM = 64         # responses
-    BATCH_BYTES = 262144    # of all of them
 
 cdef struct Held:
     PyObject* connection    # strong
-    Py_ssize_t end          # of its bytes, which begin where those of the one before end
+    Py_ssize_t end          # of its bytes in the arena, which begin where those of the one before end
+    PyObject* piece         # strong: bytes that follow them; NULL: none
 
 # Responses that are complete and leave together.
 cdef class Batch:
@@ -19,6 +19,6 @@ cdef class Batch:
     cdef int count
     cdef long long since            # CLOCK_MONOTONIC, ns: when the first of them was complete
 
-    cdef bint has_room(self, Py_ssize_t size) noexcept
-    cdef int hold(self, Connection connection, const void* data, Py_ssize_t size, long long now) except -1
+    cdef bint has_room(self) noexcept
+    cdef int hold(self, Connection connection, Buffer out, bytes piece, long long now) except -1
     cdef int release(self) except -1

@@ -9,7 +9,7 @@ Knows: bytes, connections as such. Must not know: HTTP, threads, clocks.
 """
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.string cimport memcpy
 
 from tricorn.http.buffer cimport Buffer
@@ -25,21 +25,24 @@ cdef class Batch:
         cdef int i
         for i in range(self.count):
             Py_DECREF(<object>self.held[i].connection)
+            Py_XDECREF(self.held[i].piece)
 
-    cdef bint has_room(self, Py_ssize_t size) noexcept:
-        return self.count < BATCH_ROOM and self.arena.size + size <= BATCH_BYTES
+    cdef bint has_room(self) noexcept:
+        return self.count < BATCH_ROOM
 
-    cdef int hold(self, Connection connection, const void* data, Py_ssize_t size, long long now) except -1:
-        """Keep a copy of the bytes until the release. Only if there is room."""
-        self.arena.add(data, size)
-        if self.count and self.held[self.count - 1].connection == <PyObject*>connection:
-            self.held[self.count - 1].end = self.arena.size     # pipelined: it follows the one before
-            return 0
+    cdef int hold(self, Connection connection, Buffer out, bytes piece, long long now) except -1:
+        """Keep what is in `out`, and `piece` behind it, until the release. Only if there is room."""
+        cdef Held* held = &self.held[self.count]
+        self.arena.add(out.data, out.size)
         if self.count == 0:
             self.since = now
         Py_INCREF(connection)
-        self.held[self.count].connection = <PyObject*>connection
-        self.held[self.count].end = self.arena.size
+        held.connection = <PyObject*>connection
+        held.end = self.arena.size
+        held.piece = NULL
+        if piece is not None:
+            Py_INCREF(piece)
+            held.piece = <PyObject*>piece
         self.count += 1
         connection.batch = self
         return 0
@@ -47,7 +50,6 @@ cdef class Batch:
     cdef int release(self) except -1:
         """Send all of it. What a socket does not take is queued with its connection."""
         cdef Held held[BATCH_ROOM]
-        cdef Connection connection
         cdef Buffer arena = self.arena
         cdef int count = self.count
         cdef Py_ssize_t start = 0
@@ -57,11 +59,21 @@ cdef class Batch:
         self.count = 0
         self.arena = self.spare
         for i in range(count):
-            connection = <Connection>held[i].connection
-            Py_DECREF(connection)
-            connection.batch = None
-            connection.send_held(arena.data + start, held[i].end - start)
+            (<Connection>held[i].connection).batch = None
+        for i in range(count):
+            _send(&held[i], arena.data + start, held[i].end - start)
             start = held[i].end
         arena.size = 0
         self.spare = arena
         return 0
+
+
+cdef int _send(Held* held, const void* data, Py_ssize_t size) except -1:
+    """Send what is held of one connection, and let go of it."""
+    cdef Connection connection = <Connection>held.connection
+    cdef bytes piece = None
+    Py_DECREF(connection)
+    if held.piece != NULL:
+        piece = <bytes>held.piece
+        Py_DECREF(piece)
+    return connection.send_held(data, size, piece)

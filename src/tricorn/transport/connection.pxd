@@ -60,7 +60,7 @@ cdef class Connection(AsyncExchange):
     cdef int begin_drain(self, long long soon, int code) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1
-    cdef int send_held(self, const void* data, Py_ssize_t size) except -1
+    cdef int send_held(self, const void* data, Py_ssize_t size, bytes piece) except -1
 
     # What a kind of connection fills in.
     cdef int _translate(self, RequestHead head) except -1
@@ -101,7 +101,7 @@ cdef class Connection(AsyncExchange):
     cdef int _flush(self, Lane lane) except -1
     cdef int _send_continue(self) except -1
     cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
-    cdef int _transmit_last(self, Buffer out) except -1
+    cdef int _transmit_last(self, Buffer out, bytes piece) except -1
     cdef int _queue(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent) except -1
     cdef int _send_piece(self, Buffer out, bytes piece) except -1
     cdef int _push_file(self, int source, long long offset, long long size) except -1

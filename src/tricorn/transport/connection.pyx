@@ -542,17 +542,27 @@ cdef class Connection(AsyncExchange):
             n = 0
         return self._queue(out, piece, tail, tail_size, n)
 
-    cdef int _transmit_last(self, Buffer out) except -1:
+    cdef int _transmit_last(self, Buffer out, bytes piece) except -1:
         """As `_transmit`, of bytes that complete a response: they may wait a moment for others."""
-        return self._transmit(out, None, NULL, 0)
+        return self._transmit(out, piece, NULL, 0)
 
-    cdef int send_held(self, const void* data, Py_ssize_t size) except -1:
-        """What was held back goes out now."""
+    cdef int send_held(self, const void* data, Py_ssize_t size, bytes piece) except -1:
+        """What was held back goes out now: `data`, then `piece`."""
+        cdef iovec parts[2]
+        cdef msghdr message
         cdef ssize_t n
         if self.gone or self.state == CLOSED:
             return 0
-        n = send(self.fd, data, size, MSG_NOSIGNAL)
-        if n == size:
+        if piece is None:
+            n = send(self.fd, data, size, MSG_NOSIGNAL)
+        else:
+            parts[0] = iovec(<void*>data, size)
+            parts[1] = iovec(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+            memset(&message, 0, sizeof(message))
+            message.msg_iov = parts
+            message.msg_iovlen = 2
+            n = sendmsg(self.fd, &message, MSG_NOSIGNAL)
+        if n == size + (PyBytes_GET_SIZE(piece) if piece is not None else 0):
             return 0
         if n < 0:
             if errno != EAGAIN and errno != EINTR:
@@ -561,7 +571,10 @@ cdef class Connection(AsyncExchange):
         if self.state == IDLE:
             self.state = FLUSHING       # the response is not out, as it seemed when it was handed over
             self.deadline = 0
-        return self._queue(None, None, <const char*>data, size, n)
+        if n < size:
+            self._queue(None, None, <const char*>data + n, size - n, 0)
+            n = size
+        return self._queue(None, piece, NULL, 0, n - size)
 
     cdef int _queue(
         self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent
@@ -601,7 +614,7 @@ cdef class Connection(AsyncExchange):
             self._touch()
         self.body_left = self.reply.length
         if self.reply.bodyless or (not piece and self.body_left == 0):
-            return self._transmit_last(out)
+            return self._transmit_last(out, None)
         if not piece:
             return self._transmit(out, None, NULL, 0)
         return self._send_piece(out, piece)
@@ -635,12 +648,12 @@ cdef class Connection(AsyncExchange):
             out.add(PyBytes_AS_STRING(piece), size)
             out.add(b"\r\n", 2)
             return self._transmit(out, None, NULL, 0)
-        if size > INLINE:
-            return self._transmit(out, piece, NULL, 0)
-        out.add(PyBytes_AS_STRING(piece), size)
+        if size <= INLINE:
+            out.add(PyBytes_AS_STRING(piece), size)
+            piece = None
         if self.body_left == 0:
-            return self._transmit_last(out) if out.size else 0
-        return self._transmit(out, None, NULL, 0) if out.size else 0
+            return self._transmit_last(out, piece) if out.size else 0
+        return self._transmit(out, piece, NULL, 0) if out.size else 0
 
     def _log_length(self, what):
         self.service.logger.warning(

@@ -38,6 +38,9 @@ cdef class ThreadedConnection(Connection):
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _await_body(self, Lane lane) except -1
     cdef int _complete(self, Lane lane, bint more_is_here) except -1
+    cdef bint _fits(self, RequestHead head) noexcept
+    cdef Py_ssize_t _body_is_here(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _ready(self, Lane lane) except -1
     cdef int _queue_up(self) except -1
     cdef int _start(self, Lane lane) except -1

@@ -46,7 +46,9 @@ from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.transport.errors import RequestTimeout
 
 cdef enum:
-    HELD = 16384        # a longer response is not copied for others to go with it
+    # What is held back for others to go with it: at most so much that is copied, and so much that is not.
+    HELD_HEAD = 8192
+    HELD_PIECE = 16384
 
 cdef long long SECOND = 1000000000
 
@@ -56,6 +58,7 @@ cdef enum:
 
 cdef str WSGI_INPUT = "wsgi.input"
 cdef str EARLY_HINTS = "wsgi.early_hints"
+cdef object BytesIO = io.BytesIO
 
 
 cdef Connection new_threaded(
@@ -219,15 +222,15 @@ cdef class ThreadedConnection(Connection):
         self._release()         # of a pipelined request before
         return Connection._transmit(self, out, piece, tail, tail_size)
 
-    cdef int _transmit_last(self, Buffer out) except -1:
+    cdef int _transmit_last(self, Buffer out, bytes piece) except -1:
         cdef Lane lane = self.lane
         cdef Batch batch
-        if lane is None or not lane.collecting or self.gone or out.size > HELD or self._has_queued():
-            return self._transmit(out, None, NULL, 0)
+        if lane is None or not lane.collecting or self.gone or out.size > HELD_HEAD or self._has_queued():
+            return self._transmit(out, piece, NULL, 0)
         batch = <Batch>lane.batch
-        if not batch.has_room(out.size) or (self.batch is not None and self.batch is not batch):
-            return self._transmit(out, None, NULL, 0)
-        return batch.hold(self, out.data, out.size, lane.now)
+        if not batch.has_room() or self.batch is not None or (piece is not None and len(piece) > HELD_PIECE):
+            return self._transmit(out, piece, NULL, 0)
+        return batch.hold(self, out, piece, lane.now)
 
     cdef int _give_way(self) except -1:
         return self._queue_up()
@@ -275,10 +278,12 @@ cdef class ThreadedConnection(Connection):
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
     ) except -1:
         cdef Py_ssize_t used
+        self.body_since = 0
+        if head.framing == BODY_LENGTH and size >= head.content_length and self._fits(head):
+            return self._body_is_here(lane, head, data, size)
         self.decoder = BodyDecoder.__new__(BodyDecoder)
         self.decoder.begin(head)
         self.owes_continue = head.expect_continue
-        self.body_since = 0
         if not self.service.buffering:
             self.pending = (<const char*>data)[:size] if size else None
             self.stream = StreamInput(self)
@@ -301,6 +306,22 @@ cdef class ThreadedConnection(Connection):
             if self.owes_continue and self.decoder.received == 0:
                 self._send_continue()
         return used
+
+    cdef bint _fits(self, RequestHead head) noexcept:
+        """Whether the body may stay in memory whatever others take."""
+        return self.service.buffering and head.content_length <= self.service.request_buffer
+
+    cdef Py_ssize_t _body_is_here(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+    ) except -1:
+        """A small body came together with its head: nothing has to be decoded or collected."""
+        cdef Py_ssize_t length = <Py_ssize_t>head.content_length
+        self.owes_continue = False      # the client has not waited for it
+        self.decoder = None
+        self.environ[WSGI_INPUT] = BytesIO((<const char*>data)[:length])
+        self.more_is_here = size > length
+        self._ready(lane)
+        return length
 
     cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
         """Collect a body. When it is complete, its request is ready. Returns how much of `data` is used."""
