@@ -76,9 +76,9 @@ def prepare() -> dict[str, str]:
     return {FLOOR.ident: problem} if problem else {}
 
 
-def compile_program(name: str, to: Path) -> str:
+def compile_program(name: str, to: Path, *options: str) -> str:
     """Compiles one of the C programs of this directory; returns the reason of a failure."""
-    command = ["cc", "-O2", "-o", str(to), str(paths.BENCH / f"{name}.c")]
+    command = ["cc", "-O2", *options, "-o", str(to), str(paths.BENCH / f"{name}.c")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return f"cc: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
