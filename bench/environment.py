@@ -70,8 +70,9 @@ def prepare() -> dict[str, str]:
     """What needs no network: directories, the file, the C programs. Returns problems like `build`."""
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
-    if problem := compile_program("wsload", paths.WSLOAD):
-        raise NotPossibleError(problem)
+    for name, to in (("wsload", paths.WSLOAD), ("openload", paths.OPENLOAD)):
+        if problem := compile_program(name, to):
+            raise NotPossibleError(problem)
     problem = compile_program("floor", paths.FLOOR)
     return {FLOOR.ident: problem} if problem else {}
 

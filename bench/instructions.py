@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import compare, environment, frames, measure, paths, proc, scenarios, wsload
+from bench import compare, environment, frames, measure, openload, paths, proc, scenarios, wsload
 from bench.process import Running, ServerError
 from bench.scenarios import Entry, Scenario
 
@@ -220,7 +220,7 @@ class Client:
             self._socket.sendall(frames.handshake(frame.compressed))
             frames.read_head(self._socket)
         else:
-            self._request = request(scenario)
+            self._request = openload.request(scenario)
 
     def __enter__(self) -> "Client":
         return self
@@ -240,16 +240,6 @@ class Client:
             frames.read_message(self._socket)
         else:
             read_response(self._socket)
-
-
-def request(scenario: Scenario) -> bytes:
-    """What wrk sends, with the same Host in each run."""
-    method = "POST" if scenario.body_size else "GET"
-    fields = list(scenario.headers or ("Host: 127.0.0.1:8000",))
-    if scenario.body_size:
-        fields += ["Content-Type: application/octet-stream", f"Content-Length: {scenario.body_size}"]
-    head = "\r\n".join([f"{method} / HTTP/1.1", *fields])
-    return f"{head}\r\n\r\n".encode() + b"x" * scenario.body_size
 
 
 def read_response(sock: socket.socket) -> bytes:
