@@ -100,8 +100,9 @@ def takes_chunks_and_trailers(port: int) -> bool:
     body = b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
         sock.sendall(request("POST", "/body", "Transfer-Encoding: chunked", body=body))
-        if read_answer(sock).body != b"abcde":
-            return False
+        answer = read_answer(sock)
+        if answer.body != b"abcde" or answer.headers.get("connection", "").lower() == "close":
+            return answer.body == b"abcde"
         sock.sendall(request("GET", "/"))
         return read_answer(sock).body == b"Hello, World!"
 
@@ -148,9 +149,15 @@ def sends_each_piece(port: int) -> bool:
 def tells_disconnect(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
         sock.sendall(request("GET", "/leave"))
+        if not comes_true(lambda: get(port, "/waiting").body == b"1"):
+            return False
+    return comes_true(lambda: get(port, "/left").body == b"1")
+
+
+def comes_true(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
-        if get(port, "/left").body == b"1":
+        if condition():
             return True
         time.sleep(0.05)
     return False

@@ -6,7 +6,7 @@ import os
 from urllib.parse import parse_qs
 
 PATIENCE = 2.0
-left = []
+waiting, left = [], []
 
 
 async def whole_body(receive):
@@ -37,9 +37,14 @@ async def body(_scope, receive):
 
 async def wait_for_the_end(_scope, receive):
     await whole_body(receive)
+    waiting.append(1)
     if (await receive())["type"] == "http.disconnect":
         left.append(1)
     return b""
+
+
+async def count_waiting(_scope, _receive):
+    return str(len(waiting)).encode()
 
 
 async def count_left(_scope, _receive):
@@ -52,6 +57,7 @@ VIEWS = {
     "/method": method,
     "/body": body,
     "/leave": wait_for_the_end,
+    "/waiting": count_waiting,
     "/left": count_left,
 }
 

@@ -25,7 +25,8 @@ def use(file):
 
 
 def read_whole(environ):
-    return environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or -1))
+    length = environ.get("CONTENT_LENGTH")
+    return environ["wsgi.input"].read(*([int(length)] if length else []))
 
 
 def wait_for_reader(environ):
