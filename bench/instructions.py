@@ -28,6 +28,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import compare, environment, frames, measure, openload, paths, proc, scenarios, wsload
@@ -113,10 +114,24 @@ def count_all(chosen: argparse.Namespace) -> Iterator[Count]:
         (name, server) for name in names for server in chosen.server or (OWN,) if takes_part(name, server)
     ]
     stored = load(paths.INSTRUCTIONS).get(interpreter(), {})
+    one = partial(attempt, source=str(chosen.source or ""))
     with ThreadPoolExecutor(2) as pool:
-        for count in pool.map(lambda job: count_one(*job, source=str(chosen.source or "")), jobs):
-            print(line(count, stored.get(count.server, {}).get(count.scenario)), flush=True)
-            yield count
+        for job, count in zip(jobs, pool.map(one, jobs), strict=True):
+            if isinstance(count, Count):
+                print(line(count, stored.get(count.server, {}).get(count.scenario)), flush=True)
+                yield count
+            else:
+                print(f"{job[0]:20} {job[1]:12} cannot be counted: {count}", flush=True)
+
+
+def attempt(job: tuple[str, str], source: str) -> Count | str:
+    """Not every peer runs under valgrind; returns the reason then. Tricorn has to."""
+    try:
+        return count_one(*job, source)
+    except (ServerError, OSError) as error:
+        if job[1] == OWN:
+            raise
+        return str(error)
 
 
 def takes_part(scenario: str, server: str) -> bool:
