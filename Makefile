@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test check format lint types bench fuzz sanitize conformance docs dist clean
+.PHONY: help build run test check format lint types bench instructions fuzz sanitize conformance docs dist clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,8 +52,11 @@ types: build  ## mypy --strict
 
 check: lint types test  ## format, lint, types, tests
 
-bench: build  ## Tricorn and its peers: docs/benchmarks.md (about forty minutes)
+bench: build  ## Tricorn and its peers: docs/benchmarks.md (an hour and a half)
 	$(BIN)/python -m bench $(ARGS)
+
+instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: fifteen seconds)
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 docs: build  ## write the reference of the settings
 	$(BIN)/python -m tricorn.config.reference docs/settings.md

@@ -7,7 +7,20 @@ import signal
 import sys
 from types import FrameType
 
-from bench import environment, idle, machine, measure, options, report, results, scenarios, servers
+from bench import (
+    environment,
+    idle,
+    instructions,
+    machine,
+    measure,
+    options,
+    paths,
+    probe,
+    report,
+    results,
+    scenarios,
+    servers,
+)
 from bench.progress import Progress
 
 
@@ -47,13 +60,16 @@ def run(chosen: options.Options) -> None:
         machine=machine.describe(),
     )
     machine.pin_this_process()
+    facts = probe.load(chosen.facts) | probe.probe_all(peers, problems, say)
+    probe.save(chosen.facts, facts)
+    known = report.Background(facts, instructions.load(paths.INSTRUCTIONS))
     progress = Progress(sum(plan.expected_seconds(s) for s in todo))
     for scenario in todo:
         outcome = measure.measure(scenario, plan, progress)
         outcomes = results.load(chosen.results)
         outcomes[scenario.name] = results.merge(outcomes.get(scenario.name), outcome)
         results.save(chosen.results, outcomes)
-        report.write(outcomes, chosen.out)
+        report.write(outcomes, chosen.out, known)
     say(f"results: {chosen.out / 'benchmarks.md'}, raw figures: {chosen.results}")
 
 

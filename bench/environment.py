@@ -70,15 +70,16 @@ def prepare() -> dict[str, str]:
     """What needs no network: directories, the file, the C programs. Returns problems like `build`."""
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
-    if problem := compile_program("wsload", paths.WSLOAD):
-        raise NotPossibleError(problem)
+    for name, to in (("wsload", paths.WSLOAD), ("openload", paths.OPENLOAD)):
+        if problem := compile_program(name, to):
+            raise NotPossibleError(problem)
     problem = compile_program("floor", paths.FLOOR)
     return {FLOOR.ident: problem} if problem else {}
 
 
-def compile_program(name: str, to: Path) -> str:
+def compile_program(name: str, to: Path, *options: str) -> str:
     """Compiles one of the C programs of this directory; returns the reason of a failure."""
-    command = ["cc", "-O2", "-o", str(to), str(paths.BENCH / f"{name}.c")]
+    command = ["cc", "-O2", *options, "-o", str(to), str(paths.BENCH / f"{name}.c")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return f"cc: {done.stderr.strip()[-300:]}" if done.returncode else ""
 

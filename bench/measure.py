@@ -4,11 +4,11 @@ Whatever else the machine does meets all of them."""
 
 import subprocess
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from bench import frames, idle, paths, proc, servers, startup, wrk, wsload
+from bench import frames, idle, openload, paths, proc, servers, startup, wrk, wsload
 from bench.process import Running, ServerError
 from bench.progress import Progress
 from bench.results import Contestant, Outcome, summarise
@@ -17,6 +17,7 @@ from bench.servers import Server
 
 WARM_UP = 1.0
 SETTLE = 0.1  # for the requests that are in flight when wrk ends
+Client = Callable[[float], wrk.WrkResult]  # drives for so many seconds
 PLAIN = str.maketrans(" ", "-", "()")
 SLOW_ROUNDS = 2  # of servers that are far from the others: their figure needs no precision
 
@@ -145,8 +146,8 @@ def run_rounds(
 def drive(scenario: Scenario, server: Running, seconds: float) -> dict[str, float]:
     """One turn of one server."""
     server.empty_log()
-    client = wsload if scenario.message else wrk
-    with client.connected(scenario, server.port) as run:
+    connected = client_of(scenario)
+    with connected(scenario, server.port) as run:
         before = server.cpu_seconds()
         result = run(seconds)
         time.sleep(SETTLE)
@@ -155,14 +156,23 @@ def drive(scenario: Scenario, server: Running, seconds: float) -> dict[str, floa
         raise ServerError(f"died under load: {server.last_words()}")
     if not result.requests:
         raise ServerError(f"answered no request in {seconds:.0f} s ({result.failures} failures)")
-    return {
+    values = {
         "rps": result.per_second,
         "cpu_us": used / result.requests * 1e6,
         "p50_ms": result.p50_ms,
         "p99_ms": result.p99_ms,
+        "p999_ms": result.p999_ms,
+        "max_ms": result.max_ms,
         "pss_mb": proc.tree_pss(server.pid) / 1e6,
         "failures": result.failures,
     }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def client_of(scenario: Scenario) -> Callable[[Scenario, int], AbstractContextManager[Client]]:
+    if scenario.message:
+        return wsload.connected
+    return openload.connected if scenario.rate else wrk.connected
 
 
 def alone(

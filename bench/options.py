@@ -22,6 +22,11 @@ class Options:
     idle_connections: int
 
     @property
+    def facts(self) -> Path:
+        """What the servers do besides, beside the results."""
+        return self.results.with_name(paths.FACTS.name)
+
+    @property
     def todo(self) -> list[Scenario]:
         """What was asked for by name and group, in the order of the table."""
         found = [s for s in scenarios.SCENARIOS if not self.scenarios or s.name in self.scenarios]

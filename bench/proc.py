@@ -4,6 +4,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Self
 
 TICK = os.sysconf("SC_CLK_TCK")
 SCHEDULED_TIME = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: what the scheduler counted, in nanoseconds
@@ -34,6 +35,38 @@ def cpu_seconds(pid: int) -> float:
             continue
         total += (int(fields[13]) + int(fields[14])) / TICK  # cutime, cstime
     return total
+
+
+class Sleepers:
+    """The threads of a process tree as it is now, to wait until none of them runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._threads = [
+            os.open(path, os.O_RDONLY)
+            for member in tree(pid)
+            for path in Path(f"/proc/{member}/task").glob("*/stat")
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            os.close(thread)
+
+    def wait(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while any(map(runs, self._threads)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"a thread of the server still runs after {patience:.0f} s")
+
+
+def runs(thread: int) -> bool:
+    """Runs, or would if it had a processor. A thread that has ended does not."""
+    try:
+        return os.pread(thread, 512, 0).rpartition(b") ")[2][:1] == b"R"
+    except ProcessLookupError:
+        return False
 
 
 def process_clock(pid: int) -> int:

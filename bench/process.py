@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ Answer = TypeVar("Answer")
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
+ON_SERVER_CORE = ("taskset", "-c", str(SERVER_CORE))
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 3.0
 
@@ -39,27 +40,41 @@ def free_port() -> int:
 
 
 class Running:
-    def __init__(self, server: Server, launch: Launch, log: Path, loops: int, source: str = "") -> None:
-        """`source` comes before what is installed, so that another state of Tricorn can be measured."""
+    def __init__(
+        self,
+        server: Server,
+        launch: Launch,
+        log: Path,
+        loops: int,
+        source: str = "",
+        *,
+        within: Sequence[str] = ON_SERVER_CORE,
+        environment: Mapping[str, str] | None = None,
+        patience: float = START_TIMEOUT,
+    ) -> None:
+        """`source` comes before what is installed, so that another state of Tricorn can be measured.
+
+        `within` is the program that runs the server's command."""
         self.server = server
+        self._patience = patience
         self.port = free_port()
         self._log = log
         command = servers.command(server, launch, self.port)
         source = source or os.environ.get("PYTHONPATH", "")
-        environment = {
+        variables = {
             **os.environ,
             "PYTHONPATH": f"{paths.APPS}:{source}" if source else str(paths.APPS),
             "PYTHONDONTWRITEBYTECODE": "1",
             "BENCH_FILE": str(paths.FILE_1MB),
             "BENCH_LOOPS": str(loops),
+            **(environment or {}),
         }
-        pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(SERVER_CORE), *command]
         self.started = time.monotonic()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                pinned,
+                ["setpriv", "--pdeathsig", "TERM", *within, *command],
                 cwd=paths.APPS,
-                env=environment,
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -84,7 +99,7 @@ class Running:
 
     def wait_for(self, ask: Callable[[], Answer]) -> Answer:
         """Asks until the server listens; returns the answer."""
-        deadline = self.started + START_TIMEOUT
+        deadline = self.started + self._patience
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ServerError(f"exit code {self._process.returncode}: {self.last_words()}")
@@ -94,7 +109,7 @@ class Running:
                 time.sleep(0.002)
             except (OSError, http.client.HTTPException, FrameError) as error:
                 raise ServerError(f"{type(error).__name__}: {error}; log: {self.last_words()}") from error
-        raise ServerError(f"did not listen within {START_TIMEOUT:.0f} s: {self.last_words()}")
+        raise ServerError(f"did not listen within {self._patience:.0f} s: {self.last_words()}")
 
     def ask(self, method: str, body: bytes, headers: tuple[str, ...]) -> bytes:
         fields = dict(field.split(": ", 1) for field in headers)

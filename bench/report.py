@@ -2,9 +2,12 @@
 
 Losses are shown like wins: each table is sorted by its figure, whoever comes first."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import scenarios, servers, svg, targets
+from bench import probe, scenarios, servers, svg, targets
+from bench.instructions import Figures
+from bench.probe import Facts
 from bench.results import Contestant, Outcome, Outcomes
 from bench.scenarios import SCENARIOS, Scenario
 from bench.servers import ASGI, INTERFACES, WSGI
@@ -19,11 +22,14 @@ CHARTS = (
     "threads-8-cpu-80us",
     "flask-hello",
     "django-hello",
+    "flask-constant",
+    "django-constant",
     "asgi-get-1-header",
     "asgi-browser-get",
     "asgi-post-10k-echo",
     "asgi-new-connection",
     "asgi-fastapi-hello",
+    "asgi-fastapi-constant",
     "asgi-websocket-32b",
     "asgi-websocket-16k",
     "asgi-websocket-deflate",
@@ -31,13 +37,21 @@ CHARTS = (
 TITLES = {WSGI: "WSGI", ASGI: "ASGI"}
 FLOOR = {WSGI: servers.FLOOR.name, ASGI: servers.UVLOOP_FLOOR.name}  # what a server is measured by
 COLUMNS = {
-    "load": "CPU µs per {unit}|of the {floor}|of the best peer|{unit}s/s|p50 ms|p99 ms|memory MB|failures",
+    "load": "CPU µs per {unit}|of the {floor}|of the best peer|instructions|{unit}s/s|p50 ms|p99 ms|"
+    "memory MB|failures",
+    "rate": "CPU µs per {unit}|of the best peer|{unit}s/s|p50 ms|p99 ms|p99.9 ms|longest ms|"
+    "memory MB|failures",
     "idle": "bytes per connection|connections kept|memory before, MB|memory after, MB",
     "start": "start-up ms|memory of the worker, MB|of all its processes, MB",
 }
-MAIN_FIGURE = {"load": "cpu_us", "idle": "idle_bytes", "start": "start_ms"}
+MAIN_FIGURE = {"load": "cpu_us", "rate": "cpu_us", "idle": "idle_bytes", "start": "start_ms"}
 OWN = "tricorn"
 NOT_PEERS = servers.FLOOR_NAMES | {OWN}
+
+MARKS = {probe.YES: "yes", probe.NO: "**no**"}
+DEEDS = """\
+`bench/probe.py` asked each server, with an application that tells what it sees. What a server leaves out
+costs it nothing: read the figures above with this table."""
 
 METHOD = """\
 Every figure comes from one command, `make bench`, which also wrote this page; `bench/README.md` says
@@ -55,7 +69,11 @@ rounds. An answer is checked before it is timed.
   larger writes or sendfile. *The uvloop floor*, `bench/uvloop_floor.py`, is what the same costs in Python:
   an asyncio protocol on uvloop with a prepared answer. uvloop writes after it has read from all ready
   sockets, which wakes the client less often; so it is not always above the C program.
-  *The best peer* is the cheapest of the other servers.
+  *The best peer* is the cheapest of the other servers of which at most one request in a hundred failed.
+- *Instructions* are those of one request in user space, counted by callgrind on one connection
+  (`bench/instructions.py`). They do not depend on the load of the machine; the kernel's work is not in them.
+- *At a constant rate* `bench/openload.c` sends requests at planned instants, whatever the server does, one
+  at a time on each connection. A latency counts from the planned instant, so a stall of the server shows.
 - *WebSockets* are driven by `bench/wsload.c`: one message at a time on each connection. It compares each
   byte of an echo that is not compressed. Handshakes and closing are not in the figures.
 - *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.
@@ -66,15 +84,29 @@ rounds. An answer is checked before it is timed.
 One caution: client and server share a machine, and the loopback is not a network."""
 
 
-def write(outcomes: Outcomes, out: Path) -> None:
+@dataclass(frozen=True)
+class Background:
+    """What is known of the servers besides what a run measured."""
+
+    facts: Facts = field(default_factory=dict)
+    instructions: Figures = field(default_factory=dict)
+
+    def instructions_of(self, scenario: Scenario, outcome: Outcome, c: Contestant) -> int | None:
+        return self.instructions.get(outcome.python, {}).get(c.key, {}).get(scenario.name)
+
+
+NOTHING_KNOWN = Background()
+
+
+def write(outcomes: Outcomes, out: Path, known: Background = NOTHING_KNOWN) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for scenario in SCENARIOS:
         if scenario.name in CHARTS and scenario.name in outcomes:
             (out / chart_name(scenario)).write_text(chart(scenario, outcomes[scenario.name]))
-    (out / "benchmarks.md").write_text(page(outcomes))
+    (out / "benchmarks.md").write_text(page(outcomes, known))
 
 
-def page(outcomes: Outcomes) -> str:
+def page(outcomes: Outcomes, known: Background = NOTHING_KNOWN) -> str:
     parts = [
         "# Benchmarks",
         "<!-- Written by `make bench`. Do not edit: the next run overwrites it. -->",
@@ -83,9 +115,9 @@ def page(outcomes: Outcomes) -> str:
     present = [interface for interface in INTERFACES if of(interface, outcomes)]
     parts.append("## Targets")
     for interface in present:
-        parts += [f"### {TITLES[interface]}", targets_table(interface, outcomes)]
+        parts += [f"### {TITLES[interface]}", targets_table(interface, outcomes, known)]
     for interface in present:
-        parts += part(interface, outcomes)
+        parts += part(interface, outcomes, known)
     parts += ["## Versions and machine", conditions(outcomes)]
     return "\n\n".join(parts) + "\n"
 
@@ -95,16 +127,16 @@ def of(interface: str, outcomes: Outcomes) -> list[Scenario]:
     return [s for s in SCENARIOS if s.interface == interface and s.name in outcomes]
 
 
-def part(interface: str, outcomes: Outcomes) -> list[str]:
+def part(interface: str, outcomes: Outcomes, known: Background) -> list[str]:
     title = TITLES[interface]
     parts = [f"## {title}", f"### {title}: CPU µs per request or message, all scenarios"]
     parts.append(overview(interface, outcomes))
     for scenario in of(interface, outcomes):
-        parts += section(scenario, outcomes[scenario.name])
-    return parts
+        parts += section(scenario, outcomes[scenario.name], known)
+    return parts + what_they_do(interface, known.facts)
 
 
-def section(scenario: Scenario, outcome: Outcome) -> list[str]:
+def section(scenario: Scenario, outcome: Outcome, known: Background) -> list[str]:
     rounds = f"{outcome.rounds} {TIMES} {outcome.seconds:g} s, " if scenario.kind == "load" else ""
     parts = [
         f"### {TITLES[scenario.interface]}: {scenario.title}",
@@ -112,22 +144,26 @@ def section(scenario: Scenario, outcome: Outcome) -> list[str]:
     ]
     if scenario.name in CHARTS:
         parts.append(f"![{scenario.title}: CPU µs per {scenario.unit}]({chart_name(scenario)})")
-    parts.append(table(scenario, outcome))
+    parts.append(table(scenario, outcome, known))
     parts += notes(outcome)
     return parts
 
 
-def table(scenario: Scenario, outcome: Outcome) -> str:
-    main = MAIN_FIGURE[scenario.kind]
+def layout(scenario: Scenario) -> str:
+    return "rate" if scenario.rate else scenario.kind
+
+
+def table(scenario: Scenario, outcome: Outcome, known: Background) -> str:
+    main = MAIN_FIGURE[layout(scenario)]
     measured = [c for c in outcome.contestants if not c.problem]
     measured.sort(key=lambda c: c.values.get(main, float("inf")))
-    words = COLUMNS[scenario.kind].format(unit=scenario.unit, floor=FLOOR[scenario.interface])
+    words = COLUMNS[layout(scenario)].format(unit=scenario.unit, floor=FLOOR[scenario.interface])
     columns = ["server", *words.split("|")]
     head = ["| " + " | ".join(columns) + " |", "|---|" + "--:|" * (len(columns) - 1)]
-    return "\n".join(head + [line(scenario, outcome, c) for c in measured])
+    return "\n".join(head + [line(scenario, outcome, c, known) for c in measured])
 
 
-def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
+def line(scenario: Scenario, outcome: Outcome, c: Contestant, known: Background) -> str:
     name = f"**{c.key}**" if c.server == OWN else c.key
     v = c.values
     if scenario.kind == "idle":
@@ -142,11 +178,13 @@ def line(scenario: Scenario, outcome: Outcome, c: Contestant) -> str:
     else:
         cells = [
             number(v["cpu_us"], 2),
-            ratio(c, outcome.find(FLOOR[scenario.interface])),
+            *([] if scenario.rate else [ratio(c, outcome.find(FLOOR[scenario.interface]))]),
             ratio(c, best_peer(outcome)),
+            *([] if scenario.rate else [number(known.instructions_of(scenario, outcome, c), 0)]),
             number(v["rps"], 0),
             number(v["p50_ms"], 2),
             number(v["p99_ms"], 2),
+            *([number(v["p999_ms"], 2), number(v["max_ms"], 2)] if scenario.rate else []),
             number(v["pss_mb"]),
             number(v["failures"], 0),
         ]
@@ -164,7 +202,8 @@ def ratio(c: Contestant, other: Contestant | None) -> str:
 
 
 def best_peer(outcome: Outcome) -> Contestant | None:
-    peers = [c for c in outcome.contestants if c.server not in NOT_PEERS and not c.problem and c.values]
+    peers = [c for c in outcome.contestants if c.server not in NOT_PEERS and c.values]
+    peers = [c for c in peers if targets.serves(c, outcome)]
     return min(peers, key=lambda c: c.values["cpu_us"], default=None)
 
 
@@ -178,9 +217,28 @@ def notes(outcome: Outcome) -> list[str]:
     return ["\n".join(found)] if found else []
 
 
-def targets_table(interface: str, outcomes: Outcomes) -> str:
+def what_they_do(interface: str, facts: Facts) -> list[str]:
+    """The answers of `bench/probe.py`, and what peers.toml says of a server besides."""
+    rows = [server for server in servers.peers(interface) if server.ident in facts]
+    remarks = [f"- {server.name}: {server.note}" for server in servers.peers(interface) if server.note]
+    if not rows:
+        return ["\n".join(remarks)] if remarks else []
+    checks = probe.checks_of(interface)
+    lines = [
+        "| server | " + " | ".join(check.title for check in checks) + " |",
+        "|---|" + "---|" * len(checks),
+    ]
+    for server in rows:
+        cells = [MARKS.get(value := facts[server.ident].get(check.name, ""), value) for check in checks]
+        name = f"**{server.name}**" if server.own else server.name
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    parts = [f"### {TITLES[interface]}: what the servers do besides", DEEDS, "\n".join(lines)]
+    return [*parts, "\n".join(remarks)] if remarks else parts
+
+
+def targets_table(interface: str, outcomes: Outcomes, known: Background) -> str:
     rows = ["| scenario | to reach | measured | |", "|---|---|--:|---|"]
-    for verdict in targets.judge(outcomes):
+    for verdict in targets.judge(outcomes, known.facts):
         target = verdict.target
         if scenarios.by_name(target.scenario).interface == interface:
             rows.append(f"| {target.scenario} | {target.words} | {verdict.figure} | {verdict.words} |")

@@ -67,6 +67,8 @@ class Scenario:
     script: str = ""
     body_size: int = 0  # of the request
     connections: int = 32
+    rate: int = 0  # requests a second, of the open-loop client; 0: as many as can be
+    spin: bool = True  # that client never sleeps
     interface: str = WSGI
     message: Message | None = None  # with one, the connections are WebSockets
     changes: dict[str, dict[str, object]] = field(default_factory=dict)  # variant -> fields of launch
@@ -88,6 +90,11 @@ def entries(*, threads: bool = False, floor: bool = False, also: tuple[str, ...]
     return (Entry("floor"),) * floor + tuple(Entry(s.name) for s in chosen)
 
 
+def steady(interface: str) -> tuple[Entry, ...]:
+    """Those that can hold the rate."""
+    return tuple(Entry(s.name) for s in servers.peers(interface) if not s.slow)
+
+
 def access_log_entries() -> tuple[Entry, ...]:
     loggers = [s.name for s in servers.peers(WSGI) if s.has_access_log]
     return tuple(Entry(name, variant) for name in loggers for variant in ("log off", "log on"))
@@ -96,6 +103,17 @@ def access_log_entries() -> tuple[Entry, ...]:
 def asgi_entries(*floors: Server, deflate: bool = False) -> tuple[Entry, ...]:
     chosen = [s for s in servers.peers(ASGI) if s.deflate or not deflate]
     return tuple(Entry(s.name) for s in (*floors, *chosen))
+
+
+def constant(name: str, title: str, launch: Launch, interface: str, rate: int) -> Scenario:
+    """An open loop: the client keeps to its plan, and latencies count from it."""
+    about = (
+        f"{rate:,} requests a second on 64 connections, planned beforehand; the client never sleeps. "
+        "Servers that are far from the others are left out."
+    )
+    return Scenario(
+        name, title, about, launch, steady(interface), rate=rate, interface=interface, connections=64
+    )
 
 
 EVERYBODY = entries(floor=True)
@@ -165,6 +183,15 @@ WSGI_SCENARIOS = (
         "`time.sleep(0.002)`; 32 connections. gevent waits in greenlets.",
         Launch("nap", threads=32),
         entries(threads=True, also=("gunicorn-gevent",)),
+    ),
+    constant("get-constant", "GET with one header at a constant rate", HELLO, WSGI, 6_000),
+    constant("flask-constant", "Flask hello at a constant rate", Launch("flask_hello"), WSGI, 6_000),
+    constant(
+        "django-constant",
+        "Django JSON view at a constant rate",
+        Launch("django_hello", body_size=45),
+        WSGI,
+        5_000,
     ),
     Scenario("flask-hello", "Flask hello", "One route, 13 bytes.", Launch("flask_hello"), entries()),
     Scenario(
@@ -273,6 +300,14 @@ ASGI_SCENARIOS = (
         "One route, a dictionary that becomes 27 bytes of JSON.",
         Launch("fastapi_hello", body_size=27),
         ASGI_SERVERS,
+    ),
+    constant("asgi-get-constant", "GET with one header at a constant rate", ASGI_HELLO, ASGI, 6_000),
+    constant(
+        "asgi-fastapi-constant",
+        "FastAPI hello at a constant rate",
+        Launch("fastapi_hello", body_size=27),
+        ASGI,
+        6_000,
     ),
     asgi(
         "asgi-file-1mb",

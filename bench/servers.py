@@ -30,6 +30,7 @@ class Server:
     own: bool = False
     slow: bool = False
     deflate: bool = False
+    note: str = ""
 
     @property
     def ident(self) -> str:
@@ -98,6 +99,7 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         app=launch.app,
         port=port,
         threads=launch.threads,
+        pool=launch.threads if launch.threads > 1 else 0,
         body_size=launch.body_size,
         mode="close" if launch.close else "websocket" if launch.websocket else "",
         extra=f"{log} {server.idle if launch.idle else ''}",

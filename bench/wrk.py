@@ -25,6 +25,8 @@ class WrkResult:
     p50_ms: float
     p99_ms: float
     failures: int  # socket errors, timeouts and answers other than 2xx or 3xx
+    p999_ms: float | None = None  # wrk does not say these two
+    max_ms: float | None = None
 
 
 @contextmanager
@@ -56,14 +58,21 @@ def parse(text: str) -> WrkResult:
     return WrkResult(
         requests=int(total[1]),
         per_second=float(rate[1]),
-        p50_ms=percentile(text, 50),
-        p99_ms=percentile(text, 99),
+        p50_ms=percentile(text, "50"),
+        p99_ms=percentile(text, "99"),
         failures=failures + (int(refused[1]) if refused else 0),
+        p999_ms=find_percentile(text, "99.9"),
+        max_ms=find_percentile(text, "100"),
     )
 
 
-def percentile(text: str, which: int) -> float:
-    found = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.M)
-    if not found:
+def percentile(text: str, which: str) -> float:
+    found = find_percentile(text, which)
+    if found is None:
         raise WrkError(f"no {which}% in: {text.strip()[-300:]}")
-    return float(found[1]) * MILLISECONDS[found[2]]
+    return found
+
+
+def find_percentile(text: str, which: str) -> float | None:
+    found = re.search(rf"^\s+{re.escape(which)}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.M)
+    return float(found[1]) * MILLISECONDS[found[2]] if found else None

@@ -16,8 +16,9 @@ def test_a_scenario_names_files_that_exist(scenario):
 def test_every_target_is_about_contestants_of_its_scenario():
     for target in targets.TARGETS:
         keys = {entry.key for entry in scenarios.by_name(target.scenario).entries}
-        against = targets.BEST.get(target.against, (target.against or target.own,))
-        assert {target.own, *against} <= keys
+        against = target.against or target.own
+        assert target.own in keys
+        assert against in keys or against in targets.GROUPS
 
 
 def test_a_command_is_made_for_its_scenario():
@@ -27,6 +28,13 @@ def test_a_command_is_made_for_its_scenario():
     assert " ".join(words).endswith(wanted)
     assert words[words.index("--threads") + 1] == "8"
     assert "127.0.0.1:4711" in words
+
+
+def test_a_server_that_needs_no_pool_for_one_thread_has_none():
+    weft = servers.find("wsgi", "weft")
+    for threads, pool in ((1, "0"), (8, "8")):
+        words = servers.command(weft, Launch("hello", threads=threads), 1)
+        assert words[words.index("--wsgi-threads") + 1] == pool
 
 
 def test_a_server_that_logs_by_default_is_told_not_to():
