@@ -11,22 +11,31 @@ CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 help:  ## show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMPS)/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
-	@command -v cc gcc >/dev/null || { echo "a C compiler is needed; on Debian: apt install gcc python3-dev"; exit 1; }
-	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q 'cython>=3.1' 'setuptools>=77'
-	flock .stamps.lock $(BIN)/python -m pip install -q --no-build-isolation -e '.[dev]'
+# One pip is enough for all of it: each that comes with Python 3.11 or newer can install in place.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+OFFLINE := { echo "pip failed: is there a network? (a proxy: set HTTPS_PROXY; your own index: PIP_INDEX_URL)" >&2; exit 1; }
+
+# Two stages, so that `make run` waits for what the package needs and not for the frameworks that its tests use.
+# The package is installed in place without its core, which is compiled once, below.
+$(STAMPS)/installed: pyproject.toml tools/prepare tools/requirements
+	@tools/prepare $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	tools/requirements $(BIN)/python | $(PIP) -r /dev/stdin || $(OFFLINE)
+	TRICORN_COMPILE=0 flock .stamps.lock $(PIP) --no-build-isolation --no-deps -e .
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/built: $(STAMPS)/installed setup.py $(CYTHON_SOURCES)
-	flock .stamps.lock $(BIN)/python setup.py -q build_ext --inplace -j2
+	@echo "compiling what has changed of the core; all of it takes half a minute on two processors"
+	flock .stamps.lock $(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
-build: $(STAMPS)/built  ## make the virtual environment and compile the core
+$(STAMPS)/tooled: $(STAMPS)/installed
+	TRICORN_COMPILE=0 flock .stamps.lock $(PIP) --no-build-isolation -e '.[dev]' || $(OFFLINE)
+	@touch $@
 
-run: build  ## serve the example application on 127.0.0.1:8000
+build: $(STAMPS)/built $(STAMPS)/tooled  ## the virtual environment with all packages, and the compiled core
+
+run: $(STAMPS)/built  ## serve the example application on 127.0.0.1:8000
 	$(BIN)/tricorn --chdir examples hello:app
 
 test: build  ## the whole suite
@@ -49,8 +58,11 @@ bench: build  ## Tricorn and its peers: docs/benchmarks.md (about forty minutes)
 docs: build  ## write the reference of the settings
 	$(BIN)/python -m tricorn.config.reference docs/settings.md
 
-dist: build  ## a wheel and a source distribution, in dist/
-	rm -rf dist && $(BIN)/python -m build -q
+dist: build  ## a source distribution and a wheel for any Linux of these years, in dist/; the wheel is tried out
+	rm -rf dist build/wheel && $(BIN)/python -m build -q --no-isolation
+	mkdir -p build/wheel && mv dist/*.whl build/wheel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+	$(BIN)/python tools/try_wheel.py dist/*.whl
 
 clean:  ## remove what was built (not the virtual environments)
 	rm -rf build dist src/*.egg-info
@@ -78,7 +90,7 @@ RESIDENT := left_to_the_client or makes_send_wait or stops_the_client or cost_li
 
 sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
 	TRICORN_SANITIZE=1 flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
-		--build-lib $(SANITIZED)/lib --build-temp $(SANITIZED)/tmp build_ext -j2
+		--build-lib $(SANITIZED)/lib --build-temp $(SANITIZED)/tmp build_ext
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
 	status=0; \
