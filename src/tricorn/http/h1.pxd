@@ -55,6 +55,7 @@ cdef class BodyDecoder:
     cdef unsigned int extension             # bytes of chunk extensions so far
     cdef unsigned long long remaining
 
+    cdef bint skip(self, Py_ssize_t size) noexcept
     cdef bint _fail(self, int error) noexcept
     cdef bint _chunk_byte(self, unsigned char c, Limits limits) noexcept
     cdef bint _size_end(self, unsigned char c, Limits limits) noexcept

@@ -575,6 +575,14 @@ cdef class BodyDecoder:
         used[0] = i
         return DONE if self.state == FINISHED else MORE
 
+    cdef bint skip(self, Py_ssize_t size) noexcept:
+        """`size` bytes of a body of known length, not more than remain, went by decode(). Whether it is complete."""
+        self.remaining -= <unsigned long long>size
+        self.received += size
+        if self.remaining == 0:
+            self.state = FINISHED
+        return self.state == FINISHED
+
     cdef int _data(
         self, const unsigned char* data, Py_ssize_t size, Py_ssize_t i, Py_ssize_t* used,
         const unsigned char** content, Py_ssize_t* length, Limits limits,

@@ -67,6 +67,8 @@ cdef class Connection(AsyncExchange):
     cdef Py_ssize_t _open_request(
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
+    cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1
+    cdef int _placed(self, Lane lane, Py_ssize_t size) except -1
     cdef int _give_way(self) except -1
     cdef int _drop_request(self) except -1
     cdef int _touch(self) except -1

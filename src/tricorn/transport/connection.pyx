@@ -43,8 +43,8 @@ cdef enum:
     INLINE = 16384
     # A system call that moves less than this costs less than giving the GIL away and taking it back.
     SMALL = 32768
-    # Reads of one body in a row, before others get their turn.
-    BODY_READS = 16
+    # Bytes of one body in a row, before others get their turn.
+    BODY_RUN = 1048576
     # Requests of one connection in a row, before others get their turn.
     PIPELINE_RUN = 16
 
@@ -104,6 +104,14 @@ cdef class Connection(AsyncExchange):
 
     cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
         """In the state BODY. Returns how much of `data` is used."""
+        raise NotImplementedError
+
+    cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1:
+        """In the state BODY: its next bytes may go to another place than the lane's buffer. False: it was refused."""
+        return True
+
+    cdef int _placed(self, Lane lane, Py_ssize_t size) except -1:
+        """`size` bytes of the body have come to the place that was named."""
         raise NotImplementedError
 
     cdef int _give_way(self) except -1:
@@ -189,19 +197,28 @@ cdef class Connection(AsyncExchange):
 
     cdef int _read(self, Lane lane) except -1:
         cdef ssize_t n
-        cdef int reads = 0
+        cdef Py_ssize_t size
+        cdef Py_ssize_t body = 0
+        cdef unsigned char* place
         while True:
-            n = recv(self.fd, lane.buffer, LANE_BUFFER, 0)
+            place = lane.buffer
+            size = LANE_BUFFER
+            if self.state == BODY and not self._place_body(lane, &place, &size):
+                return 0
+            n = recv(self.fd, place, size, 0)
             if n == 0:
                 return self._end_of_input(lane)
             if n < 0:
                 if errno == EAGAIN or errno == EINTR:
                     return 0
                 return self._lost()
-            self._received(lane, lane.buffer, n)
-            reads += 1
+            if place == lane.buffer:
+                self._received(lane, place, n)
+            else:
+                self._placed(lane, n)
+            body += n
             # A body is read on while it lasts; anything else rarely has more to give.
-            if self.state != BODY or n < LANE_BUFFER or reads == BODY_READS:
+            if self.state != BODY or n < size or body >= BODY_RUN:
                 return 0
 
     cdef int _received(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:

@@ -3,6 +3,7 @@ from tricorn.http.request cimport Limits, RequestHead
 from tricorn.http.response cimport Defaults
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport CellData, Row
+from tricorn.transport.body cimport Budget
 from tricorn.transport.poller cimport Poller
 
 from cpython.object cimport PyObject
@@ -33,6 +34,7 @@ cdef class Service:
     # bytes
     cdef readonly long long min_body_rate, body_drain
     cdef readonly Py_ssize_t request_buffer, response_buffer
+    cdef Budget body_memory             # for request bodies beyond request_buffer
     cdef readonly bint buffering, sendfile
     cdef readonly int max_connections
 

@@ -32,6 +32,7 @@ class Service:
         min_body_rate: int = 240,
         body_drain: int = 65536,
         request_buffer: int = 65536,
+        request_memory: int = 67108864,
         response_buffer: int = 262144,
         buffering: bool = True,
         sendfile: bool = True,

@@ -24,6 +24,7 @@ cdef class Service:
         proxy_mode=None, proxy_peers=None, double header_timeout=10, double keepalive=5, double body_timeout=30,
         double write_timeout=30, double request_timeout=0, long long min_body_rate=240,
         long long body_drain=65536, Py_ssize_t request_buffer=65536, Py_ssize_t response_buffer=262144,
+        Py_ssize_t request_memory=67108864,
         bint buffering=True, bint sendfile=True, int max_connections=1000, long long max_requests=0,
     ):
         self.application = application
@@ -46,6 +47,7 @@ cdef class Service:
         self.min_body_rate = min_body_rate
         self.body_drain = body_drain
         self.request_buffer = request_buffer
+        self.body_memory = Budget(request_memory)
         self.response_buffer = response_buffer
         self.buffering = buffering
         self.sendfile = sendfile

@@ -19,7 +19,7 @@ cdef class ThreadedConnection(Connection):
     cdef BodyStore store
     cdef WSGICall call
     cdef StreamInput stream         # what the application reads an unbuffered body from
-    cdef object body_file           # the temporary file of a large body
+    cdef object body_file           # what a large body is read from: it is closed when the request is over
 
     # What the reactor calls besides.
     cdef int proceed(self, Lane lane) except -1
@@ -36,6 +36,8 @@ cdef class ThreadedConnection(Connection):
     cdef int _handle_turn(self, Lane lane) except -1
     cdef Py_ssize_t _begin_body(
         self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int _await_body(self, Lane lane) except -1
+    cdef int _complete(self, Lane lane, bint more_is_here) except -1
     cdef int _ready(self, Lane lane) except -1
     cdef int _queue_up(self) except -1
     cdef int _start(self, Lane lane) except -1

@@ -53,6 +53,7 @@ def make_service(
         min_body_rate=settings.min_body_rate,
         body_drain=settings.limit_body_drain,
         request_buffer=settings.request_buffer_size,
+        request_memory=settings.request_buffer_memory,
         response_buffer=settings.response_buffer_size,
         buffering=settings.request_buffering,
         sendfile=settings.sendfile,
