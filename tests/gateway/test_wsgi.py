@@ -397,9 +397,18 @@ def test_input_without_a_body_is_empty(serve: Serve, reader: str, buffering: str
     assert "".join(json.loads(response.body)) == ""
 
 
-def test_a_big_body_waits_in_a_temporary_file(live: Live) -> None:
-    """`request_buffer_size` is where it begins; nobody can find the file, and nothing of it stays."""
-    for size, place in [(100, "memory"), (65536, "memory"), (65537, "file"), (3_000_000, "file")]:
+@pytest.mark.parametrize("memory", [0, 1_000_000])
+def test_a_big_body_waits_in_a_temporary_file(serve: Serve, kind: str, memory: int) -> None:
+    """`request_buffer_memory` is where it begins; nobody can find the file, and nothing of it stays."""
+    live = serve(f"--request-buffer-memory={memory}", kind=kind)
+    last = memory or 65536
+    for size, place in [
+        (100, "memory"),
+        (65536, "memory"),
+        (last, "memory"),
+        (last + 1, "file"),
+        (3_000_000, "file"),
+    ]:
         where, length = json.loads(live.request("/input/kind", method="POST", body=b"b" * size).body)
         assert length == size
         assert (where == "memory") if place == "memory" else where.endswith("(deleted)"), (size, where)

@@ -90,7 +90,7 @@ def test_keep_alive_begins_at_the_end_of_a_body_that_nobody_read(serve: Pool) ->
 
 def test_a_detached_input(serve: Pool) -> None:
     """The body was in a temporary file, which the application took: response and connection are fine."""
-    live = serve("inputs:app", "--threads=2")
+    live = serve("inputs:app", "--threads=2", "--request-buffer-memory=0")
     with same_worker(live), live.connect() as client:
         for _ in range(3):
             client.send(post(b"b" * 2_000_000, b"Content-Length: 2000000", path=b"/detach"))
