@@ -127,7 +127,7 @@ cdef class Reception:
         # Most clients have sent their request by now: reading at once spares a round through the poller.
         try:
             connection.on_event(lane)
-        except Exception:
+        except BaseException:
             self.give_up(lane, connection)
 
     cdef int _exhausted(self) except -1:
@@ -168,7 +168,7 @@ cdef class Reception:
         self.started_ns = lane.now
         try:
             connection.on_event(lane)
-        except Exception:
+        except BaseException:
             self.give_up(lane, connection)
         return 0
 
@@ -182,7 +182,7 @@ cdef class Reception:
             if connection.state != CLOSED and connection.overdue(now):
                 try:
                     connection.expire(lane)
-                except Exception:
+                except BaseException:
                     self.give_up(lane, connection)
         return 0
 

@@ -44,6 +44,7 @@ from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.failures import is_a, report
 
 cdef enum:
     HELD = 16384        # a longer response is not copied for others to go with it
@@ -477,7 +478,7 @@ cdef class ThreadedConnection(Connection):
 
     def _failed(self, Lane lane, error):
         """The application raised. Returns the status that the client got, for the access log."""
-        cut = isinstance(error, RequestCut) and self.cut_status
+        cut = type(error) is RequestCut and self.cut_status
         if cut:
             self.service.logger.info("the body of a request was cut (%s %s): %s", self.method, self.uri, error)
         else:
@@ -487,7 +488,7 @@ cdef class ThreadedConnection(Connection):
             self.broke_off = True
             self.reply.keep_alive = False
             return self.call.status
-        status = self.cut_status if cut else (504 if isinstance(error, RequestTimeout) else 500)
+        status = self.cut_status if cut else (504 if is_a(error, RequestTimeout) else 500)
         lane.out.size = 0
         self.reply.keep_alive = False
         self.service.refresh_date()
@@ -497,11 +498,9 @@ cdef class ThreadedConnection(Connection):
         return f"{status} {HTTPStatus(status).phrase}"
 
     def _log_failure(self, error):
-        if self.gone and isinstance(error, (OSError, GeneratorExit)):
+        if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
-        self.service.logger.error(
-            "error in the application (%s %s)", self.method, self.uri, exc_info=error
-        )
+        report(self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error)
 
     cdef int _flushed(self, Lane lane) except -1:
         cdef bint empty = self.outflow is None or self.outflow.is_empty()
