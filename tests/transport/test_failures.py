@@ -1,4 +1,4 @@
-"""Whatever an application raises, its request fails, it is logged in bounded space, and the worker lives on."""
+"""Whatever an application raises: its request fails, the log stays bounded, and the worker lives on."""
 
 from __future__ import annotations
 
@@ -51,5 +51,10 @@ def test_both_ends_of_a_long_chain_are_logged(live: Live) -> None:
     mark = live.log_mark()
     assert live.request("/raise?deep-cause").status == 500
     log = live.log(mark)
-    for text in ("the first of many", "199985 exceptions", "number 199999 of many", "was the direct cause of"):
+    for text in (
+        "the first of many",
+        "199985 exceptions",
+        "number 199999 of many",
+        "was the direct cause of",
+    ):
         assert text in log

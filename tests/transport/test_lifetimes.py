@@ -1,4 +1,4 @@
-"""What a WSGI application is handed lives as long as its request: late, or from another thread, it raises and harms nobody.
+"""What a WSGI application is handed lives as long as its request: used later, it raises and harms nobody.
 
 These run under AddressSanitizer too (`make sanitize`): what was freed too early shows there.
 """

@@ -2,8 +2,8 @@
 
 Knows: exceptions, tracebacks. Must not know: records, files, whose exception it is.
 
-An application's exception can be of a class that raises when it is looked at, and the last of a chain of a million. What
-the interpreter has of it lies in slots, which nothing of the application's can hide or answer for.
+An application's exception can be of a class that raises when it is looked at, and the last of a chain of a
+million. What the interpreter has of it lies in slots, which no code of the application's can answer for.
 """
 
 from __future__ import annotations

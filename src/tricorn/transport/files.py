@@ -1,8 +1,8 @@
 """Which file objects are spans of a file of the operating system's: sendfile() then sends what read() would.
 
-What stat() says of a size is checked, for it is not true everywhere: files of /proc have 0 bytes, those of /sys 4096, those of
-some FUSE file systems whatever its author thought of. Only reading tells what is in these. WSGI's are iterated over; ASGI's, which
-must not block the loop for long, are copied into memory first.
+What stat() says of a size is checked, for it is not true everywhere: files of /proc have 0 bytes, those of
+/sys 4096, those of some FUSE file systems whatever comes to their mind. Only reading tells what is in these.
+With WSGI they are iterated over; with ASGI they are copied into memory, up to a limit.
 
 Knows: the io module, files. Must not know: sockets, responses.
 """
@@ -15,7 +15,6 @@ import os
 import stat
 import tempfile
 from typing import Any
-
 
 #: Bytes of a file whose size nobody knows that are copied into memory.
 MOST_COPIED = 1 << 24
@@ -91,7 +90,7 @@ def _is_true(descriptor: int, size: int) -> bool:
 
 
 def _copied(descriptor: int, start: int, count: int) -> tuple[int, int]:
-    """(descriptor, size) of a copy in memory of what is there behind `start`, at most `count` bytes (-1: all)."""
+    """(descriptor, size) of a copy in memory of `count` bytes behind `start`, or of all of them (-1)."""
     copy = os.memfd_create("tricorn-file", os.MFD_CLOEXEC)
     size = 0
     try:

@@ -25,7 +25,7 @@ from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHea
 from tricorn.http.response cimport write_error
 from tricorn.scoreboard cimport finish, monotonic, set_label
 from tricorn.transport.batch cimport Batch
-from tricorn.transport.body cimport new_store
+from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.connection cimport (
     BODY, CLOSED, FLUSHING, HEAD, IDLE, DISCARD, LINGER, PAUSED, QUEUED, RUNNING, Connection, welcome,
 )
@@ -313,28 +313,30 @@ cdef class ThreadedConnection(Connection):
         cdef Py_ssize_t step
         cdef Py_ssize_t used = 0
         cdef int progress = MORE
+        cdef BodyDecoder decoder = self.decoder
+        cdef BodyStore store = self.store
         while progress == MORE and used < size:
-            progress = self.decoder.decode(
+            progress = decoder.decode(
                 data + used, size - used, &step, &content, &length, self.service.limits
             )
             used += step
             if progress == REFUSED:
-                self._refuse(lane, refusal(self.decoder.error))
+                self._refuse(lane, refusal(decoder.error))
                 return used
             if length:
                 try:
-                    self.store.add(content, length)
+                    store.add(content, length)
                 except OSError as error:
                     self._store_failed(lane, error)
                     return used
         if progress == DONE:
-            body = self.store.finish()
+            body = store.finish()
             self.body_file = body if type(body) is io.BufferedReader else None
             self.environ[WSGI_INPUT] = body
             self.more_is_here = used < size
-            if self.decoder.framing == BODY_CHUNKED:
+            if decoder.framing == BODY_CHUNKED:
                 # The length is known now, and Django, say, reads nothing of a body without one.
-                self.environ["CONTENT_LENGTH"] = str(self.decoder.received)
+                self.environ["CONTENT_LENGTH"] = str(decoder.received)
                 del self.environ["HTTP_TRANSFER_ENCODING"]
             self.store = None
             self.decoder = None

@@ -1,8 +1,12 @@
-"""Exceptions that an application raises: `/raise?NAME` before its response, `/break?NAME` in the middle of it, `/close?NAME` at its end."""
+"""Exceptions that an application raises, by their names in FAILURES.
+
+`/raise?NAME`  before its response
+`/break?NAME`  in the middle of it
+`/close?NAME`  behind it
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -15,23 +19,23 @@ def _refuse(*_: object) -> NoReturn:
     raise SystemExit(7)
 
 
-class ByClass(Exception):
+class ByClassError(Exception):
     __class__ = property(_refuse)  # type: ignore[assignment]
 
 
-class ByText(Exception):
+class ByTextError(Exception):
     __str__ = __repr__ = _refuse
 
 
-class ByTrace(Exception):
+class ByTraceError(Exception):
     __traceback__ = property(_refuse)  # type: ignore[assignment]
 
 
-class ByCause(Exception):
+class ByCauseError(Exception):
     __cause__ = __context__ = property(_refuse)  # type: ignore[assignment]
 
 
-class ByAttribute(Exception):
+class ByAttributeError(Exception):
     def __getattribute__(self, name: str) -> Any:
         raise SystemExit(7)
 
@@ -45,16 +49,16 @@ class Meta(type):
     __subclasscheck__ = __instancecheck__
 
 
-class ByMeta(Exception, metaclass=Meta):
+class ByMetaError(Exception, metaclass=Meta):
     pass
 
 
-class ByEnd(Exception):
+class ByEndError(Exception):
     def __del__(self) -> None:
         raise SystemExit(7)
 
 
-class Bare(BaseException):
+class BareError(BaseException):
     pass
 
 
@@ -104,15 +108,15 @@ def _argument() -> Exception:
 
 
 FAILURES: dict[str, Callable[[], BaseException]] = {
-    "class": ByClass,
-    "text": ByText,
-    "trace": ByTrace,
-    "cause": ByCause,
-    "attribute": ByAttribute,
-    "meta": ByMeta,
-    "end": ByEnd,
+    "class": ByClassError,
+    "text": ByTextError,
+    "trace": ByTraceError,
+    "cause": ByCauseError,
+    "attribute": ByAttributeError,
+    "meta": ByMetaError,
+    "end": ByEndError,
     "argument": _argument,
-    "bare": Bare,
+    "bare": BareError,
     "exit": SystemExit,
     "interrupt": KeyboardInterrupt,
     "generator": GeneratorExit,
@@ -129,7 +133,7 @@ def fail(environ: Environ) -> NoReturn:
     raise FAILURES[environ["QUERY_STRING"]]()
 
 
-def before(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def before(environ: Environ, _: StartResponse) -> Iterable[bytes]:
     fail(environ)
 
 

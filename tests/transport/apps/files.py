@@ -1,4 +1,4 @@
-"""Files in wsgi.file_wrapper. 
+"""Files in wsgi.file_wrapper.
 
 `/send?PATH`    sends it
 `/shrink?PATH`  cuts it in half after its Content-Length was said

@@ -7,7 +7,7 @@ A query is `GATE&USE`, with USE the name of one of USES.
 `/close`    close() of the iterable uses it, and writes GATE.out
 `/finally`  a generator's finally uses it, and writes GATE.out
 `/del`      the destructor of the iterable uses it, and writes GATE.out
-`/storm?WAY` four threads use everything, over and over, beyond the end of the response, which is given in that WAY
+`/storm?WAY` four threads use everything, over and over, beyond the end of a response; WAY: how it is given
 """
 
 from __future__ import annotations
@@ -139,12 +139,12 @@ def at_last(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         note(gate, "out", attempt(use, handed))
 
 
-def _listed(handed: Handed) -> Iterable[bytes]:
+def _listed(_: Handed) -> Iterable[bytes]:
     return [b"body" * 20000]
 
 
-def _generated(handed: Handed) -> Iterator[bytes]:
-    for _ in range(60):
+def _generated(_: Handed) -> Iterator[bytes]:
+    for _number in range(60):
         yield b"body" * 20000
 
 
@@ -161,7 +161,7 @@ def _filed(handed: Handed) -> Iterable[bytes]:
     return handed.environ["wsgi.file_wrapper"](file)  # type: ignore[no-any-return]
 
 
-def _failed(handed: Handed) -> Iterable[bytes]:
+def _failed(_: Handed) -> Iterable[bytes]:
     raise LookupError("the application failed")
 
 
