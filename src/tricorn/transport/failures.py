@@ -1,7 +1,7 @@
 """What an application raised: of which kind it is, and how it is logged, without running its own code.
 
-`isinstance` asks an object for its `__class__`, and `logging` for its `__traceback__`. With an exception of an
-application's either may raise, SystemExit for instance, where the worker would take it for its own.
+`isinstance` asks an object for its `__class__`, and `logging` for its `__traceback__`. With an exception of
+an application's either may raise, SystemExit for instance, where the worker would take it for its own.
 
 Knows: exceptions, loggers. Must not know: requests.
 """

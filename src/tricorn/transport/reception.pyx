@@ -22,6 +22,9 @@ cdef enum:
 WAKER_TOKEN = 0xFFFFFFFF
 LISTENER_TOKENS = 0x80000000
 cdef long long SECOND = 1000000000
+# Of a lack of descriptors the log speaks no more often than this, and calls it over when it was not felt for so long.
+cdef long long REMINDER = 10 * SECOND
+cdef long long CALM = 2 * SECOND
 
 
 cdef class Reception:
@@ -95,7 +98,7 @@ cdef class Reception:
             fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
-                    self._exhausted()
+                    return self._exhausted(errno)
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
@@ -130,11 +133,33 @@ cdef class Reception:
         except BaseException:
             self.give_up(lane, connection)
 
-    cdef int _exhausted(self) except -1:
-        self.service.logger.error("cannot accept connections: %s", os.strerror(errno))
+    cdef int _exhausted(self, int error) except -1:
+        """The machine has nothing left for another connection. It is said at once, and then every few seconds how often."""
+        cdef long long now = monotonic()
+        self.accept_after = now + SECOND // 4
+        self.shortages += 1
+        if self.short_at == 0:
+            self.short_said = now
+            self.service.logger.error("cannot accept connections: %s", os.strerror(error))
+            self.shortages = 0
+        elif now - self.short_said >= REMINDER:
+            self.service.logger.error(
+                "cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
+                (now - self.short_said) / <double>SECOND,
+            )
+            self.short_said = now
+            self.shortages = 0
+        self.short_at = now
         self.make_room()
-        self.listen(False)
-        self.accept_after = monotonic() + SECOND // 4
+        return self.listen(False)
+
+    cdef int _end_shortage(self, long long now) except -1:
+        if self.short_at and now - self.short_at > CALM:
+            self.short_at = 0
+            self.service.logger.warning(
+                "connections are accepted again (it failed %d more times meanwhile)", self.shortages
+            )
+            self.shortages = 0
         return 0
 
     cdef bint make_room(self):
@@ -175,6 +200,7 @@ cdef class Reception:
     cdef int expire_overdue(self, Lane lane, long long now) except -1:
         """Close what has passed its deadline."""
         cdef Connection connection
+        self._end_shortage(now)
         for found in list(self.service.table):
             if found is None:
                 continue
