@@ -553,6 +553,7 @@ cdef class Connection(AsyncExchange):
         """Keep what comes behind the first `sent` bytes of out + piece + tail until the socket takes it."""
         cdef Py_ssize_t size
         cdef Outflow outflow = self._outflow()
+        cdef long long before = outflow.pending
         if out is not None:
             size = out.size
             if sent < size:
@@ -565,6 +566,7 @@ cdef class Connection(AsyncExchange):
             sent = max(sent - size, 0)
         if sent < tail_size:
             outflow.add_raw(tail + sent, tail_size - sent)
+        self.service.queued += outflow.pending - before
         if self.service.write_timeout and self.deadline == 0:
             self.deadline = monotonic() + self.service.write_timeout
         return self._arm_writing() if not outflow.sending else 0

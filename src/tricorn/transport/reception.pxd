@@ -16,6 +16,7 @@ cdef class Reception:
     cdef long long short_at         # when it last was; 0: not lately
     cdef long long short_said       # when the log last said so
     cdef long long shortages        # since then
+    cdef long long returned_at      # when memory was last given back
     cdef long long started_ns       # when the youngest event began to be served
 
     # What a transport fills in.
@@ -33,3 +34,4 @@ cdef class Reception:
     cdef int flush_log(self) except -1
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
+    cdef int _return_memory(self, long long now, long long pending) except -1

@@ -13,11 +13,12 @@ from tricorn.transport.service cimport Lane, Service
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t,
+    socklen_t, tricorn_return_memory,
 )
 
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
+    BURST = 16777216        # bytes that were queued for slow clients: their memory is worth giving back
 
 WAKER_TOKEN = 0xFFFFFFFF
 LISTENER_TOKENS = 0x80000000
@@ -198,8 +199,9 @@ cdef class Reception:
         return 0
 
     cdef int expire_overdue(self, Lane lane, long long now) except -1:
-        """Close what has passed its deadline."""
+        """Close what has passed its deadline, and see what else has passed."""
         cdef Connection connection
+        cdef long long pending = 0
         self._end_shortage(now)
         for found in list(self.service.table):
             if found is None:
@@ -210,6 +212,19 @@ cdef class Reception:
                     connection.expire(lane)
                 except BaseException:
                     self.give_up(lane, connection)
+            if connection.outflow is not None:
+                pending += connection.outflow.pending
+        return self._return_memory(now, pending)
+
+    cdef int _return_memory(self, long long now, long long pending) except -1:
+        """Behind a burst of slow readers: what their responses took lies between things that stay, where the C library would
+        keep it for ever. Looking for it takes milliseconds, so that is done when it is worth it, and not often."""
+        if self.service.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
+            return 0
+        self.service.queued = pending
+        self.returned_at = now
+        with nogil:
+            tricorn_return_memory()
         return 0
 
     cdef int flush_log(self) except -1:
