@@ -87,9 +87,10 @@ SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
 	PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
 
-SANITIZED_SERVERS := $(wildcard tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py)
+SANITIZED_SERVERS := $(wildcard tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
+	tests/transport/test_*.py)
 # They look at resident memory, and the sanitizer holds back what is freed.
-RESIDENT := left_to_the_client or makes_send_wait or stops_the_client or cost_little or are_bounded
+RESIDENT := is_let_go or left_to_the_client or makes_send_wait or stops_the_client or cost_little or are_bounded
 
 sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
 	TRICORN_SANITIZE=1 flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import resource
 import select
 import signal
@@ -298,6 +300,41 @@ def test_no_descriptor_left_for_a_newcomer(kind: str) -> None:
         for client in stuck:
             client.close()
         assert live.request("/").status == 200
+
+
+@contextlib.contextmanager
+def no_descriptor_left(live: Live) -> Iterator[None]:
+    """More clients come than the worker has descriptors for, and wait."""
+    (worker,) = live.workers()
+    used = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 2, used + 2))
+    with contextlib.ExitStack() as clients:
+        for _ in range(8):
+            clients.enter_context(live.connect(timeout=10)).send(b"GET / HT")
+        live.wait_log("cannot accept connections")
+        yield
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_lack_of_descriptors_is_logged_once(kind: str) -> None:
+    """At its begin and at its end, however many attempts fail in between."""
+    with Live("life:app", "--keep-alive=60", kind=kind) as live:
+        with no_descriptor_left(live):
+            time.sleep(1.5)  # five attempts
+        log = live.wait_log("connections are accepted again")
+        assert log.count("cannot accept connections: Too many open files") == 1
+        failed = re.search(r"it failed (\d+) more times", log)
+        assert failed is not None
+        assert int(failed[1]) >= 2
+        assert live.request("/").status == 200
+
+
+@pytest.mark.slow
+def test_a_lack_of_descriptors_that_lasts() -> None:
+    """The log is reminded of it now and then, with the number of attempts."""
+    with Live("life:app", "--header-timeout=60") as live, no_descriptor_left(live):
+        log = live.wait_log("more times in 10 s)", deadline=15)
+        assert log.count("cannot accept connections: Too many open files") == 2
 
 
 @pytest.fixture

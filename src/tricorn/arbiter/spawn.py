@@ -32,6 +32,9 @@ from tricorn.scoreboard import Row
 
 log = logging.getLogger("tricorn.error")
 
+#: Beyond `graceful_timeout`, how long threads and exit hooks may go on, seconds.
+LAST_GRACE = 5.0
+
 
 @dataclass(frozen=True)
 class Job:
@@ -147,6 +150,7 @@ def _leave(job: Job, code: int) -> NoReturn:
     try:
         for listener in job.generation.listeners:
             listener.close()
+        _end_in(job.generation.settings.graceful_timeout)
         # The two halves of the interpreter's own end, in its order; multiprocessing does the same.
         threading._shutdown()  # type: ignore[attr-defined]  # not public, and there is no public way
         atexit._run_exitfuncs()
@@ -155,6 +159,15 @@ def _leave(job: Job, code: int) -> NoReturn:
         log.exception("Worker %d failed while ending", os.getpid())
     finally:
         os._exit(code)
+
+
+def _end_in(graceful_timeout: float) -> None:
+    """The master kills who does not end. If it is gone itself, the kernel has to: nothing in this process is
+    sure to run."""
+    if graceful_timeout:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.setitimer(signal.ITIMER_REAL, graceful_timeout + LAST_GRACE)
 
 
 def _flush() -> None:

@@ -5,6 +5,7 @@ cdef class StreamInput:
     cdef bytes buffer       # read from the exchange, not yet by the application
     cdef Py_ssize_t start   # of what is left in it
     cdef bint ended
+    cdef bint reading       # a thread is in the exchange for it
 
     cdef bint _fill(self) except -1
     cdef bytes _take(self, Py_ssize_t size)

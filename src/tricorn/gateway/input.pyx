@@ -7,12 +7,18 @@ import io
 
 from tricorn.gateway.exchange cimport Exchange
 
+from tricorn.gateway.errors import GatewayError, RequestCut
+
 cdef enum:
     STEP = 65536
 
 
 cdef class StreamInput:
-    """Ends where the body ends, whatever its framing (`wsgi.input_terminated`)."""
+    """Ends where the body ends, whatever its framing (`wsgi.input_terminated`).
+
+    Any thread may read while the request lasts, one at a time. Whoever comes later, or waits when the request ends, gets an
+    exception: an end of the body that is none would be taken for the whole of it.
+    """
 
     def __init__(self, Exchange exchange):
         self.exchange = exchange
@@ -69,10 +75,19 @@ cdef class StreamInput:
         return line
 
     cdef bint _fill(self) except -1:
-        """Get more into the empty buffer. False at the end of the body, or of its request."""
-        if self.ended or self.exchange is None:
+        """Get more into the empty buffer. False at the end of the body."""
+        cdef Exchange exchange = self.exchange      # this thread may wait in it while the request ends
+        if self.ended:
             return False
-        self.buffer = self.exchange.read_body(STEP)
+        if exchange is None:
+            raise RequestCut("wsgi.input was read after the end of its request")
+        if self.reading:
+            raise GatewayError("wsgi.input is being read already, by another thread")
+        self.reading = True
+        try:
+            self.buffer = exchange.read_body(STEP)
+        finally:
+            self.reading = False
         self.start = 0
         self.ended = not self.buffer
         return not self.ended

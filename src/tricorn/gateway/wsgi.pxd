@@ -17,6 +17,8 @@ cdef class WSGICall:
     cdef readonly str status
     cdef readonly list headers
     cdef bint sent                  # the head is out, or on its way
+    cdef bint ended                 # the response is decided: nothing comes behind it
+    cdef bint busy                  # the exchange is at it: nobody may call it from inside of itself
 
     cdef object start_response(self, status, headers, exc_info)
     cdef object write(self, data)
@@ -25,7 +27,10 @@ cdef class WSGICall:
     cdef int _deliver(self, object iterable) except -1
     cdef int _deliver_whole(self, list pieces) except -1
     cdef int _iterate(self) except -1
-    cdef int _first(self, bytes piece, long long length) except -1
+    cdef int _put(self, bytes piece, long long length) except -1
+    cdef bint _put_file(self, object file) except -1
+    cdef int _finish(self) except -1
+    cdef Exchange _enter(self)
     cdef int _close(self) except -1
     cdef int abandon(self) except -1
     cdef int early_hints(self, headers) except -1

@@ -5,12 +5,14 @@ it and `resume` goes on, on whichever thread is free, until either says COMPLETE
 
 - nothing of a response is sent before its head has passed every check;
 - close() of the iterable is called exactly once, whatever happens;
+- nothing is sent behind the end of a response, however late the application calls, from where and from which thread;
 - the iterable is never asked for more than one piece ahead of what the exchange is ready to take;
 - all of the application's code for one request runs in one `contextvars` context, which no other request sees.
 
 Knows: the application interface. Must not know: sockets, threads, HTTP versions, logs.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
@@ -89,6 +91,9 @@ cdef class WSGICall:
         return self.start_response(status, headers, exc_info)
 
     cdef object start_response(self, status, headers, exc_info):
+        if self.ended:
+            exc_info = None
+            raise GatewayError("start_response was called after the end of the response")
         if exc_info is not None:
             try:
                 if self.sent:
@@ -111,21 +116,29 @@ cdef class WSGICall:
             if type(data) is str and self.status is None:
                 raise TypeError("start_response() takes a status and a list of headers")
             raise GatewayError(f"write() takes bytes, not {type(data).__name__}")
-        if self.exchange is None:
+        if self.ended:
             raise GatewayError("write() was called after the end of the response")
-        if not self.sent:
-            if data:
-                self._first(data, -1)
-        elif data:
-            self.exchange.send(data)
-        self.exchange.wait_uncongested()
+        if data:
+            self._put(data, -1)
+        exchange = self._enter()
+        try:
+            exchange.wait_uncongested()
+        finally:
+            self.busy = False
 
     cdef int early_hints(self, headers) except -1:
         """Send 103 Early Hints: a list of (name, value), as for start_response (RFC 8297)."""
         if type(headers) is not list:
             raise GatewayError(f"the headers must be a list, not {type(headers).__name__}")
-        if self.exchange is not None and not self.sent:
-            self.exchange.hint(headers)
+        if self.ended:
+            raise GatewayError("early_hints was called after the end of the response")
+        if self.sent:
+            return 0
+        exchange = self._enter()
+        try:
+            exchange.hint(headers)
+        finally:
+            self.busy = False
         return 0
 
     # ---- what the transport calls ------------------------------------------------------------------
@@ -139,6 +152,7 @@ cdef class WSGICall:
             try:
                 return self._deliver(application(environ, self))
             except BaseException:
+                self.ended = True
                 self._close()
                 raise
         finally:
@@ -151,13 +165,14 @@ cdef class WSGICall:
             try:
                 return self._iterate()
             except BaseException:
+                self.ended = True
                 self._close()
                 raise
         finally:
             PyContext_Exit(self.context)
 
     cdef int abandon(self) except -1:
-        """Give up a paused call: its client is gone."""
+        """Give up a paused call: its client is gone, and what is still written goes nowhere."""
         PyContext_Enter(self.context)
         try:
             self._close()
@@ -174,8 +189,8 @@ cdef class WSGICall:
         if type(iterable) is tuple:
             return self._deliver_whole(list(iterable))
         if isinstance(iterable, FileWrapper) and not self.sent and self.status is not None:
-            if self.exchange.respond_file(self.status, self.headers, (<FileWrapper>iterable).filelike):
-                self.sent = True
+            if self._put_file((<FileWrapper>iterable).filelike):
+                self.ended = True
                 self._close()
                 return COMPLETE
         if iterable is None:
@@ -193,23 +208,19 @@ cdef class WSGICall:
         for piece in pieces:
             if not isinstance(piece, bytes):
                 raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
-        body = <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if type(body) is not bytes:
-            body = bytes(body)      # of a subclass: below here bytes are exactly that
-        if not self.sent:
-            self._first(body, len(body))
-        elif body:
-            self.exchange.send(body)
-        self.exchange.finish()
-        self._close()
-        return COMPLETE
+        body = _exactly(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        if body or not self.sent:
+            self._put(body, len(body))
+        return self._finish()
 
     cdef int _iterate(self) except -1:
+        cdef Exchange exchange = self.exchange
+        cdef object iterator = self.iterator
         cdef PyObject* item
-        while not self.exchange.gone and not (self.sent and self.exchange.wants_no_body()):
-            if self.exchange.congested():
+        while not exchange.gone and not (self.sent and exchange.wants_no_body()):
+            if exchange.congested():
                 return PAUSED
-            item = PyIter_Next(self.iterator)
+            item = PyIter_Next(iterator)
             if item == NULL:
                 if PyErr_Occurred():
                     tricorn_pending_error()
@@ -218,26 +229,51 @@ cdef class WSGICall:
             Py_DECREF(piece)
             if not isinstance(piece, bytes):
                 raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
-            if not (<bytes>piece):
-                continue
-            if type(piece) is not bytes:
-                piece = bytes(piece)
-            if self.sent:
-                self.exchange.send(<bytes>piece)
-            else:
-                self._first(<bytes>piece, -1)
+            if PyBytes_GET_SIZE(piece):
+                self._put(_exactly(piece), -1)
         if not self.sent:
-            self._first(b"", 0)
-        self.exchange.finish()
+            self._put(b"", 0)
+        return self._finish()
+
+    cdef int _put(self, bytes piece, long long length) except -1:
+        """Send a piece, the first one behind the head. length: of the whole body if this is it, else -1."""
+        cdef Exchange exchange
+        if not self.sent and self.status is None:
+            raise GatewayError("the application produced a body without calling start_response")
+        exchange = self._enter()
+        try:
+            if self.sent:
+                exchange.send(piece)
+            else:
+                exchange.respond(self.status, self.headers, piece, length)
+                self.sent = True
+        finally:
+            self.busy = False
+        return 0
+
+    cdef bint _put_file(self, object file) except -1:
+        cdef Exchange exchange = self._enter()
+        try:
+            self.sent = exchange.respond_file(self.status, self.headers, file)
+        finally:
+            self.busy = False
+        return self.sent
+
+    cdef Exchange _enter(self):
+        """The exchange, for one call: it runs foreign code too (log handlers, destructors), which must not call it again."""
+        if self.exchange is None:
+            raise GatewayError("the response was written to after its end")
+        if self.busy:
+            raise GatewayError("the response was written to while it was being written to")
+        self.busy = True
+        return self.exchange
+
+    cdef int _finish(self) except -1:
+        cdef Exchange exchange = self.exchange
+        self.ended = True
+        exchange.finish()
         self._close()
         return COMPLETE
-
-    cdef int _first(self, bytes piece, long long length) except -1:
-        if self.status is None:
-            raise GatewayError("the application produced a body without calling start_response")
-        self.exchange.respond(self.status, self.headers, piece, length)
-        self.sent = True
-        return 0
 
     cdef int _close(self) except -1:
         """Call close() of the iterable, once."""
@@ -249,6 +285,13 @@ cdef class WSGICall:
         if close is not None:
             close()
         return 0
+
+
+cdef bytes _exactly(object piece):
+    """A bytes object of no subclass, with the bytes that are really there (`__bytes__` may say others)."""
+    if type(piece) is bytes:
+        return <bytes>piece
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
 
 
 cdef object _called(PyObject* self, PyObject** arguments, size_t flags, PyObject* names):

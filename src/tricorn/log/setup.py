@@ -27,11 +27,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from tricorn.config.errors import ConfigError
 from tricorn.log.access import AccessLog
 from tricorn.log.escape import escape_block, escape_line
+from tricorn.log.exceptions import format_exception
 
 ERROR_LOGGER = "tricorn.error"
 LEVELS = {
@@ -69,13 +70,17 @@ class ErrorFormatter(logging.Formatter):
         moment = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(record.created))
         parts = [f"[{moment}] [{os.getpid()}] [{record.levelname}] {escape_line(record.getMessage())}"]
         if record.exc_info:
-            parts.append(escape_block(self.formatException(record.exc_info)))
+            parts.append(escape_block(self.formatException(record.exc_info).rstrip("\n")))
         if record.stack_info:
             parts.append(escape_block(self.formatStack(record.stack_info)))
         block = getattr(record, "block", None)
         if block:
             parts.append(escape_block(str(block)).rstrip("\n"))
         return "\n".join(parts) + "\n"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name that logging calls
+        _, error, trace = ei
+        return format_exception(error, trace) if error is not None else "NoneType: None"
 
 
 class DescriptorHandler(logging.Handler):

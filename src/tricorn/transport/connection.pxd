@@ -100,6 +100,7 @@ cdef class Connection(AsyncExchange):
     cdef int _discard_input(self, Lane lane) except -1
     cdef int _flush(self, Lane lane) except -1
     cdef int _send_continue(self) except -1
+    cdef Outflow _outflow(self)
     cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
     cdef int _transmit_last(self, Buffer out, bytes piece) except -1
     cdef int _queue(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent) except -1

@@ -351,13 +351,14 @@ cdef class Connection(AsyncExchange):
         cdef Py_ssize_t step
         cdef Py_ssize_t used = 0
         cdef int progress = MORE
-        cdef long long start = self.decoder.received
+        cdef BodyDecoder decoder = self.decoder
+        cdef long long start = decoder.received
         while progress == MORE and used < size:
-            progress = self.decoder.decode(
+            progress = decoder.decode(
                 data + used, size - used, &step, &content, &length, self.service.limits
             )
             used += step
-        self.body_left -= self.decoder.received - start
+        self.body_left -= decoder.received - start
         if progress == REFUSED or self.body_left < 0:
             self.close()
         elif progress == DONE:
@@ -581,23 +582,32 @@ cdef class Connection(AsyncExchange):
     ) except -1:
         """Keep what comes behind the first `sent` bytes of out + piece + tail until the socket takes it."""
         cdef Py_ssize_t size
-        if self.outflow is None:
-            self.outflow = Outflow()
+        cdef Outflow outflow = self._outflow()
+        cdef long long before = outflow.pending
         if out is not None:
             size = out.size
             if sent < size:
-                self.outflow.add_raw(out.data + sent, size - sent)
+                outflow.add_raw(out.data + sent, size - sent)
             sent = max(sent - size, 0)
         if piece is not None:
             size = PyBytes_GET_SIZE(piece)
             if sent < size:
-                self.outflow.add(piece, sent)
+                outflow.add(piece, sent)
             sent = max(sent - size, 0)
         if sent < tail_size:
-            self.outflow.add_raw(tail + sent, tail_size - sent)
+            outflow.add_raw(tail + sent, tail_size - sent)
+        self.service.queued += outflow.pending - before
         if self.service.write_timeout and self.deadline == 0:
             self.deadline = monotonic() + self.service.write_timeout
-        return self._arm_writing() if not self.outflow.sending else 0
+        return self._arm_writing() if not outflow.sending else 0
+
+    cdef Outflow _outflow(self):
+        cdef Outflow made
+        if self.outflow is None:
+            made = Outflow()        # it may run the garbage collector, and that a destructor which sends something
+            if self.outflow is None:
+                self.outflow = made
+        return self.outflow
 
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
 
@@ -691,6 +701,7 @@ cdef class Connection(AsyncExchange):
 
     cdef int _push_file(self, int source, long long offset, long long size) except -1:
         """Send a stretch of a file as the next bytes of the body."""
+        cdef Outflow outflow
         cdef int fd = dup(source)       # the application may close its file at once, the client may take its time
         if fd < 0:
             raise OSError(errno, os.strerror(errno))
@@ -698,11 +709,10 @@ cdef class Connection(AsyncExchange):
         if self.body_left >= 0:
             self.body_left -= size
         self.body_sent += size
-        if self.outflow is None:
-            self.outflow = Outflow()
-        self.outflow.add_file(fd, offset, size)
+        outflow = self._outflow()
+        outflow.add_file(fd, offset, size)
         self._flush(self.lane)
-        if not self.gone and not self.outflow.is_empty():
+        if not self.gone and not outflow.is_empty():
             if self.service.write_timeout and self.deadline == 0:
                 self.deadline = monotonic() + self.service.write_timeout
             self._arm_writing()

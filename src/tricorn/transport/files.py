@@ -1,5 +1,9 @@
 """Which file objects are spans of a file of the operating system's: sendfile() then sends what read() would.
 
+What stat() says of a size is checked, for it is not true everywhere: files of /proc have 0 bytes, those of
+/sys 4096, those of some FUSE file systems whatever comes to their mind. Only reading tells what is in these.
+With WSGI they are iterated over; with ASGI they are copied into memory, up to a limit.
+
 Knows: the io module, files. Must not know: sockets, responses.
 """
 
@@ -11,6 +15,10 @@ import os
 import stat
 import tempfile
 from typing import Any
+
+#: Bytes of a file whose size nobody knows that are copied into memory.
+MOST_COPIED = 1 << 24
+COPY_STEP = 1 << 16
 
 
 def maybe_span(file: Any) -> tuple[int, int, int] | None:
@@ -28,9 +36,9 @@ def maybe_span(file: Any) -> tuple[int, int, int] | None:
         descriptor = raw.fileno()
         facts = os.fstat(descriptor)
         offset = file.tell()
-    except (OSError, ValueError):  # closed, or not seekable
-        return None
-    if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(facts.st_mode) or not _is_true(descriptor, facts.st_size):
+            return None
+    except (OSError, ValueError):  # closed, not seekable, or not readable
         return None
     return descriptor, offset, max(facts.st_size - offset, 0)
 
@@ -50,6 +58,11 @@ def maybe_stretch(file: Any, offset: int, count: int) -> tuple[int, int, int, bo
     start = offset
     if offset < 0:
         start = os.lseek(descriptor, 0, os.SEEK_CUR) if isinstance(file, int) else file.tell()
+    if not _is_true(descriptor, facts.st_size):
+        copy, size = _copied(descriptor, start, count)
+        if offset < 0:
+            os.lseek(descriptor, start + size, os.SEEK_SET)
+        return _Owned(copy), 0, size, False
     size = max(facts.st_size - start, 0)
     return descriptor, start, size if count < 0 else min(size, count), offset < 0
 
@@ -57,8 +70,47 @@ def maybe_stretch(file: Any, offset: int, count: int) -> tuple[int, int, int, bo
 def open_span(path: str) -> tuple[int, int]:
     """(descriptor, size) of a regular file, which the caller closes. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    facts = os.fstat(descriptor)
-    if stat.S_ISREG(facts.st_mode):
-        return descriptor, facts.st_size
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if _is_true(descriptor, facts.st_size):
+            return descriptor, facts.st_size
+        copy, size = _copied(descriptor, 0, -1)
+    except BaseException:
+        os.close(descriptor)
+        raise
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", path)
+    return copy, size
+
+
+def _is_true(descriptor: int, size: int) -> bool:
+    """Whether a file has its last byte. An empty one has none, so that has to be read in any case."""
+    return size > 0 and len(os.pread(descriptor, 1, size - 1)) == 1
+
+
+def _copied(descriptor: int, start: int, count: int) -> tuple[int, int]:
+    """(descriptor, size) of a copy in memory of `count` bytes behind `start`, or of all of them (-1)."""
+    copy = os.memfd_create("tricorn-file", os.MFD_CLOEXEC)
+    size = 0
+    try:
+        while size != count:
+            step = COPY_STEP if count < 0 else min(COPY_STEP, count - size)
+            data = os.pread(descriptor, step, start + size)
+            if not data:
+                break
+            os.write(copy, data)
+            size += len(data)
+            if size > MOST_COPIED:
+                raise OSError(errno.EFBIG, f"a file without a size has more than {MOST_COPIED} bytes")
+    except BaseException:
+        os.close(copy)
+        raise
+    return copy, size
+
+
+class _Owned(int):
+    """A descriptor that nobody else closes."""
+
+    def __del__(self) -> None:
+        os.close(self)

@@ -285,7 +285,7 @@ cdef class Reactor(Reception):
         self.started_ns = monotonic()
         try:
             connection.proceed(lane)
-        except Exception:
+        except BaseException:       # a fault of ours, or an application's that found a gap
             self.give_up(lane, connection)
         return 0
 

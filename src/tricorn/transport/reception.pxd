@@ -13,6 +13,10 @@ cdef class Reception:
     cdef unsigned int serial
     cdef long long sweep_interval
     cdef long long accept_after     # the machine was out of descriptors: wait this long
+    cdef long long short_at         # when it last was; 0: not lately
+    cdef long long short_said       # when the log last said so
+    cdef long long shortages        # since then
+    cdef long long returned_at      # when memory was last given back
     cdef long long started_ns       # when the youngest event began to be served
 
     # What a transport fills in.
@@ -28,4 +32,6 @@ cdef class Reception:
     cdef int expire_overdue(self, Lane lane, long long now) except -1
     cdef int close_down(self, Lane lane, bint backlog, int code=*) except -1
     cdef int flush_log(self) except -1
-    cdef int _exhausted(self) except -1
+    cdef int _exhausted(self, int error) except -1
+    cdef int _end_shortage(self, long long now) except -1
+    cdef int _return_memory(self, long long now, long long pending) except -1

@@ -13,15 +13,19 @@ from tricorn.transport.service cimport Lane, Service
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t,
+    socklen_t, tricorn_return_memory,
 )
 
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
+    BURST = 16777216        # bytes that were queued for slow clients: their memory is worth giving back
 
 WAKER_TOKEN = 0xFFFFFFFF
 LISTENER_TOKENS = 0x80000000
 cdef long long SECOND = 1000000000
+# Of a lack of descriptors the log speaks no more often than this, and calls it over when it was not felt for so long.
+cdef long long REMINDER = 10 * SECOND
+cdef long long CALM = 2 * SECOND
 
 
 cdef class Reception:
@@ -95,7 +99,7 @@ cdef class Reception:
             fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
-                    self._exhausted()
+                    return self._exhausted(errno)
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
@@ -127,14 +131,36 @@ cdef class Reception:
         # Most clients have sent their request by now: reading at once spares a round through the poller.
         try:
             connection.on_event(lane)
-        except Exception:
+        except BaseException:
             self.give_up(lane, connection)
 
-    cdef int _exhausted(self) except -1:
-        self.service.logger.error("cannot accept connections: %s", os.strerror(errno))
+    cdef int _exhausted(self, int error) except -1:
+        """The machine has nothing left for another connection. It is said at once, and then every few seconds how often."""
+        cdef long long now = monotonic()
+        self.accept_after = now + SECOND // 4
+        self.shortages += 1
+        if self.short_at == 0:
+            self.short_said = now
+            self.service.logger.error("cannot accept connections: %s", os.strerror(error))
+            self.shortages = 0
+        elif now - self.short_said >= REMINDER:
+            self.service.logger.error(
+                "cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
+                (now - self.short_said) / <double>SECOND,
+            )
+            self.short_said = now
+            self.shortages = 0
+        self.short_at = now
         self.make_room()
-        self.listen(False)
-        self.accept_after = monotonic() + SECOND // 4
+        return self.listen(False)
+
+    cdef int _end_shortage(self, long long now) except -1:
+        if self.short_at and now - self.short_at > CALM:
+            self.short_at = 0
+            self.service.logger.warning(
+                "connections are accepted again (it failed %d more times meanwhile)", self.shortages
+            )
+            self.shortages = 0
         return 0
 
     cdef bint make_room(self):
@@ -168,13 +194,15 @@ cdef class Reception:
         self.started_ns = lane.now
         try:
             connection.on_event(lane)
-        except Exception:
+        except BaseException:
             self.give_up(lane, connection)
         return 0
 
     cdef int expire_overdue(self, Lane lane, long long now) except -1:
-        """Close what has passed its deadline."""
+        """Close what has passed its deadline, and see what else has passed."""
         cdef Connection connection
+        cdef long long pending = 0
+        self._end_shortage(now)
         for found in list(self.service.table):
             if found is None:
                 continue
@@ -182,8 +210,21 @@ cdef class Reception:
             if connection.state != CLOSED and connection.overdue(now):
                 try:
                     connection.expire(lane)
-                except Exception:
+                except BaseException:
                     self.give_up(lane, connection)
+            if connection.outflow is not None:
+                pending += connection.outflow.pending
+        return self._return_memory(now, pending)
+
+    cdef int _return_memory(self, long long now, long long pending) except -1:
+        """Behind a burst of slow readers: what their responses took lies between things that stay, where the C library would
+        keep it for ever. Looking for it takes milliseconds, so that is done when it is worth it, and not often."""
+        if self.service.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
+            return 0
+        self.service.queued = pending
+        self.returned_at = now
+        with nogil:
+            tricorn_return_memory()
         return 0
 
     cdef int flush_log(self) except -1:

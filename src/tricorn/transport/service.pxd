@@ -41,6 +41,7 @@ cdef class Service:
     cdef readonly int connections
     cdef readonly long long requests, max_requests
     cdef public bint draining
+    cdef long long queued               # bytes that waited for slow clients since memory was last given back
     cdef bint full                      # the connection limit is reached: who closes one wakes a listener
     cdef int waker                      # eventfd: written to when the keeper should look
 

@@ -1,5 +1,18 @@
 # What the transport asks of the operating system.
 
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    #define tricorn_return_memory() malloc_trim(0)
+    #else
+    #define tricorn_return_memory() 0
+    #endif
+    """
+    # What the C library keeps of freed memory goes back to the system, where the library has a way to say so.
+    int tricorn_return_memory() nogil
+
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t
 

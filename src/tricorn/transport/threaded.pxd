@@ -2,6 +2,7 @@ from tricorn.gateway.environ cimport EnvironBuilder
 from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.translator cimport Peer
 from tricorn.gateway.wsgi cimport WSGICall
+from tricorn.http.h1 cimport BodyDecoder
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.body cimport BodyStore
 from tricorn.transport.connection cimport Connection
@@ -24,6 +25,8 @@ cdef class ThreadedConnection(Connection):
     # What the reactor calls besides.
     cdef int proceed(self, Lane lane) except -1
 
+    cdef Lane _own_lane(self)
+    cdef bint _is_read(self, BodyDecoder decoder) noexcept
     cdef int _handle_expiry(self, Lane lane) except -1
     cdef bint _trickles(self, long long now) noexcept
     cdef int _abandon(self, Lane lane) except -1
@@ -46,7 +49,7 @@ cdef class ThreadedConnection(Connection):
     cdef int _start(self, Lane lane) except -1
     cdef int _run(self, Lane lane, bint resumed) except -1
     cdef int _leave(self, Lane lane, int outcome, str status, list headers) except -1
-    cdef int _wait_readable(self) except -1
+    cdef int _wait_readable(self, BodyDecoder decoder) except -1
     cdef int _check_body_rate(self) except -1
 
 cdef Connection new_threaded(

@@ -25,7 +25,7 @@ from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHea
 from tricorn.http.response cimport write_error
 from tricorn.scoreboard cimport finish, monotonic, set_label
 from tricorn.transport.batch cimport Batch
-from tricorn.transport.body cimport new_store
+from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.connection cimport (
     BODY, CLOSED, FLUSHING, HEAD, IDLE, DISCARD, LINGER, PAUSED, QUEUED, RUNNING, Connection, welcome,
 )
@@ -44,11 +44,13 @@ from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.failures import is_a, report
 
 cdef enum:
     # What is held back for others to go with it: at most so much that is copied, and so much that is not.
     HELD_HEAD = 8192
     HELD_PIECE = 16384
+    SLICE_MS = 1000     # of a wait for one client, in a thread that others may have to hear from
 
 cdef long long SECOND = 1000000000
 
@@ -201,11 +203,21 @@ cdef class ThreadedConnection(Connection):
             return self._lost()
         return self.close()
 
-    cdef Buffer _out(self):
-        """The buffer of the thread that is in the application for this request."""
-        if self.lane is None:
+    cdef Lane _own_lane(self):
+        """The lane of this thread, if it is the one that is in the application for this request.
+
+        Another must not write: a large send gives the GIL away, and meanwhile the response may end and its lane may be
+        at another request.
+        """
+        cdef Lane lane = self.lane
+        if lane is None:
             raise GatewayError("the response was written to while no thread was serving its request")
-        return self.lane.out
+        if lane.thread != PyThread_get_thread_ident():
+            raise GatewayError("the response was written to by a thread that does not serve its request")
+        return lane
+
+    cdef Buffer _out(self):
+        return self._own_lane().out
 
     cdef int _touch(self) except -1:
         self.lane.active_ns = monotonic()
@@ -239,9 +251,7 @@ cdef class ThreadedConnection(Connection):
         self.environ = None
         self.store = None
         if self.state == CLOSED:
-            self.call = None
-            self.stream = None
-            self.body_file = None
+            self._let_go()
         return 0
 
     cdef bint overdue(self, long long now) noexcept:
@@ -330,17 +340,19 @@ cdef class ThreadedConnection(Connection):
         cdef Py_ssize_t step
         cdef Py_ssize_t used = 0
         cdef int progress = MORE
+        cdef BodyDecoder decoder = self.decoder
+        cdef BodyStore store = self.store
         while progress == MORE and used < size:
-            progress = self.decoder.decode(
+            progress = decoder.decode(
                 data + used, size - used, &step, &content, &length, self.service.limits
             )
             used += step
             if progress == REFUSED:
-                self._refuse(lane, refusal(self.decoder.error))
+                self._refuse(lane, refusal(decoder.error))
                 return used
             if length:
                 try:
-                    self.store.add(content, length)
+                    store.add(content, length)
                 except (OSError, MemoryError) as error:
                     self._store_failed(lane, error)
                     return used
@@ -352,18 +364,20 @@ cdef class ThreadedConnection(Connection):
 
     cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1:
         """A large body of known length is read straight to where it stays, or to where it is written to a file from."""
+        cdef BodyDecoder decoder = self.decoder
+        cdef BodyStore store = self.store       # writing to its file gives the GIL away
         cdef unsigned char* room
         cdef Py_ssize_t free
-        if self.decoder.framing != BODY_LENGTH or self.decoder.remaining < LANE_BUFFER:
+        if decoder.framing != BODY_LENGTH or decoder.remaining < LANE_BUFFER:
             return True
         try:
-            room = self.store.room(&free)
+            room = store.room(&free)
         except OSError as error:
             self._store_failed(lane, error)
             return False
         if free:
             place[0] = room
-            size[0] = <Py_ssize_t>min(<unsigned long long>min(free, <Py_ssize_t>LARGEST_READ), self.decoder.remaining)
+            size[0] = <Py_ssize_t>min(<unsigned long long>min(free, <Py_ssize_t>LARGEST_READ), decoder.remaining)
         return True
 
     cdef int _placed(self, Lane lane, Py_ssize_t size) except -1:
@@ -382,13 +396,14 @@ cdef class ThreadedConnection(Connection):
 
     cdef int _complete(self, Lane lane, bint more_is_here) except -1:
         """The body is complete, so its request is ready."""
+        cdef BodyStore store = self.store
         try:
-            body = self.store.finish()
+            body = store.finish()
         except (OSError, MemoryError) as error:
             self._store_failed(lane, error)
             return 0
         # The store is kept: it gives back its memory when the request is over.
-        self.body_file = body if self.store.is_large() else None
+        self.body_file = body if store.is_large() else None
         self.environ[WSGI_INPUT] = body
         self.more_is_here = more_is_here
         if self.decoder.framing == BODY_CHUNKED:
@@ -514,23 +529,26 @@ cdef class ThreadedConnection(Connection):
 
     cdef int _let_go(self) except -1:
         """Of the request: whatever the application has kept of it leads nowhere now."""
-        self.call.exchange = None
-        self.call.context = None
-        self.call = None
+        cdef WSGICall call = self.call
+        cdef StreamInput stream = self.stream
+        cdef object body_file = self.body_file
+        self.call = self.stream = self.body_file = self.lane = None
+        if stream is not None:
+            stream.exchange = None
+        if call is not None:
+            call.ended = True
+            call.exchange = None
+            call.context = None     # from here on destructors of the application's may run
         self.environ = None
         self.method = self.uri = None
-        if self.stream is not None:
-            self.stream.exchange = None
-            self.stream = None
-        if self.body_file is not None:
-            _close_quietly(self.body_file)
-            self.body_file = None
         self.store = None
+        if body_file is not None:
+            _close_quietly(body_file)
         return 0
 
     def _failed(self, Lane lane, error):
         """The application raised. Returns the status that the client got, for the access log."""
-        cut = isinstance(error, RequestCut) and self.cut_status
+        cut = type(error) is RequestCut and self.cut_status
         if cut:
             self.service.logger.info("the body of a request was cut (%s %s): %s", self.method, self.uri, error)
         else:
@@ -540,7 +558,7 @@ cdef class ThreadedConnection(Connection):
             self.broke_off = True
             self.reply.keep_alive = False
             return self.call.status
-        status = self.cut_status if cut else (504 if isinstance(error, RequestTimeout) else 500)
+        status = self.cut_status if cut else (504 if is_a(error, RequestTimeout) else 500)
         lane.out.size = 0
         self.reply.keep_alive = False
         self.service.refresh_date()
@@ -550,11 +568,9 @@ cdef class ThreadedConnection(Connection):
         return f"{status} {HTTPStatus(status).phrase}"
 
     def _log_failure(self, error):
-        if self.gone and isinstance(error, (OSError, GeneratorExit)):
+        if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
-        self.service.logger.error(
-            "error in the application (%s %s)", self.method, self.uri, exc_info=error
-        )
+        report(self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error)
 
     cdef int _flushed(self, Lane lane) except -1:
         cdef bint empty = self.outflow is None or self.outflow.is_empty()
@@ -587,22 +603,27 @@ cdef class ThreadedConnection(Connection):
     # ---- what the gateway calls where it may block (gateway/exchange.pxd) ------------------------------
 
     cdef int wait_uncongested(self) except -1:
+        cdef Lane lane = self._own_lane()
+        cdef Outflow outflow
         cdef pollfd waiting
         cdef long long before
         while self.congested():
+            outflow = self.outflow
             waiting = pollfd(self.fd, POLLOUT, 0)
-            if self.lane is None:
-                raise GatewayError("write() was called while no thread was serving its request")
             with nogil:
-                poll(&waiting, 1, 1000)
-            before = self.outflow.pending if self.outflow is not None else 0
-            self._flush(self.lane)
-            if self.outflow is None or self.outflow.pending < before:
-                self.lane.active_ns = monotonic()
+                poll(&waiting, 1, SLICE_MS)
+            before = outflow.pending
+            self._flush(lane)
+            if outflow.pending < before:
+                lane.active_ns = monotonic()
         return 0
 
     cdef bytes read_body(self, Py_ssize_t size):
-        """Blocks the application's thread: that is what an unbuffered request body means."""
+        """Blocks the application's thread: that is what an unbuffered request body means.
+
+        It may be another thread than the one that serves the request (StreamInput lets in one at a time), so the request may end and
+        the connection go on, or close, whenever the GIL is given away. The decoder tells one request from the next.
+        """
         cdef const unsigned char* content
         cdef Py_ssize_t length
         cdef Py_ssize_t step
@@ -616,9 +637,7 @@ cdef class ThreadedConnection(Connection):
             self.body_since = monotonic()
         while True:
             if self.pending is None:
-                self._wait_readable()
-            if self.decoder is not decoder or self.pending is None:
-                raise RequestCut("the request has ended")     # read from another thread than the one that serves it
+                self._wait_readable(decoder)
             data = self.pending
             self.pending = None
             progress = decoder.decode(
@@ -636,23 +655,27 @@ cdef class ThreadedConnection(Connection):
             if length or progress == DONE:
                 return found
 
-    cdef int _wait_readable(self) except -1:
+    cdef bint _is_read(self, BodyDecoder decoder) noexcept:
+        """Whether the request whose body that is still has its application."""
+        return self.decoder is decoder and self.stream is not None and self.state != CLOSED
+
+    cdef int _wait_readable(self, BodyDecoder decoder) except -1:
         """Get bytes from the client into `pending`. Raises RequestCut."""
         cdef pollfd waiting
         cdef ssize_t n
         cdef int error
-        cdef int ready
-        cdef int timeout = -1
+        cdef int timeout
+        cdef long long give_up_at = 0
         cdef bytes data = PyBytes_FromStringAndSize(NULL, LANE_BUFFER)
         cdef char* room = PyBytes_AS_STRING(data)
         if self.owes_continue and not self.head_sent:
             self._send_continue()
         if self.service.body_timeout:
-            timeout = <int>(self.service.body_timeout // 1000000)
+            give_up_at = monotonic() + self.service.body_timeout
         # This thread waits for input itself; others may still send what is queued.
         self._arm(WRITE if self._has_queued() else 0)
         while True:
-            if self.state != RUNNING:
+            if not self._is_read(decoder):
                 raise RequestCut("the request has ended")
             n = recv(self.fd, room, LANE_BUFFER, 0)
             error = errno
@@ -665,13 +688,14 @@ cdef class ThreadedConnection(Connection):
                 self.cut_status = 400
                 self.reply.keep_alive = False
                 raise RequestCut("the client went away before the request body was complete")
-            waiting = pollfd(self.fd, POLLIN, 0)
-            with nogil:
-                ready = poll(&waiting, 1, timeout)
-            if ready == 0:
+            if give_up_at and monotonic() >= give_up_at:
                 self.cut_status = 408
                 self.reply.keep_alive = False
                 raise RequestCut("the client stopped sending the request body")
+            waiting = pollfd(self.fd, POLLIN, 0)
+            timeout = _slice(give_up_at)
+            with nogil:
+                poll(&waiting, 1, timeout)
 
     cdef int _check_body_rate(self) except -1:
         cdef long long elapsed = monotonic() - self.body_since
@@ -683,6 +707,13 @@ cdef class ThreadedConnection(Connection):
                 self.reply.keep_alive = False
                 raise RequestCut("the client sends the request body too slowly")
         return 0
+
+
+cdef int _slice(long long deadline) noexcept:
+    """How long a thread may wait in poll(), ms: a descriptor that it waits on stays open, though the connection closes it."""
+    if deadline == 0:
+        return SLICE_MS
+    return <int>min(<long long>SLICE_MS, max((deadline - monotonic()) // 1000000 + 1, <long long>0))
 
 
 cdef int _close_quietly(object file) except -1:

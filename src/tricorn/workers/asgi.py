@@ -48,7 +48,7 @@ GOING_AWAY, SERVICE_RESTART = 1001, 1012
 LEFTOVERS = 1.0
 
 #: What else the end may take, beyond the requests and the application's own shutdown, seconds.
-FAREWELL = 6.0
+FAREWELL = 3.0
 
 #: What a shutdown without a limit is given before the master kills, seconds.
 UNLIMITED = 86400.0
@@ -126,7 +126,7 @@ class Worker:
 
     def run(self) -> int:
         self._beat()
-        self.assignment.row.farewell_ns = int((farewell_of(self.settings) + FAREWELL) * 1e9)
+        self._allow(FAREWELL)
         try:
             self._start_up()
         except LifespanError as error:
@@ -260,10 +260,21 @@ class Worker:
         calls = [call.task for call in self.hub.house.calls if call.task is not None]
         self.hub.close()
         self._finish(self._settle(calls))
+        self._allow(farewell_of(self.settings) + FAREWELL)
         self._finish(self.lifespan.shutdown())
+        self._allow(FAREWELL)
         self._finish(self.loop.shutdown_asyncgens())
         self._close_loop()
         return EXIT_OK
+
+    def _allow(self, seconds: float) -> None:
+        """Tell the master how long the end may take from here, or from the end of `graceful_timeout`.
+
+        A loop that never gets here, because something in it blocks, is given no time for a shutdown.
+        """
+        late = 0.0 if self.deadline is None else max(0.0, time.monotonic() - self.deadline)
+        self.assignment.row.farewell_ns = int((late + seconds) * 1e9)
+        self.assignment.notify()
 
     async def _settle(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Give cancelled tasks the time to clean up."""
