@@ -1,4 +1,4 @@
-"""Applications that configure logging, and logs that cannot be written: our log goes on, and so does serving."""
+"""Applications that configure logging, and logs that cannot be written: log and serving go on."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ Records go to the logger "tricorn.error":
 
 The logger lives in the application's process, and applications configure logging. The rule: what is asked of
 our logger by its name is done (handlers, filters, formatters, level, `propagate`); what is done to all
-loggers alike passes it by (`disable_existing_loggers`, `logging.disable()`, the root logger's level). A logger
+loggers alike passes it by (`disable_existing_loggers`, `logging.disable()`, the root's level). A logger
 that is left without any handler gets its own back, so silence has to be asked for (`logging.NullHandler`, or
 a level).
 """
