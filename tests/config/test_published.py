@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tricorn.cli import Launch
+from tricorn.cli import EXIT_CONFIG, EXIT_OK, Launch, main
 from tricorn.config.errors import ConfigError
 from tricorn.config.gunicorn import HOOKS
+from tricorn.config.settings import SETTINGS
 
 PUBLISHED = Path(__file__).parent / "published"
 CORES = os.cpu_count() or 1
@@ -142,12 +144,23 @@ def test_each_file_has_its_row() -> None:
     assert len(EXPECTED) >= 40
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_published(name: str, launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = EXPECTED[name]
-    shutil.copy(PUBLISHED / f"{name}.py", tmp_path / "gunicorn.conf.py")
-    for variable, value in expected.environ.items():
+@pytest.fixture
+def expected(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Taken | Refused:
+    """The row of a file, which lies where it is read."""
+    row = EXPECTED[request.param]
+    shutil.copy(PUBLISHED / f"{request.param}.py", tmp_path / "gunicorn.conf.py")
+    for variable, value in row.environ.items():
         monkeypatch.setenv(variable, value)
+    return row
+
+
+each_file = pytest.mark.parametrize("expected", EXPECTED, indirect=True)
+
+
+@each_file
+def test_published(expected: Taken | Refused, launch: Launch) -> None:
     if isinstance(expected, Refused):
         with pytest.raises(ConfigError) as caught:
             launch.settings()
@@ -159,3 +172,33 @@ def test_published(name: str, launch: Launch, tmp_path: Path, monkeypatch: pytes
     assert len(settings.warnings) == len(expected.warned), settings.warnings
     for said in expected.warned:
         assert any(warning.startswith(said) for warning in settings.warnings), (said, settings.warnings)
+
+
+@each_file
+@pytest.mark.usefixtures("launch")
+def test_print_config(expected: Taken | Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each thing that there is to say, and what is in force."""
+    code = main(["--print-config"])
+    shown = capsys.readouterr()
+    said = shown.err.splitlines()
+    if isinstance(expected, Refused):
+        assert code == EXIT_CONFIG
+        assert len(said) == 1
+        assert said[0].startswith(f"tricorn: error: {expected.said}")
+        return
+    assert code == EXIT_OK
+    assert len(said) == len(expected.warned)
+    assert all(line.startswith("tricorn: warning: ") for line in said)
+    for setting, value in expected.values.items():
+        if value != SETTINGS[setting].default:
+            assert re.search(rf"^{setting} .* gunicorn.conf.py$", shown.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("expected", ["plain", "helpers_used", "hooks", "near_miss"], indirect=True)
+@pytest.mark.usefixtures("launch")
+def test_check_config(expected: Taken | Refused, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "app_of_the_site.py").write_text("def app(environ, start_response): ...")
+    code = main(["--check-config", "app_of_the_site:app"])
+    shown = capsys.readouterr()
+    assert code == (EXIT_CONFIG if isinstance(expected, Refused) else EXIT_OK)
+    assert len(shown.err.splitlines()) == (1 if isinstance(expected, Refused) else len(expected.warned))

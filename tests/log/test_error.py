@@ -172,6 +172,15 @@ def test_all_to_the_root_logger(log: logging.Logger, root: logging.Logger, path:
     assert path.read_text() == ""
 
 
+def test_to_the_root_logger_by_name(log: logging.Logger, root: logging.Logger, path: Path) -> None:
+    """The first example of docs/logging.md."""
+    root.handlers[:] = [KEPT]
+    configured(tricorn__error={"handlers": [], "propagate": True})()
+    log.info("there")
+    assert KEPT.messages == ["INFO there"]
+    assert path.read_text() == ""
+
+
 def test_a_handler_more(log: logging.Logger, path: Path) -> None:
     log.addHandler(KEPT)
     log.info("twice")
@@ -223,12 +232,13 @@ def test_silence_can_be_asked_for(
     assert path.read_text() == ""
 
 
-def test_a_handler_that_raises_costs_its_own_output(log: logging.Logger, path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_handler_that_raises_costs_its_own_output(place: int, log: logging.Logger, path: Path) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise RuntimeError(record)
 
-    log.handlers.insert(0, Broken())
+    log.handlers.insert(place, Broken())
     log.error("still here")
     first, second = path.read_text().splitlines()
     assert first.endswith("[ERROR] still here")

@@ -68,6 +68,7 @@ class DescriptorHandler(logging.Handler):
         self.fd = fd
         self.lost = 0
         self.torn = False  # the last record was written in part
+        self.latest = 0  # id() of the record that came last
 
     def use(self, fd: int) -> None:
         """Write to another descriptor from now on; nobody writes to the old one when this returns."""
@@ -78,6 +79,7 @@ class DescriptorHandler(logging.Handler):
             self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.latest = id(record)
         try:
             text = self.format(record)
         except Exception as error:  # noqa: BLE001  # a foreign object's __str__ or __repr__ may do anything
@@ -132,10 +134,12 @@ class ErrorLogger(logging.Logger):
 
     def handle(self, record: logging.LogRecord) -> None:
         """A foreign handler or filter that raises costs its own output, not ours and not the request."""
+        self.own.latest = 0
         try:
             super().handle(record)
         except Exception as error:  # noqa: BLE001 - foreign code
-            self.own.handle(record)
+            if self.own.latest != id(record):
+                self.own.handle(record)
             what = f"a log handler or filter of the application raised {type(error).__name__}"
             self.own.handle(self.makeRecord(self.name, logging.WARNING, "", 0, what, (), None))
 

@@ -70,13 +70,17 @@ class Files:
 
         What cannot be opened stays as it was; `complain` hears of it.
         """
-        if self._is_master:
-            self._open_again(self._open, complain)
-            self._pin()
-        else:
-            pinned = self._take()
-            # The master has other files where a reload has changed the settings that this worker lives by.
-            self._open_again([path for path in self._open if path not in pinned], complain)
+        if not self._is_master:
+            self._take()
+            return
+        for path, fd in self._open.items():
+            try:
+                fresh = _open(path)
+            except OSError as error:
+                complain(path, error)
+            else:
+                _replace(fd, fresh)
+        self._pin()
 
     def catch_up(self) -> None:
         """In a worker: a rotation may have come between the fork and its signal handlers."""
@@ -90,15 +94,6 @@ class Files:
         self._reader.close()
         self._writer.close()
 
-    def _open_again(self, paths: Iterable[str], complain: Complain) -> None:
-        for path in paths:
-            try:
-                fresh = _open(path)
-            except OSError as error:
-                complain(path, error)
-            else:
-                _replace(self._open[path], fresh)
-
     def _pin(self) -> None:
         paths = list(self._open)[:MOST_FILES]
         try:
@@ -108,22 +103,20 @@ class Files:
         except BlockingIOError:
             socket.send_fds(self._writer, [json.dumps(paths).encode()], [self._open[path] for path in paths])
 
-    def _take(self) -> list[str]:
-        """Put what is pinned in the place of what is open; gives the paths that are pinned."""
+    def _take(self) -> None:
+        """Put what is pinned in the place of what is open."""
         # Not socket.recv_fds(): it takes flags and does not use them (CPython 3.11 to 3.13).
         flags = socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC
         try:
             message, notes, *_ = self._reader.recvmsg(MESSAGE, socket.CMSG_LEN(4 * MOST_FILES), flags)
         except BlockingIOError:
-            return []  # there was no rotation yet
+            return  # there was no rotation yet
         fds = array("i", notes[0][2]) if notes else []
-        paths: list[str] = json.loads(message)
-        for path, fd in zip(paths, fds, strict=True):
+        for path, fd in zip(json.loads(message), fds, strict=True):
             if path in self._open:
                 _replace(self._open[path], fd)
             else:
                 os.close(fd)
-        return paths
 
 
 def _replace(fd: int, fresh: int) -> None:
