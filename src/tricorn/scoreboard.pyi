@@ -6,8 +6,6 @@ EMPTY: Final[int]
 BOOTING: Final[int]
 READY: Final[int]
 DRAINING: Final[int]
-ABORTING: Final[int]
-STATE_NAMES: Final[tuple[str, ...]]
 
 def monotonic_ns() -> int: ...
 

@@ -24,8 +24,6 @@ EMPTY = 0
 BOOTING = 1
 READY = 2
 DRAINING = 3
-ABORTING = 4
-STATE_NAMES = ("empty", "booting", "ready", "draining", "aborting")
 
 
 cdef long long monotonic() noexcept nogil:

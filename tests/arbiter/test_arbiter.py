@@ -83,8 +83,9 @@ def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path) ->
     for worker in service.ready():
         open_files = [os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()]
         kinds = sorted(name.partition(":")[0] for name in open_files)
-        # stdin, stdout, stderr; the listener; the lifeline, its status pipe, the two ends of its own pipe
-        assert kinds.count("socket") == 1
+        # stdin, stdout, stderr; the listener, and where it finds new log files; the lifeline, its status
+        # pipe, the two ends of its own pipe
+        assert kinds.count("socket") == 2
         assert kinds.count("pipe") == 4 + sum(
             "pipe:" in os.readlink(f"/proc/{worker}/fd/{n}") for n in (0, 1)
         )

@@ -53,7 +53,7 @@ def test_reads(words: list[str], values: dict[str, object]) -> None:
         (["-z"], "-z: there is no such option"),
         (["--workers"], "--workers: needs a value (command line)"),
         (["--pid", "--preload"], "--pid: needs a value (command line); write --pid=VALUE if"),
-        (["a:a", "b:b"], "b:b: one application only, 'a:a' is given already (command line)"),
+        (["a:a", "b:b"], "b:b: is a second application, after 'a:a' (command line); give one"),
         (
             ["--no-preload=1"],
             "--no-preload: takes no value (command line); write --no-preload or --preload=1",

@@ -115,7 +115,7 @@ def test_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
             "worker = 4",
             "worker: there is no such setting (tricorn.conf.py); did you mean workers",
         ),
-        ("tricorn.conf.py", "something = 4", "if it is a helper, call it _something"),
+        ("tricorn.conf.py", "worker = 4", "If it is a helper, call it _worker"),
         (
             "tricorn.toml",
             "timout = 4",
@@ -125,8 +125,12 @@ def test_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
         ("pyproject.toml", "[tool.tricorn]\nworker = 4", "worker: there is no such setting (pyproject.toml)"),
         ("pyproject.toml", "[tool]\ntricorn = 4", "tool.tricorn is not a table (pyproject.toml)"),
         ("tricorn.toml", "workers = 'x'", "workers: 'x' is not a whole number (tricorn.toml); write"),
-        ("tricorn.toml", "workers = ", "config: is not TOML: "),
-        ("tricorn.toml", "config = 'x'", "config: cannot be set in a file (tricorn.toml); use -c"),
+        ("tricorn.toml", "workers = ", "config: is not valid TOML: "),
+        (
+            "tricorn.toml",
+            "config = 'x'",
+            "config: cannot be set in a file (tricorn.toml); write --config or TRICORN_CONFIG",
+        ),
         ("tricorn.conf.py", "a = 1\nworkers = nothing", "(tricorn.conf.py, line 2)"),
         ("tricorn.conf.py", "a = 1\nworkers = nothing", "NameError: name 'nothing' is not defined"),
         ("tricorn.conf.py", "workers =", "config: SyntaxError: invalid syntax (tricorn.conf.py, line 1)"),

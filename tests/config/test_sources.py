@@ -111,15 +111,15 @@ def test_chdir_starts_from_the_working_directory(tmp_path: Path) -> None:
         ([], {"TRICORN_WORKERS": "x"}, "(environment TRICORN_WORKERS)"),
         ([], {"WEB_CONCURRENCY": "x"}, "(environment WEB_CONCURRENCY)"),
         ([], {"GUNICORN_CMD_ARGS": "-w x"}, "(environment GUNICORN_CMD_ARGS)"),
-        ([], {"TRICORN_CMD_ARGS": "'"}, "TRICORN_CMD_ARGS: cannot be split like a shell line"),
-        ([], {"TRICORN_RAW_ENV": "'"}, 'raw_env: "\'" cannot be split like a shell line'),
+        ([], {"TRICORN_CMD_ARGS": "'"}, "TRICORN_CMD_ARGS: cannot be split into words as a shell would"),
+        ([], {"TRICORN_RAW_ENV": "'"}, 'raw_env: "\'" cannot be split into words as a shell would'),
         (["--chdir", "nowhere"], {}, "chdir: there is no directory"),
         (
             ["--limit-request-line", "1m"],
             {},
-            "limit_request_line: 1048576 is more than limit_request_head allows",
+            "limit_request_line: 1048576 is more than limit_request_head, which is 65536",
         ),
-        (["--limit-request-field-size", "1m"], {}, "set limit_request_head, which is 65536, to more"),
+        (["--limit-request-field-size", "1m"], {}, "raise limit_request_head too"),
     ],
 )
 def test_refuses(argv: list[str], environ: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_a_misspelt_variable_is_mentioned_and_a_foreign_one_is_not(tmp_path: Pat
     [
         (
             ["-k", "uvicorn.workers.UvicornWorker"],
-            "worker_class: 'uvicorn.workers.UvicornWorker' is taken for 'asgi', Tricorn's own; write that",
+            "worker_class: 'uvicorn.workers.UvicornWorker' is read as 'asgi', Tricorn's own worker; write",
         ),
-        (["-k", "asgi", "--threads", "4"], "threads: 4 makes no difference with worker_class asgi"),
+        (["-k", "asgi", "--threads", "4"], "threads: 4 has no effect with worker_class asgi"),
     ],
 )
 def test_what_may_surprise_is_said_in_one_line(argv: list[str], said: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from log.forms import ENVIRON, FORMS, WHEN, Written, line_of
+
+from tricorn.log import setup
 
 
 @pytest.fixture
@@ -18,6 +21,23 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """This process's error log may be set up, and is afterwards as it was."""
+    logger = logging.getLogger("tricorn.error")
+    kind, attributes = logger.__class__, dict(vars(logger))
+    logger.handlers, logger.filters = logger.handlers[:], logger.filters[:]
+    names = dict(logger.manager.loggerDict)
+    yield
+    setup._process.files.close()
+    setup._process = setup._Process()
+    logger.__class__ = kind
+    vars(logger).clear()
+    vars(logger).update(attributes)
+    logger.manager.loggerDict.clear()
+    logger.manager.loggerDict.update(names)
 
 
 @pytest.fixture

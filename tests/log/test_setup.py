@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from tricorn.config.errors import ConfigError
 from tricorn.log import setup
+from tricorn.log.error import DescriptorHandler, ErrorFormatter
 
 LOGGER = logging.getLogger("tricorn.error")
 RECORD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)")
@@ -27,18 +28,11 @@ class Settings:
     loglevel: str = "info"
     accesslog: str | None = None
     access_log_format: str = "%(m)s %(B)s"
+    chdir: str = "."
     origins: Mapping[str, str] = field(default_factory=lambda: {"errorlog": "command line"})
 
 
-@pytest.fixture(autouse=True)
-def _restore() -> Iterator[None]:
-    handlers, level, propagate = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
-    yield
-    for opened in (setup._process.error, setup._process.access):
-        setup._close(opened)
-    setup._process = setup._Process()
-    LOGGER.handlers[:], LOGGER.propagate = handlers, propagate
-    LOGGER.setLevel(level)
+pytestmark = pytest.mark.usefixtures("own_log")
 
 
 @pytest.fixture
@@ -193,8 +187,8 @@ class TestWrongSettings:
 class TestFailure:
     def test_a_full_disk_loses_records_and_says_so_later(self, path: Path) -> None:
         full = os.open("/dev/full", os.O_WRONLY)
-        handler = setup.DescriptorHandler(full)
-        handler.setFormatter(setup.ErrorFormatter())
+        handler = DescriptorHandler(full)
+        handler.setFormatter(ErrorFormatter())
         record = LOGGER.makeRecord("x", logging.INFO, "", 0, "hello", (), None)
         for _ in range(3):
             handler.handle(record)
@@ -210,11 +204,28 @@ class TestFailure:
         assert second.endswith("hello")
         assert handler.lost == 1, "a closed descriptor loses the record, no more"
 
+    def test_what_comes_behind_a_torn_record_is_a_line_of_its_own(self) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        handler = DescriptorHandler(writer)
+        handler.setFormatter(ErrorFormatter())
+        handler.handle(LOGGER.makeRecord("x", logging.INFO, "", 0, "x" * 6000, (), None))
+        first = os.read(reader, 1 << 16)
+        handler.handle(LOGGER.makeRecord("x", logging.INFO, "", 0, "next", (), None))
+        torn, note, record, end = (first + os.read(reader, 1 << 16)).decode().split("\n")
+        os.close(reader)
+        os.close(writer)
+        assert len(torn) == 4096
+        assert note == "(error log: 1 records lost before this one)"
+        assert RECORD.fullmatch(record)
+        assert end == ""
+
     def test_a_stalled_reader_does_not_hold_up_the_thread(self) -> None:
         reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-        handler = setup.DescriptorHandler(writer)
-        handler.setFormatter(setup.ErrorFormatter())
+        handler = DescriptorHandler(writer)
+        handler.setFormatter(ErrorFormatter())
         record = LOGGER.makeRecord("x", logging.INFO, "", 0, "x" * 3000, (), None)
         for _ in range(50):
             handler.handle(record)  # would hang here
@@ -227,7 +238,8 @@ class TestFailure:
             "import logging, os\n"
             "from types import SimpleNamespace\n"
             "from tricorn.log import setup\n"
-            "setup.configure(SimpleNamespace(errorlog='-', loglevel='info', origins={}))\n"
+            "settings = dict(errorlog='-', loglevel='info', accesslog=None, chdir='.', origins={})\n"
+            "setup.configure(SimpleNamespace(**settings))\n"
             "os.close(2)\n"
             "logging.getLogger('tricorn.error').info('x')\n"
             "print('served')\n"

@@ -115,7 +115,7 @@ def test_a_command_for_gunicorn_with_uvicorns_worker(tmp_path: Path) -> None:
     server.start(wait=False)
     try:
         assert server.get("/") == (200, b"/shop")
-        said = "worker_class: 'uvicorn.workers.UvicornWorker' is taken for 'asgi', Tricorn's own; write that"
+        said = "worker_class: 'uvicorn.workers.UvicornWorker' is read as 'asgi', Tricorn's own worker"
         assert server.log().count(said) == 1
         server.stop()
     finally:

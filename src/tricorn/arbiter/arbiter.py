@@ -34,6 +34,7 @@ from tricorn.arbiter.target import Mode, Target
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, RunWorker
+from tricorn.log.error import block_of
 from tricorn.log.setup import reopen
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.scoreboard import Board
@@ -410,8 +411,8 @@ class Arbiter:
             log.log(level, "%s", message)
         elif text not in child.generation.reported:
             child.generation.reported.add(text)
-            line, _, traceback = text.partition("\n")
-            log.error("Worker %d cannot boot: %s", child.pid, line, extra={"block": traceback})
+            line, extra = block_of(text)
+            log.error("Worker %d cannot boot: %s", child.pid, line, extra=extra)
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
@@ -431,7 +432,8 @@ class Arbiter:
 
 def _report(message: str) -> None:
     """Log a failure that was expected: its text says everything, a traceback would show our own lines."""
-    log.error("%s", message)
+    line, extra = block_of(message)
+    log.error("%s", line, extra=extra)
 
 
 def _board_for(settings: Settings, previous: Generation | None) -> Board:

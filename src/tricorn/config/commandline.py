@@ -81,7 +81,7 @@ def split_option(word: str) -> tuple[str, str | None]:
 def read_application(options: Options, word: str) -> None:
     if APPLICATION.name in options.values:
         first = options.values[APPLICATION.name]
-        raise ConfigError(word, options.origin, f"one application only, {first!r} is given already")
+        raise ConfigError(word, options.origin, f"is a second application, after {first!r}", "give one")
     options.values[APPLICATION.name] = word
 
 

@@ -2,15 +2,17 @@
 
 Knows: file forms, and which names of a Python file are settings. Must not know: the other sources.
 
-A Python file is a program: it has helpers, imports and loop variables beside its settings. So: names with an
-underscore in front, capitals (constants), names of one or two letters (loop variables), modules and values
-that no setting could have are the file's own business. A plain value under another name is taken for a
-setting, and an unknown one is an error: Gunicorn ignores it, so that `worker = 4` starts one worker.
+Names of a Python file with an underscore in front, in capitals (constants), of one or two letters (loop
+variables), modules, and values that no setting could have are the file's own business. Of the rest,
+helpers.py tells a helper from a setting that was misspelt, which is an error. In a TOML file all names are
+settings.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import sys
 import tomllib
 import traceback
@@ -18,17 +20,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import MISSING, REFUSE
+from tricorn.config.gunicorn import CALLED, MISSING, REFUSE
+from tricorn.config.helpers import Code, code_of, maybe_nearest, spellings
 from tricorn.config.settings import SETTINGS
 
 #: What is looked for in the working directory when no file is named; the first that exists is read.
 DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
 PYPROJECT = "pyproject.toml"
 PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, type(None))
+#: What may be written in a file → the setting that it means, ours or Gunicorn's.
+MEANT = spellings(
+    {name: declared.flags for name, declared in SETTINGS.items() if declared.in_files}
+    | {name: missing.flags for name, missing in MISSING.items()}
+)
 
 
 @dataclass
@@ -43,7 +51,7 @@ class Contents:
 def read_named(location: str, named_by: str, cwd: Path) -> Contents:
     """The file that `-c` names: PATH, file:PATH or python:MODULE."""
     if location.startswith("python:"):
-        return of_python(location, module_names(location.removeprefix("python:"), named_by, cwd))
+        return of_python(location, *of_module(location.removeprefix("python:"), named_by, cwd))
     name = location.removeprefix("file:")
     path = cwd / name
     if not path.is_file() and not path.is_char_device():  # /dev/null: no file at all
@@ -53,7 +61,7 @@ def read_named(location: str, named_by: str, cwd: Path) -> Contents:
     contents = read_path(path, name, cwd)
     if contents is None:
         raise ConfigError(
-            "config", named_by, f"{name} has no table [tool.tricorn]", "add one, or name another file"
+            "config", named_by, f"{name} has no table [tool.tricorn]", "add the table, or name another file"
         )
     return contents
 
@@ -75,11 +83,11 @@ def read_path(path: Path, name: str, cwd: Path) -> Contents | None:
     except OSError as error:
         raise ConfigError("config", name, f"cannot be read: {error.strerror}") from error
     if path.suffix != ".toml":
-        return of_python(name, run(source, path, name, cwd))
+        return of_python(name, *run(source, path, name, cwd))
     try:
         table: Any = tomllib.loads(source.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("config", name, f"is not TOML: {error}") from error
+        raise ConfigError("config", name, f"is not valid TOML: {error}") from error
     if path.name == PYPROJECT:
         table = table.get("tool", {}).get("tricorn")
         if table is None:
@@ -100,7 +108,7 @@ def importable(cwd: Path) -> Iterator[None]:
         sys.path.remove(str(cwd))
 
 
-def run(source: bytes, path: Path, name: str, cwd: Path) -> Mapping[str, object]:
+def run(source: bytes, path: Path, name: str, cwd: Path) -> tuple[Mapping[str, object], Code]:
     """Runs the file anew each time: a reload must see what it says now, so nothing is cached."""
     module = ModuleType("__config__")
     module.__file__ = str(path)
@@ -108,14 +116,14 @@ def run(source: bytes, path: Path, name: str, cwd: Path) -> Mapping[str, object]
     sys.modules[module.__name__] = module
     with importable(cwd):
         try:
-            code: CodeType = compile(source, str(path), "exec")
-            exec(code, vars(module))
+            tree = ast.parse(source, str(path))
+            exec(compile(tree, str(path), "exec"), vars(module))
         except (Exception, SystemExit) as error:  # the file is foreign code: it may raise anything
             raise failed(error, str(path), name) from error
-    return vars(module)
+    return vars(module), code_of(tree)
 
 
-def module_names(name: str, named_by: str, cwd: Path) -> Mapping[str, object]:
+def of_module(name: str, named_by: str, cwd: Path) -> tuple[Mapping[str, object], Code]:
     with importable(cwd):
         try:
             loaded = sys.modules.get(name)
@@ -126,7 +134,10 @@ def module_names(name: str, named_by: str, cwd: Path) -> Mapping[str, object]:
             raise ConfigError("config", named_by, f"there is no module {error.name!r}") from error
         except (Exception, SystemExit) as error:  # foreign code, as above
             raise failed(error, "", f"python:{name}") from error
-    return vars(module)
+    try:
+        return vars(module), code_of(ast.parse(inspect.getsource(module)))
+    except (OSError, TypeError):  # compiled, or without its source: nobody can tell what it uses
+        return vars(module), Code()
 
 
 def failed(error: BaseException, path: str, name: str) -> ConfigError:
@@ -140,24 +151,59 @@ def failed(error: BaseException, path: str, name: str) -> ConfigError:
     return ConfigError("config", place, f"{type(error).__name__}: {what}" if what else type(error).__name__)
 
 
-def of_python(origin: str, names: Mapping[str, object]) -> Contents:
+def of_python(origin: str, names: Mapping[str, object], code: Code) -> Contents:
     contents = Contents(origin)
     for name, value in names.items():
-        if name.startswith("_") or isinstance(value, ModuleType):
-            continue
-        if name in SETTINGS or name in MISSING:
+        if is_setting(name, value, code):
             take(contents, name, value)
-        elif name.islower() and len(name) > 2 and type(value) in PLAIN:
-            hint = did_you_mean(name, SETTINGS)
-            helper = f"if it is a helper, call it _{name}"
-            raise ConfigError(name, origin, "there is no such setting", f"{hint} {helper}".strip())
+        elif not is_private(name, value) and name not in code.used:
+            judge(contents, name, code)
     return contents
+
+
+def is_private(name: str, value: object) -> bool:
+    """Whether a name is the file's own business at first sight."""
+    return name.startswith("_") or name.isupper() or len(name) <= 2 or type(value) not in PLAIN
+
+
+def is_setting(name: str, value: object, code: Code) -> bool:
+    """Whether a name says what the setting of that name shall be.
+
+    An object that was imported under the name of a setting is something else: `from decouple import config`.
+    So is a function under the name of a setting that takes none: `from importlib import reload`.
+    """
+    is_plain = type(value) in PLAIN
+    if name in MISSING:
+        return is_plain or name in CALLED
+    if name not in SETTINGS or isinstance(value, ModuleType):
+        return False
+    if not SETTINGS[name].in_files:
+        return is_plain and name not in code.used
+    return is_plain or name not in code.imported
+
+
+def judge(contents: Contents, name: str, code: Code) -> None:
+    """A plain value under a name that is not a setting, and that the file does not use."""
+    meant = maybe_nearest(name, MEANT)
+    is_vital = meant in SETTINGS or (meant is not None and MISSING[meant].verdict == REFUSE)
+    # Not written: it came with `from x import *`, or from the environment by `locals()[name] = value`.
+    if is_vital and name in code.written:
+        raise ConfigError(
+            name,
+            contents.origin,
+            "there is no such setting",
+            f"did you mean {meant}? If it is a helper, call it _{name}",
+        )
+    if meant is not None:
+        contents.warnings.append(f"{name} is not a setting ({contents.origin}); did you mean {meant}?")
+    elif name in code.written:
+        contents.warnings.append(f"{name} is not a setting, and the file does not use it ({contents.origin})")
 
 
 def of_toml(origin: str, table: object) -> Contents:
     contents = Contents(origin)
     if not isinstance(table, dict):
-        raise ConfigError("config", origin, "tool.tricorn is not a table")
+        raise ConfigError("config", origin, "tool.tricorn is not a table", "write [tool.tricorn]")
     for name, value in table.items():
         if name not in SETTINGS and name not in MISSING:
             raise ConfigError(name, origin, "there is no such setting", did_you_mean(name, SETTINGS))
@@ -170,8 +216,15 @@ def take(contents: Contents, name: str, value: object) -> None:
     missing = MISSING.get(name)
     if missing is None:
         if not SETTINGS[name].in_files:
-            raise ConfigError(name, contents.origin, "cannot be set in a file", "use -c or TRICORN_CONFIG")
-        contents.values[name] = value
+            raise ConfigError(
+                name,
+                contents.origin,
+                "cannot be set in a file",
+                f"write {SETTINGS[name].long_flag} or {SETTINGS[name].variable}",
+            )
+        # None is Gunicorn's default for some switches, sendfile among them, whatever that then means.
+        if value is not None or not SETTINGS[name].kind.is_switch:
+            contents.values[name] = value
     elif not missing.is_harmless(value):
         if missing.verdict == REFUSE:
             raise ConfigError(

@@ -29,17 +29,17 @@ class Missing:
         return self.verdict == IGNORE or not value or value in self.harmless
 
 
-NO_TLS = "Tricorn has no TLS yet, and serving without it would be unsafe"
-NO_DIRTY = "Tricorn has no dirty arbiters, and the application would miss them"
-NO_H2 = "Tricorn has no HTTP/2 yet, clients get HTTP/1.1"
-NO_LOGGING = "Tricorn cannot log this way yet, see errorlog and accesslog"
+NO_TLS = "Tricorn has no TLS yet; put a proxy that has it in front"
+NO_DIRTY = "Tricorn has no dirty arbiters, which the application relies on"
+NO_H2 = "Tricorn has no HTTP/2 yet; clients get HTTP/1.1"
+NO_LOGGING = "Tricorn does not do this yet; see docs/logging.md for what it does"
 NO_STATSD = "Tricorn sends no statsd metrics yet"
-NO_RELOAD = "Tricorn does not watch files yet, send HUP to load new code"
+NO_RELOAD = "Tricorn does not watch files yet; send HUP to load new code"
 NO_PERMIT = "Tricorn refuses such requests"
 NO_HOOK = "Tricorn does not call server hooks yet"
 NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
 NO_PASTE = "Tricorn does not read PasteDeploy files yet"
-NEEDLESS = "Tricorn needs nothing like it"
+NEEDLESS = "Tricorn has no need of it"
 
 HOOKS = (
     "on_starting",
@@ -60,6 +60,9 @@ HOOKS = (
 )
 DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
 
+#: Settings whose values are functions or classes.
+CALLED = frozenset({*HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
+
 MISSING: Mapping[str, Missing] = {
     "certfile": Missing(REFUSE, NO_TLS, ("--certfile",)),
     "keyfile": Missing(REFUSE, NO_TLS, ("--keyfile",)),
@@ -72,7 +75,7 @@ MISSING: Mapping[str, Missing] = {
     "do_handshake_on_connect": Missing(IGNORE, NEEDLESS, ("--do-handshake-on-connect",), switch=True),
     "daemon": Missing(
         REFUSE,
-        "Tricorn stays in the foreground, let systemd or a supervisor start it",
+        "Tricorn stays in the foreground; let systemd or a supervisor run it",
         ("-D", "--daemon"),
         True,
     ),
@@ -92,7 +95,7 @@ MISSING: Mapping[str, Missing] = {
     "http_protocols": Missing(WARN, NO_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
     "http2_cleartext": Missing(
         REFUSE,
-        "Tricorn has no HTTP/2 yet, and its peers would fail",
+        "Tricorn has no HTTP/2 yet; clients that insist on it would fail",
         ("--http2-cleartext",),
         harmless=("off",),
     ),
@@ -117,7 +120,7 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_PERMIT, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(
-        WARN, "Tricorn passes methods as they came", ("--casefold-http-method",), switch=True
+        WARN, "Tricorn passes methods as they come", ("--casefold-http-method",), switch=True
     ),
     "capture_output": Missing(WARN, NO_LOGGING, ("--capture-output",), switch=True),
     "enable_stdio_inheritance": Missing(IGNORE, NEEDLESS, ("-R", "--enable-stdio-inheritance"), switch=True),

@@ -169,9 +169,7 @@ def octal_mode() -> Kind[int]:
         if isinstance(written, str):
             text = written.strip().lower()
             if re.fullmatch(r"[1-9][0-9]+", text):
-                raise BadValueError(
-                    f"{shortened(written)} may be meant as octal or as decimal", f"write 0{text}"
-                )
+                raise BadValueError(f"{shortened(written)} could be octal or decimal", f"write 0{text}")
             if re.fullmatch(r"0o?[0-7]*|[0-7]", text) and text != "0o":
                 mode = int(text.removeprefix("0o"), 8)
             elif re.fullmatch(r"0x[0-9a-f]+", text):
@@ -196,7 +194,7 @@ def text(*, example: str, metavar: str = "TEXT", blank: bool = False) -> Kind[st
 
     def convert(written: object) -> str:
         if not isinstance(written, str):
-            raise refuse(written, "a text")
+            raise refuse(written, "text")
         value = written.strip()
         if not value and not blank:
             raise BadValueError("is empty")
@@ -223,25 +221,39 @@ def one_of(
     *choices: str,
     absent: Mapping[str, str] = MappingProxyType({}),
     aliases: Mapping[str, str] = MappingProxyType({}),
+    foreign: tuple[str, str] | None = None,
 ) -> Kind[str]:
     """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not. `aliases`
-    are other ways to write a choice: understood, with a remark."""
+    are other ways to write a choice: understood, with a remark. `foreign` is what to say about a class, or a
+    dotted name of one: what is wrong, and what to write instead."""
     words = f"one of {', '.join(choices)}"
 
+    def spelt(written: object) -> str:
+        """The word; of a class the name by which it is found."""
+        if isinstance(written, type):
+            return f"{written.__module__}.{written.__qualname__}"
+        return written.strip() if isinstance(written, str) else ""
+
     def convert(written: object) -> str:
-        word = written.strip().lower() if isinstance(written, str) else ""
-        if word in choices:
-            return word
-        if word in aliases:
-            return aliases[word]
-        if word in absent:
-            raise BadValueError(f"{shortened(written)} {absent[word]}", f"write {words}")
-        near = did_you_mean(word, choices)
+        word = spelt(written)
+        lower = word.lower()
+        if lower in choices:
+            return lower
+        if lower in aliases:
+            return aliases[lower]
+        if lower in absent:
+            raise BadValueError(f"{shortened(word)} {absent[lower]}", f"write {words}")
+        if foreign is not None and "." in word:
+            raise BadValueError(f"{shortened(word)} {foreign[0]}", foreign[1])
+        near = did_you_mean(lower, choices)
         raise BadValueError(f"{shortened(written)} is not {words}", near or f"write {words}")
 
     def remark(written: object) -> str:
-        choice = aliases.get(written.strip().lower()) if isinstance(written, str) else None
-        return f"{shortened(written)} is taken for {choice!r}, Tricorn's own; write that" if choice else ""
+        word = spelt(written)
+        choice = aliases.get(word.lower())
+        return (
+            f"{shortened(word)} is read as {choice!r}, Tricorn's own worker; write {choice}" if choice else ""
+        )
 
     return Kind(convert, words, "WORD", choices[-1], choices, remark=remark)
 
@@ -267,14 +279,14 @@ def loop_name() -> Kind[str]:
 
 def mount_point() -> Kind[str]:
     """The path in front of all paths of an application, or nothing: "/shop", not "/shop/" and not "/"."""
-    words = "a path that begins with '/' and does not end with one, or nothing"
+    words = "a path that begins with '/' and does not end with '/', or an empty text"
     line = text(example="/shop", metavar="PATH", blank=True)
 
     def convert(written: object) -> str:
         path = line.convert(written)
         if path and (not path.startswith("/") or path.endswith("/") or re.search(r"[?#]|//", path)):
             bare = "/".join(part for part in re.split(r"[?#]", path)[0].split("/") if part)
-            hint = f"write {'/' + bare!r}" if bare else "leave it out: that is where it is mounted anyway"
+            hint = f"write {'/' + bare!r}" if bare else "leave it out: an application is mounted there anyway"
             raise BadValueError(refuse(written, words).message, hint)
         return path
 
@@ -432,7 +444,9 @@ def split_shell(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise BadValueError(f"{shortened(text)} cannot be split like a shell line: {error}") from error
+        raise BadValueError(
+            f"{shortened(text)} cannot be split into words as a shell would: {error}"
+        ) from error
 
 
 # --------------------------------------------------------------------------------- users and groups

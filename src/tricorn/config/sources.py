@@ -124,7 +124,9 @@ def option_words(variable: str, environ: Mapping[str, str]) -> list[str]:
     try:
         return shlex.split(environ.get(variable, ""))
     except ValueError as error:
-        raise ConfigError(variable, "environment", f"cannot be split like a shell line: {error}") from error
+        raise ConfigError(
+            variable, "environment", f"cannot be split into words as a shell would: {error}"
+        ) from error
 
 
 def parsed(declared: Declared, written: Written) -> Any:
@@ -157,20 +159,26 @@ def remarks_together(settings: Settings) -> Iterator[str]:
     """What is no mistake, but does not do what the writer may believe."""
     if settings.worker_class == "asgi" and settings.threads > 1:
         yield (
-            f"threads: {settings.threads} makes no difference with worker_class asgi, which has one event "
-            f"loop in each worker ({settings.origins['threads']}); more workers do"
+            f"threads: {settings.threads} has no effect with worker_class asgi, whose workers have one event "
+            f"loop each ({settings.origins['threads']}); set workers instead"
         )
 
 
 def check_together(settings: Settings) -> None:
     """What no value can say on its own."""
     if not Path(settings.chdir).is_dir():
-        raise ConfigError("chdir", settings.origins["chdir"], f"there is no directory {settings.chdir!r}")
+        raise ConfigError(
+            "chdir",
+            settings.origins["chdir"],
+            f"there is no directory {settings.chdir!r}",
+            "name one that exists",
+        )
     for name in ("limit_request_line", "limit_request_field_size"):
         if getattr(settings, name) > settings.limit_request_head:
             raise ConfigError(
                 name,
                 settings.origins[name],
-                f"{getattr(settings, name)} is more than limit_request_head allows",
-                f"set limit_request_head, which is {settings.limit_request_head}, to more",
+                f"{getattr(settings, name)} is more than limit_request_head, which is "
+                f"{settings.limit_request_head}",
+                "raise limit_request_head too",
             )

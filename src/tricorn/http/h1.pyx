@@ -350,7 +350,6 @@ cdef int _special_field(
     cdef FieldKind kind = field.kind
     if kind == HOST_FIELD:
         head.hosts += 1
-        head.host = head.count - 1
         return NONE if _is_host(p, end, False) else BAD_HOST
     if kind == CONTENT_LENGTH:
         head.content_lengths += 1

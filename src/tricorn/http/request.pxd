@@ -59,7 +59,6 @@ cdef class RequestHead:
     cdef Field* fields
     cdef int count
     cdef int room
-    cdef int host                   # index of the field, -1: none
     cdef int hosts
     cdef int content_lengths
     cdef int transfer_encodings

@@ -54,7 +54,6 @@ cdef class RequestHead:
         self.framing = NO_BODY
         self.content_length = 0
         self.count = 0
-        self.host = -1
         self.connection = 0
         self.hosts = self.content_lengths = self.transfer_encodings = self.content_types = 0
 

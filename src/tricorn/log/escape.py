@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 
-# C0 with CR and LF, DEL, C1 (a terminal takes U+009B for ESC [), the line separators of Unicode, the marks
-# that turn the direction of text, and lone surrogates, which no encoding takes.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNSAFE_IN_BLOCK = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+# DEL and C1 (a terminal takes U+009B for ESC [); the line separators of Unicode; what turns the direction of
+# text or shows nothing, so that a line reads as another than it is (Unicode Technical Report 36,
+# "Bidirectional Text Spoofing"); and lone surrogates, which no encoding takes.
+_ALWAYS = (
+    "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff"
 )
+# With C0, of which a block keeps tabs and line feeds.
+_UNSAFE = re.compile(f"[\x00-\x1f{_ALWAYS}]")
+_UNSAFE_IN_BLOCK = re.compile(f"[\x00-\x08\x0b-\x1f{_ALWAYS}]")
 # A record starts with `[`. So a line of a block that starts so, perhaps after other white space, is moved.
 _LIKE_A_RECORD = re.compile(r"^\[", re.MULTILINE)
 
@@ -32,4 +36,6 @@ def escape_block(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code:02X}" if code < 256 else f"\\u{code:04X}"
+    if code < 256:
+        return f"\\x{code:02X}"
+    return f"\\u{code:04X}" if code < 65536 else f"\\U{code:08X}"

@@ -1,0 +1,3 @@
+import os
+
+bind = os.environ.get("SITE_BIND_THAT_NOBODY_SET")

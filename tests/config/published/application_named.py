@@ -1,0 +1,3 @@
+wsgi_app = "site.wsgi:application"
+chdir = "/"
+pythonpath = "/srv/site,/srv/lib"

@@ -1,0 +1,19 @@
+import os
+
+
+class Config:
+    def __call__(self, name, default, cast):
+        return cast(os.environ.get(name, default))
+
+
+class Env:
+    def str(self, name, default):
+        return os.environ.get(name, default)
+
+
+config = Config()
+env = Env()
+
+
+def reload(thing):
+    return thing

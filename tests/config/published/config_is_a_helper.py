@@ -1,0 +1,2 @@
+config = {"workers": 7}
+workers = config["workers"]

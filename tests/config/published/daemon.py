@@ -1,0 +1,2 @@
+daemon = True
+pidfile = "/tmp/site.pid"

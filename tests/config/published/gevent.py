@@ -1,0 +1,2 @@
+worker_class = "gevent"
+worker_connections = 1024

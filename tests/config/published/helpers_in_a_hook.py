@@ -1,0 +1,6 @@
+banner = "the shop is open"
+workers = 2
+
+
+def when_ready(server):
+    server.log.info("%s, with %d workers", banner, workers)

@@ -1,0 +1,2 @@
+workers = 2
+logfile = "/var/log/site.log"

@@ -1,0 +1,1 @@
+cert_file = "/etc/ssl/site.pem"

@@ -1,0 +1,1 @@
+worker_tmpdir = "/dev/shm"

@@ -1,0 +1,3 @@
+from star_import_base import *
+
+threads = 4

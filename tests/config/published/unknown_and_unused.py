@@ -1,0 +1,3 @@
+workers = 2
+worker_memory_limit = 400
+module = "agent.api:app"

@@ -1,0 +1,5 @@
+class UvicornWorker: ...
+
+
+UvicornWorker.__module__ = "uvicorn.workers"
+worker_class = UvicornWorker
