@@ -24,6 +24,7 @@ from typing import Any
 
 from tricorn import scoreboard
 from tricorn.arbiter.arbiter import Arbiter, BootError
+from tricorn.arbiter.farewell import leave
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
@@ -111,7 +112,8 @@ def live(job: Assignment, wakes: int) -> int:
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(levelname)s %(message)s")
     try:
-        sys.exit(Arbiter(read_settings(), worker, read_settings, load).run())
+        code = Arbiter(read_settings(), worker, read_settings, load).run()
     except ConfigError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        code = 2
+    leave(code)
