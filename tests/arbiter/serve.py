@@ -34,6 +34,9 @@ TUPLES = ("bind",)
 
 
 def read_settings() -> Settings:
+    event("settings", os.getpid())
+    while mood().get("settings") == "hang":
+        time.sleep(0.01)
     values: dict[str, Any] = json.loads((HOME / "settings").read_text())
     if "broken" in values:
         raise ConfigError("broken", "settings", "does not exist")
@@ -54,6 +57,8 @@ def event(*words: object) -> None:
 
 def load(_settings: Settings) -> object:
     event("preload", os.getpid())
+    while mood().get("preload") == "hang":
+        time.sleep(0.01)
     if mood().get("boot") == "fail":
         raise BootError("cannot import name 'app'")
     return {"loaded_in": os.getpid()}
@@ -103,9 +108,9 @@ def live(job: Assignment, wakes: int) -> int:
             if number == signal.SIGTERM:
                 job.row.state = scoreboard.DRAINING
                 job.notify()
-                if mood().get("drain") != "never":
+                if not mood().get("drain", "").startswith("never"):
                     return EXIT_OK
-            elif number in (signal.SIGINT, signal.SIGQUIT):
+            elif number in (signal.SIGINT, signal.SIGQUIT) and mood().get("drain") != "never at all":
                 return EXIT_OK
 
 

@@ -296,8 +296,8 @@ class Arbiter:
         for child in self._registry:
             child.read_status()
             if child.observe(now):
-                self._note_ready(child)
                 log.info("Worker %d is ready", child.pid)
+                self._note_ready(child)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
@@ -374,9 +374,7 @@ class Arbiter:
         self._manager.reloading()
         listeners = tuple(self._listeners)
         try:
-            # Reading settings runs foreign code: a configuration file may be a Python program.
-            with self._signals.interruptible():
-                settings = self._read_settings()
+            settings = self._read_settings_again()
             generation = self._new_generation(self._target.latest + 1, settings)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
@@ -390,8 +388,6 @@ class Arbiter:
             log.exception("Reload failed, everything stays as it was")
             self._reload_failed(f"{type(error).__name__} was raised")
             return
-        finally:
-            self._hold_signals("The configuration")
         self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
@@ -400,6 +396,14 @@ class Arbiter:
                 log.info("Listening at %s", listener.address)
         self._warn_about_reload(settings)
         self._settings = settings
+
+    def _read_settings_again(self) -> Settings:
+        """Runs foreign code: a configuration file may be a Python program. Interrupted: told to stop."""
+        try:
+            with self._signals.interruptible():
+                return self._read_settings()
+        finally:
+            self._hold_signals("The configuration")
 
     def _reload_failed(self, why: str) -> None:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.

@@ -203,11 +203,13 @@ class SignalPipe:
             yield
         finally:
             for number in STOPS:
-                signal.signal(number, _only_wake)
+                # What foreign code has set instead is for `hold()` to find.
+                if signal.getsignal(number) is _interrupt:
+                    signal.signal(number, _only_wake)
 
     def is_stray(self, number: int) -> bool:
         """Whether nobody in this process has a use for the signal."""
-        return number not in MEANING and signal.getsignal(number) is _only_wake
+        return number in STRAYS and signal.getsignal(number) is _only_wake
 
     def fileno(self) -> int:
         return self._reader

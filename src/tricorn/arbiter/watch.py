@@ -25,14 +25,19 @@ def watching(signals: SignalPipe, end: Callable[[int], object]) -> Iterator[None
 
     The thread has gone when this is left, so nothing is forked beside it.
     """
+    owner = os.getpid()
     reader, writer = os.pipe()
     thread = threading.Thread(target=_watch, args=(signals, reader, end), name="tricorn-watch", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        # By a byte, because a process that the foreign code has forked holds the pipe open as well; and by
+        # the master only, should that process come by here.
+        if os.getpid() == owner:
+            os.write(writer, b"\0")
+            thread.join()
         os.close(writer)
-        thread.join()
         os.close(reader)
 
 
