@@ -17,7 +17,7 @@ import pytest
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.net import listener as listener_module
-from tricorn.net.address import TcpAddress
+from tricorn.net.address import TcpAddress, parse_address
 from tricorn.net.listener import Listener, ListenError, open_listeners
 
 Open = Callable[..., Listener]
@@ -314,6 +314,15 @@ def test_fd(open_one: Open) -> None:
     assert listener.address == TcpAddress("127.0.0.1", port)
     assert connects(listener)
     assert not listener.socket.getblocking()
+
+
+def test_a_descriptor_survives_an_attempt_that_fails(open_one: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given, socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = (f"fd://{given.fileno()}", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenError) as caught:
+            open_listeners(Settings(bind=bind))
+        assert caught.value.taken == parse_address(bind[1])
+        assert connects(open_one(f"fd://{os.dup(given.fileno())}"))
 
 
 def test_the_file_of_an_adopted_socket_is_not_ours(open_one: Open, tmp_path: Path) -> None:

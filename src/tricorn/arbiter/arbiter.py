@@ -166,21 +166,21 @@ class Arbiter:
     def _first_generation(self, settings: Settings) -> Generation:
         """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
         started = time.monotonic()
-        said: Address | None = None
+        patience, said = 0.0, None
         while True:
             try:
                 return self._new_generation(1, settings)
             except ListenError as error:
                 if error.taken is None:
                     raise
-                holders = holders_of(error.taken)
-                patience = _patience(holders, settings)
-                if time.monotonic() - started > patience:
-                    raise
                 if error.taken != said:
-                    said = error.taken
+                    # Looked up once: it reads what every process has open.
+                    said, holders = error.taken, holders_of(error.taken)
+                    patience = _patience(holders, settings)
                     _report_wait(said, holders, patience)
                     self._manager.status(f"Waiting for {said}")
+                if time.monotonic() - started > patience:
+                    raise
             self._signals.wait(ADDRESS_RETRY)
             if (number := self._signals.stop_asked()) is not None:
                 log.info("%s: stopping, nothing was started", signal_name(number))

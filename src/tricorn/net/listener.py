@@ -74,6 +74,13 @@ class Listener:
             self._file = None
         self.socket.close()
 
+    def give_back(self) -> None:
+        """Undo the opening. A descriptor that was handed to us stays open, for another attempt."""
+        if isinstance(self.wanted, FdAddress):
+            self.socket.detach()
+        else:
+            self.close()
+
     def __repr__(self) -> str:
         return f"<Listener {self.address} fd={self.fileno()}>"
 
@@ -140,7 +147,7 @@ def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[L
             listeners.append(listener)
     except BaseException:
         for listener in opened:
-            listener.close()
+            listener.give_back()
         raise
     return tuple(listeners)
 
