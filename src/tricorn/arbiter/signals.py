@@ -197,9 +197,9 @@ class SignalPipe:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let a signal that tells to stop raise Interrupted in what runs here; it is in the pipe as well."""
-        for number in STOPS:
-            signal.signal(number, _interrupt)
         try:
+            for number in STOPS:
+                signal.signal(number, _interrupt)
             yield
         finally:
             for number in STOPS:
