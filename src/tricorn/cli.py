@@ -11,27 +11,52 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
 from tricorn.config.reference import print_config
 from tricorn.config.settings import Settings
-from tricorn.config.sources import load
+from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.policy import TrustedPeers
 from tricorn.log.access_format import compile_format
-from tricorn.net.address import parse_address
+from tricorn.net.activation import VARIABLES, handed_over
+from tricorn.net.address import FdAddress, parse_address
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
 
 
+#: What shells say of a program that Ctrl-C has ended.
+EXIT_INTERRUPTED = 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 all well, 1 something failed, 2 a setting is wrong, 3 no application to serve."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    """The exit code: 0 all well, 1 something failed, 2 a setting is wrong, 3 no application to serve.
+
+    Without `argv` it is the command itself: the process is its to end, and it does not return.
+    """
+    if argv is not None:
+        return command(argv)
+    # Imported here: what is not there yet cannot keep --help waiting.
+    from tricorn.arbiter.farewell import leave
+    from tricorn.arbiter.signals import brace
+
+    brace()
+    try:
+        code = command(sys.argv[1:])
+    except BaseException:  # noqa: BLE001 - whatever it was, threads of foreign code must not keep the process
+        traceback.print_exc()
+        code = EXIT_FAILURE
+    return leave(code)
+
+
+def command(arguments: Sequence[str]) -> int:
     if (words := maybe_words(arguments)) is not None:
         show(words)
         return EXIT_OK
@@ -40,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         complain("error", str(error))
         return EXIT_CONFIG
+    except KeyboardInterrupt:
+        # Before the master has its handlers, or while --check-config loads the application.
+        return EXIT_INTERRUPTED
 
 
 def run(launch: Launch) -> int:
@@ -132,6 +160,21 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
 }
 
 
+def with_sockets(settings: Settings, sockets: Sequence[str]) -> Settings:
+    """Listen on the sockets that systemd has opened, if it has: whoever made them wants them to be used.
+
+    So they go before `bind`, as in Gunicorn, unless that names descriptors: then it says which ones.
+    """
+    if not sockets or any(isinstance(parse_address(address), FdAddress) for address in settings.bind):
+        return settings
+    warnings = settings.warnings
+    if settings.origins["bind"] != DEFAULT:
+        said = f"bind: {', '.join(settings.bind)} ({settings.origins['bind']}) is not used"
+        warnings += (f"{said}, because systemd hands over {', '.join(sockets)}",)
+    origins = MappingProxyType({**settings.origins, "bind": "LISTEN_FDS"})
+    return replace(settings, bind=tuple(sockets), origins=origins, warnings=warnings)
+
+
 class Launch:
     """What the command was started with, kept so that a reload starts from the same.
 
@@ -144,12 +187,17 @@ class Launch:
         self.arguments = tuple(arguments)
         self.environ = dict(os.environ)
         self.cwd = Path.cwd()
+        self.handed_over = handed_over(self.environ, os.getpid())
+        for name in VARIABLES:
+            # They are meant for this process, and a child must not take the sockets for its own.
+            os.environ.pop(name, None)
+            self.environ.pop(name, None)
         self.entered: Settings | None = None
         self.added_paths: list[str] = []
         self.added_variables: list[str] = []
 
     def settings(self) -> Settings:
-        settings = load(self.arguments, self.environ, self.cwd)
+        settings = with_sockets(load(self.arguments, self.environ, self.cwd), self.handed_over)
         for name, check in CHECKS.items():
             try:
                 check(settings)

@@ -24,6 +24,7 @@ from typing import Any
 
 from tricorn import scoreboard
 from tricorn.arbiter.arbiter import Arbiter, BootError
+from tricorn.arbiter.farewell import leave
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
@@ -33,6 +34,9 @@ TUPLES = ("bind",)
 
 
 def read_settings() -> Settings:
+    event("settings", os.getpid())
+    while mood().get("settings") == "hang":
+        time.sleep(0.01)
     values: dict[str, Any] = json.loads((HOME / "settings").read_text())
     if "broken" in values:
         raise ConfigError("broken", "settings", "does not exist")
@@ -53,6 +57,8 @@ def event(*words: object) -> None:
 
 def load(_settings: Settings) -> object:
     event("preload", os.getpid())
+    while mood().get("preload") == "hang":
+        time.sleep(0.01)
     if mood().get("boot") == "fail":
         raise BootError("cannot import name 'app'")
     return {"loaded_in": os.getpid()}
@@ -102,16 +108,17 @@ def live(job: Assignment, wakes: int) -> int:
             if number == signal.SIGTERM:
                 job.row.state = scoreboard.DRAINING
                 job.notify()
-                if mood().get("drain") != "never":
+                if not mood().get("drain", "").startswith("never"):
                     return EXIT_OK
-            elif number in (signal.SIGINT, signal.SIGQUIT):
+            elif number in (signal.SIGINT, signal.SIGQUIT) and mood().get("drain") != "never at all":
                 return EXIT_OK
 
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(levelname)s %(message)s")
     try:
-        sys.exit(Arbiter(read_settings(), worker, read_settings, load).run())
+        code = Arbiter(read_settings(), worker, read_settings, load).run()
     except ConfigError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        code = 2
+    leave(code)

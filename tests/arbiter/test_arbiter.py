@@ -52,11 +52,13 @@ def test_process_titles(service: Service) -> None:
     assert Path(f"/proc/{worker}/cmdline").read_bytes().startswith(b"tricorn: worker [shop:app]")
 
 
-def test_port_in_use_is_one_line(service: Service) -> None:
+@pytest.mark.slow
+def test_a_port_that_stays_in_use_is_one_line(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         service.start(ready=0, bind=[address])
-        assert service.exit_code() == 1
+        assert service.exit_code(15) == 1
+    assert f"http://{address} is in use by process {os.getpid()} (" in service.log()
     assert service.log().splitlines()[-1] == (
         f"ERROR Cannot listen on http://{address}: something else is listening there"
     )

@@ -10,6 +10,7 @@ from tricorn import handover
 from tricorn.arbiter.decide import (
     ABORT_GRACE,
     BOOT_ALLOWANCE,
+    BOOT_GRACE,
     QUICK_GRACE,
     Abandon,
     Abort,
@@ -134,6 +135,7 @@ def test_decide(children: list[Child], target: Target, actions: list[Action]) ->
 
 READY_CHILD = Child(1, 1, R, started_at=0.0, heartbeat=100.0, timeout=30.0, graceful_timeout=20.0)
 BOOTING_CHILD = replace(READY_CHILD, state=B, heartbeat=0.0)
+UNLIMITED_CHILD = replace(BOOTING_CHILD, timeout=0, graceful_timeout=0)
 
 LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
     ("heartbeat", READY_CHILD, 130.0, Abort),
@@ -145,6 +147,15 @@ LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
     ("drain without a limit", replace(READY_CHILD, drained_at=105.0, graceful_timeout=0), 130.0, Abort),
     ("frozen while draining", replace(READY_CHILD, drained_at=129.0), 130.0, Abort),
     ("aborted", replace(READY_CHILD, aborted_at=130.0), 130.0 + ABORT_GRACE, Kill),
+    ("never READY, drained", replace(BOOTING_CHILD, drained_at=5.0), 5.0 + BOOT_GRACE, Kill),
+    ("the same without limits", replace(UNLIMITED_CHILD, drained_at=5.0), 5.0 + BOOT_GRACE, Kill),
+    ("never READY, interrupted", replace(BOOTING_CHILD, interrupted_at=5.0), 5.0 + BOOT_GRACE, Kill),
+    (
+        "never READY, told twice",
+        replace(BOOTING_CHILD, drained_at=5.0, interrupted_at=5.5),
+        5.0 + BOOT_GRACE,
+        Kill,
+    ),
     ("interrupted", replace(READY_CHILD, interrupted_at=110.0), 110.0 + QUICK_GRACE, Kill),
     ("killed", replace(READY_CHILD, aborted_at=130.0, killed_at=132.0), None, None),
 ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.decide import (
+    BOOT_GRACE,
     Abandon,
     Abort,
     Action,
@@ -208,3 +209,25 @@ def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], mode: Mo
         deadline = next_deadline(list(world.children.values()), world.target, world.now)
         world.now = world.now if deadline is None else max(world.now, deadline)
     raise AssertionError("does not end")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 5), STEPS, st.sampled_from([Mode.DRAINING, Mode.QUICK]))
+def test_a_stop_waits_for_nobody_who_was_never_ready(
+    workers: int, steps: list[tuple[str, int]], mode: Mode
+) -> None:
+    """Whatever was going on, once BOOT_GRACE has passed only workers that were READY are left."""
+    world = World(targets.first_target(workers, room=50))
+    world.act()
+    for what, how in steps:
+        step(world, what, how)
+        world.act()
+    world.target = targets.stopped(world.target, mode)
+    world.act()
+    world.now += BOOT_GRACE
+    world.act()
+    for one in list(world.children.values()):
+        if one.killed_at is not None:
+            world.end(one.pid, -9)
+    left = [c for c in world.children.values() if c.pid not in world.was_ready and c.aborted_at is None]
+    assert not left

@@ -80,18 +80,154 @@ def test_workers_of_a_killed_master_finish_and_end(kind: str, gate: Path) -> Non
         wait_for(lambda: not any(map(is_alive, workers)), "the workers end by themselves", deadline=10)
 
 
-def test_the_port_is_free_after_a_killed_master(gate: Path) -> None:
-    """The next instance can bind it at once, even while a worker finishes a request."""
-    with Live("life:app") as live, live.connect() as client:
+class Bound(Live):
+    """One that binds its address itself, as services do; the harness's own socket is only there for tests."""
+
+    def __init__(self, bind: str, *options: str) -> None:
+        super().__init__("life:app", "--bind", bind, *options)
+        self.address = bind.removeprefix("unix:")
+        if not bind.startswith("unix:"):
+            host, _, port = bind.rpartition(":")
+            self.address = (host, int(port))
+
+
+def free_address(where: str, home: Path) -> str:
+    if where == "unix":
+        return f"unix:{home / 'sock'}"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("where", ["tcp", "unix"])
+def test_the_next_instance_waits_for_the_workers_of_a_killed_master(
+    where: str, gate: Path, tmp_path: Path
+) -> None:
+    """They finish what they have, and it says whom it waits for; then it serves."""
+    bind = free_address(where, tmp_path)
+    with Bound(bind) as live, live.connect() as client:
         client.send(message(f"/block?{gate}"))
-        entered(gate)
-        (worker,) = live.workers()
+        worker = entered(gate)
         live.signal(KILL)
-        live.wait_log("The master is gone")
-        gate.touch()
-        client.response()
-        client.close()
-        wait_for(lambda: not is_alive(worker), "the worker ends")
+        live.wait_exit()
+        successor = Bound(bind)
+        try:
+            successor.start(wait=False)
+            log = successor.wait_log("waiting for it, up to 36 s")
+            assert f"is in use by process {worker} (tricorn: worker [life:app])" in log
+            gate.touch()
+            assert client.response().body == b"released"
+            client.close()
+            successor.wait_log("is ready")
+            assert successor.request("/").status == 200
+            successor.signal(TERM)
+            assert successor.wait_exit() == 0
+        finally:
+            successor.kill()
+
+
+@pytest.mark.parametrize("where", ["tcp", "unix"])
+@pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_stop_ends_the_wait_for_an_address(where: str, number: signal.Signals, tmp_path: Path) -> None:
+    bind = free_address(where, tmp_path)
+    with Bound(bind) as living:
+        second = Bound(bind, "--pid", str(tmp_path / "pid"))
+        try:
+            second.start(wait=False)
+            log = second.wait_log("waiting for it, up to 5 s")
+            assert f"is in use by process {living.pid} (tricorn: master [life:app]), process " in log
+            for harmless in (signal.SIGHUP, signal.SIGUSR2, signal.SIGALRM):
+                second.signal(harmless)
+            began = time.monotonic()
+            second.signal(number)
+            assert second.wait_exit() == 0
+            assert time.monotonic() - began < 2
+            assert f"{number.name}: stopping, nothing was started" in second.log()
+            assert not (tmp_path / "pid").exists()
+        finally:
+            second.kill()
+        assert living.request("/").status == 200, "its socket file is still there, too"
+
+
+# -- a start that is disturbed
+
+
+#: Moments of a start: what has to be in the log, or which file has to exist.
+MOMENTS = ["config", "starts (pid", "Listening at", "import", "Starting 1 worker", "boot", "is ready"]
+
+SLOW_CONFIG = """
+import pathlib, time
+pathlib.Path({home!r}, "config").touch()
+time.sleep(0.2)
+bind = "unix:{home}/sock"
+pidfile = "{home}/pid"
+"""
+
+SLOW_APP = """
+import os, pathlib, time
+pathlib.Path({home!r}, "import" if "master" in open("/proc/self/cmdline").read() else "boot").touch()
+time.sleep(0.2)
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
+def test_a_signal_at_any_moment_of_the_start(
+    tmp_path: Path, options: tuple[str, ...], moment: str, number: signal.Signals
+) -> None:
+    """No traceback, nothing left behind, and after HUP it serves."""
+    if moment == ("boot" if options else "import"):
+        pytest.skip("there is no such moment")
+    config = tmp_path / "conf.py"
+    config.write_text(SLOW_CONFIG.format(home=str(tmp_path)))
+    (tmp_path / "theapp.py").write_text(SLOW_APP.format(home=str(tmp_path)))
+    live = Live("theapp:app", "-c", str(config), *options, chdir=tmp_path)
+    live.start(wait=False)
+    try:
+        wait_for(
+            lambda: moment in live.log() or (tmp_path / moment).exists(), f"the moment {moment}", deadline=20
+        )
+        live.signal(number)
+        if number is signal.SIGHUP:
+            live.wait_log("is ready" if moment == "config" else "Reload done", deadline=20)
+            assert live.request("/").status == 200
+            live.signal(TERM)
+        code = live.wait_exit()
+        early = {TERM: -TERM, signal.SIGINT: 130, signal.SIGQUIT: -signal.SIGQUIT}
+        assert code == (early.get(number, 0) if moment == "config" else 0)
+        assert "Traceback" not in live.log()
+        assert "ERROR" not in live.log()
+        assert not (tmp_path / "sock").exists()
+        assert not (tmp_path / "pid").exists()
+    finally:
+        live.kill()
+
+
+@pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP], ids=lambda n: n.name)
+def test_a_signal_at_random_moments_of_the_start(tmp_path: Path, number: signal.Signals) -> None:
+    """Between the moments that can be seen: from the command's beginning in small steps."""
+    config = tmp_path / "conf.py"
+    config.write_text(SLOW_CONFIG.format(home=str(tmp_path)).replace("time.sleep(0.2)", ""))
+    for step in range(12):
+        (tmp_path / "config").unlink(missing_ok=True)
+        live = Live("life:app", "-c", str(config))
+        live.start(wait=False)
+        try:
+            wait_for(lambda: (tmp_path / "config").exists(), "it has begun", deadline=20)
+            time.sleep(step * 0.01)  # that it is arbitrary is the point
+            live.signal(number)
+            if number is signal.SIGHUP:
+                live.wait_log("is ready", deadline=20)
+                live.signal(TERM)
+            assert live.wait_exit() in {0, -number, 130}
+            assert "Traceback" not in live.log()
+            assert not (tmp_path / "sock").exists()
+            assert not (tmp_path / "pid").exists()
+        finally:
+            live.kill()
 
 
 # -- recycling

@@ -321,14 +321,88 @@ def test_usr1_reopens_the_error_log(tmp_path: Path) -> None:
         assert "before" not in error.read_text()
 
 
+#: What a worker does not mind: the master's signals (`pkill -HUP tricorn` reaches everybody), and those that
+#: no process minds.
+HARMLESS = (
+    *(HUP, USR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, signal.SIGCHLD),
+    *(signal.SIGCONT, signal.SIGURG, signal.SIGPIPE),
+)
+
+#: What ends one, as it ends any process: nothing that means a worker in particular.
+DEADLY = {
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXCPU),
+    *(signal.SIGSTKFLT, signal.SIGRTMIN, signal.SIGRTMIN + 7, signal.SIGRTMAX),
+    *(signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS),
+    *(signal.SIGTRAP, signal.SIGKILL),
+}
+
+
+def has_taken(pid: int, number: int) -> bool:
+    """Whether the signal is no longer on its way to the process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return not any(mask >> (number - 1) & 1 for mask in pending)
+
+
+def send_harmless(live: Live, worker: int) -> None:
+    for number in HARMLESS:
+        live.signal(number, worker)
+        wait_for(lambda number=number: has_taken(worker, number), "the signal arrives")
+        assert is_alive(worker), f"{number.name} ended it\n{live.log()}"
+
+
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
-def test_signals_for_the_master_do_not_hurt_a_worker(kind: str) -> None:
-    """`pkill -HUP tricorn` reaches everybody."""
-    with Live("life:app", kind=kind) as live:
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
+def test_signals_for_the_master_do_not_hurt_a_worker(kind: str, options: tuple[str, ...], gate: Path) -> None:
+    """Neither one that is ready nor one that drains."""
+    with Live("life:app", *options, kind=kind) as live, live.connect(timeout=10) as client:
         (worker,) = live.workers()
-        for number in (HUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, USR1):
-            live.signal(number, worker)
+        send_harmless(live, worker)
         assert live.request("/").body.split()[0] == str(worker).encode()
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(TERM, worker)
+        live.wait_log("is ready", times=2)
+        send_harmless(live, worker)
+        gate.touch()
+        assert client.response().body == b"released"
+        wait_for(lambda: not is_alive(worker), "it ends when it is done")
+        live.wait_log(f"Worker {worker} has ended")
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_signals_for_the_master_do_not_hurt_a_worker_that_boots(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\nhome = pathlib.Path(__file__).parent\n(home / 'booting').touch()\n"
+        "while not (home / 'go').exists():\n    time.sleep(0.01)\n"
+        f"import sys\nsys.path.append({str(APPS)!r})\n"
+        f"from {'asgi_life' if kind == 'asgi' else 'life'} import app\n"
+    )
+    live = Live("slow:app", kind=kind, chdir=tmp_path)
+    live.start(wait=False)
+    try:
+        wait_for(lambda: (tmp_path / "booting").exists(), "the worker boots", deadline=20)
+        (worker,) = live.workers()
+        send_harmless(live, worker)
+        (tmp_path / "go").touch()
+        live.wait_log("is ready")
+        assert live.request("/").body.split()[0] == str(worker).encode()
+    finally:
+        live.kill()
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
+def test_any_other_signal_ends_a_worker_and_the_master_replaces_it(options: tuple[str, ...]) -> None:
+    with Live("life:app", *options, workers=len(DEADLY)) as live:
+        victims = dict(zip(sorted(DEADLY), live.workers(), strict=True))
+        for number, victim in victims.items():
+            live.signal(number, victim)
+        names = {each.value: each.name for each in signal.Signals}
+        for number, victim in victims.items():
+            live.wait_log(f"Worker {victim} was ended by {names.get(number, f'signal {number}')}")
+        wait_for(lambda: len(live.workers()) == len(DEADLY), "all were replaced", deadline=20)
+        assert not set(live.workers()) & set(victims.values())
+        assert live.request("/").status == 200
 
 
 def test_term_to_a_worker_replaces_it(kind: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ import pytest
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.net.address import TcpAddress
+from tricorn.net import listener as listener_module
+from tricorn.net.address import TcpAddress, parse_address
 from tricorn.net.listener import Listener, ListenError, open_listeners
 
 Open = Callable[..., Listener]
@@ -194,6 +198,85 @@ def test_a_full_queue_is_a_living_socket(open_one: Open, tmp_path: Path) -> None
         client.close()
 
 
+SLOW_START = """
+import os, socket, sys, time
+from tricorn.config.settings import Settings
+from tricorn.net import listener
+
+class Slow(socket.socket):
+    def bind(self, address):
+        time.sleep({before})
+        super().bind(address)
+    def listen(self, backlog):
+        time.sleep({between})
+        super().listen(backlog)
+
+def unlink(path, unlink=os.unlink):
+    time.sleep({unlinking})
+    unlink(path)
+
+listener.socket.socket = Slow
+os.unlink = unlink
+print("here", flush=True)
+sys.stdin.readline()
+try:
+    kept = listener.open_listeners(Settings(bind=("unix:{path}",)))
+except listener.ListenError as error:
+    print("refused", error, flush=True)
+else:
+    print("listening", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("stale", [False, True])
+@pytest.mark.parametrize(
+    "delays", [(0, 0, 0), (0.05, 0, 0), (0, 0.05, 0), (0, 0, 0.05)], ids=["none", "bind", "listen", "unlink"]
+)
+def test_of_many_that_start_at_once_exactly_one_listens(
+    tmp_path: Path, stale: bool, delays: tuple[float, float, float]
+) -> None:
+    path = tmp_path / "s"
+    if stale:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+    before, between, unlinking = delays
+    code = SLOW_START.format(path=path, before=before, between=between, unlinking=unlinking)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    starts = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(6)]
+    try:
+        for start in starts:
+            assert start.stdout.readline() == "here\n"
+        for start in starts:
+            start.stdin.write("go\n")
+            start.stdin.flush()
+        said = [start.stdout.readline() for start in starts]
+        assert said.count("listening\n") == 1
+        refused = f"refused Cannot listen on unix:{path}: something else is listening there\n"
+        assert said.count(refused) == 5
+        with socket.socket(socket.AF_UNIX) as client:
+            assert client.connect_ex(str(path)) == 0
+        assert os.listdir(tmp_path) == ["s"], "no litter"
+    finally:
+        for start in starts:
+            start.kill()
+            start.communicate()
+
+
+def test_a_directory_that_stays_locked(
+    open_one: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "LOCK_PATIENCE", 0.05)
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ListenError, match="another process keeps it locked"):
+            open_one(f"unix:{tmp_path / 's'}")
+    finally:
+        os.close(held)
+    assert connects(open_one(f"unix:{tmp_path / 's'}"))
+
+
 def test_other_files_are_never_touched(open_one: Open, tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
@@ -231,6 +314,15 @@ def test_fd(open_one: Open) -> None:
     assert listener.address == TcpAddress("127.0.0.1", port)
     assert connects(listener)
     assert not listener.socket.getblocking()
+
+
+def test_a_descriptor_survives_an_attempt_that_fails(open_one: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given, socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = (f"fd://{given.fileno()}", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenError) as caught:
+            open_listeners(Settings(bind=bind))
+        assert caught.value.taken == parse_address(bind[1])
+        assert connects(open_one(f"fd://{os.dup(given.fileno())}"))
 
 
 def test_the_file_of_an_adopted_socket_is_not_ours(open_one: Open, tmp_path: Path) -> None:

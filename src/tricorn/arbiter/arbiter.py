@@ -15,9 +15,10 @@ import logging
 import os
 import select
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from setproctitle import setproctitle
@@ -28,14 +29,25 @@ from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
 from tricorn.arbiter.pidfile import Pidfile, PidfileError
 from tricorn.arbiter.privileges import identity_for
-from tricorn.arbiter.signals import MEANING, Request, SignalPipe
+from tricorn.arbiter.signals import (
+    MEANING,
+    Interrupted,
+    Request,
+    SignalPipe,
+    become_stranger,
+    signal_name,
+)
 from tricorn.arbiter.spawn import Job, process_title, spawn
+from tricorn.arbiter.systemd import VARIABLE, ServiceManager
 from tricorn.arbiter.target import Mode, Target
+from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, RunWorker
+from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
 from tricorn.log.error import block_of
 from tricorn.log.setup import reopen
+from tricorn.net.address import Address
+from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.scoreboard import Board
 
@@ -48,6 +60,22 @@ TICK = 1.0
 #: Being so much later than expected means that the whole machine (or container) stood still, or that a
 #: reload took its time: either way what the workers said meanwhile could not be read.
 STALL = 1.0
+
+#: How long a start waits for an address that somebody else has, seconds: a predecessor that is just ending
+#: is gone by then. Gunicorn waits as long.
+ADDRESS_PATIENCE = 5.0
+
+#: The same while workers have it whose master was killed: as long as they may drain, and some time to end in.
+#: Where draining has no limit the wait has this one.
+ORPHAN_FAREWELL = 6.0
+ORPHAN_PATIENCE = 60.0
+
+#: How often the address is tried meanwhile.
+ADDRESS_RETRY = 0.1
+
+
+class StoppedError(Exception):
+    """The master was told to stop before it had begun to serve."""
 
 
 class BootError(Exception):
@@ -78,6 +106,12 @@ class Arbiter:
         self._listeners: list[Listener] = []
         self._pidfile: Pidfile | None = None
         self._reload_under_way = False
+        self._manager = ServiceManager(os.environ.get(VARIABLE, ""))
+        #: Strays that were spoken of: a timer may send them by the hundred.
+        self._strays: set[int] = set()
+        #: Who may fork: only the process that runs the loop is the master, and only `_spawn` makes workers.
+        self._is_master = self._is_spawning = False
+        self._lifeline = self._lifeline_writer = -1
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
         self._turned_at = self._alive_at = time.monotonic()
 
@@ -87,8 +121,13 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
+            # Before there is anything to clear away: from here on no signal ends the process by itself. What
+            # arrives before the loop runs is dealt with in its first turn.
+            self._signals.install()
             try:
                 self._start(cleanup)
+            except StoppedError:
+                return self._stopped(EXIT_OK)
             except (ListenError, PidfileError) as error:
                 _report(str(error))
                 return EXIT_FAILURE
@@ -102,23 +141,20 @@ class Arbiter:
     def _start(self, cleanup: ExitStack) -> None:
         settings = self._settings
         setproctitle(process_title("master", settings))
+        self._is_master = True
+        cleanup.callback(self._clear_away)
         if settings.pidfile:
             self._pidfile = Pidfile(settings.pidfile)
-            cleanup.callback(self._pidfile.remove)
-        cleanup.callback(self._close_listeners)
         log.info("Tricorn %s starts (pid %d)", __version__, os.getpid())
+        # Only the master holds the writing end, so all workers see its end of file when the master is gone.
+        self._lifeline, self._lifeline_writer = os.pipe()
+        os.register_at_fork(after_in_child=self._become_stranger)
         # The port first: that it is taken is known at once, that an application imports is not.
-        first = self._new_generation(1, settings)
+        first = self._first_generation(settings)
         for listener in first.listeners:
             log.info("Listening at %s", listener.address)
         if settings.preload_app:
             first.application = self._preload(settings)
-        # Not earlier, so that an import that hangs can be interrupted.
-        self._signals.install()
-        # Only the master holds the writing end, so all workers see its end of file when the master is gone.
-        self._lifeline, self._lifeline_writer = os.pipe()
-        cleanup.callback(os.close, self._lifeline)
-        cleanup.callback(os.close, self._lifeline_writer)
         self._turned_at = time.monotonic()
         self._target = targets.first_target(settings.workers, len(first.board))
         log.info(
@@ -128,19 +164,61 @@ class Arbiter:
             f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
 
+    def _first_generation(self, settings: Settings) -> Generation:
+        """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
+        started = time.monotonic()
+        patience, said = 0.0, None
+        while True:
+            try:
+                return self._new_generation(1, settings)
+            except ListenError as error:
+                if error.taken is None:
+                    raise
+                if error.taken != said:
+                    # Looked up once: it reads what every process has open.
+                    said, holders = error.taken, holders_of(error.taken)
+                    patience = _patience(holders, settings)
+                    _report_wait(said, holders, patience)
+                    self._manager.status(f"Waiting for {said}")
+                if time.monotonic() - started > patience:
+                    raise
+            self._signals.wait(ADDRESS_RETRY)
+            if (number := self._signals.stop_asked()) is not None:
+                log.info("%s: stopping, nothing was started", signal_name(number))
+                raise StoppedError
+
     def _preload(self, settings: Settings) -> Any:
+        before = set(threading.enumerate())
         try:
-            application = self._load_application(settings)
+            with watching(self._signals, self._end_while_loading):
+                application = self._load_application(settings)
         except BootError:
             raise
         except Exception as error:
             log.exception("The application could not be loaded")
             raise BootError("Stopping: preload_app is on, and the application does not load") from error
+        finally:
+            self._hold_signals("The application")
+        if threads := set(threading.enumerate()) - before:
+            names = ", ".join(sorted(repr(thread.name) for thread in threads))
+            log.warning(
+                "The application has started threads in the master, workers do not have them: %s", names
+            )
         # The collector writes into every object that it looks at, and each write copies a shared page. What
         # exists now is taken out of its reach, so workers go on sharing it.
         gc.collect()
         gc.freeze()
         return application
+
+    def _end_while_loading(self, number: int) -> None:
+        """In the watching thread: there are no workers yet, and nobody else can end the process."""
+        log.info("%s: stopping while the application is being loaded, at once", signal_name(number))
+        self._clear_away()
+        os._exit(self._stopped(EXIT_OK))
+
+    def _hold_signals(self, who: str) -> None:
+        for said in self._signals.hold():
+            log.warning("%s has changed %s", who, said)
 
     def _new_generation(self, number: int, settings: Settings) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
@@ -159,9 +237,22 @@ class Arbiter:
         self._generations[number] = generation
         return generation
 
-    def _close_listeners(self) -> None:
+    def _clear_away(self) -> None:
+        """What the master leaves behind: nothing. A child that comes by here has no part in that."""
+        if not self._is_master:
+            return
+        self._is_master = False
         for listener in self._listeners:
             listener.close()
+        for fd in (self._lifeline, self._lifeline_writer):
+            if fd >= 0:
+                os.close(fd)
+        if self._pidfile:
+            self._pidfile.remove()
+
+    def _stopped(self, code: int) -> int:
+        log.info("Tricorn has stopped (pid %d)", os.getpid())
+        return code
 
     # -- one turn ----------------------------------------------------------------------------------------
 
@@ -171,16 +262,17 @@ class Arbiter:
             self._look_at_children()
             exit_code = self._act()
             if exit_code is not None:
-                log.info("Tricorn has stopped (pid %d)", os.getpid())
-                return exit_code
+                return self._stopped(exit_code)
             self._forget_old_generations()
             self._wait()
 
     def _take_signals(self) -> None:
         requests = set()
         for number in self._signals.arrived():
-            meaning = MEANING[number]
-            if isinstance(meaning, Request):
+            meaning = MEANING.get(number)
+            if meaning is None:
+                self._note_stray(number)
+            elif isinstance(meaning, Request):
                 # Of several reloads that wait, one is enough.
                 requests.add(meaning)
             else:
@@ -189,17 +281,40 @@ class Arbiter:
             self._reload()
         if Request.REOPEN_LOGS in requests:
             self._reopen_logs()
+        if Request.UPGRADE in requests:
+            log.warning(
+                "SIGUSR2: no new master is started, this one goes on. HUP takes new code and settings and "
+                "loses no request; for a new Python or Tricorn, restart behind a socket of systemd's"
+            )
+
+    def _note_stray(self, number: int) -> None:
+        if self._signals.is_stray(number) and number not in self._strays:
+            self._strays.add(number)
+            log.warning("%s: ignored, it means nothing to the master", signal_name(number))
 
     def _look_at_children(self) -> None:
         now = time.monotonic()
         for child in self._registry:
             child.read_status()
             if child.observe(now):
-                self._target = targets.with_ready(self._target, child.generation.number)
                 log.info("Worker %d is ready", child.pid)
+                self._note_ready(child)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
-            self._bury(pid, os.waitstatus_to_exitcode(status))
+            self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
+
+    def _note_ready(self, child: ChildRecord) -> None:
+        was_proven = self._target.plan.proven
+        self._target = targets.with_ready(self._target, child.generation.number)
+        plan = self._target.plan
+        # The first of all workers means that the service is up; a reload is over with the last old one.
+        if (
+            plan.proven
+            and not was_proven
+            and not self._reload_under_way
+            and self._target.mode is Mode.RUNNING
+        ):
+            self._manager.ready(f"Serving, generation {plan.generation}")
 
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""
@@ -241,30 +356,38 @@ class Arbiter:
 
     # -- signals -----------------------------------------------------------------------------------------
 
-    def _change_target(self, number: signal.Signals, target: Target) -> None:
+    def _change_target(self, number: int, target: Target) -> None:
         before, self._target = self._target, target
+        name = signal_name(number)
         if target.mode is not before.mode:
             how = "workers finish what they have begun" if target.mode is Mode.DRAINING else "at once"
-            log.info("%s: stopping, %s", number.name, how)
+            log.info("%s: stopping, %s", name, how)
+            self._manager.stopping(f"Stopping, {how}")
         elif target.plan.workers != before.plan.workers:
-            log.info("%s: %d workers wanted", number.name, target.plan.workers)
+            log.info("%s: %d workers wanted", name, target.plan.workers)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
-            log.warning("%s: there are %d workers, and that is the limit", number.name, target.plan.workers)
+            log.warning("%s: there are %d workers, and that is the limit", name, target.plan.workers)
 
     def _reload(self) -> None:
         if self._target.mode is not Mode.RUNNING:
             log.warning("SIGHUP: no reload while stopping")
             return
+        self._manager.reloading()
+        listeners = tuple(self._listeners)
         try:
-            listeners = tuple(self._listeners)
-            settings = self._read_settings()
+            settings = self._read_settings_again()
             generation = self._new_generation(self._target.latest + 1, settings)
+        except Interrupted:
+            # The signal is in the pipe, and the loop obeys it in its next turn.
+            log.info("Reload given up: told to stop while the settings were read")
+            return
         except (ConfigError, ListenError) as error:
             _report(f"Reload failed, everything stays as it was: {error}")
+            self._reload_failed(str(error))
             return
-        except Exception:
-            # Reading settings runs foreign code: a configuration file may be a Python program.
+        except Exception as error:
             log.exception("Reload failed, everything stays as it was")
+            self._reload_failed(f"{type(error).__name__} was raised")
             return
         self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
         self._reload_under_way = True
@@ -274,6 +397,19 @@ class Arbiter:
                 log.info("Listening at %s", listener.address)
         self._warn_about_reload(settings)
         self._settings = settings
+
+    def _read_settings_again(self) -> Settings:
+        """Runs foreign code: a configuration file may be a Python program. Interrupted: told to stop."""
+        try:
+            with self._signals.interruptible():
+                return self._read_settings()
+        finally:
+            self._hold_signals("The configuration")
+
+    def _reload_failed(self, why: str) -> None:
+        # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
+        if self._target.plan.proven and not self._reload_under_way:
+            self._manager.ready(f"Reload failed: {why}")
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
@@ -288,7 +424,7 @@ class Arbiter:
     def _reopen_logs(self) -> None:
         reopen()
         for child in self._registry:
-            os.kill(child.pid, signal.SIGUSR1)
+            self._signal(child.pid, signal.SIGUSR1)
         log.info("SIGUSR1: log files were opened again")
 
     # -- actions -----------------------------------------------------------------------------------------
@@ -311,8 +447,9 @@ class Arbiter:
                 child.aborted_at = now
                 _log_abort(child, silent_for, now)
             case decisions.Kill(pid):
-                self._signal(pid, signal.SIGKILL).killed_at = now
-                log.error("Worker %d did not end in time: killed", pid)
+                child = self._signal(pid, signal.SIGKILL)
+                child.killed_at = now
+                _log_kill(child)
             case decisions.Abandon(generation):
                 self._abandon(generation)
             case decisions.Exit():
@@ -322,8 +459,10 @@ class Arbiter:
         child = self._registry.get(pid)
         if child is None:
             raise AssertionError(f"decide() named {pid}, which is not a child")
-        # Until it is reaped its number is not given to another process.
-        os.kill(pid, number)
+        # Until it is reaped its number is not given to another process. If the application has reaped it,
+        # there is nobody to tell, and the next look at the children finds that.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
         return child
 
     def _spawn(self, generation: Generation, now: float) -> None:
@@ -332,18 +471,24 @@ class Arbiter:
             log.error("No worker started: the scoreboard has no free row")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
-        job = Job(self._run_worker, generation, row, self._lifeline, lambda: self._forget(generation))
+        job = Job(
+            self._run_worker, generation, row, self._lifeline, lambda: self._forget(generation.listeners)
+        )
         try:
+            self._is_spawning = True
             pid, status = spawn(job)
         except OSError as error:
             _report(f"No worker started: {error.strerror}")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
+        finally:
+            self._is_spawning = False
         self._registry.add(ChildRecord(pid, generation, row, status, started_at=now))
         log.debug("Worker %d was started, generation %d", pid, generation.number)
 
-    def _forget(self, generation: Generation) -> None:
-        """In a new worker: close what only the master may hold."""
+    def _forget(self, keep: Sequence[Listener] = ()) -> None:
+        """In a child: close what only the master may hold."""
+        self._is_master = False
         self._signals.close()
         os.close(self._lifeline_writer)
         if self._pidfile:
@@ -351,8 +496,18 @@ class Arbiter:
         for child in self._registry:
             child.close()
         for listener in self._listeners:
-            if listener not in generation.listeners:
+            if listener not in keep:
                 listener.close()
+
+    def _become_stranger(self) -> None:
+        """In every child of the master that it has not forked itself: the application's, with preload_app.
+
+        Whatever such a process lives on for, it must not keep the port, or make the workers believe that
+        their master lives, or tell it of signals that it gets.
+        """
+        if self._is_master and not self._is_spawning:
+            become_stranger()
+            self._forget()
 
     def _abandon(self, generation: int) -> None:
         self._target = targets.abandoned(self._target)
@@ -363,48 +518,49 @@ class Arbiter:
                 self._target.plan.generation,
             )
             self._reload_under_way = False
+            self._reload_failed(f"generation {generation} does not boot")
         else:
             log.error("Stopping: no worker could boot")
+            self._manager.stopping("No worker could boot")
 
     # -- ends --------------------------------------------------------------------------------------------
 
-    def _ended(self) -> Iterator[tuple[int, int]]:
-        """Children that have ended, with their wait status."""
+    def _ended(self) -> Iterator[tuple[int, int | None]]:
+        """Children that have ended, with their wait status; None if somebody else has taken that."""
         if os.getpid() == 1:
             # The first process of a container also inherits the orphans of its workers.
-            while len(self._registry):
-                try:
-                    pid, status = os.waitpid(-1, os.WNOHANG)
-                except ChildProcessError:
-                    return
-                if not pid:
-                    return
-                yield pid, status
-            return
+            yield from _all_ended()
         # By name: a preloaded application may have children of its own, and waits for them itself.
         for child in self._registry:
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+            except ChildProcessError:
+                # The application has waited for any child, or has let the kernel drop them (SIGCHLD ignored).
+                yield child.pid, None
+                continue
             if pid:
                 yield pid, status
 
-    def _bury(self, pid: int, code: int) -> None:
+    def _bury(self, pid: int, code: int | None) -> None:
         child = self._registry.get(pid)
         if child is None:
             return
         now = time.monotonic()
         child.read_status()
         if child.observe(now):
-            self._target = targets.with_ready(self._target, child.generation.number)
+            self._note_ready(child)
         self._registry.remove(child)
         self._log_end(child, code)
         number = child.generation.number
-        ended = targets.Exit(number, child.was_ready, child.was_asked_to_leave, code, now - child.started_at)
+        # An end that nobody saw is taken for a failure: at worst the next worker starts a moment later.
+        known = EXIT_FAILURE if code is None else code
+        ended = targets.Exit(number, child.was_ready, child.was_asked_to_leave, known, now - child.started_at)
         self._target = targets.with_exit(self._target, ended, now)
         for plan in (self._target.plan, self._target.fallback):
             if plan and plan.generation == number and plan.retry_at > now:
                 log.warning("Workers crash: the next one is started in %.1f s", plan.retry_at - now)
 
-    def _log_end(self, child: ChildRecord, code: int) -> None:
+    def _log_end(self, child: ChildRecord, code: int | None) -> None:
         text = child.failure_text()
         if not text:
             level, message = describe_exit(child, code)
@@ -428,12 +584,43 @@ class Arbiter:
         if self._reload_under_way and len(self._generations) == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
+            if self._target.mode is Mode.RUNNING:
+                self._manager.ready(f"Serving, generation {self._target.plan.generation}")
 
 
 def _report(message: str) -> None:
     """Log a failure that was expected: its text says everything, a traceback would show our own lines."""
     line, extra = block_of(message)
     log.error("%s", line, extra=extra)
+
+
+def _all_ended() -> Iterator[tuple[int, int]]:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status
+
+
+def _patience(holders: Sequence[Holder], settings: Settings) -> float:
+    """How long to wait for an address that they have, seconds."""
+    if not any(_is_orphan(holder) for holder in holders):
+        return ADDRESS_PATIENCE
+    return settings.graceful_timeout + ORPHAN_FAREWELL if settings.graceful_timeout else ORPHAN_PATIENCE
+
+
+def _is_orphan(holder: Holder) -> bool:
+    return holder.command.startswith(process_title("worker")) and not holder.parent_command.startswith(
+        process_title("master")
+    )
+
+
+def _report_wait(address: Address, holders: Sequence[Holder], patience: float) -> None:
+    who = ", ".join(map(str, holders[:4])) or "a process that cannot be seen from here"
+    log.warning("%s is in use by %s: waiting for it, up to %.0f s", address, who, patience)
 
 
 def _board_for(settings: Settings, previous: Generation | None) -> Board:
@@ -443,6 +630,13 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
     if previous and len(previous.board) >= rows and previous.board.cells == settings.threads:
         return previous.board
     return Board(rows, settings.threads)
+
+
+def _log_kill(child: ChildRecord) -> None:
+    if child.was_ready:
+        log.error("Worker %d did not end in time: killed", child.pid)
+    else:
+        log.info("Worker %d was not ready yet: killed", child.pid)
 
 
 def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
+from tricorn.arbiter.signals import signal_name
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
@@ -72,13 +73,11 @@ class ChildRecord:
     def observe(self, now: float) -> bool:
         """Take over what the worker says about itself; True if it has become READY since the last time."""
         state = self.row.state
-        is_new = False
         if state == scoreboard.DRAINING and self.drained_at is None and self.interrupted_at is None:
-            # Nobody asked it to, so it had been READY, although perhaps never while somebody looked.
-            is_new = self.ready_at is None
+            # Nobody asked it to.
             self.drained_at = now
-        elif state == scoreboard.READY:
-            is_new = self.ready_at is None
+        # Who drains had been READY, although perhaps never while somebody looked.
+        is_new = self.ready_at is None and state in (scoreboard.READY, scoreboard.DRAINING)
         if is_new:
             self.ready_at = now
         return is_new
@@ -183,11 +182,13 @@ def rows_for(workers: int) -> int:
     return 4 * workers + 64
 
 
-def describe_exit(child: ChildRecord, code: int) -> tuple[int, str]:
-    """How loud and in which words the log tells that a worker has ended."""
+def describe_exit(child: ChildRecord, code: int | None) -> tuple[int, str]:
+    """How loud and in which words the log tells that a worker has ended. None: nobody can say how."""
     name = f"Worker {child.pid}"
+    if code is None:
+        return logging.WARNING, f"{name} has ended, and something else in the master has taken its exit code"
     if code < 0:
-        ended = f"{name} was ended by {_signal_name(-code)}"
+        ended = f"{name} was ended by {signal_name(-code)}"
         if child.was_asked_to_leave or child.aborted_at is not None or child.killed_at is not None:
             return logging.INFO, ended
         hints: dict[int, str] = {
@@ -200,9 +201,3 @@ def describe_exit(child: ChildRecord, code: int) -> tuple[int, str]:
     if code:
         return logging.ERROR, f"{name} ended with exit code {code}"
     return logging.INFO, f"{name} has ended"
-
-
-def _signal_name(number: int) -> str:
-    # Most real-time signals have no names.
-    known = {each.value: each.name for each in signal.Signals}
-    return known.get(number, f"signal {number}")

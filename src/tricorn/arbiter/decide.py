@@ -31,6 +31,10 @@ BOOT_ALLOWANCE = 60.0
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
 ABORT_GRACE = 2.0
 
+#: From SIGTERM or SIGINT to SIGKILL for a worker that was never READY: no client can lose anything. Enough
+#: for a start-up that was cancelled to close what it had opened.
+BOOT_GRACE = 1.0
+
 #: From SIGINT to SIGKILL in a quick stop: for the application's atexit hooks, not for requests.
 QUICK_GRACE = 5.0
 
@@ -166,6 +170,9 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
         return None
     if child.aborted_at is not None:
         return child.aborted_at + ABORT_GRACE, Kill
+    told_at = min((at for at in (child.drained_at, child.interrupted_at) if at is not None), default=None)
+    if told_at is not None and child.state is State.BOOTING:
+        return told_at + BOOT_GRACE, Kill
     if child.interrupted_at is not None:
         # No abort in between: a quick stop does not ask why.
         return child.interrupted_at + QUICK_GRACE, Kill

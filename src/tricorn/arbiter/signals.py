@@ -3,14 +3,17 @@
 Knows: signal numbers, the target. Must not know: processes, or what a request leads to.
 
 A handler does nothing here. The interpreter's C handler writes the signal's number into a pipe, and the
-master's loop reads it there: no Python code ever runs in the middle of something else.
+master's loop reads it there: no Python code ever runs in the middle of something else. The one exception is
+`interruptible()`, for foreign code that the loop has to wait for.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from types import FrameType
@@ -18,6 +21,7 @@ from types import FrameType
 from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
 
 Change = Callable[[Target], Target]
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Request(Enum):
@@ -27,6 +31,8 @@ class Request(Enum):
     REOPEN_LOGS = "reopen logs"
     #: Children are looked after on every turn of the loop; the signal only has to wake it.
     REAP = "reap"
+    #: A new master for this one: not known yet, but nobody who asks for it wants this one to end.
+    UPGRADE = "upgrade"
 
 
 def _drain(target: Target) -> Target:
@@ -37,8 +43,8 @@ def _quit(target: Target) -> Target:
     return stopped(target, Mode.QUICK)
 
 
-#: The master's signals. One that is not here keeps its default action.
-MEANING: dict[signal.Signals, Change | Request] = {
+#: The master's signals.
+MEANING: dict[int, Change | Request] = {
     signal.SIGTERM: _drain,
     signal.SIGINT: _quit,
     signal.SIGQUIT: _quit,
@@ -46,8 +52,32 @@ MEANING: dict[signal.Signals, Change | Request] = {
     signal.SIGTTOU: fewer,
     signal.SIGHUP: Request.RELOAD,
     signal.SIGUSR1: Request.REOPEN_LOGS,
+    signal.SIGUSR2: Request.UPGRADE,
     signal.SIGCHLD: Request.REAP,
 }
+
+#: Those that tell the master to end; nothing else does, short of a crash.
+STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+
+#: What the machine says of a process that is broken. They end it, as they should.
+_CRASHES = {
+    *(signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS),
+    signal.SIGTRAP,
+}
+
+#: The kernel's own action is to ignore them, to stop the process or to let it go on (signal(7)). KILL and
+#: STOP cannot be caught.
+_HARMLESS = {
+    *(signal.SIGCONT, signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGURG, signal.SIGWINCH),
+}
+
+#: Failures of a system call that shows them as well. The interpreter ignores them from the start; a handler
+#: would answer each failing write with one more line to write.
+_ERRORS = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+
+#: All others, from ALRM to the last real-time signal, would end the process, and whoever sends one to the
+#: master cannot mean that. They are caught unless somebody else has a use for them.
+STRAYS = frozenset(signal.valid_signals()) - MEANING.keys() - _CRASHES - _HARMLESS - _ERRORS
 
 #: What a worker starts with. None is a handler that does nothing: these signals mean something to the
 #: master, are easily sent to workers by mistake (`pkill -HUP`), and by default would kill them. Not SIG_IGN,
@@ -66,8 +96,33 @@ WORKER_START: dict[signal.Signals, signal.Handlers | None] = {
 }
 
 
+class Interrupted(BaseException):
+    """The master was told to stop inside `interruptible()`. Foreign code catches Exception, so it is none."""
+
+
+def signal_name(number: int) -> str:
+    # Most real-time signals have no names.
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(number, f"signal {number}")
+
+
+def signal_names(numbers: Iterable[int]) -> str:
+    return ", ".join(map(signal_name, sorted(numbers)))
+
+
+def brace() -> None:
+    """For a process that becomes a master: from here on only a signal that tells it to stop ends it."""
+    for number in (MEANING.keys() | STRAYS) - STOPS - {signal.SIGCHLD}:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _only_wake)
+
+
 def _only_wake(_number: int, _frame: FrameType | None) -> None:
     """Exists because the interpreter writes only signals that have a Python handler into the pipe."""
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted
 
 
 class SignalPipe:
@@ -82,16 +137,13 @@ class SignalPipe:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._installed = False
+        self._is_open = True
+        self._arrived: deque[int] = deque()
+        #: The handlers as `hold()` left them.
+        self._held: dict[int, Handler] = {}
 
     def __enter__(self) -> SignalPipe:
         return self
-
-    def install(self) -> None:
-        # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._installed = True
-        for number in MEANING:
-            signal.signal(number, _only_wake)
 
     def __exit__(self, *_: object) -> None:
         if self._installed:
@@ -100,28 +152,112 @@ class SignalPipe:
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
         self.close()
 
+    def install(self) -> None:
+        self._installed = True
+        self.hold()
+
+    def hold(self) -> list[str]:
+        """Make the handlers the master's again, after foreign code ran; gives what that had changed.
+
+        A handler for a signal that means nothing to the master stays.
+        """
+        if not self._is_open:
+            # A child of the foreign code came back through the master's frames.
+            return []
+        said = self._trespasses()
+        for number in MEANING:
+            signal.signal(number, _only_wake)
+        for number in STRAYS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _only_wake)
+        for number in _ERRORS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.SIG_IGN)
+        self._held = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
+        if signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False) != self._writer:
+            said.append("the wake-up descriptor, which is the master's again")
+        # Last, because what was held back arrives now.
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, MEANING.keys() | STRAYS)
+        if taken := blocked & MEANING.keys():
+            said.append(f"the signal mask: {signal_names(taken)}, which the master listens to again")
+        return said
+
+    def _trespasses(self) -> list[str]:
+        changed = {
+            number for number, handler in self._held.items() if signal.getsignal(number) is not handler
+        }
+        said = []
+        if taken := changed & MEANING.keys():
+            said.append(f"the handlers of {signal_names(taken)}, which are the master's again")
+        if others := changed - MEANING.keys():
+            said.append(f"the handlers of {signal_names(others)}, which mean nothing to the master")
+        return said
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal that tells to stop raise Interrupted in what runs here; it is in the pipe as well."""
+        try:
+            for number in STOPS:
+                signal.signal(number, _interrupt)
+            yield
+        finally:
+            for number in STOPS:
+                # What foreign code has set instead is for `hold()` to find.
+                if signal.getsignal(number) is _interrupt:
+                    signal.signal(number, _only_wake)
+
+    def is_stray(self, number: int) -> bool:
+        """Whether nobody in this process has a use for the signal."""
+        return number in STRAYS and signal.getsignal(number) is _only_wake
+
     def fileno(self) -> int:
         return self._reader
 
     def close(self) -> None:
-        """Also for a worker, which has no use for its copy."""
-        os.close(self._reader)
-        os.close(self._writer)
+        """Also for another process, which has no use for its copy."""
+        if self._is_open:
+            self._is_open = False
+            os.close(self._reader)
+            os.close(self._writer)
 
-    def arrived(self) -> Iterator[signal.Signals]:
+    def arrived(self) -> Iterator[int]:
         """The signals since the last call, in the order of their arrival."""
+        self._read()
+        while self._arrived:
+            yield self._arrived.popleft()
+
+    def stop_asked(self) -> int | None:
+        """The signal that told to stop, if one has arrived; all stay for `arrived()`."""
+        self._read()
+        return next((number for number in self._arrived if number in STOPS), None)
+
+    def wait(self, seconds: float) -> None:
+        """Until a signal arrives."""
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        poll.poll(seconds * 1000)
+
+    def _read(self) -> None:
         while True:
             try:
-                numbers = os.read(self._reader, 4096)
+                self._arrived += os.read(self._reader, 4096)
             except BlockingIOError:
                 return
-            for number in numbers:
-                yield signal.Signals(number)
+
+
+def become_stranger() -> None:
+    """In a child that foreign code has forked: what it does with signals is its own business, and the numbers
+    of those that it gets must not go to the master."""
+    signal.set_wakeup_fd(-1)
+    for number in MEANING.keys() | STRAYS:
+        if signal.getsignal(number) is _only_wake:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def become_worker() -> None:
     """Forget the master's handlers. The caller has blocked all signals since before the fork."""
-    signal.set_wakeup_fd(-1)
+    become_stranger()
     for number, handler in WORKER_START.items():
         signal.signal(number, _only_wake if handler is None else handler)
 

@@ -78,8 +78,9 @@ def spawn(job: Job) -> tuple[int, int]:
     return pid, reader
 
 
-def process_title(role: str, settings: Settings) -> str:
-    name = settings.proc_name or settings.wsgi_app
+def process_title(role: str, settings: Settings | None = None) -> str:
+    """What `ps` shows; without settings, how all such titles begin."""
+    name = settings and (settings.proc_name or settings.wsgi_app)
     return f"tricorn: {role} [{name}]" if name else f"tricorn: {role}"
 
 

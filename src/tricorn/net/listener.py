@@ -6,9 +6,11 @@ Knows: sockets, socket files and who owns them. Must not know: what is served on
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,6 +24,9 @@ DEFAULT_SOCKET_MODE = 0o660
 #: connect(2) on a socket file that says so proves that nobody listens there.
 _NOBODY_LISTENS = (errno.ECONNREFUSED, errno.ENOENT)
 
+#: Whoever holds the lock of a directory needs it for a few system calls.
+LOCK_PATIENCE = 5.0
+
 _WHY = {
     errno.EADDRINUSE: "something else is listening there",
     errno.EADDRNOTAVAIL: "this machine has no such address",
@@ -32,7 +37,14 @@ _WHY = {
 
 
 class ListenError(Exception):
-    """The machine does not let us listen; one line, for the log."""
+    """The machine does not let us listen; one line, for the log.
+
+    taken: the address, if the reason is that somebody else listens there; that may pass.
+    """
+
+    def __init__(self, text: str, taken: Address | None = None) -> None:
+        super().__init__(text)
+        self.taken = taken
 
 
 class Listener:
@@ -61,6 +73,13 @@ class Listener:
             self._file.remove()
             self._file = None
         self.socket.close()
+
+    def give_back(self) -> None:
+        """Undo the opening. A descriptor that was handed to us stays open, for another attempt."""
+        if isinstance(self.wanted, FdAddress):
+            self.socket.detach()
+        else:
+            self.close()
 
     def __repr__(self) -> str:
         return f"<Listener {self.address} fd={self.fileno()}>"
@@ -128,7 +147,7 @@ def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[L
             listeners.append(listener)
     except BaseException:
         for listener in opened:
-            listener.close()
+            listener.give_back()
         raise
     return tuple(listeners)
 
@@ -200,8 +219,16 @@ def _open_unix(address: UnixAddress, settings: Settings) -> socket.socket:
         raise ConfigError(
             "bind", "", f"{address} is {length} bytes long", f"the system takes at most {UNIX_PATH_MAX}"
         )
-    if not address.abstract:
+    if address.abstract:
+        return _bind_unix(address, settings)
+    # From the look at what is there until our own socket listens, nobody else may look: between bind(2) and
+    # listen(2) ours would pass for a dead one, and the one that is found dead could be another's by then.
+    with _locked(os.path.dirname(address.sockaddr) or b"."):
         _remove_stale(address)
+        return _bind_unix(address, settings)
+
+
+def _bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
     mode = DEFAULT_SOCKET_MODE if settings.umask is None else 0o666 & ~settings.umask
     with _explained(address):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -230,7 +257,7 @@ def _remove_stale(address: UnixAddress) -> None:
         raise ConfigError("bind", "", f"{address.path} exists and is not a socket", "choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         if probe.connect_ex(address.sockaddr) not in _NOBODY_LISTENS:
-            raise ListenError(f"Cannot listen on {address}: {_WHY[errno.EADDRINUSE]}")
+            raise ListenError(f"Cannot listen on {address}: {_WHY[errno.EADDRINUSE]}", taken=address)
     with _explained(address):
         os.unlink(address.sockaddr)
 
@@ -278,7 +305,40 @@ def _explained(address: Address) -> Iterator[None]:
         reason = _WHY.get(code) or os.strerror(code)
         if code == errno.EACCES and isinstance(address, TcpAddress) and address.port < 1024:
             reason = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        raise ListenError(f"Cannot listen on {address}: {reason}") from None
+        taken = address if code == errno.EADDRINUSE else None
+        raise ListenError(f"Cannot listen on {address}: {reason}", taken) from None
+
+
+@contextmanager
+def _locked(directory: bytes) -> Iterator[None]:
+    """Be the only one of us who opens a socket in this directory.
+
+    The lock is on the directory itself, so no file is left behind, and it goes with its holder.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        # It does not exist, which bind(2) explains better; or it may be written but not read. There bind(2)
+        # alone keeps two starts apart, unless both find a dead socket.
+        yield
+        return
+    try:
+        _acquire(fd, directory)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _acquire(fd: int, directory: bytes) -> None:
+    end = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                where = os.fsdecode(directory)
+                raise ListenError(f"Cannot listen in {where}: another process keeps it locked") from None
+        time.sleep(0.005)
 
 
 @contextmanager
