@@ -319,8 +319,8 @@ class Settings:
         parse=size(example="256m"),
         section=LIMITS,
         doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` may "
-        "take together. A body for which too little of it is left goes to a temporary file; with 0 each of them "
-        "does.",
+        "take together. A body for which too little of it is left goes to a temporary file; with 0 each of "
+        "them does.",
     )
     response_buffer_size: int = setting(
         262144,

@@ -661,9 +661,9 @@ cdef class Connection(AsyncExchange):
         if size <= INLINE:
             out.add(PyBytes_AS_STRING(piece), size)
             piece = None
-        if self.body_left == 0:
-            return self._transmit_last(out, piece) if out.size else 0
-        return self._transmit(out, piece, NULL, 0) if out.size else 0
+        if out.size == 0 and piece is None:
+            return 0
+        return self._transmit_last(out, piece) if self.body_left == 0 else self._transmit(out, piece, NULL, 0)
 
     def _log_length(self, what):
         self.service.logger.warning(
