@@ -305,16 +305,17 @@ class Settings:
         flags=("--request-buffer-size",),
         parse=size(example="1m"),
         section=LIMITS,
-        doc="A request body up to this size always stays in memory. A longer one takes from `request_buffer_memory`. An "
-        "ASGI application's client is read this far ahead.",
+        doc="A request body up to this size always stays in memory. A longer one takes from "
+        "`request_buffer_memory`. An ASGI application's client is read this far ahead.",
     )
     request_buffer_memory: int = setting(
         67108864,
         flags=("--request-buffer-memory",),
         parse=size(example="256m"),
         section=LIMITS,
-        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` may take together. "
-        "A body for which too little of it is left goes to a temporary file; with 0 each of them does.",
+        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` "
+        "may take together. A body for which too little of it is left goes to a temporary file; with 0 "
+        "each of them does.",
     )
     response_buffer_size: int = setting(
         262144,
