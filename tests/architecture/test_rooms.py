@@ -46,6 +46,9 @@ ALLOWED_WORLD: dict[str, dict[str, str]] = {
     "gateway/loader.py": {
         "pathlib": "an application may be named by its file; it is loaded once, before the first request"
     },
+    "gateway/input.pyx": {
+        "io": "an empty wsgi.input is registered as a binary file, and raises what those raise"
+    },
     "gateway/asgi.pyi": {"asyncio": TASKS},
     "gateway/waiting.pyx": {"asyncio": TASKS},
     "gateway/waiting.pyi": {"asyncio": TASKS},

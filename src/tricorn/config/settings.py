@@ -147,12 +147,7 @@ class Settings:
     worker_class: str = setting(
         "auto",
         flags=("-k", "--worker-class"),
-        parse=one_of(
-            *("auto", "sync", "gthread", "asgi"),
-            absent=ABSENT_WORKERS,
-            aliases=FOREIGN_WORKERS,
-            foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
-        ),
+        parse=one_of("auto", "sync", "gthread", "asgi", absent=ABSENT_WORKERS, aliases=FOREIGN_WORKERS),
         section=WORKERS,
         doc="The kind of worker. `auto` looks at the application: ASGI gets `asgi`, WSGI the worker with "
         "`threads` threads. `sync` and `gthread` are Gunicorn's names for the latter with one and with "
@@ -318,9 +313,9 @@ class Settings:
         flags=("--request-buffer-memory",),
         parse=size(example="256m"),
         section=LIMITS,
-        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` may "
-        "take together. A body for which too little of it is left goes to a temporary file; with 0 each of "
-        "them does.",
+        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` "
+        "may take together. A body for which too little of it is left goes to a temporary file; with 0 "
+        "each of them does.",
     )
     response_buffer_size: int = setting(
         262144,

@@ -33,12 +33,13 @@ cdef class Batch:
     cdef int hold(self, Connection connection, Buffer out, bytes piece, long long now) except -1:
         """Keep what is in `out`, and `piece` behind it, until the release. Only if there is room."""
         cdef Held* held = &self.held[self.count]
-        self.arena.add(out.data, out.size)
+        cdef Buffer arena = self.arena
+        arena.add(out.data, out.size)
         if self.count == 0:
             self.since = now
         Py_INCREF(connection)
         held.connection = <PyObject*>connection
-        held.end = self.arena.size
+        held.end = arena.size
         held.piece = NULL
         if piece is not None:
             Py_INCREF(piece)
