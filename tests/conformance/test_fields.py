@@ -68,6 +68,7 @@ VALUES = [
     ),
     field("trimming leaves no-break space", b"X: \xa0v\xa0", HTTP_X="\xa0v\xa0"),
     field("two fields of one name", b"X: a\r\nX: b", HTTP_X="a,b"),
+    field("four fields of one name", b"X: a\r\nX: b\r\nY: z\r\nX:\r\nx: c", HTTP_X="a,b,,c", HTTP_Y="z"),
     field("Cookie keeps its own separator", b"Cookie: a=b\r\nCookie: c=d", HTTP_COOKIE="a=b; c=d"),
     field("Content-Type has no prefix", b"Content-Type: a/b", CONTENT_TYPE="a/b", HTTP_CONTENT_TYPE=None),
     field("Content-Length has no prefix", b"Content-Length: 0", CONTENT_LENGTH="0", HTTP_CONTENT_LENGTH=None),

@@ -91,8 +91,19 @@ TRAILERS: dict[str, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {
     **{
         f"{name.decode()} is dropped": (b"A: b\r\n" + name + b": x\r\nC: d\r\n", ((b"A", b"b"), (b"C", b"d")))
         for name in (
-            b"Content-Type", b"content-type", b"Content-Encoding", b"Content-Range", b"Vary", b"CACHE-CONTROL",
-            b"Range", b"If-Match", b"If-Range", b"Pragma", b"Accept-Encoding", b"Set-Cookie", b"WWW-Authenticate",
+            b"Content-Type",
+            b"content-type",
+            b"Content-Encoding",
+            b"Content-Range",
+            b"Vary",
+            b"CACHE-CONTROL",
+            b"Range",
+            b"If-Match",
+            b"If-Range",
+            b"Pragma",
+            b"Accept-Encoding",
+            b"Set-Cookie",
+            b"WWW-Authenticate",
         )
     },
     "a field that is dropped may be repeated": (b"Vary: a\r\n" * 3, ()),

@@ -9,8 +9,8 @@ The rules for values that do not fit (docs/behind-a-proxy.md says them to operat
   left, where the client itself can write.
 - Lists are read as far as trust reaches: every proxy may have added a word, and the client may have written
   words before them. With n trusted hops (the peer, and those that the walk passes) the n-th from the right is
-  the word of the first trusted proxy, who saw the client's own request. `https,http` is thus no contradiction.
-  The same holds for host and port, which chains of proxies append to in the same way.
+  the word of the first trusted proxy, who saw the client's own request. So `https,http` is no contradiction.
+  The same holds for host and port, to which chains of proxies append in the same way.
 - A host, port or prefix that is malformed, and a `Forwarded` that does not follow its grammar, is refused
   (400). To ignore it would route or log the request in a way that the proxy did not mean.
 - `Forwarded` beside X-Forwarded-* must say the same about client, scheme and host, else 400. A proxy keeps
@@ -314,7 +314,7 @@ def _prefix(fields: Fields) -> str | None:
 
 
 def checked_prefix(value: bytes) -> str:
-    """A path that an application can be mounted at, without a slash at its end. ProtocolError for any other."""
+    """A path to mount an application at, without a slash at its end. ProtocolError where it is none."""
     if value in (b"", b"/"):
         return ""
     if not _PREFIX.fullmatch(value) or b".." in value or b"/./" in value + b"/":
@@ -355,7 +355,7 @@ def _parse_elements(line: bytes) -> Iterator[dict[bytes, bytes]]:
             pair = _PAIR.match(line, position)
             if pair is None or pair[1].lower() in element:
                 raise _malformed_forwarded()
-            value = pair[2] if pair[2] is not None else _ESCAPED.sub(rb"\1", pair[3])
+            value = pair[2] if pair[2] is not None else b"".join(_ESCAPED.split(pair[3]))
             element[pair[1].lower()] = value
             position = _skip_space(line, pair.end())
             if position < len(line) and line[position] not in b",;":
