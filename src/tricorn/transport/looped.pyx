@@ -281,7 +281,7 @@ cdef class LoopConnection(Connection):
         self.state = UPGRADED
         self.head_sent = True
         self.call.status = "101 Switching Protocols"
-        return self.look_again()
+        return self.close() if self.gone else self.look_again()
 
     cdef int end_socket(self, Lane lane) except -1:
         """The closing handshake is over, or cannot be had. What is queued is still sent."""
@@ -305,8 +305,13 @@ cdef class LoopConnection(Connection):
         return 0 if self.owned else self._resume()
 
     cdef int _resume(self) except -1:
+        """Go on from a call of the application's, to whom a fault of ours must not look like one of its own."""
         self.owned = True
-        return self._settle(self.lane)
+        try:
+            return self._settle(self.lane)
+        except Exception:
+            self.service.logger.error("internal error, the connection is closed", exc_info=True)
+            return self.abort()
 
     cdef bint _wants_body(self) noexcept:
         return self.body_size < self.service.request_buffer and not self.owes_continue
@@ -788,10 +793,7 @@ cdef class LoopConnection(Connection):
 
     cdef int over(self) except -1:
         self.is_over = True
-        if self.owned:
-            return 0
-        self.owned = True
-        return self._settle(self.lane)
+        return 0 if self.owned else self._resume()
 
 
 cdef bint _is_farewell(HTTPCall call, object failure):

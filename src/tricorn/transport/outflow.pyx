@@ -9,8 +9,10 @@ Knows: descriptors. Must not know: HTTP, who waits, for how long.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memset
 
+import os
+
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, dup, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
 )
 
 cdef enum:
@@ -23,16 +25,23 @@ cdef enum:
 
 
 cdef class FileSpan:
-    cdef int fd
-    cdef long long offset
-    cdef long long left
-
     def __cinit__(self):
         self.fd = -1
 
     def __dealloc__(self):
         if self.fd >= 0:
             close(self.fd)
+
+
+cdef FileSpan new_span(int source, long long offset, long long size):
+    """A span of the file `source`, by a descriptor of its own. Raises OSError."""
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.offset = offset
+    span.left = size
+    span.fd = dup(source)
+    if span.fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    return span
 
 
 cdef class Outflow:
@@ -54,12 +63,7 @@ cdef class Outflow:
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1:
         return self.add(PyBytes_FromStringAndSize(<const char*>data, size), 0)
 
-    cdef int add_file(self, int fd, long long offset, long long size) except -1:
-        """Queue a span of a file. The descriptor now belongs to the outflow."""
-        cdef FileSpan span = FileSpan.__new__(FileSpan)
-        span.fd = fd
-        span.offset = offset
-        span.left = size
+    cdef int add_file(self, FileSpan span) except -1:
         self.items.append(span)
         self.files += 1
         return 0

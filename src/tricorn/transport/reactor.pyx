@@ -339,7 +339,10 @@ cdef class Reactor(Reception):
                     now = monotonic()
             if watched[0].revents or watched[1].revents:
                 return
-            self._keep(now)
+            try:
+                self._keep(now)
+            except MemoryError:     # the next tick will do it; what the threads serve must not end for that
+                self.service.logger.error("no memory to keep house with", exc_info=True)
             if self.service.draining != draining or (draining and self.service.connections == 0):
                 return
             if self.stuck and not draining:
