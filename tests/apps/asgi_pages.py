@@ -109,6 +109,22 @@ async def _changes_scope(scope: Scope, _: Receive, send: Send) -> None:
 
 
 @page
+async def _changes_extensions(scope: Scope, _: Receive, send: Send) -> None:
+    """Leaves its mark in each extension; says whether it found one."""
+    found = [name for name, offered in scope["extensions"].items() if offered]
+    for offered in scope["extensions"].values():
+        offered["mark"] = True
+    await plain(send, "marked" if found else "clean")
+
+
+@page
+async def _socket_scope(scope: Scope, _: Receive, send: Send) -> None:
+    """The scope of a WebSocket as a Python literal, in a refusal."""
+    await send({"type": "websocket.http.response.start", "status": 403, "headers": [TEXT]})
+    await send({"type": "websocket.http.response.body", "body": repr(scope).encode()})
+
+
+@page
 async def _state(scope: Scope, _: Receive, send: Send) -> None:
     """Counts in a copy of its own and in an object that all share."""
     state = scope["state"]
@@ -289,6 +305,24 @@ async def _path(scope: Scope, _: Receive, send: Send) -> None:
 
 
 # -- the end of the request
+
+
+@page
+async def _blocks_first(scope: Scope, _: Receive, send: Send) -> None:
+    """In its first step: blocks until the file is there, sends to a client that has gone, waits for ever."""
+    note("entered")
+    while not os.path.exists(argument(scope)):
+        time.sleep(0.002)
+    await start(send, 200, TEXT)
+    try:
+        with suppress(OSError):
+            for _ in range(4):
+                await body(send, b"x" * 600_000, more=True)
+        note("waits")
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        note("cancelled")
+        raise
 
 
 @page

@@ -25,7 +25,7 @@ from tricorn.http.request cimport BODY_LENGTH, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.batch cimport Batch
-from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, Outflow
+from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, FileSpan, Outflow, new_span
 from tricorn.transport.poller cimport READ, Poller
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
@@ -701,16 +701,20 @@ cdef class Connection(AsyncExchange):
 
     cdef int _push_file(self, int source, long long offset, long long size) except -1:
         """Send a stretch of a file as the next bytes of the body."""
-        cdef Outflow outflow
         cdef int fd = dup(source)       # the application may close its file at once, the client may take its time
         if fd < 0:
             raise OSError(errno, os.strerror(errno))
+        return self._push_span(new_span(fd, offset, size))
+
+    cdef int _push_span(self, FileSpan span) except -1:
+        """Its descriptor becomes the outflow's."""
+        cdef Outflow outflow
         self._release()
         if self.body_left >= 0:
-            self.body_left -= size
-        self.body_sent += size
+            self.body_left -= span.left
+        self.body_sent += span.left
         outflow = self._outflow()
-        outflow.add_file(fd, offset, size)
+        outflow.add_span(span)
         self._flush(self.lane)
         if not self.gone and not outflow.is_empty():
             if self.service.write_timeout and self.deadline == 0:

@@ -4,6 +4,14 @@ cdef enum Flow:
     FLOW_BLOCKED = 0    # the peer has to read first
     FLOW_EMPTY = 1      # all is sent
 
+# A stretch of a file. It owns its descriptor.
+cdef class FileSpan:
+    cdef int fd
+    cdef long long offset
+    cdef long long left
+
+cdef FileSpan new_span(int fd, long long offset, long long size)
+
 cdef class Outflow:
     cdef list items             # bytes, FileSpan
     cdef Py_ssize_t offset      # sent bytes of the first item
@@ -21,6 +29,7 @@ cdef class Outflow:
     cdef int add(self, bytes data, Py_ssize_t offset) except -1
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
     cdef int add_file(self, int fd, long long offset, long long size) except -1
+    cdef int add_span(self, FileSpan span) except -1
     cdef bint is_empty(self) noexcept
     cdef int flush(self, int fd, bint* progress) except -2
     cdef void clear(self) noexcept

@@ -23,16 +23,20 @@ cdef enum:
 
 
 cdef class FileSpan:
-    cdef int fd
-    cdef long long offset
-    cdef long long left
-
     def __cinit__(self):
         self.fd = -1
 
     def __dealloc__(self):
         if self.fd >= 0:
             close(self.fd)
+
+
+cdef FileSpan new_span(int fd, long long offset, long long size):
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.fd = fd
+    span.offset = offset
+    span.left = size
+    return span
 
 
 cdef class Outflow:
@@ -56,10 +60,9 @@ cdef class Outflow:
 
     cdef int add_file(self, int fd, long long offset, long long size) except -1:
         """Queue a span of a file. The descriptor now belongs to the outflow."""
-        cdef FileSpan span = FileSpan.__new__(FileSpan)
-        span.fd = fd
-        span.offset = offset
-        span.left = size
+        return self.add_span(new_span(fd, offset, size))
+
+    cdef int add_span(self, FileSpan span) except -1:
         self.items.append(span)
         self.files += 1
         return 0
