@@ -233,7 +233,7 @@ def _span() -> Message:
 
 @page
 async def _calls_back(scope: Scope, receive: Receive, send: Send) -> None:
-    """What holds foreign code; what that calls: `start`, `body` or `receive`; whether it passes its exception on."""
+    """What holds foreign code; what it calls: `start`, `body` or `receive`; whether its error passes."""
     what, callback, passes = argument(scope).replace("%20", " ").split(";")
     armed = False
 
@@ -273,7 +273,7 @@ class Cycle:
 
 
 @page
-async def _collects(scope: Scope, _: Receive, send: Send) -> None:
+async def _collects(_: Scope, __: Receive, send: Send) -> None:
     """The garbage collector runs wherever something is made, and finds what sends."""
     before = gc.get_threshold()
     gc.set_threshold(1)
@@ -294,7 +294,7 @@ async def _collects(scope: Scope, _: Receive, send: Send) -> None:
 @page
 async def _no_memory(scope: Scope, _: Receive, send: Send) -> None:
     """One allocation fails: the n-th since the message was sent. Then another response is tried."""
-    import _testcapi  # noqa: PLC0415 - not every interpreter has it
+    import _testcapi  # not every interpreter has it
 
     step, at = map(int, argument(scope).split(";"))
     messages = [
@@ -432,9 +432,11 @@ async def _kinds(_: Scope, receive: Receive, send: Send) -> None:
         gc.collect()
     made = [send(START), receive()]
     told = [
-        *[test(function) for function in (send, receive) for test in (
-            inspect.iscoroutinefunction, asyncio.iscoroutinefunction, iscoroutinefunction
-        )],
+        *[
+            test(function)
+            for function in (send, receive)
+            for test in (inspect.iscoroutinefunction, asyncio.iscoroutinefunction, iscoroutinefunction)
+        ],
         *map(asyncio.iscoroutine, made),
         sorted(str(warning.message) for warning in warned),
     ]

@@ -1,6 +1,7 @@
-"""Applications that fail, each in its own way, with a name in a context variable: what is logged about them tells it.
+"""Applications that fail, each in its own way, with a name in a context variable.
 
-A filter puts `<NAME>` in front of every record of the error log, as the filters of applications add a request's id.
+A filter puts `<NAME>` in front of every record of the error log, as the filters of applications add a
+request's id.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Responses told as a plan: which messages, and how the application waits between them.
 
-The plan is the query, JSON in hex: `steps` are the messages in order, `wait` is what comes between two of them, `length` is
-declared, `trailers` are announced. A step is `start`, `hint`, `path`, `trailers`, `more-trailers`, or one of `piece`, `span` and
-`empty`, which has a `+` behind it where more of the body follows.
+The plan is the query, JSON in hex: `steps` are the messages in order, `wait` is what comes between two of
+them, `length` is declared, `trailers` are announced. A step is `start`, `hint`, `path`, `trailers`,
+`more-trailers`, or one of `piece`, `span` and `empty`, with a `+` behind it where more of the body follows.
 """
 
 from __future__ import annotations

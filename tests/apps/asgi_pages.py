@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -308,17 +309,33 @@ async def _path(scope: Scope, _: Receive, send: Send) -> None:
 
 
 @page
+async def _blocks_the_loop(scope: Scope, _: Receive, send: Send) -> None:
+    """For a second; the file says that it has begun."""
+    Path(argument(scope)).touch()
+    time.sleep(1)
+    await plain(send, "unblocked")
+
+
+@page
+async def _echo_socket(_: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+@page
 async def _blocks_first(scope: Scope, _: Receive, send: Send) -> None:
-    """In its first step: blocks until the file is there, sends to a client that has gone, waits for ever."""
-    note("entered")
-    while not os.path.exists(argument(scope)):
+    """In its first step: blocks until the file is there, sends to a client that has gone. Then it waits."""
+    go_on = Path(argument(scope))
+    go_on.with_suffix(".in").touch()
+    while not go_on.exists():
         time.sleep(0.002)
     await start(send, 200, TEXT)
     try:
         with suppress(OSError):
             for _ in range(4):
                 await body(send, b"x" * 600_000, more=True)
-        note("waits")
         await asyncio.Event().wait()
     except asyncio.CancelledError:
         note("cancelled")

@@ -1,4 +1,7 @@
-"""Applications that call back, fail or tamper at the worst moment: one head, a framing that is right or visibly cut, no crash."""
+"""Applications that call back, fail or tamper at the worst moment.
+
+One head, a framing that is right or visibly cut, no crash.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ def test_an_allocation_that_fails(server: Server, step: int) -> None:
 @pytest.mark.parametrize("left", range(4))
 @pytest.mark.parametrize("how", ["path", "span"])
 def test_a_file_for_which_no_descriptor_is_left(server: Server, how: str, left: int) -> None:
-    """Nothing has been sent yet: the application is free to answer otherwise, with the head that it has started."""
+    """Nothing has been sent yet: the application is free to send something else behind its head."""
     response = tried(server, f"/no-descriptors?{how};{left}")
     assert (response.status, response.complete) == (200, True)
     assert response.body in {b"content", b"instead"}
@@ -102,7 +105,7 @@ def test_a_file_for_which_no_descriptor_is_left(server: Server, how: str, left: 
 
 @pytest.mark.parametrize("how", ["clears", "replaces", "lists", "keys"])
 def test_a_scope_that_is_tampered_with(server: Server, how: str) -> None:
-    """It is the application's. What the server needs of the request it has kept for itself; the log shows what is left."""
+    """It is the application's. The server has kept what it needs; the access log shows what is left."""
     mark = server.log_mark()
     response = tried(server, f"/pollutes?{how};ends", b"TE: trailers", b"User-Agent: curl")
     assert (response.status, response.body, response.trailers) == (200, b"last", [("x-sum", "1")])
@@ -134,7 +137,8 @@ def test_they_are_coroutine_functions(server: Server) -> None:
 
 
 def test_a_thread_sends_through_the_loop(server: Server, servers: Servers) -> None:
-    debugging = servers.get("--env=PYTHONASYNCIODEBUG=1", "--asgi-loop=asyncio", kind="asgi", app="asgi_hostile:app")
+    options = ("--env=PYTHONASYNCIODEBUG=1", "--asgi-loop=asyncio")
+    debugging = servers.get(*options, kind="asgi", app="asgi_hostile:app")
     for each in (server, debugging):
         response = tried(each, "/from-a-thread")
         assert response.body == b"x" * 300_000 + b"last"
@@ -143,5 +147,3 @@ def test_a_thread_sends_through_the_loop(server: Server, servers: Servers) -> No
 def test_a_loop_of_another_thread_is_refused(server: Server) -> None:
     response = tried(server, "/in-a-thread")
     assert response.body.count(b"must be awaited in the thread of their event loop") == 2, response
-
-

@@ -1,4 +1,4 @@
-"""The messages of a response in every order that the ASGI specification allows, with and without waiting between them."""
+"""The messages of a response in every order that ASGI allows, with and without waiting between them."""
 
 from __future__ import annotations
 

@@ -8,4 +8,6 @@ cdef class Hub(Reception):
     cdef long long swept_ns         # when deadlines were last looked at
     cdef bint stopped
 
+    cdef int _serve(self) except -1
+    cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1

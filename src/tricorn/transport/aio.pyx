@@ -76,6 +76,10 @@ cdef class Hub(Reception):
         self.flush_log()
 
     def _on_ready(self):
+        self._serve()
+
+    cdef int _serve(self) except -1:
+        """Deal with a batch of events. Returns how many they were."""
         cdef Event events[BATCH]
         cdef Lane lane = self.house.lane
         cdef int n = self.service.poller.fetch(events, BATCH, 0)
@@ -95,6 +99,7 @@ cdef class Hub(Reception):
         lane.cell.busy_ns += monotonic() - lane.cell.busy_since_ns
         if not self.house.calls:
             lane.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
+        return n
 
     def _schedule(self):
         self.house.gate.call_soon(self._proceed, context=self.house.gate.context)
@@ -124,11 +129,16 @@ cdef class Hub(Reception):
             return
         self.house.gate.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
         if now - self.swept_ns > 2 * self.sweep_interval:
-            # The loop was blocked, and some loops run their timers first: what clients have sent meanwhile counts.
-            self._on_ready()
-            now = monotonic()
+            now = self._catch_up()
         self.swept_ns = now
         self._beat(now)
+
+    cdef long long _catch_up(self) except -1:
+        """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
+        cdef int batches = self.service.connections // BATCH + 1
+        while self._serve() == BATCH and batches > 0:
+            batches -= 1
+        return monotonic()
 
     cdef int _beat(self, long long now) except -1:
         cdef House house = self.house
