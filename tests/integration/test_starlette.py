@@ -41,7 +41,8 @@ class TestStarlette(AsgiTests):
     app = "asgi_starlette_site:app"
     options = (
         *AsgiTests.options,
-        "--asgi-extensions=http.response.pathsend,http.response.early_hint,http.response.trailers",
+        "--asgi-extensions=http.response.pathsend,http.response.early_hint,"
+        "http.response.trailers,websocket.http.response",
     )
 
     # -- what the application is told
