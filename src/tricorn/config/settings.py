@@ -33,6 +33,7 @@ from tricorn.config.parsers import (
     text,
     user_id,
     whole_number,
+    words_of,
 )
 
 APPLICATION = "Application"
@@ -58,6 +59,14 @@ FOREIGN_WORKERS = {
     "gunicorn.workers.gthread.threadworker": "gthread",
     "gunicorn.workers.sync.syncworker": "sync",
 }
+#: Of the ASGI specification's extensions, those that the server has.
+EXTENSIONS = (
+    "http.response.early_hint",
+    "http.response.pathsend",
+    "http.response.trailers",
+    "http.response.zerocopysend",
+    "websocket.http.response",
+)
 TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
 SCHEME_HEADERS = MappingProxyType(
     {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
@@ -365,6 +374,16 @@ class Settings:
         section=ASGI,
         doc="How long the application may go on after its client is gone, which it hears at once by "
         "`http.disconnect`. Then its task is cancelled. 0 cancels at once.",
+    )
+    asgi_extensions: tuple[str, ...] = setting(
+        ("http.response.early_hint", "http.response.trailers", "websocket.http.response"),
+        flags=("--asgi-extensions",),
+        parse=words_of(*EXTENSIONS),
+        section=ASGI,
+        doc="What `extensions` of a scope offers, where the client can make use of it. "
+        "`http.response.pathsend` and `http.response.zerocopysend` let the kernel send files, but frameworks "
+        "use them wherever they are offered, and middleware that only knows `http.response.body` then loses "
+        "the response: name them if yours is in order.",
     )
     root_path: str = setting(
         "",

@@ -704,17 +704,19 @@ cdef class Connection(AsyncExchange):
 
     cdef int _push_file(self, int source, long long offset, long long size) except -1:
         """Send a stretch of a file as the next bytes of the body."""
-        cdef Outflow outflow
-        cdef FileSpan span
         if self.gone:
             return 0
-        span = new_span(source, offset, size)   # the application may close its file at once, the client take its time
+        # A descriptor of its own: the application may close its file at once, the client may take its time.
+        return self._push_span(new_span(source, offset, size))
+
+    cdef int _push_span(self, FileSpan span) except -1:
+        cdef Outflow outflow
         self._release()
         if self.body_left >= 0:
-            self.body_left -= size
-        self.body_sent += size
+            self.body_left -= span.left
+        self.body_sent += span.left
         outflow = self._outflow()
-        outflow.add_file(span)
+        outflow.add_span(span)
         self._flush(self.lane)
         if not self.gone and not outflow.is_empty():
             if self.service.write_timeout and self.deadline == 0:

@@ -4,13 +4,16 @@ cdef enum Flow:
     FLOW_BLOCKED = 0    # the peer has to read first
     FLOW_EMPTY = 1      # all is sent
 
-# A stretch of a file. Its descriptor is closed with it.
+# A stretch of a file. Its descriptor is its own, and is closed with it.
 cdef class FileSpan:
     cdef int fd
     cdef long long offset
     cdef long long left
 
+# … of the file `source`, by another descriptor. Raises OSError.
 cdef FileSpan new_span(int source, long long offset, long long size)
+# … by `fd`, which it takes over, also where this fails.
+cdef FileSpan adopt_span(int fd, long long offset, long long size)
 
 cdef class Outflow:
     cdef list items             # bytes, FileSpan
@@ -28,7 +31,7 @@ cdef class Outflow:
     cdef void orphan(self, int fd) noexcept
     cdef int add(self, bytes data, Py_ssize_t offset) except -1
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
-    cdef int add_file(self, FileSpan span) except -1
+    cdef int add_span(self, FileSpan span) except -1
     cdef bint is_empty(self) noexcept
     cdef int flush(self, int fd, bint* progress) except -2
     cdef void clear(self) noexcept

@@ -34,13 +34,25 @@ cdef class FileSpan:
 
 
 cdef FileSpan new_span(int source, long long offset, long long size):
-    """A span of the file `source`, by a descriptor of its own. Raises OSError."""
     cdef FileSpan span = FileSpan.__new__(FileSpan)
     span.offset = offset
     span.left = size
     span.fd = dup(source)
     if span.fd < 0:
         raise OSError(errno, os.strerror(errno))
+    return span
+
+
+cdef FileSpan adopt_span(int fd, long long offset, long long size):
+    cdef FileSpan span
+    try:
+        span = FileSpan.__new__(FileSpan)
+    except MemoryError:
+        close(fd)
+        raise
+    span.fd = fd
+    span.offset = offset
+    span.left = size
     return span
 
 
@@ -63,7 +75,7 @@ cdef class Outflow:
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1:
         return self.add(PyBytes_FromStringAndSize(<const char*>data, size), 0)
 
-    cdef int add_file(self, FileSpan span) except -1:
+    cdef int add_span(self, FileSpan span) except -1:
         self.items.append(span)
         self.files += 1
         return 0

@@ -40,6 +40,7 @@ from tricorn.transport.system cimport (
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
 
+from functools import partial
 from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
@@ -570,7 +571,10 @@ cdef class ThreadedConnection(Connection):
     def _log_failure(self, error):
         if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
-        report(self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error)
+        # In the context of the request, where the application's filters and handlers find its variables.
+        self.call.context.copy().run(partial(
+            report, self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error
+        ))
 
     cdef int _flushed(self, Lane lane) except -1:
         cdef bint empty = self.outflow is None or self.outflow.is_empty()
