@@ -316,9 +316,10 @@ cdef class Connection(AsyncExchange):
                 return 0
 
     cdef int _await_request(self, Lane lane) except -1:
-        # A new connection keeps the deadline that it was accepted with.
-        if self.deadline == 0 or self.head_sent:
-            self.deadline = lane.now + self._idle_time()
+        # A new connection keeps the deadline that it was accepted with, and a response has set one. Otherwise this may be
+        # the first event of a thread that has slept: its clock is not to be trusted.
+        if self.deadline == 0:
+            self.deadline = monotonic() + self._idle_time()
         return 0
 
     cdef long long _idle_time(self) noexcept:
@@ -368,6 +369,7 @@ cdef class Connection(AsyncExchange):
             self.decoder = None
             self.state = IDLE
             lane.now = monotonic()
+            self.deadline = lane.now + self._idle_time()
         return used
 
     cdef int _end_of_input(self, Lane lane) except -1:

@@ -230,6 +230,8 @@ cdef class Reactor(Reception):
     cdef int _lead(self, Lane lane) except -1:
         """Serve while there is something to serve."""
         cdef Batch batch = <Batch>lane.batch
+        if self.threads > 1:
+            lane.now = monotonic()      # it may have slept, and rule 4 asks how old the running request is
         self.leaders += 1
         if self.leaders > 1:
             self._release_of_others(lane)

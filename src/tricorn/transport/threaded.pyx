@@ -445,7 +445,7 @@ cdef class ThreadedConnection(Connection):
         self.body_left = -1
         if self.reply.minor == 0:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
-        self.started_ns = monotonic()
+        self.started_ns = lane.now = monotonic()
         return self._run(lane, False)
 
     cdef int _run(self, Lane lane, bint resumed) except -1:
