@@ -156,7 +156,12 @@ class Settings:
     worker_class: str = setting(
         "auto",
         flags=("-k", "--worker-class"),
-        parse=one_of("auto", "sync", "gthread", "asgi", absent=ABSENT_WORKERS, aliases=FOREIGN_WORKERS),
+        parse=one_of(
+            *("auto", "sync", "gthread", "asgi"),
+            absent=ABSENT_WORKERS,
+            aliases=FOREIGN_WORKERS,
+            foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
+        ),
         section=WORKERS,
         doc="The kind of worker. `auto` looks at the application: ASGI gets `asgi`, WSGI the worker with "
         "`threads` threads. `sync` and `gthread` are Gunicorn's names for the latter with one and with "

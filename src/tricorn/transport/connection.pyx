@@ -714,6 +714,8 @@ cdef class Connection(AsyncExchange):
     cdef int _push_span(self, FileSpan span) except -1:
         cdef Outflow outflow
         self._release()
+        if self.gone:
+            return 0        # found by the head, which must come first
         if self.body_left >= 0:
             self.body_left -= span.left
         self.body_sent += span.left
