@@ -23,7 +23,7 @@ cdef class Outflow:
     cdef bint sending           # a thread is in a system call for this outflow
 
     cdef ssize_t _send_pieces(self, int fd, int* error) except -2
-    cdef void _sent(self, ssize_t n) noexcept
+    cdef int _sent(self, ssize_t n) except -1
 
     cdef int orphaned           # a descriptor to close when the system call is over, else -1
 

@@ -116,7 +116,7 @@ cdef class Outflow:
                         progress[0] = True
                         steps += 1
                         if span.left == 0:
-                            self.items.pop(0)
+                            del self.items[0]
                             self.files -= 1
                         elif steps == FILE_STEPS:
                             return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
@@ -162,18 +162,19 @@ cdef class Outflow:
                 error[0] = errno
         return n
 
-    cdef void _sent(self, ssize_t n) noexcept:
-        """Forget the first n bytes."""
+    cdef int _sent(self, ssize_t n) except -1:
+        """Forget the first n bytes. (Deleting needs no memory; pop() may, and what was sent must not be sent again.)"""
         cdef Py_ssize_t left
         self.pending -= n
         while n:
             left = PyBytes_GET_SIZE((<list>self.items)[0]) - self.offset
             if n < left:
                 self.offset += n
-                return
+                return 0
             n -= left
             self.offset = 0
-            self.items.pop(0)
+            del self.items[0]
+        return 0
 
     cdef bint _was_cleared(self, object item) noexcept:
         """Whether, while we were in a system call, the connection gave up what it had queued."""
