@@ -240,6 +240,16 @@ def test_close_is_called_after_head(live: Live, name: str) -> None:
     wait_event(live, f"closed {name}")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_pieces_of_a_list_have_a_length(live: Live, method: str) -> None:
+    """Also where the application returns an object whose iterator is a list's, as Django does: nothing of the
+    application's runs between its pieces."""
+    response = live.request("/close/list-iterator", method=method)
+    assert response.get("Content-Length") == "7"
+    assert response.body == (b"one;two" if method == "GET" else b"")
+    wait_event(live, "closed list-iterator")
+
+
 # -- pace
 
 

@@ -38,7 +38,7 @@ from tricorn.transport.files import maybe_span
 cdef enum:
     # Pieces up to this are copied behind the head, so that one send() takes both; beyond it two places in memory
     # are handed to sendmsg(), which costs a little more and copies nothing.
-    INLINE = 16384
+    INLINE = 2048
     # A system call that moves less than this costs less than giving the GIL away and taking it back.
     SMALL = 32768
     # Bytes of one body in a row, before others get their turn.

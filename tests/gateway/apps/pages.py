@@ -259,6 +259,12 @@ def _close_list(_: Environ, start_response: Start) -> list[bytes]:
     return ClosingList([b"a", b"b"])
 
 
+@page("/close/list-iterator")
+def _close_list_iterator(_: Environ, start_response: Start) -> Body:
+    start_response("200 OK", PLAIN)
+    return Body([b"one;", b"", b"two"], "list-iterator")
+
+
 # -- pace
 
 
