@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import stat
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from select import POLLOUT, poll
 from typing import Protocol, TextIO
 
 from tricorn.config.errors import ConfigError
@@ -102,8 +103,8 @@ class DescriptorHandler(logging.Handler):
 
     def _write(self, data: bytes) -> None:
         regular = stat.S_ISREG(os.fstat(self.fd).st_mode)
-        waiting = select.poll()
-        waiting.register(self.fd, select.POLLOUT)
+        waiting = poll()
+        waiting.register(self.fd, POLLOUT)
         while data:
             # Only the first record waits for a stalled reader: those after it would add up.
             if not regular and not waiting.poll(0 if self.lost else STALLED_READER * 1000):
@@ -207,7 +208,8 @@ def reopen() -> None:
 
 def _open(setting: str, value: str, standard: int, origins: Mapping[str, str]) -> _Opened:
     if value == "-":
-        (sys.stdout, sys.stderr)[standard - 1].flush()
+        with suppress(Exception):  # the application may have put anything in its place, or None
+            (sys.stdout, sys.stderr)[standard - 1].flush()
         return _Opened(setting, standard, None)
     # As an absolute path: `chdir` or a daemon's `/` must not move the file at the next rotation.
     path = os.path.abspath(value)
