@@ -13,16 +13,16 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from select import POLLIN, poll
 from typing import Any
 
 from setproctitle import setproctitle
 
-from tricorn import __version__
+from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
@@ -75,6 +75,7 @@ class Arbiter:
         self._registry = Registry()
         self._generations: dict[int, Generation] = {}
         self._listeners: list[Listener] = []
+        self._lifeline_ends: tuple[int, ...] = ()
         self._pidfile: Pidfile | None = None
         self._reload_under_way = False
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
@@ -86,6 +87,7 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
+            forks.let_go(self._let_go)
             try:
                 self._start(cleanup)
             except (ListenError, PidfileError) as error:
@@ -115,7 +117,7 @@ class Arbiter:
         # Not earlier, so that an import that hangs can be interrupted.
         self._signals.install()
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
-        self._lifeline, self._lifeline_writer = os.pipe()
+        self._lifeline_ends = self._lifeline, self._lifeline_writer = os.pipe()
         cleanup.callback(os.close, self._lifeline)
         cleanup.callback(os.close, self._lifeline_writer)
         self._turned_at = time.monotonic()
@@ -221,13 +223,13 @@ class Arbiter:
         wait = TICK if deadline is None else min(TICK, max(0.0, deadline - now))
         # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
         # workers would have to close.
-        poll = select.poll()
-        poll.register(self._signals.fileno(), select.POLLIN)
+        waiting = poll()
+        waiting.register(self._signals.fileno(), POLLIN)
         for child in self._registry:
             if child.status_is_open:
-                poll.register(child.status, select.POLLIN)
+                waiting.register(child.status, POLLIN)
         # One millisecond more: waking just before the deadline would be a turn for nothing.
-        poll.poll(wait * 1000 + 1)
+        waiting.poll(wait * 1000 + 1)
         self._notice_stall(now + wait)
 
     def _notice_stall(self, expected: float) -> None:
@@ -352,6 +354,17 @@ class Arbiter:
         for listener in self._listeners:
             if listener not in generation.listeners:
                 listener.close()
+
+    def _let_go(self) -> None:
+        """In a process that a preloaded application forks: close what only the master may hold, and tell
+        nobody."""
+        self._signals.let_go()
+        for fd in self._lifeline_ends:
+            os.close(fd)
+        for child in self._registry:
+            child.close()
+        for listener in self._listeners:
+            listener.close()
 
     def _abandon(self, generation: int) -> None:
         self._target = targets.abandoned(self._target)

@@ -66,6 +66,12 @@ WORKER_START: dict[signal.Signals, signal.Handlers | None] = {
 }
 
 
+#: What a process has that the application forks, where it is not SIG_DFL.
+DEFAULTS: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {
+    signal.SIGINT: signal.default_int_handler
+}
+
+
 def _only_wake(_number: int, _frame: FrameType | None) -> None:
     """Exists because the interpreter writes only signals that have a Python handler into the pipe."""
 
@@ -92,12 +98,22 @@ class SignalPipe:
         self._installed = True
         for number in MEANING:
             signal.signal(number, _only_wake)
+        # Whoever started us, or a preloaded application, may have blocked them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, MEANING)
 
     def __exit__(self, *_: object) -> None:
         if self._installed:
             signal.set_wakeup_fd(-1)
             for number in MEANING:
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+        self.close()
+
+    def let_go(self) -> None:
+        """In a process that the application forks from the master: what is ours is the default again."""
+        signal.set_wakeup_fd(-1)
+        for number in MEANING:
+            if signal.getsignal(number) is _only_wake:
+                signal.signal(number, DEFAULTS.get(number, signal.SIG_DFL))
         self.close()
 
     def fileno(self) -> int:
