@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
@@ -136,7 +137,8 @@ def _path(settings: LogSettings, value: str | None) -> str:
 def _open(settings: LogSettings, name: str, value: str) -> int:
     standard, called = STANDARD[name]
     if value == "-":
-        (sys.stdout, sys.stderr)[standard - 1].flush()
+        with suppress(Exception):  # the application may have put anything in its place, or None
+            (sys.stdout, sys.stderr)[standard - 1].flush()
         return standard
     path = _path(settings, value)
     try:
