@@ -44,8 +44,8 @@ from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
+from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.log.setup import reopen
 from tricorn.net.address import Address
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
@@ -422,7 +422,7 @@ class Arbiter:
             log.warning("pidfile: the new value is used from the next start on")
 
     def _reopen_logs(self) -> None:
-        reopen()
+        log_setup.reopen()
         for child in self._registry:
             self._signal(child.pid, signal.SIGUSR1)
         log.info("SIGUSR1: log files were opened again")
@@ -503,6 +503,7 @@ class Arbiter:
         their master lives, or tell it of signals that it gets.
         """
         become_stranger()
+        log_setup.let_go()
         if self._is_master:
             self._forget()
             os.close(self._lifeline)

@@ -28,6 +28,7 @@ from tricorn.arbiter import signals
 from tricorn.arbiter.children import FAILURE_TEXT_MAX, WAKE, Generation
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, Assignment, RunWorker
+from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
 
 log = logging.getLogger("tricorn.error")
@@ -154,6 +155,7 @@ def _let_go(job: Job, writer: int) -> None:
     for listener in job.generation.listeners:
         listener.close()
     job.generation.board.detach()
+    log_setup.let_go()
 
 
 def _tell(writer: int, message: bytes) -> None:

@@ -123,6 +123,11 @@ def reopen() -> None:
         _process.access_log.reopen(_process.access_log.fd)  # looks again at what kind of file it is
 
 
+def let_go() -> None:
+    """In a process that the application has forked from one of ours."""
+    _process.files.let_go()
+
+
 def _complain(path: str, error: OSError) -> None:
     logging.getLogger(ERROR_LOGGER).warning(
         "cannot reopen %s: %s; the old file stays in use", path, error.strerror
