@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command(arguments: Sequence[str]) -> int:
+    closed = fill_standard_streams()
     if (words := maybe_words(arguments)) is not None:
-        show(words)
-        return EXIT_OK
+        return show(words)
     try:
-        return run(Launch(arguments))
+        return run(Launch(arguments, closed))
     except ConfigError as error:
         complain("error", str(error))
         return EXIT_CONFIG
@@ -75,9 +75,8 @@ def run(launch: Launch) -> int:
     if settings.print_config or settings.check_config:
         for warning in settings.warnings:
             complain("warning", warning)
-        if settings.print_config:
-            show(print_config(settings))
-        return check(launch, settings) if settings.check_config else EXIT_OK
+        shown = show(print_config(settings)) if settings.print_config else EXIT_OK
+        return check(launch, settings) if settings.check_config and shown == EXIT_OK else shown
     return serve(launch, settings)
 
 
@@ -89,6 +88,7 @@ def serve(launch: Launch, settings: Settings) -> int:
 
     try:
         launch.enter(settings)
+        tell_of_closed_streams(launch.closed, settings)
         return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
@@ -134,12 +134,61 @@ def application_of(settings: Settings) -> Callable[..., Any]:
         raise BootError(raised(settings, error)) from error
 
 
-def show(text: str) -> None:
+def show(text: str) -> int:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough; the flush at the end of the interpreter must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_standard_output()  # the reader (`| head`) has seen enough
+    except OSError as error:
+        give_up_standard_output()
+        complain("error", f"cannot write to the standard output: {error.strerror}")
+        return EXIT_FAILURE
+    return EXIT_OK
+
+
+# ---- standard streams ------------------------------------------------------------------------------------
+
+#: By descriptor: what it is called, where Python has it, how it is opened.
+STANDARD_STREAMS = (
+    ("standard input", "stdin", "r"),
+    ("standard output", "stdout", "w"),
+    ("standard error", "stderr", "w"),
+)
+
+
+def fill_standard_streams() -> list[str]:
+    """Put /dev/null where a standard stream is closed; gives the names of those. Otherwise the next socket
+    would take its number, and get what is printed, and Python would have None for a stream."""
+    closed = []
+    for fd, (words, name, mode) in enumerate(STANDARD_STREAMS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one, since those below are open
+            os.set_inheritable(fd, True)
+            closed.append(words)
+        if getattr(sys, name) is None:
+            stream = open(fd, mode, errors="backslashreplace", closefd=False)  # noqa: SIM115 - for ever
+            setattr(sys, name, stream)
+    return closed
+
+
+def tell_of_closed_streams(closed: Sequence[str], settings: Settings) -> None:
+    """Where that can still be read."""
+    for words in closed:
+        if words != "standard input":  # nothing is read from it
+            log = logging.getLogger("tricorn.error")
+            log.warning("The %s was closed at the start: what is written there is lost", words)
+    if "standard error" in closed and settings.errorlog == "-":
+        show(
+            "tricorn: warning: the standard error is closed, so the error log is lost; "
+            "name a file with --error-logfile"
+        )
+
+
+def give_up_standard_output() -> None:
+    """The flush at the end of the interpreter must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def complain(severity: str, text: str) -> None:
@@ -183,8 +232,9 @@ class Launch:
     the next one is applied, so a variable that left the file leaves the environment too.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], closed: Sequence[str] = ()) -> None:
         self.arguments = tuple(arguments)
+        self.closed = closed  # standard streams that were
         self.environ = dict(os.environ)
         self.cwd = Path.cwd()
         self.handed_over = handed_over(self.environ, os.getpid())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
@@ -31,6 +31,7 @@ class Assignment:
     lifeline: a descriptor that becomes readable (end of file) when the master is gone.
     notify: wakes the master; called after each change of `row.state`.
     fail: tells the master why the worker cannot boot (text for the log; logged once per generation).
+    leave: ends the process with an exit code, from any thread, also when the main thread does not come back.
     application: the loaded application when `preload_app` is on, else None.
     """
 
@@ -40,6 +41,7 @@ class Assignment:
     lifeline: int
     notify: Callable[[], None]
     fail: Callable[[str], None]
+    leave: Callable[[int], NoReturn]
     application: Any = None
 
 

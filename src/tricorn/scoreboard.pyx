@@ -8,6 +8,15 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy, memset
 
 import mmap
+import os
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+
+cdef extern from "<sys/mman.h>" nogil:
+    void* map_memory "mmap"(void*, size_t, int, int, int, long)
+    void* MAP_FAILED
+    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED
 
 cdef extern from "<string.h>" nogil:
     size_t strnlen(const char*, size_t)
@@ -255,6 +264,13 @@ cdef class Board:
             row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
             row.cell_count = cells
             self.rows.append(row)
+
+    def detach(self):
+        """Put private memory in the page's place: in a process that is none of those who share it."""
+        if map_memory(
+            self.view.buf, self.view.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0
+        ) == MAP_FAILED:
+            raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self):
         if self.view.buf != NULL:

@@ -127,6 +127,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.worker_pid: int | None = None
         self.told = False
+        self.pass_fds: tuple[int, ...] = ()  # besides the listener
 
     @property
     def command(self) -> list[str]:
@@ -146,7 +147,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self.log_file,
             stderr=self.log_file,
-            pass_fds=(self.listener.fileno(),),
+            pass_fds=(self.listener.fileno(), *self.pass_fds),
             start_new_session=True,  # so that the whole family can be killed by its group id
         )
         try:

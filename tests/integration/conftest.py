@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from harness.server import KINDS, KINDS_OF, Servers
 
-pytest.register_assert_rewrite("integration.asgi_site", "integration.framework", "integration.live")
+pytest.register_assert_rewrite(
+    "integration.asgi_site", "integration.framework", "integration.live", "integration.answering"
+)
 
 from integration.live import Live  # noqa: E402 - behind register_assert_rewrite
 

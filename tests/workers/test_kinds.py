@@ -38,7 +38,8 @@ sys.path.insert(0, ".")
 settings = load_settings([*options, name], {}, Path.cwd())
 application = load_application(name) if preloaded == "preloaded" else None
 assignment = Assignment(
-    settings, [], Board(1, 1)[0], -1, lambda: None, lambda text: print("failed:", text), application
+    settings, [], Board(1, 1)[0], -1, lambda: None, lambda text: print("failed:", text), sys.exit,
+    application
 )
 sys.exit(run_worker(server_for, assignment))
 """

@@ -13,17 +13,17 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from select import POLLIN, poll
 from typing import Any
 
 from setproctitle import setproctitle
 
-from tricorn import __version__
+from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
@@ -44,8 +44,8 @@ from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
+from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.log.setup import reopen
 from tricorn.net.address import Address
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
@@ -109,8 +109,8 @@ class Arbiter:
         self._manager = ServiceManager(os.environ.get(VARIABLE, ""))
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
-        #: Who may fork: only the process that runs the loop is the master, and only `_spawn` makes workers.
-        self._is_master = self._is_spawning = False
+        #: Whether this process runs the loop: its children are copies of this object, too.
+        self._is_master = False
         self._lifeline = self._lifeline_writer = -1
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
         self._turned_at = self._alive_at = time.monotonic()
@@ -121,6 +121,7 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
+            forks.let_go(self._let_go)
             # Before there is anything to clear away: from here on no signal ends the process by itself. What
             # arrives before the loop runs is dealt with in its first turn.
             self._signals.install()
@@ -148,7 +149,6 @@ class Arbiter:
         log.info("Tricorn %s starts (pid %d)", __version__, os.getpid())
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
         self._lifeline, self._lifeline_writer = os.pipe()
-        os.register_at_fork(after_in_child=self._become_stranger)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings)
         for listener in first.listeners:
@@ -337,13 +337,13 @@ class Arbiter:
         wait = TICK if deadline is None else min(TICK, max(0.0, deadline - now))
         # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
         # workers would have to close.
-        poll = select.poll()
-        poll.register(self._signals.fileno(), select.POLLIN)
+        waiting = poll()
+        waiting.register(self._signals.fileno(), POLLIN)
         for child in self._registry:
             if child.status_is_open:
-                poll.register(child.status, select.POLLIN)
+                waiting.register(child.status, POLLIN)
         # One millisecond more: waking just before the deadline would be a turn for nothing.
-        poll.poll(wait * 1000 + 1)
+        waiting.poll(wait * 1000 + 1)
         self._notice_stall(now + wait)
 
     def _notice_stall(self, expected: float) -> None:
@@ -422,7 +422,7 @@ class Arbiter:
             log.warning("pidfile: the new value is used from the next start on")
 
     def _reopen_logs(self) -> None:
-        reopen()
+        log_setup.reopen()
         for child in self._registry:
             self._signal(child.pid, signal.SIGUSR1)
         log.info("SIGUSR1: log files were opened again")
@@ -475,14 +475,11 @@ class Arbiter:
             self._run_worker, generation, row, self._lifeline, lambda: self._forget(generation.listeners)
         )
         try:
-            self._is_spawning = True
             pid, status = spawn(job)
         except OSError as error:
             _report(f"No worker started: {error.strerror}")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
-        finally:
-            self._is_spawning = False
         self._registry.add(ChildRecord(pid, generation, row, status, started_at=now))
         log.debug("Worker %d was started, generation %d", pid, generation.number)
 
@@ -499,15 +496,17 @@ class Arbiter:
             if listener not in keep:
                 listener.close()
 
-    def _become_stranger(self) -> None:
-        """In every child of the master that it has not forked itself: the application's, with preload_app.
+    def _let_go(self) -> None:
+        """In a process that the application has forked from the master, with preload_app.
 
         Whatever such a process lives on for, it must not keep the port, or make the workers believe that
         their master lives, or tell it of signals that it gets.
         """
-        if self._is_master and not self._is_spawning:
-            become_stranger()
+        become_stranger()
+        log_setup.let_go()
+        if self._is_master:
             self._forget()
+            os.close(self._lifeline)
 
     def _abandon(self, generation: int) -> None:
         self._target = targets.abandoned(self._target)

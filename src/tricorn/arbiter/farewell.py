@@ -68,10 +68,10 @@ def leave(code: int) -> NoReturn:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # Closed, or nobody reads it: that must not change the exit code.
-        if stream is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()
+        # Closed, or nobody reads it, or the application has put anything in its place: that must not change
+        # the exit code.
+        with suppress(Exception):
+            stream.flush()
 
 
 def _what_holds(main: int, frame: FrameType | None) -> str:

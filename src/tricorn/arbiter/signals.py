@@ -10,12 +10,12 @@ master's loop reads it there: no Python code ever runs in the middle of somethin
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from select import POLLIN, poll
 from types import FrameType
 
 from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
@@ -234,9 +234,9 @@ class SignalPipe:
 
     def wait(self, seconds: float) -> None:
         """Until a signal arrives."""
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
-        poll.poll(seconds * 1000)
+        waiting = poll()
+        waiting.register(self._reader, POLLIN)
+        waiting.poll(seconds * 1000)
 
     def _read(self) -> None:
         while True:

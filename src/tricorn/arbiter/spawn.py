@@ -23,11 +23,12 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
-from tricorn import scoreboard
+from tricorn import forks, scoreboard
 from tricorn.arbiter import signals
 from tricorn.arbiter.children import FAILURE_TEXT_MAX, WAKE, Generation
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, Assignment, RunWorker
+from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
 
 log = logging.getLogger("tricorn.error")
@@ -66,7 +67,7 @@ def spawn(job: Job) -> tuple[int, int]:
     try:
         # A signal between the fork and the reset of the handlers would run the master's in the child, and
         # its number would go to the master through the shared pipe.
-        with signals.blocked() as mask:
+        with signals.blocked() as mask, forks.of_our_own():
             pid = os.fork()
             if pid == 0:
                 _live(job, reader, writer, mask)
@@ -92,6 +93,7 @@ def _live(job: Job, reader: int, writer: int, mask: set[int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(reader)
         job.forget()
+        _disown_children()
         code = _work(job, writer)
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else EXIT_FAILURE
@@ -101,8 +103,17 @@ def _live(job: Job, reader: int, writer: int, mask: set[int]) -> NoReturn:
         _leave(job, code)
 
 
+def _disown_children() -> None:
+    """A preloaded application may have started processes with multiprocessing, which ends and joins what it
+    takes for its own when this process ends. They are the master's."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process._children.clear()  # as multiprocessing does in its own processes; there is no public way
+
+
 def _work(job: Job, writer: int) -> int:
     generation = job.generation
+    forks.let_go(lambda: _let_go(job, writer))
 
     def notify() -> None:
         _tell(writer, WAKE)
@@ -131,12 +142,25 @@ def _work(job: Job, writer: int) -> int:
             lifeline=job.lifeline,
             notify=notify,
             fail=fail,
+            leave=lambda code: _leave(job, code),
             application=generation.application,
         )
     )
 
 
+def _let_go(job: Job, writer: int) -> None:
+    """In a process that the application forks: what is the worker's own, or shared with the master."""
+    os.close(writer)
+    os.close(job.lifeline)
+    for listener in job.generation.listeners:
+        listener.close()
+    job.generation.board.detach()
+    log_setup.let_go()
+
+
 def _tell(writer: int, message: bytes) -> None:
+    if forks.is_stranger():
+        return  # the number may be another file's here
     # BlockingIOError: it has been told enough. BrokenPipeError: the master is gone, the lifeline says so.
     with suppress(BlockingIOError, BrokenPipeError):
         os.write(writer, message)
@@ -148,9 +172,12 @@ def _leave(job: Job, code: int) -> NoReturn:
     Threads and exit hooks of the application (a pool's last jobs, telemetry being sent) get their turn; the
     port does not wait for them, else a worker that hangs here would keep the next instance from it.
     """
+    if forks.is_stranger():
+        os._exit(code)  # neither our exit hooks nor what is buffered are its business
     try:
         for listener in job.generation.listeners:
-            listener.close()
+            with suppress(OSError):  # the application has closed it
+                listener.close()
         _end_in(job.generation.settings.graceful_timeout)
         # The two halves of the interpreter's own end, in its order; multiprocessing does the same.
         threading._shutdown()  # type: ignore[attr-defined]  # not public, and there is no public way
@@ -173,8 +200,7 @@ def _end_in(graceful_timeout: float) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # A closed stream (ValueError) or a reader that has gone (OSError) must not keep a worker from
-        # starting or ending; None is what a process without a terminal may have.
-        if stream is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()
+        # A closed stream or a reader that has gone must not keep a worker from starting or ending, nor what
+        # the application has put in its place.
+        with suppress(Exception):
+            stream.flush()

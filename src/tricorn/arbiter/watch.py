@@ -11,10 +11,10 @@ that tries again. A thread that waits for the signals needs nothing of the main 
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from select import POLLIN, poll
 
 from tricorn.arbiter.signals import SignalPipe
 
@@ -42,11 +42,11 @@ def watching(signals: SignalPipe, end: Callable[[int], object]) -> Iterator[None
 
 
 def _watch(signals: SignalPipe, done: int, end: Callable[[int], object]) -> None:
-    poll = select.poll()
-    poll.register(signals.fileno(), select.POLLIN)
-    poll.register(done, select.POLLIN)
+    waiting = poll()
+    waiting.register(signals.fileno(), POLLIN)
+    waiting.register(done, POLLIN)
     while True:
-        ready = [fd for fd, _ in poll.poll()]
+        ready = [fd for fd, _ in waiting.poll()]
         # First: what was asked for in the last moment is asked for.
         number = signals.stop_asked()
         if number is not None:

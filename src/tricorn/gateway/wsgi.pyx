@@ -21,7 +21,7 @@ cimport cython
 from tricorn.gateway.errors import GatewayError
 
 cdef extern from "Python.h":
-    object PyContext_New()
+    object PyContext_Copy(object)
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     PyObject* PyIter_Next(object)
@@ -143,10 +143,10 @@ cdef class WSGICall:
 
     # ---- what the transport calls ------------------------------------------------------------------
 
-    cdef int run(self, object application, dict environ) except -1:
-        """Call the application and send what it returns. Its exceptions come through as they are."""
+    cdef int run(self, object application, dict environ, object context) except -1:
+        """Call the application, in a copy of `context`, and send what it returns. Its exceptions come through as they are."""
         self.vectorcall = <void*>_called
-        self.context = PyContext_New()
+        self.context = PyContext_Copy(context)
         PyContext_Enter(self.context)
         try:
             try:

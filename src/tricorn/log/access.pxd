@@ -66,6 +66,7 @@ cdef class AccessLog:
     cpdef int record_scope(self, dict scope, str uri, str protocol, str status, object headers, long long body_bytes,
                            long long duration_ns, double wall_time) except -1
     cpdef int flush(self) except -1
+    cpdef int forget(self) except -1
     cpdef int reopen(self, int fd) except -1
 
     cdef Key _key(self, str key) except *

@@ -371,6 +371,12 @@ cdef class AccessLog:
             self._report()
         return 0
 
+    cpdef int forget(self) except -1:
+        """Drop what is buffered: in a copy of the process that it belongs to, which writes it itself."""
+        self._used = min(self._used, <Py_ssize_t>1)
+        self._mid_line = self._torn = False
+        return 0
+
     cpdef int reopen(self, int fd) except -1:
         """Write what is buffered to the old descriptor and use `fd` from now on. The caller closes the old one."""
         cdef char* end

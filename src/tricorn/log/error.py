@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import stat
 import time
+from select import POLLOUT, poll
 from typing import Any
 
 from tricorn.log.escape import escape_block, escape_line
@@ -102,8 +102,8 @@ class DescriptorHandler(logging.Handler):
 
     def _write(self, data: bytes) -> None:
         regular = stat.S_ISREG(os.fstat(self.fd).st_mode)
-        waiting = select.poll()
-        waiting.register(self.fd, select.POLLOUT)
+        waiting = poll()
+        waiting.register(self.fd, POLLOUT)
         while data:
             # Only the first record waits for a stalled reader: those after it would add up.
             if not regular and not waiting.poll(0 if self.lost else STALLED_READER * 1000):

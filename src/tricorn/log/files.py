@@ -52,6 +52,11 @@ class Files:
         self._is_master = False
         self._writer.close()
 
+    def let_go(self) -> None:
+        """In a process that the application has forked: it writes to the files, and rotates none."""
+        self._reader.close()
+        self._writer.close()
+
     def open(self, path: str) -> int:
         """The descriptor of the file at `path`, which is created if it is not there. May raise OSError."""
         if path not in self._open:
@@ -91,8 +96,7 @@ class Files:
         for fd in self._open.values():
             os.close(fd)
         self._open.clear()
-        self._reader.close()
-        self._writer.close()
+        self.let_go()
 
     def _pin(self) -> None:
         paths = list(self._open)[:MOST_FILES]

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
@@ -122,6 +123,11 @@ def reopen() -> None:
         _process.access_log.reopen(_process.access_log.fd)  # looks again at what kind of file it is
 
 
+def let_go() -> None:
+    """In a process that the application has forked from one of ours."""
+    _process.files.let_go()
+
+
 def _complain(path: str, error: OSError) -> None:
     logging.getLogger(ERROR_LOGGER).warning(
         "cannot reopen %s: %s; the old file stays in use", path, error.strerror
@@ -136,7 +142,8 @@ def _path(settings: LogSettings, value: str | None) -> str:
 def _open(settings: LogSettings, name: str, value: str) -> int:
     standard, called = STANDARD[name]
     if value == "-":
-        (sys.stdout, sys.stderr)[standard - 1].flush()
+        with suppress(Exception):  # the application may have put anything in its place, or None
+            (sys.stdout, sys.stderr)[standard - 1].flush()
         return standard
     path = _path(settings, value)
     try:

@@ -75,6 +75,10 @@ cdef class Hub(Reception):
                 connection.close()
         self.flush_log()
 
+    def forsake(self):
+        Reception.forsake(self)
+        self.stopped = True
+
     def _on_ready(self):
         self._serve()
 

@@ -61,6 +61,7 @@ cdef class Connection(AsyncExchange):
     cdef int close(self) except -1
     cdef int abort(self) except -1
     cdef int send_held(self, const void* data, Py_ssize_t size, bytes piece) except -1
+    cdef int forsake(self) noexcept
 
     # What a kind of connection fills in.
     cdef int _translate(self, RequestHead head) except -1

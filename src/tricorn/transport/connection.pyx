@@ -163,6 +163,16 @@ cdef class Connection(AsyncExchange):
         self.method = self.uri = None
         return 0
 
+    cdef int forsake(self) noexcept:
+        """As Reception.forsake: the client stays with the process that we come from."""
+        if self.state == CLOSED:
+            return 0
+        self.state = CLOSED
+        self.gone = True
+        close_fd(self.fd)
+        self.fd = -1
+        return 0
+
     cdef int abort(self) except -1:
         """Close with a reset: the client cannot take what it has for the whole."""
         cdef linger option

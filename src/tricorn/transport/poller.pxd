@@ -17,3 +17,4 @@ cdef class Poller:
     cdef void remove(self, int fd) noexcept
     cdef int fetch(self, Event* events, int room, int timeout_ms) noexcept nogil
     cdef int wait(self, int timeout_ms) noexcept nogil
+    cdef void forsake(self) noexcept

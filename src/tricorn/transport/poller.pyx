@@ -31,16 +31,21 @@ cdef class Poller:
             raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self):
+        self.forsake()
+
+    cdef void forsake(self) noexcept:
+        """Give up this process's descriptors of it. Who shares it notices nothing; here, changes have no effect any more."""
         if self.gate >= 0:
             close(self.gate)
         if self.fd >= 0:
             close(self.fd)
+        self.gate = self.fd = -1
 
     cdef int _control(self, int operation, int fd, unsigned int events, unsigned long long token) except -1:
         cdef epoll_event event
         event.events = events
         event.data.u64 = token
-        if epoll_ctl(self.fd, operation, fd, &event) < 0:
+        if epoll_ctl(self.fd, operation, fd, &event) < 0 and self.fd >= 0:
             raise OSError(errno, os.strerror(errno))
         return 0
 

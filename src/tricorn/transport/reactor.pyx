@@ -15,8 +15,9 @@ epoll_wait, binds events to threads that have no GIL and gives a tail of tens of
 What was fetched but not yet served lies in `ready`, where every thread (and the keeper) finds it; since the poller is
 level-triggered, it also still shows as ready to those who wait.
 
-The keeper is one more thread, the worker's main thread, that never calls the application. It sweeps the deadlines, and
-when every application thread has been inside the application for a while it does their reading and writing.
+The keeper is one more thread, and never calls the application. It sweeps the deadlines, and when every application
+thread has been inside the application for a while it does their reading and writing. Of one application thread and the
+keeper, the former is the main thread; of several and the keeper, the keeper is (workers/threaded.py says why).
 Complete requests then wait in `Service.runnable` for the first free thread.
 
 Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
@@ -27,8 +28,6 @@ from cpython.object cimport PyObject
 
 import os
 import sys
-import threading
-import traceback
 
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport CellData, monotonic
@@ -41,6 +40,13 @@ from tricorn.transport.system cimport POLLIN, poll, pollfd, read, usleep
 from tricorn.transport.threaded cimport EarlyHints, ThreadedConnection, new_threaded
 
 from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.stacks import thread_stack
+
+# Bound here: the application may put others in their place.
+from threading import Thread, get_ident
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
 
 cdef extern from "pythread.h" nogil:
     ctypedef void* PyThread_type_lock
@@ -147,14 +153,18 @@ cdef class Reactor(Reception):
 
     # ---- the application's threads -----------------------------------------------------------------
 
+    def serve(self):
+        """Call the application in this thread, as the only one, until `stop`. Somebody else keeps house."""
+        self._serve(self.lanes[0])
+
     def start(self):
-        """Start the threads that call the application."""
+        """Start the threads that call the application; whoever calls this keeps house."""
         for number, lane in enumerate(self.lanes, 1):
-            threading.Thread(target=self._serve, args=(lane,), name=f"tricorn-{number}", daemon=True).start()
+            Thread(target=self._serve, args=(lane,), name=f"tricorn-{number}", daemon=True).start()
 
     def _serve(self, Lane lane):
         self.alive += 1
-        lane.thread = threading.get_ident()
+        lane.thread = get_ident()
         lane.parking = Parking()
         try:
             while not self.stopping:
@@ -180,11 +190,20 @@ cdef class Reactor(Reception):
             return 0
         with nogil:
             n = self.service.poller.fetch(found, READY_ROOM, -1)
+        self._run_signal_handlers()
         if self.ready_at == self.ready_count:       # else the keeper has fetched meanwhile: the poller keeps ours
             self.ready_at = 0
             self.ready_count = n
             for i in range(n):
                 self.ready[i] = found[i]
+        return 0
+
+    cdef int _run_signal_handlers(self) except -1:
+        """Those of the application, in the main thread: between two requests no bytecode runs that would call them."""
+        try:
+            PyErr_CheckSignals()
+        except BaseException:
+            self.service.logger.error("a signal handler of the application raised", exc_info=True)
         return 0
 
     cdef int _stand_by(self, Lane lane) except -1:
@@ -432,7 +451,7 @@ cdef class Reactor(Reception):
                 continue
             active = lane.active_ns
             frame = sys._current_frames().get(lane.thread)
-            stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (not in Python code)\n"
+            stack = thread_stack(frame)
             label = (<bytes>lane.cell.request).decode("latin-1")
             del frame
             # From this test to the exception nothing gives the GIL away: it hits this request or none.
@@ -463,6 +482,15 @@ cdef class Reactor(Reception):
             self.standby += 1
             (<Parking>self.parked.pop()).wake()
         self.flush_log()
+
+    def nudge(self):
+        """A signal has arrived. The main thread may sleep in the poller, and its handler runs nowhere else."""
+        if self.threads == 1:
+            self.service.wake()
+
+    def forsake(self):
+        Reception.forsake(self)
+        self.stopping = True
 
     @property
     def running(self):

@@ -244,6 +244,18 @@ cdef class Reception:
             self.service.access_log.flush()
         return 0
 
+    def forsake(self):
+        """In a process that the application has made by copying this one: let go of all descriptors, and tell nobody.
+
+        What is left is memory that leads nowhere. The poller's set belongs to both processes, so nothing is removed from it.
+        """
+        cdef Connection connection
+        for found in self.service.table:
+            if found is not None:
+                connection = <Connection>found
+                connection.forsake()
+        self.service.forsake()
+
     cdef int close_down(self, Lane lane, bint backlog, int code=0) except -1:
         """Take no new connections; idle ones close soon, the others after their request.
 

@@ -17,6 +17,7 @@ cdef enum:
 # What all connections of a worker share.
 cdef class Service:
     cdef readonly object application
+    cdef readonly object context        # a copy of it is what each request runs in
     cdef readonly object logger
     cdef readonly Limits limits
     cdef readonly Defaults defaults
@@ -45,7 +46,11 @@ cdef class Service:
     cdef bint full                      # the connection limit is reached: who closes one wakes a listener
     cdef int waker                      # eventfd: written to when the keeper should look
 
+    cdef bint forsaken                  # a process that the application made: nothing here is its own
+
     cdef int wake(self) noexcept nogil
+    cdef int forsake(self) except -1
+    cdef int end_stranger(self) except -1
     cdef void refresh_date(self) noexcept
 
 # What a thread of a worker has for itself.

@@ -1,3 +1,4 @@
+from contextvars import Context
 from logging import Logger
 from typing import Any
 
@@ -38,4 +39,5 @@ class Service:
         sendfile: bool = True,
         max_connections: int = 1000,
         max_requests: int = 0,
+        context: Context | None = None,
     ) -> None: ...

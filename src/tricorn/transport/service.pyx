@@ -6,6 +6,7 @@ Knows: limits and times as numbers. Must not know: settings, signals.
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from collections import deque
+from contextvars import Context
 
 from tricorn.transport.system cimport (
     CLOCK_REALTIME_COARSE, EFD_CLOEXEC, EFD_NONBLOCK, clock_gettime, close, errno, eventfd, timespec, write,
@@ -25,9 +26,10 @@ cdef class Service:
         double write_timeout=30, double request_timeout=0, long long min_body_rate=240,
         long long body_drain=65536, Py_ssize_t request_buffer=65536, Py_ssize_t response_buffer=262144,
         Py_ssize_t request_memory=67108864,
-        bint buffering=True, bint sendfile=True, int max_connections=1000, long long max_requests=0,
+        bint buffering=True, bint sendfile=True, int max_connections=1000, long long max_requests=0, context=None,
     ):
         self.application = application
+        self.context = Context() if context is None else context
         self.logger = logger
         self.limits = limits
         self.defaults = Defaults(server_header)
@@ -66,6 +68,25 @@ cdef class Service:
     cdef int wake(self) noexcept nogil:
         cdef unsigned long long one = 1
         return <int>write(self.waker, &one, sizeof(one))
+
+    cdef int forsake(self) except -1:
+        """As Reception.forsake. The epoll set is shared with the process that we come from: closed, never changed."""
+        self.forsaken = True
+        self.poller.forsake()
+        if self.waker >= 0:
+            close(self.waker)
+            self.waker = -1
+        if self.access_log is not None:
+            self.access_log.forget()
+        return 0
+
+    cdef int end_stranger(self) except -1:
+        """The application came back in a process that it had made itself. There is nobody to serve here."""
+        self.logger.error(
+            "a process that the application forked while it served a request came back to the server, and is ended; "
+            "such a process must end by itself, with os._exit()"
+        )
+        os._exit(1)
 
     cdef void refresh_date(self) noexcept:
         cdef timespec wall

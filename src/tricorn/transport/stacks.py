@@ -1,19 +1,27 @@
-"""Where a task waits: the frames from its coroutine down to what it awaits, as a traceback shows them.
+"""Where a task waits and where a thread is, as a traceback shows it.
 
-Knows: coroutines, generators. Must not know: requests, logs.
+Knows: coroutines, generators, frames. Must not know: requests, logs.
 """
 
 from __future__ import annotations
 
-import asyncio
+import os
 import traceback
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio  # a worker with threads loads no event loop
 
 #: Where each kind of awaitable keeps its frame, and what it awaits itself.
 KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 
 DEEPEST = 200
+
+NOT_PYTHON = "  (not in Python code)\n"
+
+#: Where the server's own code lies.
+OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
 def awaiting_stack(task: asyncio.Task[Any]) -> str:
@@ -27,7 +35,15 @@ def awaiting_stack(task: asyncio.Task[Any]) -> str:
         lines += traceback.format_list(
             traceback.StackSummary.extract([(frame, frame.f_lineno)]),
         )
-    return "".join(lines) or "  (not in Python code)\n"
+    return "".join(lines) or NOT_PYTHON
+
+
+def thread_stack(frame: FrameType | None) -> str:
+    """The text of the stack whose innermost frame this is, without the server's own frames at its bottom."""
+    stack = traceback.extract_stack(frame) if frame is not None else []
+    while stack and stack[0].filename.startswith(OURS):
+        del stack[0]
+    return "".join(traceback.format_list(stack)) or NOT_PYTHON
 
 
 def _step(awaitable: Any) -> tuple[FrameType | None, Any]:

@@ -455,7 +455,9 @@ cdef class ThreadedConnection(Connection):
         cdef object failure = None
         self._enter(lane, monotonic() if resumed else self.started_ns)
         try:
-            outcome = call.resume() if resumed else call.run(self.service.application, self.environ)
+            outcome = call.resume() if resumed else call.run(
+                self.service.application, self.environ, self.service.context
+            )
         except BaseException as error:
             failure = error
         self._return_control(lane)
@@ -490,6 +492,8 @@ cdef class ThreadedConnection(Connection):
     cdef int _return_control(self, Lane lane) except -1:
         lane.calling = False
         lane.call = None
+        if self.service.forsaken:
+            self.service.end_stranger()
         if lane.interrupted:
             # Too late for this request, and not meant for the next one.
             PyThreadState_SetAsyncExc(lane.thread, NULL)

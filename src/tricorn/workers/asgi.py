@@ -12,11 +12,14 @@ import importlib
 import importlib.util
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from threading import get_ident
 from typing import Any
 
-from tricorn import scoreboard
+from tricorn import forks, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
@@ -28,6 +31,7 @@ from tricorn.log import setup as log_setup
 from tricorn.net.listener import Listener
 from tricorn.transport.aio import Hub
 from tricorn.transport.house import House, WebSocketTerms
+from tricorn.workers.boot import end_stranger, hold_signals
 from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
 
@@ -105,6 +109,7 @@ class Worker:
         self.settings = settings
         self.inbox = inbox
         self.loop = loop
+        self.thread = get_ident()
         self.lifeline = assignment.lifeline
         self.application = as_coroutine_function(application)
         self.lifespan = Lifespan(
@@ -128,7 +133,10 @@ class Worker:
         except asyncio.CancelledError:
             self._close_loop()
             return EXIT_OK
+        # In the running loop: uvloop forgets a handler in no other.
+        self.loop.run_until_complete(self._take_signals_back())
         self.hub = self._make_hub()
+        forks.let_go(self._let_go)
         self.hub.open()
         log.info("Worker %d serves ASGI on %s", os.getpid(), type(self.loop).__module__.partition(".")[0])
         self.loop.add_reader(self.inbox.fd, self._obey)
@@ -160,6 +168,28 @@ class Worker:
         finally:
             for fd in fds:
                 self.loop.remove_reader(fd)
+
+    async def _take_signals_back(self) -> None:
+        """After the start-up, in which applications like to add handlers of their own."""
+        # Held back meanwhile: without the loop's handler a signal has its default action.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            for number in self.inbox.maybe_taken():
+                # The loop hears of a signal by a descriptor, and would call what was added to it all the
+                # same.
+                with suppress(NotImplementedError):
+                    self.loop.remove_signal_handler(number)
+            hold_signals(self.inbox, "in its start-up", wakeup=False)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _let_go(self) -> None:
+        """In a process that the application has made. The loop is not its own; if a task comes back to it,
+        it ends."""
+        self.hub.forsake()
+        self.stopped = True
+        if get_ident() == self.thread:
+            self.loop.stop()
 
     def _make_hub(self) -> Hub:
         settings = self.settings
@@ -202,9 +232,14 @@ class Worker:
         while not self.stopped:
             try:
                 self.loop.run_forever()
-            except (SystemExit, KeyboardInterrupt):
+            except (SystemExit, KeyboardInterrupt) as error:
+                if forks.is_stranger():
+                    end_stranger("while it served a request", error)
                 # A task of the application's raised it; what it means for its request was dealt with there.
                 log.exception("the application tried to end the worker")
+            finally:
+                if forks.is_stranger():
+                    end_stranger("while it served a request")
 
     # ---- what happens while it serves --------------------------------------------------------------
 

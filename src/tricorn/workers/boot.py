@@ -10,12 +10,14 @@ import faulthandler
 import logging
 import os
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
+from tricorn import forks
 from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, Interface, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
+from tricorn.net.listener import Listener
 from tricorn.workers.signals import Inbox
 
 log = logging.getLogger("tricorn.error")
@@ -42,19 +44,23 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
     """A worker's life. Returns the exit code of the process."""
     inbox = Inbox()
     inbox.open()
-    faulthandler.enable()  # the master ends a frozen worker with SIGABRT: its stacks go to standard error
+    forks.let_go(inbox.let_go)
+    # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is
+    # by now.
+    faulthandler.enable(2)
+    watched = Watched([*assignment.listeners, inbox.fd, assignment.lifeline])
     settings = assignment.settings
     try:
         application = assignment.application
         if application is None:
             application = load(settings)
         check_kind(settings, application)  # a preloaded one too: a reload may have changed `worker_class`
+        watched.check()
     except AppLoadError as error:
-        assignment.fail(str(error))
-        return EXIT_BOOT
-    except Exception as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
-        assignment.fail(raised(settings, error))
-        return EXIT_BOOT
+        return failed(assignment, str(error))
+    except BaseException as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
+        return failed(assignment, raised(settings, error))
+    hold_signals(inbox, "while it was loaded")
     interface = WANTED[settings.worker_class] or kind_of(application)
     if settings.worker_class == "auto":
         for line in remarks(settings, application, interface):
@@ -62,12 +68,81 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
     return server_for(interface)(assignment, application, inbox)
 
 
+def failed(assignment: Assignment, text: str) -> int:
+    try:
+        assignment.fail(text)
+    except OSError:  # the application has closed that pipe, too
+        log.error("Worker %d cannot boot: %s", os.getpid(), text)  # noqa: TRY400 - `text` is the reason
+    return EXIT_BOOT
+
+
+class Watched:
+    """Descriptors that must still be what they are when the application is there: some close all that they
+    find."""
+
+    def __init__(self, fds: Sequence[int | Listener]) -> None:
+        self._numbers = [
+            fd for fd in (each if isinstance(each, int) else each.fileno() for each in fds) if fd >= 0
+        ]
+        self._before = self._identities()
+
+    def _identities(self) -> list[tuple[int, int]]:
+        return [(status.st_dev, status.st_ino) for status in map(os.fstat, self._numbers)]
+
+    def check(self) -> None:
+        """Raises AppLoadError."""
+        try:
+            is_same = self._identities() == self._before
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise AppLoadError(
+                "the application closed descriptors of the server while it was imported (os.closerange?), "
+                "so it cannot be served"
+            )
+
+
+def hold_signals(inbox: Inbox, when: str, *, wakeup: bool = True) -> None:
+    """Take back the signals that the application has taken, and say so. wakeup: as Inbox.hold."""
+    taken = inbox.maybe_taken()
+    inbox.hold(wakeup=wakeup)
+    if taken:
+        log.warning(
+            "The application has set its own action for %s %s; the server needs %s and has taken %s back. "
+            "To clean up at the end, use atexit, or the lifespan's shutdown",
+            ", ".join(number.name for number in taken),
+            when,
+            *(("it", "it") if len(taken) == 1 else ("them", "them")),
+        )
+
+
 def load(settings: Settings) -> Callable[..., Any]:
     """The application that the settings name, if it is of the kind that they ask for. Raises AppLoadError, or
     what the application raises."""
-    application = load_application(settings.wsgi_app or "")
+    try:
+        application = load_application(settings.wsgi_app or "")
+    except BaseException as error:
+        if forks.is_stranger():
+            end_stranger("while it was imported", error)
+        raise
+    if forks.is_stranger():
+        end_stranger("while it was imported")
     check_kind(settings, application)
     return application
+
+
+def end_stranger(when: str, error: BaseException | None = None) -> NoReturn:
+    """The application came back to us in a process that it has forked: there is one worker too many."""
+    reason = error.__cause__ if isinstance(error, AppLoadError) else error
+    if isinstance(reason, SystemExit):
+        os._exit(reason.code if isinstance(reason.code, int) else int(reason.code is not None))
+    log.error(
+        "A process that the application forked %s came back to the server, and is ended; "
+        "such a process must end by itself, with os._exit()",
+        when,
+        exc_info=error,
+    )
+    os._exit(1)
 
 
 def check_kind(settings: Settings, application: Callable[..., Any]) -> None:
@@ -95,7 +170,7 @@ def remarks(settings: Settings, application: Callable[..., Any], interface: Inte
     return said
 
 
-def raised(settings: Settings, error: Exception) -> str:
+def raised(settings: Settings, error: BaseException) -> str:
     """What to say of an application that raised `error` while it was loaded."""
     return f"the application {settings.wsgi_app!r} raised while it was loaded\n{foreign_traceback(error)}"
 

@@ -5,11 +5,12 @@ Knows: settings, the classes that they become. Must not know: the master, how a 
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import math
 import random
-import select
-import time
+from select import POLLIN, poll
+from time import monotonic
 from typing import Any
 
 from tricorn.config.settings import Settings
@@ -23,8 +24,13 @@ log = logging.getLogger("tricorn.error")
 
 
 def make_service(
-    assignment: Assignment, application: Any, policy: HeaderPolicy, request_timeout: float
+    assignment: Assignment,
+    application: Any,
+    policy: HeaderPolicy,
+    request_timeout: float,
+    context: contextvars.Context | None = None,
 ) -> Service:
+    """context: a copy of it is what each request runs in; None: an empty one."""
     settings = assignment.settings
     max_requests = settings.max_requests
     if max_requests:
@@ -59,12 +65,13 @@ def make_service(
         sendfile=settings.sendfile,
         max_connections=settings.worker_connections,
         max_requests=max_requests,
+        context=context,
     )
 
 
 def end_of_drain(settings: Settings) -> float:
     """Until when a worker that stops now may go on with its requests, as time.monotonic() has it."""
-    return time.monotonic() + (settings.graceful_timeout or math.inf)
+    return monotonic() + (settings.graceful_timeout or math.inf)
 
 
 def header_policy(settings: Settings) -> HeaderPolicy:
@@ -77,10 +84,6 @@ def header_policy(settings: Settings) -> HeaderPolicy:
 
 
 def is_readable(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0]) if fd < 1024 else _polls_readable(fd)
-
-
-def _polls_readable(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    waiting = poll()
+    waiting.register(fd, POLLIN)
+    return bool(waiting.poll(0))

@@ -1,6 +1,9 @@
 """What signals ask of a worker: a table, and a descriptor that wakes it when one arrives.
 
 Knows: signals. Must not know: what is done about them.
+
+The interpreter's C handler writes the number of a signal into a pipe, whatever any thread is doing, and
+whoever keeps house reads it there. So a signal is obeyed although the main thread is inside the application.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import signal
 from contextlib import suppress
 from enum import Enum
 from types import FrameType
+from typing import Any
 
 
 class Wish(Enum):
@@ -27,38 +31,84 @@ WISHES: dict[int, Wish] = {
     signal.SIGUSR1: Wish.REOPEN,
 }
 
-# They mean something to the master; sent to a whole group they must not end a worker.
-IGNORED = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, signal.SIGPIPE)
+#: They mean something to the master; sent to a whole group they must not end a worker. A handler that does
+#: nothing, not SIG_IGN: that would be inherited by every program that the application starts. The application
+#: may have them.
+LEFT_ALONE = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+
+#: What a process has that the application forks.
+DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 
 
 class Inbox:
-    """The wishes that have arrived. Handlers run in the main thread and only take a note."""
+    """The wishes that have arrived."""
 
     def __init__(self) -> None:
-        self._wishes: list[Wish] = []
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         self.fd = reader
         self._writer = writer
+        self._handlers: dict[int, Any] = {
+            **dict.fromkeys(WISHES, self._note),
+            **dict.fromkeys(LEFT_ALONE, _do_nothing),
+            # Clients go away in the middle of a response: that is an error, and not the worker's end.
+            signal.SIGPIPE: signal.SIG_IGN,
+        }
 
     def open(self) -> None:
-        for number in WISHES:
-            signal.signal(number, self._note)
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
+    def maybe_taken(self) -> list[signal.Signals]:
+        """The signals that we need and the application has taken, by a handler or a default of its own."""
+        return [
+            signal.Signals(number)
+            for number, handler in self._handlers.items()
+            if signal.getsignal(number) != handler and not self._may_keep(number)
+        ]
+
+    def _may_keep(self, number: int) -> bool:
+        """One that we do not need, unless its default would end the worker."""
+        return number not in WISHES and signal.getsignal(number) is not signal.SIG_DFL
+
+    def hold(self, *, wakeup: bool = True) -> None:
+        """Take our signals back, and let them in. wakeup: also the descriptor that they wake; else it is the
+        event loop's."""
+        for number, handler in self._handlers.items():
+            # Set again although it seems to be there: faulthandler.register() passes by the interpreter's
+            # table.
+            if not self._may_keep(number):
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WISHES)
+        if wakeup:
+            signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def let_go(self) -> None:
+        """In a process that the application has made: what is ours is the default again."""
+        # Whoever's it is, the process that we come from has the other end.
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == handler and handler is not signal.SIG_IGN:
+                signal.signal(number, DEFAULTS.get(number, signal.SIG_DFL))
+        os.close(self.fd)
+        os.close(self._writer)
+
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
-        self._wishes.append(WISHES[number])
-        # An event loop may have set a wakeup descriptor of its own in place of ours.
+        # An event loop may have set a wakeup descriptor of its own in place of ours. Otherwise the number is
+        # in the pipe twice, which asks for nothing more.
         with suppress(BlockingIOError):
-            os.write(self._writer, b"!")
+            os.write(self._writer, bytes((number,)))
 
     def take(self) -> list[Wish]:
-        """All wishes since the last call; makes `fd` quiet again."""
+        """All wishes since the last call, each once; makes `fd` quiet again."""
+        numbers = b""
         with suppress(BlockingIOError):
-            while os.read(self.fd, 512):
-                continue
-        wishes, self._wishes = self._wishes, []
-        return wishes
+            while data := os.read(self.fd, 512):
+                numbers += data
+        return list(dict.fromkeys(WISHES[number] for number in numbers if number in WISHES))
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """A handler, so that the signal has no other effect."""

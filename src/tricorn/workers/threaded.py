@@ -1,17 +1,24 @@
 """The worker for WSGI applications: N threads that call the application, one that keeps house.
 
+With one thread the application is called where it was imported: in the main thread, and from the context that
+its import left. What it has set up for its thread and its context is there, and what works only in the main
+thread (signal.signal(), say) works in a request. Another thread keeps house. Several threads cannot all be
+the main one, so they are alike: the main thread keeps house, and a request begins with an empty context.
+
 Knows: a worker's life (ready, drain, exit), which transport and which gateway. Must not know: the
 master.
 """
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
-import time
+from threading import Lock, Thread  # bound before the application can put others in their place
+from time import monotonic, sleep
 from typing import Any
 
-from tricorn import __version__, scoreboard
+from tricorn import __version__, forks, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.input import EMPTY_INPUT
@@ -28,6 +35,9 @@ log = logging.getLogger("tricorn.error")
 
 #: How long the keeper may go without looking at wishes and deadlines of the worker itself, seconds.
 WATCH = 1.0
+
+#: How long the application's threads have to come back when the worker ends at once, seconds.
+LAST_CALL = 0.2
 
 
 def serve_threaded(assignment: Assignment, application: Any, inbox: Inbox) -> int:
@@ -47,7 +57,9 @@ class Worker:
         self.lifeline = assignment.lifeline
         policy = header_policy(settings)
         request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
-        self.service = make_service(assignment, application, policy, request_timeout)
+        self.is_single = settings.threads == 1
+        context = contextvars.copy_context() if self.is_single else None
+        self.service = make_service(assignment, application, policy, request_timeout, context)
         self.reactor = Reactor(
             self.service,
             [
@@ -62,16 +74,38 @@ class Worker:
             settings.threads,
         )
         self.deadline: float | None = None  # of the drain
+        self.ending = Lock()  # held by who ends the process
+        forks.let_go(self.reactor.forsake)
 
     def run(self) -> int:
-        self.reactor.start()
+        if self.is_single:
+            Thread(target=self._keep_beside, name="tricorn-keeper", daemon=True).start()
+            self.reactor.serve()
+        else:
+            self.reactor.start()
+            self._keep()
+        self.ending.acquire()
+        return EXIT_OK
+
+    def _keep_beside(self) -> None:
+        """As a thread of its own. Ends the process if the main thread stays inside the application."""
+        try:
+            self._keep()
+        except BaseException:
+            log.critical("The keeper of the worker failed", exc_info=True)
+            os.abort()
+        if self.reactor.running and self.ending.acquire(blocking=False):
+            self.assignment.leave(EXIT_OK)
+
+    def _keep(self) -> None:
+        """Keep house until the worker's end."""
         self.assignment.row.beat()
         self._enter(scoreboard.READY)
         while not self._is_done():
             self.reactor.watch(self.inbox.fd, self.lifeline, WATCH)
             if not self._obey():
                 break
-        return self._end()
+        self._end()
 
     def _enter(self, state: int) -> None:
         self.assignment.row.state = state
@@ -79,7 +113,9 @@ class Worker:
 
     def _obey(self) -> bool:
         """Do what was wished for. False: end now."""
-        for wish in self.inbox.take():
+        wishes = self.inbox.take()
+        self.reactor.nudge()
+        for wish in wishes:
             if wish is Wish.QUIT:
                 return False
             if wish is Wish.REOPEN:
@@ -107,15 +143,14 @@ class Worker:
     def _is_done(self) -> bool:
         if self.deadline is None:
             return False
-        return self.service.connections == 0 or time.monotonic() >= self.deadline
+        return self.service.connections == 0 or monotonic() >= self.deadline
 
-    def _end(self) -> int:
+    def _end(self) -> None:
         self.reactor.stop()
         # Threads that are inside the application end with the process.
-        end = time.monotonic() + 0.2
-        while self.reactor.running and time.monotonic() < end:
-            time.sleep(0.002)
-        return EXIT_OK
+        end = monotonic() + LAST_CALL
+        while self.reactor.running and monotonic() < end:
+            sleep(0.002)
 
 
 def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:

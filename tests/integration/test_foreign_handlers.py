@@ -1,0 +1,147 @@
+"""Signal handlers that the application installs: the server's own signals stay the server's, and it says
+so."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from harness.server import KINDS_OF, wait_for
+from integration.answering import serving, told
+from integration.live import entered, message
+
+PRELOAD = pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
+
+#: Ways of taking a signal. Each ends the process, or swallows the signal, when it is let.
+WAYS = {
+    "a handler that exits": "signal.signal(NUMBER, lambda *_: sys.exit(0))",
+    "a handler that does nothing": "signal.signal(NUMBER, lambda *_: None)",
+    "the default": "signal.signal(NUMBER, signal.SIG_DFL)",
+    "ignored": "signal.signal(NUMBER, signal.SIG_IGN)",
+    "no wakeup": "signal.signal(NUMBER, lambda *_: None); signal.set_wakeup_fd(-1)",
+}
+
+SLOW = """
+from pathlib import Path
+def answer(path):
+    if path.startswith("/slow"):
+        gate = Path(GATE)
+        Path(str(gate) + ".in").write_text(str(os.getpid()))
+        while not gate.exists():
+            time.sleep(0.005)
+    return str(os.getpid())
+"""
+
+
+@PRELOAD
+@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_taken_term_loses_no_request(
+    tmp_path: Path, gate: Path, kind: str, way: str, preload: tuple[str, ...]
+) -> None:
+    source = f"GATE = {str(gate)!r}\n" + WAYS[way].replace("NUMBER", "signal.SIGTERM") + SLOW
+    with serving(tmp_path, source, *preload, kind=kind) as live, live.connect() as client:
+        client.send(message("/slow"))
+        before = entered(gate)
+        live.signal(signal.SIGTERM, before)
+        wait_for(lambda: live.workers() != [before], "another worker", deadline=10)
+        assert client.is_quiet(0.05)
+        gate.touch()
+        assert client.response().body == str(before).encode()
+        client.close()
+        assert preload or "has set its own action for SIGTERM while it was loaded" in live.log()
+        live.stop()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1"])
+def test_each_of_our_signals_is_named_and_still_ours(tmp_path: Path, kind: str, name: str) -> None:
+    source = f"""
+    signal.signal(signal.{name}, lambda *_: os._exit(7))
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, kind=kind) as live:
+        (before,) = live.workers()
+        assert f"own action for {name} while it was loaded" in live.log()
+        live.signal(getattr(signal, name), before)
+        if name != "SIGUSR1":
+            wait_for(lambda: before not in live.workers(), "it ends", deadline=10)
+            wait_for(lambda: live.log().count("is ready") == 2, "another worker", deadline=10)
+        assert told(live, "/")
+        assert "exit code 7" not in live.log()
+        live.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS_OF["asgi"])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("way", ["signal.signal", "add_signal_handler"])
+def test_what_a_start_up_takes_is_taken_back(tmp_path: Path, kind: str, loop: str, way: str) -> None:
+    source = f"""
+    import asyncio
+    def start_up():
+        if {way!r} == "signal.signal":
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        else:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, lambda: os._exit(7))
+            loop.add_signal_handler(signal.SIGUSR2, lambda: print("still mine", flush=True))
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, f"--asgi-loop={loop}", kind=kind) as live:
+        (before,) = live.workers()
+        assert "own action for SIGTERM in its start-up" in live.log()
+        if way == "add_signal_handler":
+            live.signal(signal.SIGUSR2, before)
+            live.wait_log("still mine")
+        live.signal(signal.SIGTERM, before)
+        wait_for(lambda: before not in live.workers(), "it ends", deadline=10)
+        assert "exit code 7" not in live.log()
+        live.stop()
+
+
+@pytest.mark.parametrize("name", ["SIGALRM", "SIGCHLD", "SIGUSR2", "SIGHUP", "SIGWINCH"])
+def test_signals_that_we_do_not_need_are_the_applications(tmp_path: Path, kind: str, name: str) -> None:
+    source = f"""
+    signal.signal(signal.{name}, lambda *_: print("the handler of {name}", flush=True))
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, kind=kind) as live:
+        (worker,) = live.workers()
+        live.signal(getattr(signal, name), worker)
+        live.wait_log(f"the handler of {name}")
+        assert "own action" not in live.log()
+        assert told(live, "/") == str(worker)
+        live.stop()
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGPIPE"])
+def test_a_default_that_would_end_the_worker_is_not_kept(tmp_path: Path, kind: str, name: str) -> None:
+    source = f"""
+    signal.signal(signal.{name}, signal.SIG_DFL)
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, kind=kind) as live:
+        (worker,) = live.workers()
+        assert f"own action for {name} while it was loaded" in live.log()
+        live.signal(getattr(signal, name), worker)
+        assert told(live, "/") == str(worker)
+        live.stop()
+
+
+def test_faulthandler_does_not_take_our_signals(tmp_path: Path, kind: str) -> None:
+    """It sets its handlers behind the interpreter's back."""
+    source = """
+    import faulthandler
+    faulthandler.register(signal.SIGTERM, all_threads=True)
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, kind=kind) as live:
+        (worker,) = live.workers()
+        live.signal(signal.SIGTERM, worker)
+        wait_for(lambda: worker not in live.workers(), "it ends", deadline=10)
+        live.stop()
