@@ -82,7 +82,7 @@ async def stream(request):
 
 
 async def file(_request):
-    """The server is told the path (`http.response.pathsend`), so the kernel sends the file."""
+    """Where `asgi_extensions` has `http.response.pathsend`, the server is told the path and sends it."""
     return FileResponse(os.environ.get("DOWNLOAD", __file__), media_type="application/octet-stream")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,26 @@ async def _raises_in_shutdown(receive: Receive, send: Send, _: dict[str, Any]) -
     await send({"type": "lifespan.startup.complete"})
     await _expect(receive, "lifespan.shutdown")
     raise RuntimeError("shutdown went wrong")
+
+
+@way
+async def _fails_with_traceback(receive: Receive, send: Send, _: dict[str, Any]) -> None:
+    """As Starlette does it: the traceback is the message, and the exception is raised too."""
+    await _expect(receive, "lifespan.startup")
+    await send({"type": "lifespan.startup.complete"})
+    await _expect(receive, "lifespan.shutdown")
+    try:
+        raise RuntimeError("shutdown went wrong")
+    except RuntimeError:
+        await send({"type": "lifespan.shutdown.failed", "message": traceback.format_exc()})
+        raise
+
+
+@way
+async def _raises_while_serving(receive: Receive, send: Send, _: dict[str, Any]) -> None:
+    await _expect(receive, "lifespan.startup")
+    await send({"type": "lifespan.startup.complete"})
+    raise RuntimeError("serving went wrong")
 
 
 @way

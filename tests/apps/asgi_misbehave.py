@@ -201,7 +201,6 @@ BROKEN_BEFORE = {
     "path-none": (starting(NEVER), {"type": "http.response.pathsend"}),
     "copy-first": ({"type": "http.response.zerocopysend", "file": 0},),
     "copy-none": (starting(NEVER), {"type": "http.response.zerocopysend", "file": None}),
-    "hint-behind-start": (starting(NEVER), {"type": LINK, "links": [b"</a>"]}, piece(b"ok")),
 }
 #: Behind the first piece: the connection is cut.
 BROKEN_BEHIND = {

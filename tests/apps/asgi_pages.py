@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -106,6 +107,22 @@ async def _changes_scope(scope: Scope, _: Receive, send: Send) -> None:
     scope["mark"] = scope["extensions"]["mark"] = True
     scope["headers"].append((b"mark", b""))
     await plain(send, "clean" if clean else "marked")
+
+
+@page
+async def _changes_extensions(scope: Scope, _: Receive, send: Send) -> None:
+    """Leaves its mark in each extension; says whether it found one."""
+    found = [name for name, offered in scope["extensions"].items() if offered]
+    for offered in scope["extensions"].values():
+        offered["mark"] = True
+    await plain(send, "marked" if found else "clean")
+
+
+@page
+async def _socket_scope(scope: Scope, _: Receive, send: Send) -> None:
+    """The scope of a WebSocket as a Python literal, in a refusal."""
+    await send({"type": "websocket.http.response.start", "status": 403, "headers": [TEXT]})
+    await send({"type": "websocket.http.response.body", "body": repr(scope).encode()})
 
 
 @page
@@ -289,6 +306,40 @@ async def _path(scope: Scope, _: Receive, send: Send) -> None:
 
 
 # -- the end of the request
+
+
+@page
+async def _blocks_the_loop(scope: Scope, _: Receive, send: Send) -> None:
+    """For a second; the file says that it has begun."""
+    Path(argument(scope)).touch()
+    time.sleep(1)
+    await plain(send, "unblocked")
+
+
+@page
+async def _echo_socket(_: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+@page
+async def _blocks_first(scope: Scope, _: Receive, send: Send) -> None:
+    """In its first step: blocks until the file is there, sends to a client that has gone. Then it waits."""
+    go_on = Path(argument(scope))
+    go_on.with_suffix(".in").touch()
+    while not go_on.exists():
+        time.sleep(0.002)
+    await start(send, 200, TEXT)
+    try:
+        with suppress(OSError):
+            for _ in range(4):
+                await body(send, b"x" * 600_000, more=True)
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        note("cancelled")
+        raise
 
 
 @page

@@ -130,7 +130,23 @@ FORBIDDEN_TRAILERS = [
     b"Trailer: X",
     b"Authorization: Basic YTpi",
     b"content-length: 0",
+    b"Connection: close",
+    b"TE: trailers",
+    b"Cookie: a=b",
+    b"Proxy-Authorization: Basic YTpi",
+    b"Forwarded: for=203.0.113.7",
+    b"X-Forwarded-For: 203.0.113.7",
+    b"X-Forwarded-Server: b.example",
 ]
+# Of those, the ones that come too late to change anything are dropped (§6.5.2).
+DROPPED_TRAILERS = {
+    b"Content-Type: a/b": "CONTENT_TYPE",
+    b"Content-Encoding: gzip": "HTTP_CONTENT_ENCODING",
+    b"Vary: Accept": "HTTP_VARY",
+    b"Cache-Control: no-store": "HTTP_CACHE_CONTROL",
+    b"Range: bytes=0-1": "HTTP_RANGE",
+    b"If-Match: *": "HTTP_IF_MATCH",
+}
 TRAILERS = [
     accepted(
         "a trailer",
@@ -152,6 +168,15 @@ TRAILERS = [
     *[
         bad(f"forbidden {field.decode()}", b"5\r\nhello\r\n0\r\n" + field + b"\r\n\r\n")
         for field in FORBIDDEN_TRAILERS
+    ],
+    *[
+        accepted(
+            f"dropped {field.decode()}",
+            chunked(b"5\r\nhello\r\n0\r\n" + field + b"\r\nX-Sum: 1\r\n\r\n"),
+            body="hello",
+            environ={key: None},
+        )
+        for field, key in DROPPED_TRAILERS.items()
     ],
     *[
         bad(f"trailer {field!r}", b"0\r\n" + field + b"\r\n\r\n")

@@ -68,6 +68,7 @@ VALUES = [
     ),
     field("trimming leaves no-break space", b"X: \xa0v\xa0", HTTP_X="\xa0v\xa0"),
     field("two fields of one name", b"X: a\r\nX: b", HTTP_X="a,b"),
+    field("four fields of one name", b"X: a\r\nX: b\r\nY: z\r\nX:\r\nx: c", HTTP_X="a,b,,c", HTTP_Y="z"),
     field("Cookie keeps its own separator", b"Cookie: a=b\r\nCookie: c=d", HTTP_COOKIE="a=b; c=d"),
     field("Content-Type has no prefix", b"Content-Type: a/b", CONTENT_TYPE="a/b", HTTP_CONTENT_TYPE=None),
     field("Content-Length has no prefix", b"Content-Length: 0", CONTENT_LENGTH="0", HTTP_CONTENT_LENGTH=None),
@@ -151,6 +152,28 @@ HOSTS = [
     refused("bad Host in HTTP/1.0", head(start=b"GET / HTTP/1.0", host=b"a b")),
     refused("bad Host without a path", head(start=b"OPTIONS * HTTP/1.1", host=b"a/b")),
     accepted("no Host in HTTP/1.0", head(start=b"GET / HTTP/1.0", host=None), closes=True),
+    # Health checks of load balancers. In HTTP/1.1 it is refused (RFC 9110 §4.2.1).
+    accepted(
+        "an empty Host in HTTP/1.0 is absent",
+        head(start=b"GET / HTTP/1.0", host=b""),
+        closes=True,
+        environ={"HTTP_HOST": None},
+    ),
+    accepted(
+        "an empty Host in HTTP/1.0, kept alive",
+        head(b"Connection: keep-alive", b"X: y", start=b"GET / HTTP/1.0", host=b" \t"),
+        environ={"HTTP_HOST": None, "HTTP_X": "y"},
+    ),
+    accepted(
+        "an empty Host in HTTP/1.0 with an authority",
+        head(start=b"GET http://b.example/ HTTP/1.0", host=b""),
+        closes=True,
+        environ={"HTTP_HOST": "b.example"},
+    ),
+    refused("an empty Host", head(host=b"")),
+    refused("an empty Host beside another in HTTP/1.0", head(b"Host:", start=b"GET / HTTP/1.0")),
+    refused("an empty Host before another in HTTP/1.0", head(b"Host: b", start=b"GET / HTTP/1.0", host=b"")),
+    refused("two empty Hosts in HTTP/1.0", head(b"Host:", start=b"GET / HTTP/1.0", host=b"")),
 ]
 
 # `_` and `-` are the same in the environ, so a client could forge a field that a proxy sets (CWE-444).

@@ -252,3 +252,21 @@ def test_the_client_of_the_proxy_may_be_a_trusted_forwarder(servers: Servers, ki
             client.send(prefix + forwarded)
             assert client.response().status == 200
         assert server.seen()[0]["environ"]["REMOTE_ADDR"] == address
+
+
+@pytest.mark.slow
+def test_the_idle_time_begins_with_the_header(servers: Servers, kind: str) -> None:
+    """Not at some earlier event of the thread that reads it: its clock may be as old as that."""
+    server = servers.get(
+        "--proxy-protocol=v1",
+        "--header-timeout=0",
+        "--keep-alive=1",
+        kind=kind,
+        preamble=b"PROXY UNKNOWN\r\n",
+    )
+    with Client(server.address) as client:
+        assert client.is_quiet(1.3)
+        client.send(V1)
+        assert client.is_quiet(0.7)
+        client.send(head())
+        assert client.response().status == 200

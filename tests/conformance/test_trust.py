@@ -67,6 +67,52 @@ OTHERS = [
     says("Proto https", b"X-Forwarded-Proto: https", scheme="https"),
     says("Proto HTTPS", b"X-Forwarded-Proto: HTTPS", scheme="https"),
     says("Proto http", b"X-Forwarded-Proto: http", scheme="http"),
+    # Some proxies tell the scheme of a WebSocket by its own name; here it is an ordinary request.
+    says("Proto wss", b"X-Forwarded-Proto: wss", scheme="https"),
+    says("Proto ws", b"X-Forwarded-Proto: ws", scheme="http"),
+    says("Forwarded proto wss", b"Forwarded: proto=wss", scheme="https"),
+    # A list is read as far as trust reaches. One trusted hop: the right-most word.
+    says("Proto in a list", b"X-Forwarded-Proto: https,http", scheme="http"),
+    says("Proto twice", b"X-Forwarded-Proto: http", b"X-Forwarded-Proto: https", scheme="https"),
+    says(
+        "Proto in a list, forged",
+        b"X-Forwarded-For: 203.0.113.7",
+        b"X-Forwarded-Proto: https, http",
+        scheme="http",
+    ),
+    says(
+        "Proto in a list, two hops",
+        b"X-Forwarded-For: 203.0.113.7, 10.1.2.3",
+        b"X-Forwarded-Proto: https,http",
+        scheme="https",
+    ),
+    says(
+        "Proto twice, two hops",
+        b"X-Forwarded-For: 203.0.113.7, 10.1.2.3",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Proto: http",
+        scheme="https",
+    ),
+    says(
+        "Proto in a list, more hops than words",
+        b"X-Forwarded-For: 203.0.113.7, 10.1.2.3, 10.1.2.4, 10.1.2.5",
+        b"X-Forwarded-Proto: https, http",
+        scheme="https",
+    ),
+    says(
+        "Proto of one hop, two hops",
+        b"X-Forwarded-For: 203.0.113.7, 10.1.2.3",
+        b"X-Forwarded-Proto: https",
+        scheme="https",
+    ),
+    says(
+        "Host and Port in lists, two hops",
+        b"X-Forwarded-For: 203.0.113.7, 10.1.2.3",
+        b"X-Forwarded-Host: evil.example, b.example, inner.example",
+        b"X-Forwarded-Port: 1, 443, 8080",
+        HTTP_HOST="b.example",
+        SERVER_PORT="443",
+    ),
     says("Ssl on", b"X-Forwarded-Ssl: on", scheme="https"),
     says("Protocol ssl", b"X-Forwarded-Protocol: ssl", scheme="https"),
     says(
@@ -110,8 +156,9 @@ CONTRADICTIONS = [
     contradicts("Proto https, Ssl off", b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: off"),
     contradicts("Proto http, Ssl on", b"X-Forwarded-Proto: http", b"X-Forwarded-Ssl: on"),
     contradicts("Proto https, Protocol http", b"X-Forwarded-Proto: https", b"X-Forwarded-Protocol: http"),
-    contradicts("Proto twice", b"X-Forwarded-Proto: https", b"X-Forwarded-Proto: http"),
-    contradicts("Proto in a list", b"X-Forwarded-Proto: https, http"),
+    contradicts("Proto wss, Ssl off", b"X-Forwarded-Proto: wss", b"X-Forwarded-Ssl: off"),
+    contradicts("Proto in a list, Ssl on", b"X-Forwarded-Proto: https, http", b"X-Forwarded-Ssl: on"),
+    contradicts("Proto https, Forwarded ws", b"X-Forwarded-Proto: https", b"Forwarded: proto=ws"),
     contradicts("Proto https, Forwarded http", b"X-Forwarded-Proto: https", b"Forwarded: proto=http"),
     contradicts("For and Forwarded for", b"X-Forwarded-For: 203.0.113.7", b"Forwarded: for=203.0.113.8"),
     contradicts("a forwarded host that is none", b"X-Forwarded-Host: a b"),
@@ -120,6 +167,14 @@ CONTRADICTIONS = [
     contradicts("a forwarded port over 65535", b"X-Forwarded-Port: 65536"),
     contradicts("a prefix without a slash", b"X-Forwarded-Prefix: app"),
     contradicts("a prefix with two dots", b"X-Forwarded-Prefix: /../app"),
+    contradicts("SCRIPT_NAME without a slash", b"SCRIPT_NAME: app"),
+    contradicts("SCRIPT_NAME with two dots", b"SCRIPT_NAME: /../app"),
+    contradicts("SCRIPT_NAME with two slashes", b"SCRIPT_NAME: //b.example"),
+    contradicts("SCRIPT_NAME that is escaped", b"SCRIPT_NAME: /%2e%2e"),
+    contradicts("SCRIPT_NAME that is a URL", b"SCRIPT_NAME: http://b.example/app"),
+    contradicts("SCRIPT_NAME beyond ASCII", b"SCRIPT_NAME: /\xe9"),
+    contradicts("separators without end", b"X-Forwarded-For: " + b"," * 4000),
+    contradicts("separators of Forwarded without end", b"Forwarded: for=203.0.113.7" + b";" * 4000),
     contradicts("Forwarded against its grammar", b"Forwarded: for"),
     contradicts("Forwarded with an open quote", b'Forwarded: for="203.0.113.7'),
 ]
@@ -141,6 +196,8 @@ UNTRUSTED = [
     ),
     (b"Forwarded: for", "HTTP_FORWARDED", "for"),
     (b"SCRIPT_NAME: /app", "HTTP_SCRIPT_NAME", None),
+    (b"SCRIPT_NAME: //b.example", "HTTP_SCRIPT_NAME", None),
+    (b"X-Forwarded-For: " + b"," * 4000, "HTTP_X_FORWARDED_FOR", "," * 4000),
     (b"PATH_INFO: /app", "HTTP_PATH_INFO", None),
     (b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off", "HTTP_X_FORWARDED_SSL", "off"),
 ]
@@ -149,6 +206,9 @@ UNTRUSTED = [
 FORWARDER = [
     says("SCRIPT_NAME", b"SCRIPT_NAME: /app", target=b"/app/a", SCRIPT_NAME="/app", PATH_INFO="/a"),
     says("SCRIPT_NAME is the path", b"SCRIPT_NAME: /app", target=b"/app", SCRIPT_NAME="/app", PATH_INFO=""),
+    says("SCRIPT_NAME, a slash at its end", b"SCRIPT_NAME: /app/", target=b"/app/a", SCRIPT_NAME="/app"),
+    says("SCRIPT_NAME, a slash", b"SCRIPT_NAME: /", SCRIPT_NAME="", PATH_INFO="/"),
+    says("SCRIPT_NAME, empty", b"SCRIPT_NAME:", SCRIPT_NAME="", PATH_INFO="/"),
     says("another underscore", b"X_Under: v", HTTP_X_UNDER=None),
 ]
 

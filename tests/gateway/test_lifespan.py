@@ -8,7 +8,8 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import pytest
 import uvloop
 
 from tricorn.gateway import lifespan as module
-from tricorn.gateway.lifespan import Lifespan, LifespanError
+from tricorn.gateway.lifespan import ExcInfo, Lifespan, LifespanError
 
 T = TypeVar("T")
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -54,8 +55,18 @@ class Log:
         self.errors: list[str] = []
         self.details: list[str] = []
 
-    def error(self, text: str, /, *values: object) -> None:
-        self.errors.append(text % values)
+    def error(
+        self,
+        text: str,
+        /,
+        *values: object,
+        exc_info: ExcInfo | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        line = text % values
+        assert "\n" not in line, "a traceback is no part of the message"
+        block = "".join(traceback.format_exception(*exc_info)) if exc_info else (extra or {}).get("block")
+        self.errors.append(f"{line}\n{block}" if block else line)
 
     def debug(self, text: str, /, *values: object) -> None:
         self.details.append(text % values)

@@ -55,6 +55,7 @@ class Response:
     framing: str = "none"
     complete: bool = True
     chunks: list[bytes] = field(default_factory=list)
+    trailers: list[tuple[str, str]] = field(default_factory=list)
     interim: list[Response] = field(default_factory=list)
 
     def all(self, name: str) -> list[str]:
@@ -102,6 +103,7 @@ class Client:
         self.ended = False
         self.reset = False
         self.hung_up = False
+        self.takes_trailers = False  # else a trailer section is an error
         self.socket.connect(address)
 
     def __enter__(self) -> Client:
@@ -253,12 +255,7 @@ class Client:
         status_line = _STATUS_LINE.fullmatch(lines[0])
         if status_line is None:
             raise BadResponseError(f"status line {lines[0]!r}")
-        fields = []
-        for line in lines[1:]:
-            match = _FIELD_LINE.fullmatch(line)
-            if match is None:
-                raise BadResponseError(f"field line {line!r}")
-            fields.append((match[1].decode("ascii"), match[2].decode("latin-1")))
+        fields = [_field(line) for line in lines[1:]]
         return Response(lines[0][:8], int(status_line[1]), status_line[2].decode("latin-1"), fields)
 
     def _body(self, response: Response, method: str) -> None:
@@ -298,9 +295,10 @@ class Client:
                     raise BadResponseError(f"chunk line {line!r}")
                 size = int(line, 16)
                 if size == 0:
-                    trailer = self.read_until(b"\r\n")
-                    if trailer:
-                        raise BadResponseError(f"unexpected trailer {trailer!r}")
+                    while trailer := self.read_until(b"\r\n"):
+                        if not self.takes_trailers:
+                            raise BadResponseError(f"unexpected trailer {trailer!r}")
+                        response.trailers.append(_field(trailer))
                     break
                 data = self.read_exactly(size)
                 if len(data) < size:
@@ -317,3 +315,10 @@ class Client:
                 raise BadResponseError(f"stray bytes in place of a chunk: {error.received[:200]!r}") from None
             response.complete = False
         response.body = b"".join(response.chunks)
+
+
+def _field(line: bytes) -> tuple[str, str]:
+    match = _FIELD_LINE.fullmatch(line)
+    if match is None:
+        raise BadResponseError(f"field line {line!r}")
+    return match[1].decode("ascii"), match[2].decode("latin-1")

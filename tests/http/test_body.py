@@ -87,6 +87,27 @@ TRAILERS: dict[str, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {
     "several": (b"A: b\r\nC:\r\nA: \t d \r\n", ((b"A", b"b"), (b"C", b""), (b"A", b"d"))),
     "an unknown name": (b"x" * 60 + b": y\r\n", ((b"x" * 60, b"y"),)),
     "bytes beyond ASCII": (b"A: \xe9\r\n", ((b"A", b"\xe9"),)),
+    # RFC 9110 §6.5.1: what comes too late to be obeyed, and misleads nobody, is dropped.
+    **{
+        f"{name.decode()} is dropped": (b"A: b\r\n" + name + b": x\r\nC: d\r\n", ((b"A", b"b"), (b"C", b"d")))
+        for name in (
+            b"Content-Type",
+            b"content-type",
+            b"Content-Encoding",
+            b"Content-Range",
+            b"Vary",
+            b"CACHE-CONTROL",
+            b"Range",
+            b"If-Match",
+            b"If-Range",
+            b"Pragma",
+            b"Accept-Encoding",
+            b"Set-Cookie",
+            b"WWW-Authenticate",
+        )
+    },
+    "a field that is dropped may be repeated": (b"Vary: a\r\n" * 3, ()),
+    "names that only begin so": (b"Varying: x\r\nProxy: y\r\n", ((b"Varying", b"x"), (b"Proxy", b"y"))),
 }
 
 
@@ -163,12 +184,10 @@ REFUSED: dict[tuple[int, str], list[bytes]] = {
         b"0\r\nA: b\r\n" + name + b": x\r\n\r\n"
         for name in (
             b"Content-Length", b"content-length", b"Transfer-Encoding", b"TRANSFER-ENCODING", b"Host",
-            b"Connection", b"Expect",
-            b"Content-Type", b"Content-Encoding", b"Content-Range", b"Trailer", b"TE", b"Upgrade",
-            b"Keep-Alive", b"Range",
+            b"Connection", b"Expect", b"Trailer", b"TE", b"Upgrade", b"Keep-Alive",
             b"Authorization", b"Proxy-Authorization", b"Cookie", b"Forwarded", b"X-Forwarded-For",
-            b"X-Forwarded-Proto",
-            b"Cache-Control", b"Max-Forwards", b"Proxy-Connection",
+            b"X-Forwarded-Proto", b"X-FORWARDED-SERVER", b"Max-Forwards", b"Proxy-Connection",
+            b"Proxy-Authenticate", b"Proxy-Authentication-Info",
         )
     ],
 }  # fmt: skip

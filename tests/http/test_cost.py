@@ -2,75 +2,317 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-import time
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
+from fuzz.frames import BINARY, CONTINUATION, PING, TEXT, deflated, length_bytes, masked
+from harness.cost import assert_linear, processor_seconds
 
-from tricorn.http.errors import ResponseError
+from tricorn.http import proxy_protocol
+from tricorn.http.errors import ProtocolError, ResponseError
+from tricorn.http.policy import HeaderPolicy, TrustedPeers, checked_prefix, resolve_forwarded
+from tricorn.http.proxy_protocol import V1_LONGEST, V2_SIGNATURE
 from tricorn.http.reader import RequestReader
 from tricorn.http.request import Limits
+from tricorn.http.websocket import Deflate, FrameStream
+from tricorn.http.websocket_handshake import DeflatePolicy, accept_head, negotiate, read_handshake
 from tricorn.http.writer import response_head
 
+#: Bytes of chunk extensions in one body, as h1 has it.
+LONGEST_EXTENSION = 16384
+
+#: Limits far beyond the default ones, so that work that is not linear has room to show.
 WIDE = Limits(request_line=0, field_size=0, fields=0, head=1 << 24)
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
-#: What grows with n, between a beginning and nothing: none of these messages ever ends.
-GROWING: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
-    "a request line": (b"GET /", lambda n: b"a" * n),
-    "a field line": (HEAD + b"A: ", lambda n: b"b" * n),
-    "a field name": (HEAD, lambda n: b"b" * n),
-    "many fields": (HEAD, lambda n: b"A: bcd\r\n" * (n // 8)),
-    "many fields of unknown names": (HEAD, lambda n: b"".join(b"N%06d:\r\n" % k for k in range(n // 10))),
-    "chunks of one byte": (CHUNKED, lambda n: b"1\r\nx\r\n" * (n // 6)),
-    "one trailer": (CHUNKED + b"0\r\nA: ", lambda n: b"b" * n),
-    "many trailers": (CHUNKED + b"0\r\n", lambda n: b"A: bcd\r\n" * (n // 8)),
-    "a body": (HEAD + b"Content-Length: 99999999\r\n\r\n", lambda n: b"x" * n),
+
+def read_whole(data: bytes) -> None:
+    reader = RequestReader(WIDE)
+    reader.feed(data)
+
+
+def read_bytes(data: bytes) -> None:
+    reader = RequestReader(WIDE)
+    for at in range(len(data)):
+        reader.feed(data[at : at + 1])
+
+
+#: What grows with n behind a beginning, as it comes in one piece and byte by byte.
+MESSAGES: dict[str, Callable[[int], bytes]] = {
+    "a request line": lambda n: b"GET /" + b"a" * n,
+    "a query": lambda n: b"GET /?" + b"?" * n,
+    "an authority": lambda n: b"GET http://" + b"a" * n + b"/ HTTP/1.1\r\n",
+    "an authority of escapes": lambda n: b"GET http://" + b"%41" * (n // 3) + b"/ HTTP/1.1\r\n",
+    "a Host": lambda n: b"GET / HTTP/1.1\r\nHost: " + b"a" * n + b"\r\n\r\n",
+    "a field line": lambda n: HEAD + b"A: " + b"b" * n,
+    "a field of blanks": lambda n: HEAD + b"A: " + b" " * n + b"\r\n",
+    "a field name": lambda n: HEAD + b"b" * n,
+    "many fields": lambda n: HEAD + b"A: bcd\r\n" * (n // 8),
+    "many fields of unknown names": lambda n: HEAD + b"".join(b"N%06d:\r\n" % k for k in range(n // 10)),
+    "a list in Connection": lambda n: HEAD + b"Connection: " + b"," * n + b"\r\n\r\n",
+    "words in Connection": lambda n: HEAD + b"Connection: " + b"close, " * (n // 7) + b"\r\n\r\n",
+    "blanks in Connection": lambda n: HEAD + b"Connection: " + b"a " * (n // 2) + b"\r\n\r\n",
+    "a list in Expect": lambda n: HEAD + b"Expect: " + b"100-continue," * (n // 13) + b"\r\n\r\n",
+    "separators in Expect": lambda n: HEAD + b"Expect: " + b" ," * (n // 2) + b"\r\n\r\n",
+    "a list in Transfer-Encoding": lambda n: (
+        HEAD + b"Transfer-Encoding: " + b"a, " * (n // 3) + b"chunked\r\n\r\n"
+    ),
+    "many Transfer-Encodings": lambda n: HEAD + b"Transfer-Encoding: a\r\n" * (n // 22) + b"\r\n",
+    "parameters in Transfer-Encoding": lambda n: (
+        HEAD + b"Transfer-Encoding: a" + b" ;" * (n // 2) + b"\r\n\r\n"
+    ),
+    "digits of Content-Length": lambda n: HEAD + b"Content-Length: " + b"0" * n + b"\r\n\r\n",
+    "cookies": lambda n: HEAD + b"Cookie: a=b\r\n" * (n // 13),
+    "a body": lambda n: HEAD + b"Content-Length: 99999999\r\n\r\n" + b"x" * n,
+    "a chunk": lambda n: CHUNKED + b"ffffff\r\n" + b"x" * n,
+    "chunks of one byte": lambda n: CHUNKED + b"1\r\nx\r\n" * (n // 6),
+    "chunks with all the digits": lambda n: CHUNKED + b"0000000000000001\r\nx\r\n" * (n // 21),
+    "an extension of a chunk": lambda n: CHUNKED + b"1;a=" + b"b" * min(n, LONGEST_EXTENSION),
+    "chunks with an extension": lambda n: CHUNKED + b'1;a="\\b"\r\nx\r\n' * (n // 14),
+    "one trailer": lambda n: CHUNKED + b"0\r\nA: " + b"b" * n,
+    "many trailers": lambda n: CHUNKED + b"0\r\n" + b"A: bcd\r\n" * (n // 8),
+    "trailers that are dropped": lambda n: CHUNKED + b"0\r\n" + b"Vary: b\r\n" * (n // 9),
+}
+
+#: Trusted hops of their own, so that no cache helps.
+HOPS = [b"10.%d.%d.%d" % (a, b, c) for a in range(4) for b in range(64) for c in range(256)]
+POLICY = HeaderPolicy(
+    TrustedPeers(["10.0.0.0/8"]), frozenset(["SCRIPT_NAME"]), "drop", {"X-FORWARDED-PROTO": "https"}
+)
+SPREAD = 7
+
+
+def forwarded(name: bytes, value: Callable[[int], bytes]) -> Callable[[int], dict[bytes, list[bytes]]]:
+    """n bytes in so many fields, as the limit of one field makes it."""
+    return lambda n: {name: [value(n // SPREAD)] * SPREAD}
+
+
+def resolve(fields: dict[bytes, list[bytes]]) -> None:
+    with contextlib.suppress(ProtocolError):
+        resolve_forwarded(fields, "10.0.0.1", 1, "http", POLICY)
+
+
+CLAIMS: dict[str, Callable[[int], dict[bytes, list[bytes]]]] = {
+    **{
+        f"{what} in X-Forwarded-{name.title().decode()}": forwarded(b"x-forwarded-" + name, value)
+        for name in (b"for", b"host", b"port", b"prefix", b"proto")
+        for what, value in {
+            "separators": lambda n: b"," * n,
+            "blank members": lambda n: b" ," * (n // 2),
+            "blanks": lambda n: b" " * n,
+            "letters": lambda n: b"a" * n,
+            "digits": lambda n: b"1" * n,
+            "brackets": lambda n: b"[" * n,
+            "colons": lambda n: b":" * n,
+            "escapes": lambda n: b"%41" * (n // 3),
+            "segments": lambda n: b"/a" * (n // 2) + b"?",
+            "slashes": lambda n: b"/" * n,
+        }.items()
+    },
+    "hops": forwarded(b"x-forwarded-for", lambda n: b",".join(HOPS[: n // 10])),
+    **{
+        f"{what} in Forwarded": forwarded(b"forwarded", value)
+        for what, value in {
+            "separators": lambda n: b";" * n,
+            "commas": lambda n: b"," * n,
+            "blanks": lambda n: b" " * n,
+            "a token": lambda n: b"for=" + b"a" * n,
+            "a name": lambda n: b"a" * n,
+            "a quoted string": lambda n: b'for="' + b"a" * n + b'"',
+            "an open quote": lambda n: b'for="' + b"a" * n,
+            "escapes": lambda n: b'for="' + b"\\a" * (n // 2) + b'"',
+            "pairs": lambda n: b";".join(b"a%d=b" % k for k in range(n // 8)),
+            "elements": lambda n: b"for=10.0.0.1," * (n // 13),
+            "a host": lambda n: b"host=" + b"a" * n,
+        }.items()
+    },
+}
+
+PREFIXES: dict[str, Callable[[int], bytes]] = {
+    "segments": lambda n: b"/a" * (n // 2),
+    "a wrong end": lambda n: b"/a" * (n // 2) + b"?",
+    "one segment": lambda n: b"/" + b"a" * n,
+    "slashes at the end": lambda n: b"/a" + b"/" * n,
+    "dots": lambda n: b"/a" + b"/." * (n // 2),
 }
 
 
-def seconds(pieces: Iterable[bytes]) -> float:
-    """Of this process, so that a busy machine does not count; without the collector, which is not linear."""
-    reader = RequestReader(WIDE)
-    gc.collect()
-    gc.disable()
-    try:
-        start = time.process_time()
-        for piece in pieces:
-            assert not reader.is_closed
-            reader.feed(piece)
-        assert not reader.is_closed
-        return time.process_time() - start
-    finally:
-        gc.enable()
+def check_prefix(value: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        checked_prefix(value)
 
 
-@pytest.mark.parametrize("name", GROWING)
-def test_work_is_linear_byte_by_byte(name: str) -> None:
-    """Eight times the bytes: about eight times the work. Quadratic work would be 64 times as much."""
-    beginning, grow = GROWING[name]
-
-    def cost(n: int) -> float:
-        data = beginning + grow(n)
-        return min(seconds(data[at : at + 1] for at in range(len(data))) for _ in range(3))
-
-    assert cost(160_000) < 40 * cost(20_000) + 0.02
+V2 = V2_SIGNATURE + bytes([0x21, 0x11])
 
 
-@pytest.mark.parametrize("name", GROWING)
-def test_work_is_linear_in_one_piece(name: str) -> None:
-    beginning, grow = GROWING[name]
+def v2(entries: bytes) -> bytes:
+    block = bytes([192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2]) + entries
+    return V2 + len(block).to_bytes(2) + block
 
-    def cost(n: int) -> float:
-        data = beginning + grow(n)
-        return min(seconds([data]) for _ in range(3))
 
-    assert cost(1_600_000) < 40 * cost(200_000) + 0.02
+def checked(header: bytes) -> bytes:
+    return header[:-4] + proxy_protocol.crc32c(header).to_bytes(4)
+
+
+def proxy_whole(data: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        proxy_protocol.parse(data, "auto")
+
+
+def proxy_bytes(data: bytes) -> None:
+    """As a connection does it: again with each byte that comes."""
+    with contextlib.suppress(ProtocolError):
+        for end in range(1, len(data) + 1):
+            proxy_protocol.parse(data[:end], "auto")
+
+
+PROXY: dict[str, Callable[[int], bytes]] = {
+    "a line of version 1": lambda n: b"PROXY UNKNOWN" + b" " * n,
+    "spaces in a line of version 1": lambda n: b"PROXY TCP4" + b" " * n,
+    "entries": lambda n: v2(b"\x04\x00\x00" * (n // 3)),
+    "one entry": lambda n: v2(b"\x04" + n.to_bytes(2) + bytes(n)),
+    "a checksum": lambda n: checked(v2(b"\x04" + n.to_bytes(2) + bytes(n) + b"\x03\x00\x04" + bytes(4))),
+}
+
+HEADERS = [
+    (b"connection", b"Upgrade"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"A" * 22 + b"=="),
+]
+
+
+def shake_hands(header: tuple[bytes, bytes]) -> None:
+    with contextlib.suppress(ProtocolError):
+        handshake = read_handshake("GET", 1, [*HEADERS, header])
+        negotiate(handshake.offers, DeflatePolicy())
+        accept_head(handshake)
+
+
+HANDSHAKES: dict[str, Callable[[int], tuple[bytes, bytes]]] = {
+    "separators in Connection": lambda n: (b"connection", b"," * n),
+    "blank members of Connection": lambda n: (b"connection", b" ," * (n // 2)),
+    "blanks in Connection": lambda n: (b"connection", b"a " * (n // 2)),
+    "separators of subprotocols": lambda n: (b"sec-websocket-protocol", b"," * n),
+    "subprotocols": lambda n: (b"sec-websocket-protocol", b",".join(b"a%06d" % k for k in range(n // 8))),
+    "a subprotocol": lambda n: (b"sec-websocket-protocol", b"a" * n),
+    "separators of extensions": lambda n: (b"sec-websocket-extensions", b"," * n),
+    "blank members of extensions": lambda n: (b"sec-websocket-extensions", b"a" + b" ," * (n // 2)),
+    "blanks in extensions": lambda n: (b"sec-websocket-extensions", b"a" + b" " * n),
+    "extensions": lambda n: (b"sec-websocket-extensions", b"a," * (n // 2)),
+    "extensions with long names": lambda n: (b"sec-websocket-extensions", (b"a" * (n // 300) + b",") * 300),
+    "offers": lambda n: (b"sec-websocket-extensions", b"permessage-deflate;x," * (n // 21)),
+    "parameters": lambda n: (b"sec-websocket-extensions", b"permessage-deflate" + b";a=b" * (n // 4)),
+    "a quoted parameter": lambda n: (b"sec-websocket-extensions", b'a;b="' + b"c" * n + b'"'),
+    "an open quote": lambda n: (b"sec-websocket-extensions", b'a;b="' + b"c" * n),
+    "escapes": lambda n: (b"sec-websocket-extensions", b'a;b="' + b"\\c" * (n // 2) + b'"'),
+    "keys": lambda n: (b"sec-websocket-key", b"A" * n),
+}
+
+
+def frames_whole(data: bytes) -> None:
+    FrameStream(1 << 30, Deflate()).feed(data)
+
+
+def frames_bytes(data: bytes) -> None:
+    stream = FrameStream(1 << 30, Deflate())
+    for at in range(len(data)):
+        stream.feed(data[at : at + 1])
+
+
+def frame_head(opcode: int, size: int, rsv: int = 0) -> bytes:
+    """The head of a frame whose key is all zeros, so that a payload can be anything."""
+    return bytes([0x80 | rsv << 4 | opcode]) + length_bytes(size) + bytes(4)
+
+
+def fragmented(opcode: int, first: bytes, each: bytes) -> Callable[[int], bytes]:
+    return lambda n: masked(opcode, first, fin=False) + each * (n // len(each))
+
+
+FRAMES: dict[str, Callable[[int], bytes]] = {
+    "a text": lambda n: frame_head(TEXT, 1 << 29) + b"a" * n,
+    "a text beyond ASCII": lambda n: frame_head(TEXT, 1 << 29) + "aé€😀".encode() * (n // 10),
+    "a text that is not UTF-8 at its end": lambda n: (
+        frame_head(TEXT, n + 1) + "€".encode() * (n // 3) + b"\xff\xff\xff"
+    ),
+    "bytes": lambda n: frame_head(BINARY, 1 << 29) + b"a" * n,
+    "messages of one byte": lambda n: masked(TEXT, b"x") * (n // 7),
+    "empty messages": lambda n: masked(BINARY) * (n // 6),
+    "fragments of one byte": fragmented(BINARY, b"", masked(CONTINUATION, b"x", fin=False)),
+    "fragments of text": fragmented(TEXT, b"", masked(CONTINUATION, b"x", fin=False)),
+    "empty fragments": fragmented(BINARY, b"", masked(CONTINUATION, fin=False)),
+    "pings": lambda n: masked(PING) * (n // 6),
+    "pings between fragments": fragmented(
+        TEXT, b"x" * 1000, masked(PING) + masked(CONTINUATION, b"x", fin=False)
+    ),
+    "a compressed message": lambda n: (
+        frame_head(TEXT, 1 << 29, rsv=4) + deflated(b"abcdefgh" * n, level=0)[:n]
+    ),
+    "compressed messages": lambda n: masked(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4) * (n // 13),
+    # DEFLATE streams that end at once, as many as are let pass in each frame.
+    "streams that end": lambda n: (
+        masked(TEXT, b"\x03\x00", fin=False, rsv=4)
+        + masked(CONTINUATION, b"\x03\x00" * 15, fin=False) * (n // 36)
+    ),
+    "stored blocks of nothing": lambda n: (
+        frame_head(BINARY, 1 << 29, rsv=4) + b"\x00\x00\x00\xff\xff" * (n // 5)
+    ),
+}
+
+
+#: A megabyte for each KB: what a message may inflate to is limited, and so is the work.
+def bomb(n: int) -> bytes:
+    return frame_head(BINARY, len(packed := deflated(bytes(1000 * n), level=9)), rsv=4) + packed
+
+
+def inflate(data: bytes) -> None:
+    FrameStream(1 << 20, Deflate()).feed(data)
+
+
+class Row(NamedTuple):
+    name: str
+    size: int  # bytes, of the smaller of two measurements
+    build: Callable[[int], Any]
+    parse: Callable[[Any], None]
+    bound: float  # seconds that a byte may take
+
+
+def table() -> Iterator[Row]:
+    """Wherever a limit is not for us to lift, the larger measurement is at the limit."""
+    whole, each = 300e-9, 5e-6
+    for name, build in MESSAGES.items():
+        at_limit = LONGEST_EXTENSION // 2 if name == "an extension of a chunk" else 100_000
+        yield Row(f"message: {name}", at_limit, build, read_whole, whole)
+        yield Row(f"message: {name}, byte by byte", min(at_limit, 10_000), build, read_bytes, each)
+    for name, fields in CLAIMS.items():
+        yield Row(f"claims: {name}", 32_000, fields, resolve, whole)
+    for name, build in PREFIXES.items():
+        yield Row(f"prefix: {name}", 32_000, build, check_prefix, whole)
+    for name, build in PROXY.items():
+        size = V1_LONGEST // 2 if "version 1" in name else 2000
+        yield Row(f"proxy: {name}", size, build, proxy_whole, 1e-6)
+        yield Row(f"proxy: {name}, byte by byte", size, build, proxy_bytes, 10e-6)
+    for name, header in HANDSHAKES.items():
+        yield Row(f"handshake: {name}", 32_000, header, shake_hands, whole)
+    for name, build in FRAMES.items():
+        yield Row(f"frames: {name}", 50_000, build, frames_whole, whole)
+        yield Row(f"frames: {name}, byte by byte", 10_000, build, frames_bytes, each)
+    yield Row("frames: a bomb", 2_000, bomb, inflate, 2e-6)
+
+
+ROWS = list(table())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_work_is_linear(row: Row) -> None:
+    built = {n: row.build(n) for n in (row.size, 2 * row.size)}
+    assert_linear(lambda n: processor_seconds(lambda: row.parse(built[n])), row.size, row.bound)
 
 
 REQUEST = (

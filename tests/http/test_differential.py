@@ -223,7 +223,7 @@ TABLE = [
         chunked(b"0;a=\r\n\r\n"),
     ),
     Row(
-        BOTH, "stricter", "must not stand in a trailer section",
+        BOTH, "stricter", "credentials in a trailer section",
         "RFC 9110 §6.5.1; neither judge looks at the names of trailers",
         chunked(b"0\r\nHost: b.example\r\n\r\n"),
     ),

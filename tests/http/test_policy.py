@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tricorn.http.errors import ProtocolError
-from tricorn.http.policy import CACHED_PEERS, Forwarded, HeaderPolicy, TrustedPeers, resolve_forwarded
+from tricorn.http.policy import (
+    CACHED_PEERS,
+    LONGEST_CHAIN,
+    MOST_SEPARATORS,
+    Forwarded,
+    HeaderPolicy,
+    TrustedPeers,
+    resolve_forwarded,
+)
 
 SCHEMES = {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
 PEER = "10.0.0.1"
@@ -193,7 +201,11 @@ class TestScheme:
             (["X-Forwarded-Proto: https"], "https"),
             (["X-Forwarded-Proto: HTTPS"], "https"),
             (["X-Forwarded-Proto: http"], "http"),
-            (["X-Forwarded-Proto: wss"], "http"),
+            (["X-Forwarded-Proto: wss"], "https"),
+            (["X-Forwarded-Proto: WSS"], "https"),
+            (["X-Forwarded-Proto: ws"], "http"),
+            (["X-Forwarded-Proto: wss", "X-Forwarded-Ssl: on"], "https"),
+            (["X-Forwarded-Ssl: wss"], "http"),
             (["X-Forwarded-Proto:"], "http"),
             (["X-Forwarded-Ssl: on"], "https"),
             (["X-Forwarded-Ssl: off"], "http"),
@@ -202,6 +214,9 @@ class TestScheme:
             (["Forwarded: for=203.0.113.9;proto=https"], "https"),
             (["Forwarded: for=203.0.113.9;proto=HTTPS"], "https"),
             (["Forwarded: for=203.0.113.9;proto=gopher"], "http"),
+            (["Forwarded: for=203.0.113.9;proto=wss"], "https"),
+            (["Forwarded: for=203.0.113.9;proto=ws"], "http"),
+            (["Forwarded: proto=wss", "X-Forwarded-Proto: https"], "https"),
             # The element of the first trusted proxy speaks, not the client's and not the inner hop's.
             (
                 ["Forwarded: for=6.6.6.6;proto=https, for=203.0.113.9;proto=http, for=10.0.0.9;proto=https"],
@@ -220,15 +235,96 @@ class TestScheme:
         "lines",
         [
             ["X-Forwarded-Proto: https", "X-Forwarded-Ssl: off"],
-            ["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"],
-            ["X-Forwarded-Proto: https, http"],
             ["X-Forwarded-Proto: http", "X-Forwarded-Protocol: ssl"],
+            ["X-Forwarded-Proto: wss", "X-Forwarded-Ssl: off"],
+            ["X-Forwarded-Proto: https, http", "X-Forwarded-Ssl: on"],
         ],
     )
     def test_contradictions_are_refused(self, lines: list[str]) -> None:
         with pytest.raises(ProtocolError) as caught:
             resolve(*lines)
         assert (caught.value.status, caught.value.rule) == (400, "secure_scheme_headers")
+
+
+# Who forwarded → how many trusted hops that makes, the peer among them.
+CHAINS = {
+    "": 1,
+    "203.0.113.9": 1,
+    "unknown": 1,
+    "203.0.113.9, unknown": 1,
+    "6.6.6.6, 203.0.113.9": 1,
+    "203.0.113.9, 10.0.0.7": 2,
+    "evil, 10.0.0.7": 2,
+    "6.6.6.6, 203.0.113.9, 10.0.0.7": 2,
+    "203.0.113.9, 10.0.0.7, 10.0.0.8": 3,
+    "10.0.0.6, 10.0.0.7": 3,  # all of them are trusted
+}
+
+
+class TestLists:
+    """A list is read as far as trust reaches, however it is spread over fields."""
+
+    @pytest.mark.parametrize(
+        ("members", "words"),
+        [
+            # What is read with one trusted hop, with two, with three.
+            ("https,http", ["http", "https", "https"]),
+            ("http, https", ["https", "http", "http"]),
+            ("https, http, http", ["http", "http", "https"]),
+            ("http, wss, http", ["http", "https", "http"]),
+            ("https, , http ,", ["http", "https", "https"]),
+            ("https, https", ["https", "https", "https"]),
+            (",", ["http", "http", "http"]),
+        ],
+    )
+    @pytest.mark.parametrize("chain", CHAINS)
+    def test_scheme(self, chain: str, members: str, words: list[str]) -> None:
+        expected = words[CHAINS[chain] - 1]
+        forwarded = f"X-Forwarded-For: {chain}"
+        assert resolve(forwarded, f"X-Forwarded-Proto: {members}").scheme == expected
+        lines = [f"X-Forwarded-Proto: {member}" for member in members.split(",")]
+        assert resolve(forwarded, *lines).scheme == expected
+        others = members.replace("https", "on").replace("wss", "on")
+        assert resolve(forwarded, f"X-Forwarded-Ssl: {others}").scheme == expected
+
+    @pytest.mark.parametrize("chain", CHAINS)
+    def test_host_and_port(self, chain: str) -> None:
+        hosts, ports = ["a.example", "b.example", "c.example"], [1, 2, 3]
+        resolved = resolve(
+            f"X-Forwarded-For: {chain}",
+            f"X-Forwarded-Host: evil.example, {', '.join(hosts)}",
+            f"X-Forwarded-Port: {', '.join(map(str, ports))}",
+        )
+        assert (resolved.host, resolved.port) == (hosts[-CHAINS[chain]], ports[-CHAINS[chain]])
+        assert resolve(f"X-Forwarded-For: {chain}", "X-Forwarded-Host: a.example").host == "a.example"
+
+    def test_of_prefixes_the_nearest_counts(self) -> None:
+        lines = ("X-Forwarded-For: 203.0.113.9, 10.0.0.7", "X-Forwarded-Prefix: /outer, /inner")
+        assert resolve(*lines).prefix == "/inner"
+
+    def test_everyone_trusted_means_left_most(self) -> None:
+        lines = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https, http")
+        assert resolve(*lines, rules=policy("*")).scheme == "https"
+
+    @pytest.mark.parametrize("name", ["For", "Host", "Port", "Prefix", "Proto", "Ssl"])
+    @pytest.mark.parametrize("spread", [1, 7])
+    def test_empty_members_count(self, name: str, spread: int) -> None:
+        few = f"X-Forwarded-{name}: " + "," * (LONGEST_CHAIN // spread - 1)
+        many = f"X-Forwarded-{name}: " + "," * (LONGEST_CHAIN // spread)
+        resolve(*[few] * spread)
+        with pytest.raises(ProtocolError, match="too many"):
+            resolve(*[many] * spread)
+
+    @pytest.mark.parametrize("separator", [",", ";", ", ", ";,"])
+    def test_separators_of_forwarded_count(self, separator: str) -> None:
+        resolve("Forwarded: for=203.0.113.9" + separator * (MOST_SEPARATORS // 2))
+        with pytest.raises(ProtocolError, match="too many"):
+            resolve("Forwarded: for=203.0.113.9" + separator * (MOST_SEPARATORS + 1))
+
+    def test_elements_of_forwarded_count(self) -> None:
+        assert client("Forwarded: " + ",".join(["for=203.0.113.9"] * LONGEST_CHAIN)) == ("203.0.113.9", 0)
+        with pytest.raises(ProtocolError, match="too many"):
+            resolve("Forwarded: " + ",".join(["for=203.0.113.9"] * (LONGEST_CHAIN + 1)))
 
 
 class TestHostPortPrefix:
@@ -347,6 +443,7 @@ class TestBothFamilies:
             ["Forwarded: for=6.6.6.6", "X-Forwarded-For: 203.0.113.9"],
             ["Forwarded: for=203.0.113.9", "X-Forwarded-For: 6.6.6.6"],
             ["Forwarded: for=203.0.113.9", "X-Forwarded-Proto: https"],
+            ["Forwarded: proto=ws", "X-Forwarded-Proto: wss"],
             ["Forwarded: for=203.0.113.9;proto=https", "X-Forwarded-For: 203.0.113.9"],
             [
                 "Forwarded: for=203.0.113.9;proto=http",

@@ -165,6 +165,13 @@ def test_the_first_wrong_byte_is_enough(data: bytes, mode: str, wrong: int) -> N
     assert outcome(data[:wrong], mode) == "refused"
 
 
+def test_one_checksum_is_enough() -> None:
+    """Each would cost a pass over the header, though all of them were right."""
+    checksum = crc32c(v2(V4 + tlv(3, bytes(4)) * 2)).to_bytes(4)
+    with pytest.raises(ProtocolError, match="more than one checksum"):
+        parse(v2(V4 + tlv(3, checksum) + tlv(3, bytes(4))), "v2")
+
+
 def test_checksum_of_the_standard() -> None:
     # RFC 3720 appendix B.4
     assert crc32c(bytes(32)) == 0x8A9136AA

@@ -1,12 +1,10 @@
-"""What frames cost: work in proportion to their bytes however they are cut, and no memory that stays."""
+"""What frames cost: memory that follows what has arrived, and none that stays. Work: see test_cost.py."""
 
 from __future__ import annotations
 
 import gc
 import sys
-import time
 import tracemalloc
-from collections.abc import Callable, Iterable
 
 import pytest
 from fuzz.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, deflated, length_bytes, masked
@@ -28,72 +26,6 @@ def head(opcode: int, size: int, fin: bool = True, rsv: int = 0) -> bytes:
     """The head of a frame whose key is all zeros, so that a payload can be anything."""
     first = bytes([fin << 7 | rsv << 4 | opcode])
     return first + length_bytes(size) + bytes(4)
-
-
-def tiny(n: int) -> bytes:
-    return masked(BINARY, b"", fin=False) + masked(CONTINUATION, b"x", fin=False) * (n // 7)
-
-
-def streams(n: int) -> bytes:
-    """DEFLATE streams that end at once, as many as are let pass in each frame."""
-    return masked(TEXT, b"\x03\x00", fin=False, rsv=4) + masked(CONTINUATION, b"\x03\x00" * 15, fin=False) * (
-        n // 36
-    )
-
-
-#: What grows with n and never ends.
-GROWING: dict[str, Callable[[int], bytes]] = {
-    "a text": lambda n: head(TEXT, 1 << 30) + b"a" * n,
-    "a text beyond ASCII": lambda n: head(TEXT, 1 << 30) + "aé€😀".encode() * (n // 10),
-    "bytes": lambda n: head(BINARY, 1 << 30) + b"a" * n,
-    "tiny fragments": tiny,
-    "tiny fragments of text": lambda n: (
-        masked(TEXT, b"", fin=False) + masked(CONTINUATION, b"x", fin=False) * (n // 7)
-    ),
-    "pings between fragments": lambda n: (
-        masked(TEXT, b"x" * 1000, fin=False)
-        + (masked(PING) + masked(CONTINUATION, b"x", fin=False)) * (n // 13)
-    ),
-    "tiny messages": lambda n: masked(TEXT, b"x") * (n // 7),
-    "a compressed message": lambda n: head(TEXT, 1 << 30, rsv=4) + deflated(b"abcdefgh" * n, level=0)[:n],
-    "streams that end": streams,
-    "tiny compressed messages": lambda n: masked(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4) * (n // 13),
-}
-
-
-def seconds(parts: Iterable[bytes], deflate: Deflate | None) -> float:
-    """Of this process, so that a busy machine does not count; without the collector, which is not linear."""
-    stream = FrameStream(deflate=deflate)
-    gc.collect()
-    gc.disable()
-    try:
-        start = time.process_time()
-        for part in parts:
-            stream.feed(part)
-        assert not stream.is_closed
-        return time.process_time() - start
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize("name", GROWING)
-def test_work_is_linear_byte_by_byte(name: str) -> None:
-    """Eight times the bytes: about eight times the work. Quadratic work would be 64 times as much."""
-
-    def cost(n: int) -> float:
-        data = GROWING[name](n)
-        return min(seconds((data[at : at + 1] for at in range(len(data))), Deflate()) for _ in range(3))
-
-    assert cost(80_000) < 40 * cost(10_000) + 0.02
-
-
-@pytest.mark.parametrize("name", GROWING)
-def test_work_is_linear_in_one_piece(name: str) -> None:
-    def cost(n: int) -> float:
-        data = GROWING[name](n)
-        return min(seconds([data], Deflate()) for _ in range(3))
-
-    assert cost(800_000) < 40 * cost(100_000) + 0.02
 
 
 # ---- memory -------------------------------------------------------------------------------------------

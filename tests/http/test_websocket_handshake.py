@@ -9,6 +9,7 @@ import pytest
 from tricorn.http.errors import ProtocolError, ResponseError
 from tricorn.http.websocket import Deflate
 from tricorn.http.websocket_handshake import (
+    MOST_SEPARATORS,
     DeflatePolicy,
     Handshake,
     HandshakeError,
@@ -131,6 +132,11 @@ REFUSED: dict[str, list[Headers]] = {
             b"", b"a", b"=" * 24, KEY[:-1], KEY + b"=", KEY[:-4], b"\xff" * 24, b"A" * 24, b" " + KEY[1:],
             b"dGhlIHNhbXBsZSBub25j*Q==", KEY + KEY, b"dGhlIHNhbXBsZSBub25jZQ==\n",
         )
+    ],
+    "Too many extensions": [
+        request({b"sec-websocket-extensions": b"a," * (MOST_SEPARATORS + 1)}),
+        request({b"sec-websocket-extensions": b"a" + b";b" * (MOST_SEPARATORS + 1)}),
+        request(more=[(b"sec-websocket-extensions", b"a" + b",a" * 100)] * 5),
     ],
     "more than one Sec-WebSocket-Version": [request(more=[(b"sec-websocket-version", b"13")])],
     "not a token": [

@@ -9,6 +9,7 @@ import pytest
 from harness.cases import head
 from harness.client import Client
 from harness.server import Server, Servers
+from harness.websocket import Socket
 from integration.asgi import PAGES, ask, get, literal
 
 
@@ -46,8 +47,6 @@ def test_every_key_has_its_type(server: Server) -> None:
         "server": scope["server"],
         "state": {"number": 1, "shared": scope["state"]["shared"]},
         "extensions": {
-            "http.response.pathsend": {},
-            "http.response.zerocopysend": {},
             "http.response.early_hint": {},
         },
     }
@@ -173,3 +172,40 @@ def test_the_client_that_a_trusted_proxy_tells(server: Server) -> None:
     assert isinstance(scope["client"][1], int)
     assert scope["scheme"] == "https"
     assert [value for name, value in scope["headers"] if name == b"host"] == [b"b.example"]
+
+
+# -- extensions
+
+ALL_EXTENSIONS = (
+    "http.response.early_hint,http.response.pathsend,http.response.trailers,http.response.zerocopysend,"
+    "websocket.http.response"
+)
+#: option → what a client that takes all of it is offered: HTTP/1.1, HTTP/1.0, a WebSocket.
+OFFERS = {
+    (): ({"early_hint", "trailers"}, set(), {"websocket.http.response"}),
+    (f"--asgi-extensions={ALL_EXTENSIONS}",): (
+        {"early_hint", "trailers", "pathsend", "zerocopysend"},
+        {"pathsend", "zerocopysend"},
+        {"websocket.http.response"},
+    ),
+    ("--asgi-extensions=http.response.pathsend",): ({"pathsend"}, {"pathsend"}, set()),
+    ("--asgi-extensions=",): (set(), set(), set()),
+}
+
+
+@pytest.mark.parametrize("options", OFFERS, ids=" ".join)
+def test_what_is_offered_is_a_setting(servers: Servers, options: tuple[str, ...]) -> None:
+    """By default nothing that frameworks use by themselves and that middleware may not know."""
+    server = servers.get(*options, kind="asgi", app=PAGES)
+    new, old, upgraded = OFFERS[options]
+    for version, expected in (("1.1", new), ("1.0", old)):
+        offered = scope_of(server, get("/scope", b"TE: trailers", version=version))["extensions"]
+        assert offered == {f"http.response.{name}": {} for name in expected}
+    with Socket(server, "/socket-scope") as client:
+        assert set(literal(client.response.body)["extensions"]) == upgraded
+
+
+def test_what_a_request_leaves_in_its_extensions_is_gone(server: Server) -> None:
+    for _ in range(2):
+        with server.connect() as client:
+            assert ask(client, "/changes-extensions", b"TE: trailers").body == b"clean"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 
 import pytest
 from harness.client import Client, ClosedError
@@ -122,6 +123,23 @@ def test_a_stream_that_never_asks_is_told_by_send(server: Server, gate: str, how
     open_gate(server, gate)
     assert "OSError" in notes.wait("stopped")
     assert "Traceback" not in server.log(mark)
+
+
+@pytest.mark.parametrize("grace", [0, GRACE])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_goes_during_the_first_step(
+    servers: Servers, tmp_path: Path, how: str, grace: float
+) -> None:
+    """Nobody could cancel its task then; it is cancelled like any other afterwards."""
+    server = servers.get(f"--asgi-disconnect-grace-period={grace}", kind="asgi", app=PAGES)
+    notes = Notes(server)
+    client = server.connect()
+    go_on = tmp_path / "go-on"
+    client.send(get(f"/blocks-first?{go_on}"))
+    wait_for(go_on.with_suffix(".in").exists, "the application is in its first step")
+    leave(client, how)
+    go_on.touch()
+    notes.wait("cancelled")
 
 
 def test_a_task_that_ends_within_the_grace_period_is_left_alone(server: Server, gate: str) -> None:

@@ -172,12 +172,25 @@ def test_the_scope(server: Server) -> None:
     assert scope["asgi"]["spec_version"] in {"2.4", "2.5"}
 
 
-def test_wss_behind_a_trusted_proxy(server: Server) -> None:
-    with Socket(server, "/scope", b"X-Forwarded-Proto: https", b"X-Forwarded-For: 203.0.113.7") as socket:
+@pytest.mark.parametrize(
+    ("line", "scheme"),
+    [
+        (b"X-Forwarded-Proto: https", "wss"),
+        (b"X-Forwarded-Proto: wss", "wss"),
+        (b"X-Forwarded-Proto: http, wss", "wss"),
+        (b"Forwarded: for=203.0.113.7;proto=wss", "wss"),
+        (b"X-Forwarded-Proto: http", "ws"),
+        (b"X-Forwarded-Proto: ws", "ws"),
+        (b"X-Forwarded-Proto: wss, http", "ws"),
+    ],
+)
+def test_the_scheme_that_a_trusted_proxy_tells(server: Server, line: bytes, scheme: str) -> None:
+    lines = [line] if line.startswith(b"Forwarded") else [line, b"X-Forwarded-For: 203.0.113.7"]
+    with Socket(server, "/scope", *lines) as socket:
         got = socket.message()
         assert isinstance(got, str)
         scope = literal(got.encode())
-    assert scope["scheme"] == "wss"
+    assert scope["scheme"] == scheme
     assert scope["client"][0] == "203.0.113.7"
 
 

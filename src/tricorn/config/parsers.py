@@ -348,6 +348,20 @@ def comma_list(
     return Kind(convert, words, metavar, example, blank=True)
 
 
+def words_of(*choices: str) -> Kind[tuple[str, ...]]:
+    """Any of a few words, or none."""
+    words = f"names out of {', '.join(choices)}, with commas between them"
+
+    def check(item: str) -> str:
+        word = item.lower()
+        if word not in choices:
+            near = did_you_mean(word, choices)
+            raise BadValueError(f"{item!r} is not one of {', '.join(choices)}", near or f"write {words}")
+        return word
+
+    return comma_list(check, words=words, example=",".join(choices[:2]), metavar="NAMES")
+
+
 def paths() -> Kind[tuple[str, ...]]:
     return comma_list(str, words="directories with commas between them", example="lib,vendor", metavar="DIRS")
 

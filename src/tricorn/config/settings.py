@@ -33,6 +33,7 @@ from tricorn.config.parsers import (
     text,
     user_id,
     whole_number,
+    words_of,
 )
 
 APPLICATION = "Application"
@@ -58,6 +59,14 @@ FOREIGN_WORKERS = {
     "gunicorn.workers.gthread.threadworker": "gthread",
     "gunicorn.workers.sync.syncworker": "sync",
 }
+#: Of the ASGI specification's extensions, those that the server has.
+EXTENSIONS = (
+    "http.response.early_hint",
+    "http.response.pathsend",
+    "http.response.trailers",
+    "http.response.zerocopysend",
+    "websocket.http.response",
+)
 TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
 SCHEME_HEADERS = MappingProxyType(
     {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
@@ -147,7 +156,12 @@ class Settings:
     worker_class: str = setting(
         "auto",
         flags=("-k", "--worker-class"),
-        parse=one_of("auto", "sync", "gthread", "asgi", absent=ABSENT_WORKERS, aliases=FOREIGN_WORKERS),
+        parse=one_of(
+            *("auto", "sync", "gthread", "asgi"),
+            absent=ABSENT_WORKERS,
+            aliases=FOREIGN_WORKERS,
+            foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
+        ),
         section=WORKERS,
         doc="The kind of worker. `auto` looks at the application: ASGI gets `asgi`, WSGI the worker with "
         "`threads` threads. `sync` and `gthread` are Gunicorn's names for the latter with one and with "
@@ -365,6 +379,16 @@ class Settings:
         section=ASGI,
         doc="How long the application may go on after its client is gone, which it hears at once by "
         "`http.disconnect`. Then its task is cancelled. 0 cancels at once.",
+    )
+    asgi_extensions: tuple[str, ...] = setting(
+        ("http.response.early_hint", "http.response.trailers", "websocket.http.response"),
+        flags=("--asgi-extensions",),
+        parse=words_of(*EXTENSIONS),
+        section=ASGI,
+        doc="What `extensions` of a scope offers, where the client can make use of it. "
+        "`http.response.pathsend` and `http.response.zerocopysend` let the kernel send files, but frameworks "
+        "use them wherever they are offered, and middleware that only knows `http.response.body` then loses "
+        "the response: name them if yours is in order.",
     )
     root_path: str = setting(
         "",

@@ -7,13 +7,15 @@ cdef class HTTPCall:
     cdef WaitQueue readers          # those in receive(); None: there never was one
     cdef WaitQueue writers          # those in send()
     cdef readonly object task
-    cdef dict scope
+    cdef object context             # contextvars.Context of the task, while it runs
+    cdef str method, uri            # for the log: the application may change what it is given
     cdef readonly str status
     cdef readonly object headers
     cdef bint starting              # it is in its first step
     cdef bint started               # http.response.start has come
     cdef bint head_sent
-    cdef bint body_over             # of the response
+    cdef bint body_begun            # of the response, by pieces
+    cdef bint body_over
     cdef bint trailing              # trailers follow the body
     cdef list trailers
     cdef bint ended                 # the response is complete
@@ -36,11 +38,18 @@ cdef class HTTPCall:
 
     cdef object _message(self)
     cdef dict _disconnect_message(self)
+    # One message of the application's. What it holds is converted first, since that may call foreign code; only then the
+    # state is looked at.
+    cdef int _act(self, dict message, str kind) except -1
+    cdef bint _must_wait(self) except -1
+    cdef bint _may_go_on(self) except -1
+    cdef AsyncExchange _living(self, str kind)
     cdef int _start(self, dict message) except -1
-    cdef int _respond(self, bytes piece, bint last) except -1
+    cdef int _respond(self, bytes piece, long long length) except -1
     cdef int _body(self, dict message) except -1
     cdef int _path(self, dict message) except -1
     cdef int _span(self, dict message) except -1
+    cdef int _give_span(self, object span, long long size, bint last) except -1
     cdef int _trailers(self, dict message) except -1
     cdef int _hint(self, dict message) except -1
     cdef int _end_of_body(self) except -1
@@ -49,11 +58,13 @@ cdef class HTTPCall:
 cdef class Receiving(Awaiting):
     pass
 
-cdef class Draining(Awaiting):
+cdef class Sending(Awaiting):
     pass
 
-# What an application hands in, checked.
+# What an application hands in, checked, as objects of exactly the built-in types: these call no foreign code later.
 cdef dict checked_message(object message)
 cdef str checked_status(object status)
 cdef object checked_headers(dict message)
 cdef bytes checked_bytes(object data, str what)
+cdef str checked_text(object text, str what)
+cdef str shown_kind(str kind)

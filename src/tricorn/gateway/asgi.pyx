@@ -1,12 +1,12 @@
 """ASGI 3, `http`: one call of an application with its receive() and send() (specification 2.5).
 
 The plan. The start of a response is kept until the first piece of its body comes, so that both leave in one write and a body
-that comes whole gets its length; if the application waits in between, the head goes out by itself. `send()` acts when it is
-called and returns an awaitable that is done, unless the client has left too much unread. `receive()` acts when
-it is awaited: only then the client is asked for its body.
+that comes whole gets its length; if the application waits in between, the head goes out by itself. `send()` and `receive()`
+return awaitables, which act when they are awaited; `send()` waits if the client has left too much unread.
 
 Guarantees: nothing of a response is sent before its head has passed every check; messages in the wrong order or form are errors
-in the application's own frame; after the client has gone receive() says so and send() raises OSError.
+in the application's own frame; after the client has gone receive() says so and send() raises OSError; a head is sent once,
+whatever fails on the way.
 
 Knows: the application interface. Must not know: where bytes go, HTTP versions, logs.
 """
@@ -14,12 +14,17 @@ Knows: the application interface. Must not know: where bytes go, HTTP versions, 
 from http import HTTPStatus
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport DONE, PENDING, Awaiting, Gate, WaitQueue
+from tricorn.gateway.waiting cimport PENDING, Awaiting, Gate, WaitQueue, mark_as_coroutine_function
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ResponseError
+
+cdef extern from "Python.h":
+    object PyNumber_Index(object)
+    str PyUnicode_FromObject(object)
 
 cdef str START = "http.response.start"
 cdef str BODY = "http.response.body"
@@ -27,6 +32,9 @@ cdef str PATHSEND = "http.response.pathsend"
 cdef str ZEROCOPYSEND = "http.response.zerocopysend"
 cdef str TRAILERS = "http.response.trailers"
 cdef str EARLY_HINT = "http.response.early_hint"
+
+# What send(None) hands over.
+cdef tuple NO_MESSAGE = (None,)
 
 cdef dict STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -46,9 +54,10 @@ cdef str checked_status(object status):
         return <str>found
     if not isinstance(status, int) or isinstance(status, bool):
         raise GatewayError(f"the status must be an int, not {type(status).__name__}")
-    if not 200 <= status <= 999:
+    number = int.__index__(status)
+    if not 200 <= number <= 999:
         raise GatewayError("the status of a response must be between 200 and 999")
-    return f"{int(status)} "
+    return STATUSES.get(number) or f"{number} "
 
 
 cdef object checked_headers(dict message):
@@ -64,9 +73,33 @@ cdef object checked_headers(dict message):
 cdef bytes checked_bytes(object data, str what):
     if type(data) is bytes:
         return <bytes>data
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
+    if isinstance(data, bytes):
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(memoryview(data))
     raise GatewayError(f"{what} must be bytes, not {type(data).__name__}")
+
+
+cdef str checked_text(object text, str what):
+    if not isinstance(text, str):
+        raise GatewayError(f"{what} must be str, not {type(text).__name__}")
+    return PyUnicode_FromObject(text)
+
+
+cdef str shown_kind(str kind):
+    return "a message without a type" if kind is None else repr(kind)
+
+
+cdef bint _says_length(object headers) except -1:
+    for name, _ in headers:
+        if isinstance(name, bytes) and name.lower() == b"content-length":
+            return True
+    return False
+
+
+cdef long long _position(object number) except -2:
+    """Where a stretch of a file begins, or how long it is; -1: the application does not say."""
+    return -1 if number is None else PyNumber_Index(number)
 
 
 cdef class Receiving(Awaiting):
@@ -74,21 +107,34 @@ cdef class Receiving(Awaiting):
         return (<HTTPCall>self.owner).waiting_readers()
 
     cdef object poll(self):
-        return (<HTTPCall>self.owner)._message()
+        cdef HTTPCall call = self.owner
+        call.gate.admit()
+        return call._message()
 
 
-cdef class Draining(Awaiting):
+cdef class Sending(Awaiting):
     cdef WaitQueue waiters(self):
         return (<HTTPCall>self.owner).waiting_writers()
 
     cdef object poll(self):
         cdef HTTPCall call = self.owner
-        cdef AsyncExchange exchange = call.exchange
-        if exchange is None or exchange.gone:
-            if call.ended:
-                return None
-            raise ClientDisconnected("the client went away")
-        return PENDING if exchange.congested() else None
+        cdef Gate gate = call.gate
+        cdef dict message
+        gate.admit()
+        if self.content is None:
+            return PENDING if call._must_wait() else None
+        gate.acting = True
+        try:
+            message = checked_message(self.content)
+            self.content = None
+            kind = message.get("type")
+            if type(kind) is not str:
+                kind = PyUnicode_FromObject(kind) if isinstance(kind, str) else None
+            call._act(message, <str>kind)
+        finally:
+            self.content = None
+            gate.acting = False
+        return None if call._may_go_on() else PENDING
 
 
 @cython.freelist(64)
@@ -102,43 +148,20 @@ cdef class HTTPCall:
         return receiving
 
     def send(self, message):
-        """Raises GatewayError for what is against the specification, ClientDisconnected, ResponseError."""
-        cdef dict content = checked_message(message)
-        cdef object kind = content.get("type")
-        cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
-        cdef Draining draining
-        if self.ended:
-            raise GatewayError(f"{_shown(kind)} was sent after the response was complete")
-        if exchange is None or exchange.gone or self.told:
-            raise ClientDisconnected("the client went away")
-        if kind == BODY:
-            self._body(content)
-        elif kind == START:
-            self._start(content)
-        elif kind == PATHSEND:
-            self._path(content)
-        elif kind == ZEROCOPYSEND:
-            self._span(content)
-        elif kind == TRAILERS:
-            self._trailers(content)
-        elif kind == EARLY_HINT:
-            self._hint(content)
-        else:
-            raise GatewayError(f"{_shown(kind)} is no message of a response")
-        if self.exchange is None or not self.exchange.congested():
-            return DONE
-        draining = Draining.__new__(Draining)
-        draining.owner = self
-        return draining
+        """Awaiting it raises GatewayError for what is against the specification, ClientDisconnected, ResponseError."""
+        cdef Sending sending = Sending.__new__(Sending)
+        sending.owner = self
+        sending.content = message if message is not None else NO_MESSAGE
+        return sending
 
     # ---- what the transport calls ------------------------------------------------------------------
 
     cdef int run(self, Gate gate, object application, dict scope) except -1:
         self.gate = gate
-        self.scope = scope
+        self.context = gate.new_context()
         self.starting = True
         try:
-            self.task = gate.start(application(scope, self.receive, self.send))
+            self.task = gate.start(application(scope, self.receive, self.send), self.context)
         finally:
             self.starting = False
         return 0
@@ -159,10 +182,10 @@ cdef class HTTPCall:
     cdef int flush_head(self) except -1:
         """The application waits: what it has said so far is not kept back any longer."""
         cdef AsyncExchange exchange = self.exchange
-        if not self.started or self.head_sent or exchange is None or exchange.gone:
+        if not self.started or self.head_sent or exchange is None or exchange.gone or exchange.torn:
             return 0
         try:
-            self._respond(b"", False)
+            self._respond(b"", -1)
         except ResponseError:
             return 0        # the next piece raises it again, in the application's own frame
         return 0
@@ -205,12 +228,56 @@ cdef class HTTPCall:
         self.told = True
         return {"type": "http.disconnect"}
 
+    cdef int _act(self, dict message, str kind) except -1:
+        if kind == BODY:
+            return self._body(message)
+        if kind == START:
+            return self._start(message)
+        if kind == PATHSEND:
+            return self._path(message)
+        if kind == ZEROCOPYSEND:
+            return self._span(message)
+        if kind == TRAILERS:
+            return self._trailers(message)
+        if kind == EARLY_HINT:
+            return self._hint(message)
+        self._living(kind)
+        raise GatewayError(f"{shown_kind(kind)} is not a valid message of a response")
+
+    cdef bint _may_go_on(self) except -1:
+        """Behind a message: whether the next one may come at once."""
+        return self.exchange is None or not self.exchange.congested()
+
+    cdef bint _must_wait(self) except -1:
+        """Whether the client still has too much unread."""
+        cdef AsyncExchange exchange = self.exchange
+        if exchange is None or exchange.gone:
+            if self.ended:
+                return False
+            raise ClientDisconnected("the client went away")
+        return exchange.congested()
+
+    cdef AsyncExchange _living(self, str kind):
+        """Where a message can go."""
+        cdef AsyncExchange exchange = self.exchange
+        if self.ended:
+            raise GatewayError(f"{shown_kind(kind)} was sent after the response was complete")
+        if exchange is None or exchange.gone or self.told:
+            raise ClientDisconnected("the client went away")
+        if exchange.torn:
+            raise ClientDisconnected("the response broke off: an earlier message could not be written")
+        return exchange
+
     cdef int _start(self, dict message) except -1:
+        cdef str status = checked_status(message.get("status"))
+        cdef object headers = checked_headers(message)
+        cdef bint trailing = bool(message.get("trailers", False))
+        self._living(START)
         if self.started:
             raise GatewayError("http.response.start was sent twice")
-        self.status = checked_status(message.get("status"))
-        self.headers = checked_headers(message)
-        self.trailing = bool(message.get("trailers", False))
+        self.status = status
+        self.headers = headers
+        self.trailing = trailing
         self.started = True
         if not self.starting:
             self.gate.call_soon(self._flush_soon, context=self.gate.context)
@@ -221,60 +288,76 @@ cdef class HTTPCall:
         if self.task is not None and not self.task.done():
             self.flush_head()
 
-    cdef int _respond(self, bytes piece, bint last) except -1:
-        if not self.started:
-            raise GatewayError("the body of a response was sent before http.response.start")
-        self.exchange.respond(self.status, self.headers, piece, len(piece) if last else -1)
+    cdef int _respond(self, bytes piece, long long length) except -1:
+        self.exchange.respond(self.status, self.headers, piece, length)
         self.head_sent = True
         return 0
 
     cdef int _body(self, dict message) except -1:
         cdef bytes piece = checked_bytes(message.get("body", b""), "the body")
         cdef bint more = bool(message.get("more_body", False))
+        cdef AsyncExchange exchange = self._living(BODY)
+        if not self.started:
+            raise GatewayError("the body of a response was sent before http.response.start")
         if self.body_over:
             raise GatewayError("http.response.body was sent after the end of the body")
         if not self.head_sent:
-            self._respond(piece, not more and not self.trailing)
+            self._respond(piece, len(piece) if not more and not self.trailing else -1)
         elif piece:
-            self.exchange.send(piece)
+            exchange.send(piece)
+        self.body_begun = True
         return 0 if more else self._end_of_body()
 
     cdef int _path(self, dict message) except -1:
-        if self.head_sent or not self.started:
-            raise GatewayError("http.response.pathsend is the whole body: it comes right behind the start")
-        path = message.get("path")
-        if not isinstance(path, str):
-            raise GatewayError(f"the path must be str, not {type(path).__name__}")
-        self.exchange.respond_path(self.status, self.headers, path)
-        self.head_sent = True
-        return self._end_of_body()
+        cdef str path = checked_text(message.get("path"), "the path")
+        cdef AsyncExchange exchange = self._living(PATHSEND)
+        cdef long long size = 0
+        if not self.started or self.body_begun or self.body_over:
+            raise GatewayError("http.response.pathsend is the whole body: it comes once, behind http.response.start")
+        span = exchange.open_path(path, &size)
+        if size == 0 and not self.trailing and not _says_length(self.headers):
+            self.headers = [*self.headers, (b"content-length", b"0")]       # for HEAD too, which has no body to measure
+        return self._give_span(span, size, True)
 
     cdef int _span(self, dict message) except -1:
         cdef bint more = bool(message.get("more_body", False))
-        offset = message.get("offset")
-        count = message.get("count")
+        cdef long long offset = _position(message.get("offset"))
+        cdef long long count = _position(message.get("count"))
+        cdef AsyncExchange exchange = self._living(ZEROCOPYSEND)
+        cdef long long size = 0
+        cdef object span = exchange.open_span(message.get("file"), offset, count, &size)
+        self._living(ZEROCOPYSEND)
         if not self.started or self.body_over:
             raise GatewayError("http.response.zerocopysend belongs between the start and the end of a body")
-        self.exchange.send_span(
-            None if self.head_sent else self.status, self.headers, message.get("file"),
-            -1 if offset is None else offset, -1 if count is None else count, not more and not self.trailing,
-        )
-        self.head_sent = True
-        return 0 if more else self._end_of_body()
+        return self._give_span(span, size, not more)
+
+    cdef int _give_span(self, object span, long long size, bint last) except -1:
+        """A stretch of a file that is open: whatever could fail before the head is sent has not."""
+        if not self.head_sent:
+            self._respond(b"", size if last and not self.trailing else -1)
+        self.body_begun = True
+        self.exchange.send_span(span)
+        return self._end_of_body() if last else 0
 
     cdef int _trailers(self, dict message) except -1:
+        cdef list headers = list(checked_headers(message))
+        cdef bint more = bool(message.get("more_trailers", False))
+        cdef AsyncExchange exchange = self._living(TRAILERS)
         if not self.trailing or not self.body_over:
             raise GatewayError("trailers come behind the body of a response that was started with trailers=True")
-        self.trailers.extend(checked_headers(message))
-        if message.get("more_trailers", False):
+        self.trailers += headers
+        if more:
             return 0
-        self.exchange.finish_with(self.trailers)
+        exchange.finish_with(self.trailers)
         return self._end()
 
     cdef int _hint(self, dict message) except -1:
-        if self.started:
-            raise GatewayError("early hints come before the response")
-        return self.exchange.hint([(b"link", link) for link in message.get("links", ())])
+        cdef list links = [(b"link", checked_bytes(link, "a link")) for link in message.get("links", ())]
+        cdef AsyncExchange exchange = self._living(EARLY_HINT)
+        if self.body_over:
+            raise GatewayError("early hints come before the end of the body")
+        # Behind the head there is no place for them in HTTP/1.1, and a server may leave them out.
+        return 0 if self.head_sent else exchange.hint(links)
 
     cdef int _end_of_body(self) except -1:
         self.body_over = True
@@ -293,5 +376,5 @@ cdef class HTTPCall:
         return exchange.over()
 
 
-cdef str _shown(object kind):
-    return repr(kind) if isinstance(kind, str) else "a message without a type"
+mark_as_coroutine_function(HTTPCall.receive)
+mark_as_coroutine_function(HTTPCall.send)

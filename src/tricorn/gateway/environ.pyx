@@ -16,7 +16,7 @@ from libc.string cimport memchr, memcmp
 import sys
 
 from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
-from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, COOKIE, NAME_SLOTS
+from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, NAME_SLOTS
 from tricorn.http.request cimport Field, RequestHead
 
 cdef extern from "Python.h":
@@ -150,6 +150,7 @@ cdef class EnvironBuilder(Translator):
         cdef Field* field
         cdef PyObject* there
         cdef Py_ssize_t size
+        cdef dict repeated = None
         cdef int i
         for i in range(head.count):
             field = &head.fields[i]
@@ -160,9 +161,10 @@ cdef class EnvironBuilder(Translator):
             size = PyDict_Size(environ)
             there = PyDict_SetDefault(environ, key, value)
             if PyDict_Size(environ) == size:
-                # RFC 9110 §5.3; RFC 9113 §8.2.3 for cookies.
-                separator = "; " if field.kind == COOKIE else ","
-                environ[key] = <str><object>there + separator + <str>value
+                repeated = {} if repeated is None else repeated
+                repeated.setdefault(key, [<object>there]).append(value)
+        if repeated is not None:
+            _join(environ, repeated)
         return 0
 
     cdef int _forwarded(self, dict environ, RequestHead head, Peer peer) except -1:
@@ -184,6 +186,16 @@ cdef class EnvironBuilder(Translator):
         if found.prefix is not None:
             environ["SCRIPT_NAME"] = found.prefix
         return 0
+
+
+cdef int _join(dict environ, dict repeated) except -1:
+    """Fields of one name are one list (RFC 9110 §5.3; RFC 9113 §8.2.3 for cookies).
+
+    Joined once: to add each to those before it would be quadratic in their number.
+    """
+    for key, values in repeated.items():
+        environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+    return 0
 
 
 cdef int _mount(dict environ, str script_name) except -1:

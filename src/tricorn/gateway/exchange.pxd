@@ -27,14 +27,17 @@ cdef class Exchange:
 
 # The same seam for applications that must never block: ASGI.
 cdef class AsyncExchange(Exchange):
+    # A write has failed half-way, through a fault that is not the client's: nothing that is sent now could be understood.
+    cdef bint torn
+
     # All of the request's body that is here. more: whether there may be more; empty with more: nothing is here yet.
     cdef bytes take_body(self, bint* more)
-    # A stretch of a file as a piece of the body. status: None if the head is sent already. offset -1: from where the
-    # file stands; count -1: to its end. last: nothing follows.
-    cdef int send_span(
-        self, str status, object headers, object file, long long offset, long long count, bint last) except -1
-    # A whole file by its path as the whole body. Raises OSError before anything is sent.
-    cdef int respond_path(self, str status, object headers, object path) except -1
+    # A whole file by its path, or a stretch of an open file: offset -1: from where the file stands; count -1: to its end.
+    # Nothing is sent yet. size: of the stretch. Raises OSError, TypeError, ValueError. The second calls foreign code.
+    cdef object open_path(self, str path, long long* size)
+    cdef object open_span(self, object file, long long offset, long long count, long long* size)
+    # Such a stretch as a piece of the body, which has begun.
+    cdef int send_span(self, object span) except -1
     # The end of the body, with trailer fields.
     cdef int finish_with(self, list trailers) except -1
     # The application's part is over: all of the response is handed over.

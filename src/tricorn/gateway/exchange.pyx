@@ -37,12 +37,13 @@ cdef class AsyncExchange(Exchange):
     cdef bytes take_body(self, bint* more):
         raise NotImplementedError
 
-    cdef int send_span(
-        self, str status, object headers, object file, long long offset, long long count, bint last
-    ) except -1:
+    cdef object open_path(self, str path, long long* size):
         raise NotImplementedError
 
-    cdef int respond_path(self, str status, object headers, object path) except -1:
+    cdef object open_span(self, object file, long long offset, long long count, long long* size):
+        raise NotImplementedError
+
+    cdef int send_span(self, object span) except -1:
         raise NotImplementedError
 
     cdef int finish_with(self, list trailers) except -1:

@@ -9,7 +9,8 @@ of the application. Guarantees:
 - a start-up that fails is never mistaken for an application without a lifespan;
 - neither startup() nor shutdown() waits beyond its time limit, except for LINGER; a task that is left then is
   cancelled;
-- what goes wrong while requests are served is logged once, and serving goes on.
+- what goes wrong while requests are served is logged once, and serving goes on;
+- a traceback that is logged is a block of lines behind its record, not a part of its message.
 
 Knows: the protocol, and asyncio, because that is what the application lives on. Must not know: workers,
 signals, what is done when a start-up fails.
@@ -18,6 +19,7 @@ signals, what is done when a start-up fails.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
@@ -25,10 +27,14 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from tricorn.gateway.errors import GatewayError
+from tricorn.gateway.waiting import Gate
 
 #: How long a task may go on when it has nothing left to do: after its last answer, and again once it was
 #: cancelled. Seconds; enough for what stands in `finally`, and nobody waits for it in a service that is well.
 LINGER = 2.0
+
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class LifespanError(Exception):
@@ -38,7 +44,14 @@ class LifespanError(Exception):
 class Log(Protocol):
     """What is used of a logger."""
 
-    def error(self, text: str, /, *values: object) -> None: ...
+    def error(
+        self,
+        text: str,
+        /,
+        *values: object,
+        exc_info: ExcInfo | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None: ...
     def debug(self, text: str, /, *values: object) -> None: ...
 
 
@@ -104,7 +117,7 @@ class Lifespan:
         self._stopping = asyncio.Event()
         self._answer: asyncio.Future[None] = loop.create_future()
         self._phase = Phase.STARTING
-        self._task = loop.create_task(self._live(), name="lifespan")
+        self._task = Gate(loop, contextvars.copy_context()).task(self._live())
         await self._wait_for_answer(self._startup_timeout)
         if self._phase is Phase.START_FAILED:
             await self._leave()
@@ -127,14 +140,14 @@ class Lifespan:
         self._stopping.set()
         await self._wait_for_answer(self._shutdown_timeout)
         if self._phase is Phase.STOPPING and not self._task.done():
-            self._log.error("%s", await self._overdue("shutdown", self._shutdown_timeout))
+            self._log_text(await self._overdue("shutdown", self._shutdown_timeout))
             return
         phase = self._phase
         await self._leave()
         if phase is Phase.STOP_FAILED:  # most raise the same error again, once is enough
-            self._log.error("%s", told("the application's shutdown failed", self._message))
+            self._log_text(told("the application's shutdown failed", self._message))
         elif self._error is not None:
-            self._log.error("%s", self._unanswered("shutdown"))
+            self._log.error("%s", raised_in("shutdown"), exc_info=without_our_frame(self._error))
 
     # -- what the application calls ----------------------------------------------------------------------
 
@@ -182,7 +195,7 @@ class Lifespan:
             self._error = error
             if self._phase is Phase.SERVING:
                 self._log.error(
-                    "%s", with_traceback("The application's lifespan ended, serving goes on", error)
+                    "The application's lifespan ended, serving goes on", exc_info=without_our_frame(error)
                 )
         else:
             if self._phase is Phase.SERVING:
@@ -216,6 +229,11 @@ class Lifespan:
 
     # -- what is said ------------------------------------------------------------------------------------
 
+    def _log_text(self, text: str) -> None:
+        """What stands behind the first line is the text of a traceback."""
+        line, _, block = text.partition("\n")
+        self._log.error("%s", line, extra={"block": block})
+
     def _has_failed_to_start(self) -> bool:
         """Of a task that ended without an answer. To raise before receive() is called is the usual way to say
         "I know no lifespan" (Django, Channels); afterwards the application was starting. Unless it sent
@@ -227,7 +245,8 @@ class Lifespan:
     def _unanswered(self, what: str) -> str:
         if self._error is not None:
             hint = "; if it has no lifespan, write --asgi-lifespan off" if what == "start-up" else ""
-            return with_traceback(f"the application raised during its {what} (lifespan){hint}", self._error)
+            lines = traceback.format_exception(*without_our_frame(self._error))
+            return f"{raised_in(what)}{hint}\n{''.join(lines).rstrip()}"
         how = "was cancelled" if self._task.cancelled() else "returned"
         return f"the application {how} without an answer to its {what} (lifespan)"
 
@@ -255,7 +274,11 @@ def told(text: str, message: str) -> str:
     return f"{text}:\n{message.rstrip()}" if "\n" in message.rstrip() else f"{text}: {message.rstrip()}"
 
 
-def with_traceback(text: str, error: BaseException) -> str:
-    """Without the first frame, which is ours."""
-    step = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    return f"{text}\n{''.join(traceback.format_exception(type(error), error, step)).rstrip()}"
+def raised_in(what: str) -> str:
+    return f"the application raised during its {what} (lifespan)"
+
+
+def without_our_frame(error: BaseException) -> ExcInfo:
+    """For the log: the first frame of the traceback is ours."""
+    step = error.__traceback__
+    return type(error), error, step.tb_next if step is not None else None

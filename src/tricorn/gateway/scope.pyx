@@ -15,6 +15,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memchr, memcmp
 
+import re
 import sys
 
 from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated, method_of
@@ -28,6 +29,9 @@ cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is fir
 
 cdef PyObject* PAIRS[NAME_SLOTS]    # strong references: the last pair of each name that clients repeat
 cdef bint IS_REPEATED[NAME_SLOTS]
+
+# A pattern, because to take a list of separators apart costs 150 ns for each of them.
+cdef object NAMES_TRAILERS = re.compile(rb"(?:^|,)[ \t]*trailers[ \t]*(?:[,;]|\Z)", re.IGNORECASE).search
 
 cdef str ASGI = sys.intern("asgi")
 cdef str METHOD = sys.intern("method")
@@ -78,7 +82,7 @@ cdef bint _takes_trailers(RequestHead head):
     for i in range(head.count):
         field = &head.fields[i]
         if field.name.length == 2 and equals_lower(head.data + field.name.start, 2, b"te"):
-            if b"trailers" in [word.partition(b";")[0].strip() for word in head.raw(field.value).lower().split(b",")]:
+            if NAMES_TRAILERS(head.raw(field.value)) is not None:
                 return True
     return False
 
@@ -88,7 +92,7 @@ cdef class ScopeBuilder(Translator):
 
     server: (host, port) or (path, None) of the listener. root_path: where the application is mounted, for proxies that
     cut it off. state: the lifespan's, of which every request gets a shallow copy; None: there is no lifespan. extensions: what
-    the transport offers for HTTP/1.1.
+    is offered to clients that can make use of it.
     """
 
     def __init__(self, object policy, tuple server, str root_path="", dict state=None, extensions=()):
@@ -103,11 +107,14 @@ cdef class ScopeBuilder(Translator):
         self.versions = {"version": "3.0", "spec_version": "2.5"}
         self.base_11 = base
         self.base_10 = {**base, "http_version": "1.0"}
-        self.trailing = {name: {} for name in extensions}
-        self.extensions = {name: {} for name in extensions if name != "http.response.trailers"}
+        self.extensions = tuple([
+            name for name in extensions if name.startswith("http.") and name != "http.response.trailers"
+        ])
+        self.offers_trailers = "http.response.trailers" in extensions
+        self.offers_refusals = "websocket.http.response" in extensions
         self.root_path = root_path
 
-    cdef dict build(self, RequestHead head, Peer peer):
+    cdef dict build(self, RequestHead head, Peer peer, bint* trailers):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict scope = PyDict_Copy(self.base_11 if head.minor else self.base_10)
         PyDict_SetItem(scope, ASGI, PyDict_Copy(self.versions))
@@ -118,13 +125,8 @@ cdef class ScopeBuilder(Translator):
             PyDict_SetItem(scope, QUERY_STRING, head.raw(head.query))
         PyDict_SetItem(scope, CLIENT, peer.client())
         PyDict_SetItem(scope, HEADERS, self._headers(head, peer))
-        if head.minor == 0:
-            # There are no interim responses and no trailers.
-            extensions = PyDict_Copy(self.extensions)
-            extensions.pop("http.response.early_hint", None)
-        else:
-            extensions = PyDict_Copy(self.trailing if _takes_trailers(head) else self.extensions)
-        PyDict_SetItem(scope, EXTENSIONS, extensions)
+        trailers[0] = self.offers_trailers and head.minor == 1 and _takes_trailers(head)
+        PyDict_SetItem(scope, EXTENSIONS, self._extensions(head, trailers[0]))
         if self.state is not None:
             PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
         if head.authority.length and not head.is_connect:
@@ -135,6 +137,16 @@ cdef class ScopeBuilder(Translator):
         if self.root_path and not scope["root_path"]:
             self._set_root_path(scope, self.root_path, True)
         return scope
+
+    cdef dict _extensions(self, RequestHead head, bint trailers):
+        """Dictionaries of the request's own, all the way down: the application may write into them."""
+        cdef dict extensions = {}
+        for name in self.extensions:
+            if head.minor == 1 or name != "http.response.early_hint":     # HTTP/1.0 has no interim responses
+                extensions[name] = {}
+        if trailers:
+            extensions["http.response.trailers"] = {}
+        return extensions
 
     cdef list _headers(self, RequestHead head, Peer peer):
         cdef Field* field
@@ -181,6 +193,15 @@ cdef class ScopeBuilder(Translator):
             scope["server"] = (scope["server"][0], found.port)
         if found.prefix is not None:
             self._set_root_path(scope, found.prefix, True)
+        return 0
+
+    cdef int make_websocket(self, dict scope, list subprotocols) except -1:
+        """ASGI, "Websocket Connection Scope": there is no method, and the scheme is ws or wss."""
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+        scope["subprotocols"] = subprotocols
+        scope["extensions"] = {"websocket.http.response": {}} if self.offers_refusals else {}
         return 0
 
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1:
@@ -231,16 +252,6 @@ cdef bytes _quoted(str path):
 
 cdef int _replace_host(dict scope, bytes host) except -1:
     scope["headers"] = [(b"host", host), *[pair for pair in scope["headers"] if pair[0] != b"host"]]
-    return 0
-
-
-cdef int make_websocket(dict scope, list subprotocols) except -1:
-    """ASGI, "Websocket Connection Scope": there is no method, and the scheme is ws or wss."""
-    del scope["method"]
-    scope["type"] = "websocket"
-    scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
-    scope["subprotocols"] = subprotocols
-    scope["extensions"] = {"websocket.http.response": {}}
     return 0
 
 

@@ -12,7 +12,7 @@ from tricorn.http.chars cimport hex_value
 from tricorn.http.names cimport FORWARDED, kind_of
 from tricorn.http.request cimport RequestHead, Span
 
-from tricorn.http.policy import FORWARDED_NAMES, resolve_forwarded
+from tricorn.http.policy import FORWARDED_NAMES, checked_prefix, resolve_forwarded
 
 cdef str GET = sys.intern("GET")
 cdef str POST = sys.intern("POST")
@@ -67,15 +67,18 @@ cdef class Translator:
         return resolve_forwarded(fields, peer.host, peer.port, scheme, self.policy)
 
     cdef str mount(self, RequestHead head):
-        """The last SCRIPT_NAME field, where the policy lets a trusted proxy set it; None: there is none."""
+        """The last SCRIPT_NAME field, where the policy lets a trusted proxy set it; None: there is none.
+
+        Raises ProtocolError where it is no path to be mounted at.
+        """
         cdef int i
-        cdef str found = None
+        cdef bytes found = None
         if not self.policy.forwarder_headers & {"SCRIPT_NAME", "*"}:
             return None
         for i in range(head.count):
             if head.fields[i].underscore and head.raw(head.fields[i].name).lower() == b"script_name":
-                found = head.text(head.fields[i].value).rstrip("/")
-        return found
+                found = head.raw(head.fields[i].value)
+        return None if found is None else checked_prefix(found)
 
 
 cdef bint is_repeated(bytes name) except -1:

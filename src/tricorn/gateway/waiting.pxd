@@ -4,12 +4,20 @@
 cdef class Gate:
     cdef readonly object loop
     cdef object call_soon
+    cdef object task_factory    # tells which one is set
+    cdef object factory         # the one that was set last
+    cdef bint hands_on          # … and whether it takes the context of a task
     cdef object context         # what the context of each task is a copy of
+    cdef unsigned long thread   # of the loop
     cdef bint open              # nobody is in application code: it may be entered from here
+    cdef bint acting            # a message of the application's is being acted on
 
+    # A context of its own for a task.
+    cdef object new_context(self)
     # A task for `coroutine`, run until it first has to wait where the interpreter can do that.
-    cdef object start(self, object coroutine)
+    cdef object start(self, object coroutine, object context)
     cdef int wake(self, Wait wait) except -1
+    cdef int admit(self) except -1
 
 # Something that a task waits for: what asyncio expects of a future, and no more.
 cdef class Wait:
@@ -35,13 +43,16 @@ cdef object PENDING
 
 cdef class Awaiting:
     cdef object owner           # of what is asked for
+    cdef object content         # what is handed over
     cdef Wait wait
+    cdef bint begun             # it was awaited
 
     cdef WaitQueue waiters(self)
     cdef object poll(self)
     cdef object _step(self)
 
-# An awaitable that is done already, with the result None.
-cdef object DONE
-
+# Have a compiled method that returns an awaitable count as a coroutine function.
+cdef int mark_as_coroutine_function(object method) except -1
 cdef object failure_of(object task)
+# Call it in a copy of `context`, or where there is none in the present one.
+cdef int call_within(object context, object function) except -1

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -8,5 +8,6 @@ class Gate:
 
     loop: asyncio.AbstractEventLoop
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None: ...
+    def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
 
 def as_coroutine_function(application: Callable[..., Any]) -> Callable[..., Any]: ...

@@ -1,13 +1,18 @@
 """Tasks that wait for the transport: awaitables without futures, wake-ups without a turn of the loop.
 
-The plan. `receive()` and `send()` return small awaitables. Where there is nothing to wait for, they end at once and the
+The plan. `receive()` and `send()` return small awaitables, which act in their first step: like a coroutine, they do nothing
+before they are awaited, and act where they are awaited. Where there is nothing to wait for, they end at once and the
 task never leaves its step. Where there is, they yield a `Wait`, which is to asyncio what a future is. When what
 the task waits for happens, the transport is in a callback of the loop anyway, and no other task is running: so the task's
 step is called right there, in the task's context, instead of being scheduled for the next turn. If application code is on
 the stack (it called `send()`, which found the client gone, and another task waits in `receive()`), the step
 is scheduled as a future would do it: asyncio does not let one task run inside another.
 
-On CPython 3.12 and newer tasks are started eagerly, so an application that never waits has no turn of the loop at all.
+On CPython 3.12 and newer tasks are started eagerly, so an application that never waits has no turn of the loop at all. Where
+the application has set a task factory, the loop makes the tasks with that, and the factory decides when they start.
+
+Finalizers of the application (`__del__`) may run in the middle of our own code and call anything that they have kept. While the
+gate is open, or a message is being acted on, no step is ever due; so a step that comes then is refused (`Gate.admit`).
 
 Knows: what asyncio's Task asks of the objects that it waits for. Must not know: what is waited for; it makes and runs no loop.
 """
@@ -15,14 +20,19 @@ Knows: what asyncio's Task asks of the objects that it waits for. Must not know:
 cimport cython
 
 import sys
+import warnings
 from asyncio import CancelledError, InvalidStateError, Task
 from contextvars import copy_context
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 
 cdef extern from "Python.h":
+    ctypedef struct PyCodeObject:
+        int co_flags
+    int CO_COROUTINE
     object PyContext_Copy(object)
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
+    unsigned long PyThread_get_thread_ident()
 
 # A C function that has set an exception: calling it through this declaration raises it.
 cdef extern from *:
@@ -36,7 +46,6 @@ cdef extern from *:
 
 cdef bint EAGER = sys.version_info >= (3, 12)
 PENDING = object()                  # what poll() returns instead of a result
-cdef object NOTHING = iter(())      # ends whenever it is asked, without an exception object
 
 
 def as_coroutine_function(application):
@@ -50,6 +59,13 @@ def as_coroutine_function(application):
     return call
 
 
+cdef int mark_as_coroutine_function(object method) except -1:
+    """inspect.iscoroutinefunction() looks at the flags of the code, which for a compiled function only describes it."""
+    code = method.__code__
+    (<PyCodeObject*>code).co_flags |= CO_COROUTINE
+    return 0
+
+
 cdef object failure_of(object task):
     """What a task that is over has raised, else None."""
     try:
@@ -58,24 +74,79 @@ cdef object failure_of(object task):
         return error
 
 
+cdef int call_within(object context, object function) except -1:
+    """A copy, since the context itself may be in use: in another thread, or further up the stack."""
+    if context is None:
+        function()
+    else:
+        PyContext_Copy(context).run(function)
+    return 0
+
+
+cdef bint _takes_context(object factory):
+    """Task factories have the parameter since Python 3.11; older ones, which still exist, have not."""
+    try:
+        signature(factory).bind(None, None, context=None)
+    except TypeError:
+        return False
+    except ValueError:      # it has no signature
+        return True
+    return True
+
+
 cdef class Gate:
     """loop: of this process. context: contextvars.Context in which applications begin; each gets a copy."""
 
     def __init__(self, loop, context):
         self.loop = loop
         self.call_soon = loop.call_soon
+        self.task_factory = loop.get_task_factory
         self.context = context
+        self.thread = PyThread_get_thread_ident()
 
-    cdef object start(self, object coroutine):
+    def task(self, coroutine):
+        """A task for application code that is no request. It starts later, unless the application's task factory has it start."""
+        factory = self.task_factory()
+        if factory is None:
+            return Task(coroutine, loop=self.loop, context=self.new_context())
+        return self._made(factory, coroutine, self.new_context())
+
+    cdef object new_context(self):
+        return PyContext_Copy(self.context)
+
+    cdef object start(self, object coroutine, object context):
         cdef bint was_open = self.open
-        context = PyContext_Copy(self.context)
-        if not EAGER:
-            return Task(coroutine, loop=self.loop, context=context)
+        factory = self.task_factory()       # it may be set, and changed, at any time
         self.open = False
         try:
-            return Task(coroutine, loop=self.loop, eager_start=True, context=context)
+            if factory is not None:
+                return self._made(factory, coroutine, context)
+            if EAGER:
+                return Task(coroutine, loop=self.loop, eager_start=True, context=context)
+            return Task(coroutine, loop=self.loop, context=context)
         finally:
             self.open = was_open
+
+    def _made(self, factory, coroutine, context):
+        """Not by loop.create_task(): what that hands to a factory depends on the loop, and not every factory takes it."""
+        if self.factory is not factory:
+            self.hands_on = _takes_context(factory)
+            self.factory = factory
+        try:
+            if self.hands_on:
+                return factory(self.loop, coroutine, context=context)
+            return context.run(factory, self.loop, coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+
+    cdef int admit(self) except -1:
+        """A step of receive() or send() is to be taken. Not from everywhere."""
+        if self.thread != PyThread_get_thread_ident():
+            raise RuntimeError("receive() and send() must be awaited in the thread of their event loop")
+        if self.open or self.acting:
+            raise RuntimeError("receive() and send() must not be awaited while a message is being handled")
+        return 0
 
     cdef int wake(self, Wait wait) except -1:
         """Have the task that waits go on."""
@@ -197,6 +268,10 @@ cdef class WaitQueue:
 cdef class Awaiting:
     """One use of receive() or send(). Like a coroutine, it does nothing before it is awaited."""
 
+    def __dealloc__(self):
+        if not self.begun:
+            _warn_unawaited(self)
+
     cdef object poll(self):
         raise NotImplementedError
 
@@ -205,9 +280,13 @@ cdef class Awaiting:
         raise NotImplementedError
 
     cdef object _step(self):
+        """A Wait, or None where it has ended with the result None. Another result comes as the exception StopIteration."""
         if self.wait is not None:
             self.close()
+        self.begun = True
         result = self.poll()
+        if result is None:
+            return None
         if result is not PENDING:
             return tricorn_stop_iteration(result)
         self.wait = self.waiters().enter()
@@ -220,12 +299,18 @@ cdef class Awaiting:
         return self
 
     def __next__(self):
-        return self._step()
+        wait = self._step()
+        if wait is None:
+            raise StopIteration     # Cython makes no exception of it here
+        return wait
 
     # These make it a collections.abc.Coroutine, which asyncio.create_task() asks for.
 
     def send(self, value):
-        return self._step()
+        wait = self._step()
+        if wait is None:
+            raise StopIteration
+        return wait
 
     def throw(self, kind, value=None, traceback=None):
         self.close()
@@ -234,31 +319,13 @@ cdef class Awaiting:
         raise value
 
     def close(self):
+        self.begun = True
         if self.wait is not None:
             self.waiters().leave(self.wait)
             self.wait = None
 
 
-cdef class Done:
-    """What send() returns when it has not had to wait."""
-
-    def __await__(self):
-        return NOTHING
-
-    def __iter__(self):
-        return NOTHING
-
-    def __next__(self):
-        raise StopIteration
-
-    def send(self, value):
-        raise StopIteration
-
-    def throw(self, kind, value=None, traceback=None):
-        raise kind if value is None else value
-
-    def close(self):
-        return None
-
-
-DONE = Done()
+cdef void _warn_unawaited(Awaiting awaiting) noexcept:
+    """As the interpreter does for coroutines."""
+    what = "send" if awaiting.content is not None else "receive"
+    warnings.warn(f"{what}() was never awaited", RuntimeWarning, 1)

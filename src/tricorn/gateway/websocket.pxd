@@ -1,6 +1,5 @@
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
-from tricorn.gateway.waiting cimport Awaiting
 
 cdef class WebSocketCall(HTTPCall):
     cdef MessageExchange line       # None: nobody carries messages (any more)
@@ -22,6 +21,3 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _send(self, dict message) except -1
     cdef int _close(self, dict message) except -1
     cdef int _refuse_with(self, dict message, bint is_start) except -1
-
-cdef class MessageDraining(Awaiting):
-    pass

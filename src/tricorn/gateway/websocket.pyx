@@ -11,11 +11,12 @@ Knows: the application interface. Must not know: frames, where bytes go.
 
 from collections import deque
 
-from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_message
+from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, shown_kind
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
-from tricorn.gateway.waiting cimport DONE, PENDING, Awaiting, WaitQueue
+from tricorn.gateway.waiting cimport PENDING
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
+from tricorn.http.errors import ResponseError
 
 cdef str SEND = "websocket.send"
 cdef str ACCEPT = "websocket.accept"
@@ -24,46 +25,9 @@ cdef str REFUSAL_START = "websocket.http.response.start"
 cdef str REFUSAL_BODY = "websocket.http.response.body"
 
 
-cdef class MessageDraining(Awaiting):
-    cdef WaitQueue waiters(self):
-        return (<WebSocketCall>self.owner).waiting_writers()
-
-    cdef object poll(self):
-        cdef MessageExchange line = (<WebSocketCall>self.owner).line
-        if line is None or line.gone:
-            return None     # the next send() or receive() says so
-        return PENDING if line.congested() else None
-
-
 cdef class WebSocketCall(HTTPCall):
     def __cinit__(self):
         self.messages = deque()
-
-    # ---- what the application calls ----------------------------------------------------------------
-
-    def send(self, message):
-        """Raises GatewayError for what is against the specification, ClientDisconnected, ResponseError, ValueError."""
-        cdef dict content = checked_message(message)
-        cdef object kind = content.get("type")
-        cdef MessageExchange line = self.line           # it may let go of us, and would be gone itself
-        cdef AsyncExchange exchange = self.exchange
-        cdef MessageDraining draining
-        if kind == SEND:
-            self._send(content)
-        elif kind == ACCEPT:
-            self._accept(content)
-        elif kind == CLOSE:
-            self._close(content)
-        elif kind == REFUSAL_START or kind == REFUSAL_BODY:
-            self._refuse_with(content, kind == REFUSAL_START)
-        else:
-            shown = repr(kind) if isinstance(kind, str) else "a message without a type"
-            raise GatewayError(f"{shown} is no message of a WebSocket")
-        if self.line is None or not self.line.congested():
-            return DONE
-        draining = MessageDraining.__new__(MessageDraining)
-        draining.owner = self
-        return draining
 
     # ---- what the transport calls ------------------------------------------------------------------
 
@@ -99,50 +63,76 @@ cdef class WebSocketCall(HTTPCall):
             return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
         return PENDING
 
+    cdef int _act(self, dict message, str kind) except -1:
+        cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
+        cdef MessageExchange line = self.line
+        if kind == SEND:
+            return self._send(message)
+        if kind == ACCEPT:
+            return self._accept(message)
+        if kind == CLOSE:
+            return self._close(message)
+        if kind == REFUSAL_START:
+            return self._refuse_with(message, True)
+        if kind == REFUSAL_BODY:
+            return self._refuse_with(message, False)
+        raise GatewayError(f"{shown_kind(kind)} is not a valid message of a WebSocket")
+
+    cdef bint _may_go_on(self) except -1:
+        return not self._must_wait()
+
+    cdef bint _must_wait(self) except -1:
+        cdef MessageExchange line = self.line
+        # Where nobody is left, the next send() or receive() says so.
+        return line is not None and not line.gone and line.congested()
+
     cdef int _accept(self, dict message) except -1:
+        subprotocol = message.get("subprotocol")
+        cdef str name = None if subprotocol is None else checked_text(subprotocol, "the subprotocol")
+        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message)]
         if self.accepted or self.refused:
             raise GatewayError("websocket.accept was sent twice, or after the connection was refused")
         if self.closed or self.disconnected or self.line is None:
             raise ClientDisconnected("the client went away")
-        subprotocol = message.get("subprotocol")
-        if subprotocol is not None and not isinstance(subprotocol, str):
-            raise GatewayError(f"the subprotocol must be str, not {type(subprotocol).__name__}")
-        self.line.accept(subprotocol, checked_headers(message))
+        self.line.accept(name, headers)
         self.accepted = True
         return 0
 
     cdef int _send(self, dict message) except -1:
+        cdef str text = None
+        cdef bytes data = None
+        content = message.get("text")
+        if content is not None:
+            text = checked_text(content, "the text")
+        else:
+            content = message.get("bytes")
+            if content is None:
+                raise GatewayError("websocket.send has neither text nor bytes")
+            data = checked_bytes(content, "the bytes")
         if not self.accepted:
             raise GatewayError("websocket.send comes after websocket.accept")
         if self.closed or self.line is None or self.line.gone:
             raise ClientDisconnected("the connection is closed")
-        text = message.get("text")
-        if text is not None:
-            if not isinstance(text, str):
-                raise GatewayError(f"the text must be str, not {type(text).__name__}")
-            return self.line.send_text(text)
-        data = message.get("bytes")
-        if data is None:
-            raise GatewayError("websocket.send has neither text nor bytes")
-        return self.line.send_bytes(checked_bytes(data, "the bytes"))
+        return self.line.send_text(text) if text is not None else self.line.send_bytes(data)
 
     cdef int _close(self, dict message) except -1:
         code = message.get("code")
-        code = 1000 if code is None else code
-        reason = message.get("reason") or ""
-        if not isinstance(code, int) or not isinstance(reason, str):
+        reason = message.get("reason")
+        if not (code is None or isinstance(code, int)) or not (reason is None or isinstance(reason, str)):
             raise GatewayError("a close has an int as its code and a str as its reason")
+        cdef int number = 1000 if code is None else min(max(int.__index__(code), -1), 1 << 16)
+        cdef str text = "" if reason is None else checked_text(reason, "the reason")
         if self.has_closed or self.refused:
             raise GatewayError("websocket.close was sent after the end of the connection")
         if self.closed:
             raise ClientDisconnected("the connection is closed")
         if not self.accepted:
-            return self._refuse_with({"status": 403, "headers": [(b"content-length", b"0")]}, True) or self._refuse_with(
-                {}, False)
+            self._refuse_with({"status": 403, "headers": [(b"content-length", b"0")]}, True)
+            return self._refuse_with({}, False)
         if self.line is not None and not self.line.gone:
-            self.line.close_with(code, reason)
+            self.line.close_with(number, text)
         self.has_closed = True
-        return self.close(code, reason)
+        return self.close(number, text)
 
     cdef int _refuse_with(self, dict message, bint is_start) except -1:
         """A response in place of the WebSocket."""
@@ -154,3 +144,12 @@ cdef class WebSocketCall(HTTPCall):
             self.refused = True
             return self._start(message)
         return self._body(message)
+
+
+cdef tuple _checked_pair(object pair):
+    """A header as a tuple of exactly two bytes."""
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        raise ResponseError("each header must be a pair of a name and a value") from None
+    return checked_bytes(name, "the name of a header"), checked_bytes(value, "the value of a header")

@@ -78,7 +78,7 @@ REFUSALS = {
     BAD_CHUNK_EXTENSION: (400, "RFC 9112 §7.1.1", "a chunk extension is malformed"),
     LONG_CHUNK_EXTENSION: (400, "RFC 9112 §7.1.1", "too many bytes of chunk extensions"),
     BAD_CHUNK_END: (400, "RFC 9112 §7.1", "the data of a chunk is not followed by CR LF"),
-    BAD_TRAILER: (400, "RFC 9110 §6.5.1", "a trailer field that must not stand in a trailer section"),
+    BAD_TRAILER: (400, "RFC 9110 §6.5.1", "a field for framing, routing or credentials in a trailer section"),
     CUT_BODY: (400, "RFC 9112 §8", "the connection ended before the request body did"),
     SLOW_HEAD: (408, "header_timeout", "the request head took too long"),
     SLOW_BODY: (408, "body_timeout", "the request body took too long"),
@@ -310,6 +310,7 @@ cdef int _field_line(
     cdef const unsigned char* value
     cdef Field* field
     cdef int slot
+    cdef int error
     if p[0] == c' ' or p[0] == 9:
         return OBS_FOLD
     colon = scan_colon(p, end)
@@ -320,8 +321,10 @@ cdef int _field_line(
         return BAD_FIELD_NAME
     if <unsigned int>head.count >= limits.fields:
         return MANY_FIELDS
-    if head.stage == TRAILERS and (kind_of(p, colon - p) if slot < 0 else NAMES[slot].kind) != PLAIN:
-        return BAD_TRAILER
+    if head.stage == TRAILERS:
+        error = _trailer(p, colon - p, slot)
+        if error or _is_out_of_place(p, colon - p):
+            return error
     value = colon + 1
     while value < end and (value[0] == c' ' or value[0] == 9):
         value += 1
@@ -343,6 +346,36 @@ cdef int _field_line(
     return _special_field(head, field, value, end)
 
 
+ctypedef const char* Lower
+
+# RFC 9110 §6.5.1: what says how to treat a request or its content comes too late in a trailer. Nobody is misled
+# by it, so it is dropped (§6.5.2).
+cdef Lower[22] OUT_OF_PLACE = [
+    b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"cache-control", b"content-encoding",
+    b"content-language", b"content-location", b"content-range", b"content-type", b"if-match",
+    b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"pragma", b"prefer", b"range",
+    b"set-cookie", b"user-agent", b"vary", b"www-authenticate",
+]
+
+
+cdef int _trailer(const unsigned char* name, Py_ssize_t length, int slot) noexcept:
+    """Framing, routing and credentials: who reads them there disagrees with who does not about the request."""
+    cdef FieldKind kind = kind_of(name, length) if slot < 0 else NAMES[slot].kind
+    if kind != PLAIN and kind != CONTENT_TYPE:
+        return BAD_TRAILER
+    if length > 6 and equals_lower(name, 6, b"proxy-"):
+        return BAD_TRAILER
+    return BAD_TRAILER if length > 12 and equals_lower(name, 12, b"x-forwarded-") else NONE
+
+
+cdef bint _is_out_of_place(const unsigned char* name, Py_ssize_t length) noexcept:
+    cdef Lower known
+    for known in OUT_OF_PLACE:
+        if equals_lower(name, length, known):
+            return True
+    return False
+
+
 cdef int _special_field(
     RequestHead head, Field* field, const unsigned char* p, const unsigned char* end
 ) noexcept:
@@ -350,6 +383,10 @@ cdef int _special_field(
     cdef FieldKind kind = field.kind
     if kind == HOST_FIELD:
         head.hosts += 1
+        if p == end and head.minor == 0:
+            # Health checks of load balancers send it. It names no host, and HTTP/1.0 does not want one.
+            head.count -= 1
+            return NONE
         return NONE if _is_host(p, end, False) else BAD_HOST
     if kind == CONTENT_LENGTH:
         head.content_lengths += 1

@@ -21,8 +21,8 @@ cdef struct Known:
     FieldKind kind
 
 # Lower-case names that mean something to the engine. FRAMING: RFC 9110 section 6.5.1 forbids framing,
-# routing and authentication fields in trailers.
-cdef Known[28] KNOWN = [
+# routing and authentication fields in trailers; h1 knows those that are merely out of place there.
+cdef Known[24] KNOWN = [
     Known(b"host", HOST_FIELD),
     Known(b"content-length", CONTENT_LENGTH),
     Known(b"transfer-encoding", TRANSFER_ENCODING),
@@ -46,11 +46,7 @@ cdef Known[28] KNOWN = [
     Known(b"te", FRAMING),
     Known(b"trailer", FRAMING),
     Known(b"upgrade", FRAMING),
-    Known(b"content-encoding", FRAMING),
-    Known(b"content-range", FRAMING),
     Known(b"max-forwards", FRAMING),
-    Known(b"cache-control", FRAMING),
-    Known(b"range", FRAMING),
 ]
 
 
@@ -89,7 +85,7 @@ cdef bint equals_lower(const unsigned char* text, Py_ssize_t length, const char*
 
 cdef FieldKind kind_of(const unsigned char* name, Py_ssize_t length) noexcept nogil:
     cdef int i
-    for i in range(28):
+    for i in range(24):
         if equals_lower(name, length, KNOWN[i].name):
             return KNOWN[i].kind
     return PLAIN

@@ -7,6 +7,10 @@ The rules for values that do not fit (docs/behind-a-proxy.md says them to operat
 
 - An address that is none stops the walk: the client is then the nearest hop that is known. Never further
   left, where the client itself can write.
+- Lists are read as far as trust reaches: every proxy may have added a word, and the client may have written
+  words before them. With n trusted hops (the peer, and those that the walk passes) the n-th from the right is
+  the word of the first trusted proxy, who saw the client's own request. So `https,http` is no contradiction.
+  The same holds for host and port, to which chains of proxies append in the same way.
 - A host, port or prefix that is malformed, and a `Forwarded` that does not follow its grammar, is refused
   (400). To ignore it would route or log the request in a way that the proxy did not mean.
 - `Forwarded` beside X-Forwarded-* must say the same about client, scheme and host, else 400. A proxy keeps
@@ -21,6 +25,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from tricorn.http.errors import ProtocolError
@@ -43,6 +48,9 @@ CACHED_VALUES = 4096
 LONGEST_HOST = 262  # 253 octets of a DNS name, brackets, a colon and a port
 LONGEST_HOP = 64  # 45 characters of an address, brackets, a colon and a port, which may be an obfuscated one
 
+# Some proxies call the scheme of a WebSocket by its own name (Traefik does).
+_SECURE_SCHEMES = frozenset([b"https", b"wss"])
+
 # RFC 3986 §3.2.2 uri-host and an optional port, as in RFC 9110 §7.2. ipaddress checks what is in brackets.
 _HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?"
@@ -60,8 +68,11 @@ _PAIR = re.compile(rb"(" + _TOKEN + rb")=(?:(" + _LOOSE_TOKEN + rb")|" + _QUOTED
 _SPACE = re.compile(rb"[ \t]*")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
-# Hops of trusted proxies that one request may have passed: work for each request has to have an end.
+# Members of a list that are looked at, empty ones too, and so the trusted proxies that one request may have
+# passed: work for each request has to have an end.
 LONGEST_CHAIN = 100
+# Commas and semicolons of all `Forwarded` fields: four pairs (by, for, host, proto) for each hop.
+MOST_SEPARATORS = 4 * LONGEST_CHAIN
 
 
 class TrustedPeers:
@@ -116,10 +127,10 @@ class HeaderPolicy:
     secure_scheme_headers: Mapping[str, str]  # name → the value that means https
 
     @cached_property
-    def scheme_headers(self) -> dict[bytes, bytes]:
-        """Lower-case name → lower-case value that means https."""
+    def scheme_headers(self) -> dict[bytes, frozenset[bytes]]:
+        """Lower-case name → lower-case values that mean https."""
         return {
-            name.lower().encode("latin-1"): value.lower().encode("latin-1")
+            name.lower().encode("latin-1"): _secure_words(value.lower().encode("latin-1"))
             for name, value in self.secure_scheme_headers.items()
         }
 
@@ -133,6 +144,10 @@ class HeaderPolicy:
         if self.header_map == "refuse":
             raise ProtocolError(400, "header_map", "A field name has an underscore.")
         return self.header_map == "dangerous"
+
+
+def _secure_words(word: bytes) -> frozenset[bytes]:
+    return _SECURE_SCHEMES if word == b"https" else frozenset([word])
 
 
 class Forwarded(NamedTuple):
@@ -157,6 +172,7 @@ class _Claims(NamedTuple):
     client: _Hop | None
     scheme: str | None
     host: str | None
+    port: int | None
 
 
 def resolve_forwarded(
@@ -173,7 +189,7 @@ def resolve_forwarded(
             _must_agree(claims, standard)
         else:
             claims = standard
-    port = _port(fields)
+    port = claims.port
     if port is None and claims.host is not None:
         _, colon, digits = claims.host.rpartition(":")
         port = int(digits) if colon and digits.isdigit() and not claims.host.endswith("]") else None
@@ -202,53 +218,67 @@ def _must_agree(claims: _Claims, standard: _Claims) -> None:
 
 def _x_forwarded(fields: Fields, policy: HeaderPolicy) -> _Claims:
     hops = (_parse_hop(member) for member in _members_from_right(fields.get(b"x-forwarded-for", ())))
-    client, _ = _walk(hops, policy.trusted)
-    host = _last_member(fields, b"x-forwarded-host")
-    return _Claims(client, _secure_scheme(fields, policy), _checked_host(host) if host else None)
+    client, passed = _walk(hops, policy.trusted)
+    reach = passed + 1  # the peer is a trusted hop too
+    host = _word(fields, b"x-forwarded-host", reach)
+    return _Claims(
+        client,
+        _secure_scheme(fields, policy, reach),
+        _checked_host(host) if host else None,
+        _checked_port(_word(fields, b"x-forwarded-port", reach)),
+    )
 
 
 def _members_from_right(lines: Sequence[bytes]) -> Iterator[bytes]:
     """The members of a list field, last first, without empty ones (RFC 9110 §5.6.1)."""
+    looked_at = 0
     for line in reversed(lines):
-        rest = line
-        while rest:
-            rest, _, member = rest.rpartition(b",")
-            member = member.strip(b" \t")
+        end = len(line)
+        while end >= 0:
+            if looked_at == LONGEST_CHAIN:
+                raise _too_many_proxies()
+            looked_at += 1
+            comma = line.rfind(b",", 0, end)
+            member = line[comma + 1 : end].strip(b" \t")
             if member:
                 yield member
+            end = comma
 
 
-def _last_member(fields: Fields, name: bytes) -> bytes | None:
-    """What the nearest proxy wrote: anything left of it may come from the client."""
-    return next(_members_from_right(fields.get(name, ())), None)
+def _word(fields: Fields, name: bytes, reach: int) -> bytes | None:
+    """The member that the first trusted proxy wrote, `reach` hops away; the left-most if there are fewer."""
+    words = list(islice(_members_from_right(fields.get(name, ())), reach))
+    return words[-1] if words else None
 
 
 def _walk(hops: Iterable[_Hop], trusted: TrustedPeers) -> tuple[_Hop | None, int]:
-    """The right-most hop that is not trusted, and how many hops stand right of the one where the walk ended.
+    """The right-most hop that is not trusted, and how many trusted hops stand right of it.
 
     `hops` come from the right. If all are trusted it is the left-most; if one is hidden, the hop right of it.
     """
     client: _Hop | None = None
-    position = -1
-    for position, hop in enumerate(hops):
-        if position >= LONGEST_CHAIN:
-            raise ProtocolError(400, "RFC 7239 §5.2", "The request passed too many proxies.")
+    passed = 0
+    for hop in hops:
         if hop.address is None:
             break
         client = hop
         if not trusted.trusts(hop.address):
             break
-    return client, position
+        passed += 1
+    return client, passed
 
 
-def _secure_scheme(fields: Fields, policy: HeaderPolicy) -> str | None:
-    """https if a scheme header has its secure value, http if it has another, None without such a header."""
-    verdicts: set[bool] = set()
-    for name, secure in policy.scheme_headers.items():
-        for line in fields.get(name, ()):
-            # RFC 9110 §5.3: two lines and one line with a comma are the same, so they have the same verdicts.
-            members = [member for word in line.split(b",") if (member := word.strip(b" \t"))]
-            verdicts.update(member.lower() == secure for member in members or [b""])
+def _too_many_proxies() -> ProtocolError:
+    return ProtocolError(400, "RFC 7239 §5.2", "The request passed too many proxies.")
+
+
+def _secure_scheme(fields: Fields, policy: HeaderPolicy, reach: int) -> str | None:
+    """https if a scheme header has a secure value, http if it has another, None without such a header."""
+    verdicts = {
+        (_word(fields, name, reach) or b"").lower() in secure
+        for name, secure in policy.scheme_headers.items()
+        if name in fields
+    }
     if len(verdicts) == 2:
         raise ProtocolError(400, "secure_scheme_headers", "Scheme fields contradict each other.")
     if not verdicts:
@@ -269,8 +299,7 @@ def _checked_host(value: bytes) -> str:
     return value.decode("ascii")
 
 
-def _port(fields: Fields) -> int | None:
-    value = _last_member(fields, b"x-forwarded-port")
+def _checked_port(value: bytes | None) -> int | None:
     if value is None:
         return None
     if not _PORT.fullmatch(value) or not 0 < int(value) < 65536:
@@ -279,10 +308,14 @@ def _port(fields: Fields) -> int | None:
 
 
 def _prefix(fields: Fields) -> str | None:
-    value = _last_member(fields, b"x-forwarded-prefix")
-    if value is None:
-        return None
-    if value == b"/":
+    """Of a list the last member: how the application is mounted is the business of the nearest proxy."""
+    value = _word(fields, b"x-forwarded-prefix", 1)
+    return None if value is None else checked_prefix(value)
+
+
+def checked_prefix(value: bytes) -> str:
+    """A path to mount an application at, without a slash at its end. ProtocolError where it is none."""
+    if value in (b"", b"/"):
         return ""
     if not _PREFIX.fullmatch(value) or b".." in value or b"/./" in value + b"/":
         raise ProtocolError(400, "X-Forwarded-Prefix", "The forwarded prefix is malformed.")
@@ -294,19 +327,23 @@ def _prefix(fields: Fields) -> str | None:
 
 def _rfc7239(lines: Sequence[bytes], trusted: TrustedPeers) -> _Claims:
     """The claims of the element that the first trusted proxy wrote: the one that the walk ends at."""
+    if sum(line.count(b",") + line.count(b";") for line in lines) > MOST_SEPARATORS:
+        raise _too_many_proxies()
     # Each line is parsed by itself: a quote that a client left open in its line must not swallow the proxy's.
     elements = [element for line in lines for element in _parse_elements(line)]
+    if len(elements) > LONGEST_CHAIN:
+        raise _too_many_proxies()
     if not elements:
-        return _Claims(None, None, None)
+        return _Claims(None, None, None, None)
     elements.reverse()
-    client, position = _walk((_parse_hop(element.get(b"for", b"unknown")) for element in elements), trusted)
-    element = elements[position]
+    client, passed = _walk((_parse_hop(element.get(b"for", b"unknown")) for element in elements), trusted)
+    element = elements[min(passed, len(elements) - 1)]
     scheme = host = None
     if b"proto" in element:
-        scheme = "https" if element[b"proto"].lower() == b"https" else "http"
+        scheme = "https" if element[b"proto"].lower() in _SECURE_SCHEMES else "http"
     if element.get(b"host"):
         host = _checked_host(element[b"host"])
-    return _Claims(client, scheme, host)
+    return _Claims(client, scheme, host, None)
 
 
 def _parse_elements(line: bytes) -> Iterator[dict[bytes, bytes]]:
@@ -318,7 +355,7 @@ def _parse_elements(line: bytes) -> Iterator[dict[bytes, bytes]]:
             pair = _PAIR.match(line, position)
             if pair is None or pair[1].lower() in element:
                 raise _malformed_forwarded()
-            value = pair[2] if pair[2] is not None else _ESCAPED.sub(rb"\1", pair[3])
+            value = pair[2] if pair[2] is not None else b"".join(_ESCAPED.split(pair[3]))
             element[pair[1].lower()] = value
             position = _skip_space(line, pair.end())
             if position < len(line) and line[position] not in b",;":

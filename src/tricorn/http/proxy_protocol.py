@@ -182,12 +182,17 @@ def _packed(address: bytes) -> str:
 
 def _check_tlvs(header: bytes, position: int) -> None:
     """Walk over the entries; each must end inside the header. The checksum must be right if there is one."""
+    has_checksum = False
     while position < len(header):
         value = position + 3
         end = value + int.from_bytes(header[position + 1 : value], "big")
         if value > len(header) or end > len(header):
             raise _wrong_v2("An entry of the PROXY header does not end inside it.")
         if header[position] == _TLV_CRC32C:
+            # Each costs a pass over the whole header.
+            if has_checksum:
+                raise _wrong_v2("The PROXY header has more than one checksum.")
+            has_checksum = True
             zeroed = header[:value] + bytes(end - value) + header[end:]
             if end - value != 4 or crc32c(zeroed) != int.from_bytes(header[value:end], "big"):
                 raise _wrong_v2("The checksum of the PROXY header is wrong.")

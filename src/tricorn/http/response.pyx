@@ -20,6 +20,8 @@ from tricorn.http.names cimport (
 from tricorn.http.errors import ResponseError
 
 cdef extern from "Python.h":
+    tuple PyList_AsTuple(object)
+    tuple PyTuple_GetSlice(object, Py_ssize_t, Py_ssize_t)
     int PyUnicode_KIND(object)
     unsigned char* PyUnicode_1BYTE_DATA(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
@@ -140,11 +142,16 @@ cdef inline const unsigned char* _octets(object data, Py_ssize_t* length, str wh
 
 
 cdef inline tuple _pair(object header, bint octets):
-    """A header as a tuple that owns its two strings while they are looked at."""
-    if type(header) is tuple and len(<tuple>header) == 2:
-        return <tuple>header
-    if octets and isinstance(header, (list, tuple)) and len(header) == 2:
-        return tuple(header)
+    """A header as a tuple that owns its two strings while they are looked at. Calls no code of a subclass."""
+    cdef tuple pair = None
+    if type(header) is tuple:
+        pair = <tuple>header
+    elif octets and isinstance(header, list):
+        pair = PyList_AsTuple(header)
+    elif octets and isinstance(header, tuple):
+        pair = PyTuple_GetSlice(header, 0, 3)       # of a third item only its presence counts
+    if pair is not None and len(pair) == 2:
+        return pair
     raise ResponseError("each header must be a tuple of a name and a value")
 
 

@@ -5,8 +5,9 @@ from tricorn.transport.reception cimport Reception
 cdef class Hub(Reception):
     cdef readonly House house
     cdef object on_change           # called when the worker should look: draining began, or is over
-    cdef object tick
-    cdef long long swept_ns
+    cdef long long swept_ns         # when deadlines were last looked at
     cdef bint stopped
 
+    cdef int _serve(self) except -1
+    cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1

@@ -48,6 +48,7 @@ cdef class Hub(Reception):
     def open(self):
         """Begin to serve. The loop of the house need not run yet."""
         self.listen(True)
+        self.swept_ns = monotonic()
         self.house.gate.loop.add_reader(self.service.poller.fd, self._on_ready)
         self._tick()
 
@@ -79,6 +80,10 @@ cdef class Hub(Reception):
         self.stopped = True
 
     def _on_ready(self):
+        self._serve()
+
+    cdef int _serve(self) except -1:
+        """Deal with a batch of events. Returns how many they were."""
         cdef Event events[BATCH]
         cdef Lane lane = self.house.lane
         cdef int n = self.service.poller.fetch(events, BATCH, 0)
@@ -88,7 +93,8 @@ cdef class Hub(Reception):
         try:
             for i in range(n):
                 self.dispatch(lane, events[i].token)
-                if self.house.held and monotonic() - self.house.held_since > HOLD_NS:
+                lane.now = monotonic()      # the application may have taken its time
+                if self.house.held and lane.now - self.house.held_since > HOLD_NS:
                     self.house.release()
         finally:
             self.house.collecting = False
@@ -97,6 +103,7 @@ cdef class Hub(Reception):
         lane.cell.busy_ns += monotonic() - lane.cell.busy_since_ns
         if not self.house.calls:
             lane.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
+        return n
 
     def _schedule(self):
         self.house.gate.call_soon(self._proceed, context=self.house.gate.context)
@@ -110,6 +117,7 @@ cdef class Hub(Reception):
         try:
             for i in range(n):
                 connection = self.house.waiting.popleft()
+                self.house.lane.now = monotonic()
                 try:
                     connection.proceed(self.house.lane)
                 except Exception:
@@ -124,7 +132,17 @@ cdef class Hub(Reception):
         if self.stopped:
             return
         self.house.gate.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
+        if now - self.swept_ns > 2 * self.sweep_interval:
+            now = self._catch_up()
+        self.swept_ns = now
         self._beat(now)
+
+    cdef long long _catch_up(self) except -1:
+        """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
+        cdef int batches = self.service.connections // BATCH + 1
+        while self._serve() == BATCH and batches > 0:
+            batches -= 1
+        return monotonic()
 
     cdef int _beat(self, long long now) except -1:
         cdef House house = self.house

@@ -77,4 +77,9 @@ cdef int _send(Held* held, const void* data, Py_ssize_t size) except -1:
     if held.piece != NULL:
         piece = <bytes>held.piece
         Py_DECREF(piece)
-    return connection.send_held(data, size, piece)
+    try:
+        connection.send_held(data, size, piece)
+    except Exception:
+        connection.service.logger.error("internal error, the connection is closed", exc_info=True)
+        connection.abort()
+    return 0

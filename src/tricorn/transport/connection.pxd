@@ -5,7 +5,7 @@ from tricorn.http.h1 cimport BodyDecoder
 from tricorn.http.request cimport RequestHead
 from tricorn.http.response cimport Reply
 from tricorn.transport.batch cimport Batch
-from tricorn.transport.outflow cimport Outflow
+from tricorn.transport.outflow cimport FileSpan, Outflow
 from tricorn.transport.service cimport Lane, Service
 
 cdef enum State:
@@ -107,5 +107,6 @@ cdef class Connection(AsyncExchange):
     cdef int _queue(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent) except -1
     cdef int _send_piece(self, Buffer out, bytes piece) except -1
     cdef int _push_file(self, int source, long long offset, long long size) except -1
+    cdef int _push_span(self, FileSpan span) except -1
 
 cdef bint welcome(Connection self, Service service, int fd, unsigned int serial, Peer peer, long long now)

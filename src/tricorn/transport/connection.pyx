@@ -13,8 +13,6 @@ Knows: sockets, deadlines, the HTTP engine. Must not know: application interface
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset
 
-import os
-
 from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.translator cimport Peer
 from tricorn.http.buffer cimport Buffer
@@ -25,11 +23,11 @@ from tricorn.http.request cimport BODY_LENGTH, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_error, write_head, write_interim
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.batch cimport Batch
-from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, Outflow
+from tricorn.transport.outflow cimport FLOW_EMPTY, FLOW_LOST, FileSpan, Outflow, new_span
 from tricorn.transport.poller cimport READ, Poller
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET, close as close_fd, dup, errno, iovec, linger, msghdr,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET, close as close_fd, errno, iovec, linger, msghdr,
     recv, send, sendmsg, setsockopt, shutdown,
 )
 
@@ -193,12 +191,17 @@ cdef class Connection(AsyncExchange):
         if interest == self.armed:
             return 0
         token = (<unsigned long long>self.serial << 32) | <unsigned int>self.fd
-        if self.armed == 0:
-            poller.add(self.fd, interest, token)
-        elif interest == 0:
+        if interest == 0:
             poller.remove(self.fd)
         else:
-            poller.modify(self.fd, interest, token)
+            try:
+                if self.armed == 0:
+                    poller.add(self.fd, interest, token)
+                else:
+                    poller.modify(self.fd, interest, token)
+            except OSError as error:        # ENOMEM, ENOSPC (epoll_ctl(2)): nobody would ever look at it again
+                self.service.logger.error("cannot watch a connection, it is closed: %s", error)
+                return self._lost()
         self.armed = interest
         return 0
 
@@ -323,9 +326,10 @@ cdef class Connection(AsyncExchange):
                 return 0
 
     cdef int _await_request(self, Lane lane) except -1:
-        # A new connection keeps the deadline that it was accepted with.
-        if self.deadline == 0 or self.head_sent:
-            self.deadline = lane.now + self._idle_time()
+        # A new connection keeps the deadline that it was accepted with, and a response has set one. Otherwise this may be
+        # the first event of a thread that has slept: its clock is not to be trusted.
+        if self.deadline == 0:
+            self.deadline = monotonic() + self._idle_time()
         return 0
 
     cdef long long _idle_time(self) noexcept:
@@ -375,6 +379,7 @@ cdef class Connection(AsyncExchange):
             self.decoder = None
             self.state = IDLE
             lane.now = monotonic()
+            self.deadline = lane.now + self._idle_time()
         return used
 
     cdef int _end_of_input(self, Lane lane) except -1:
@@ -387,7 +392,7 @@ cdef class Connection(AsyncExchange):
     cdef int _response_done(self, Lane lane) except -1:
         """All of the response is sent, or nothing more can be."""
         if self.gone:
-            return self.close()
+            return self.abort()     # perhaps the socket has failed and not the client: it must not look complete
         if self.broke_off:
             # Where only the end of the connection ends the body, an orderly end would look complete.
             return self.abort() if self.body_left < 0 and not self.reply.chunked else self._finish_off(lane)
@@ -500,11 +505,11 @@ cdef class Connection(AsyncExchange):
         return self._response_done(lane)
 
     cdef int _lost(self) except -1:
-        """The client is gone."""
+        """The client is gone, or cannot be served any more (no memory for its socket, say): it has to see that."""
         self.gone = True
         if self.outflow is not None:
             self.outflow.clear()
-        return self.close()
+        return self.abort()
 
     cdef int _send_continue(self) except -1:
         self.owes_continue = False
@@ -711,16 +716,21 @@ cdef class Connection(AsyncExchange):
 
     cdef int _push_file(self, int source, long long offset, long long size) except -1:
         """Send a stretch of a file as the next bytes of the body."""
+        if self.gone:
+            return 0
+        # A descriptor of its own: the application may close its file at once, the client may take its time.
+        return self._push_span(new_span(source, offset, size))
+
+    cdef int _push_span(self, FileSpan span) except -1:
         cdef Outflow outflow
-        cdef int fd = dup(source)       # the application may close its file at once, the client may take its time
-        if fd < 0:
-            raise OSError(errno, os.strerror(errno))
         self._release()
+        if self.gone:
+            return 0        # found by the head, which must come first
         if self.body_left >= 0:
-            self.body_left -= size
-        self.body_sent += size
+            self.body_left -= span.left
+        self.body_sent += span.left
         outflow = self._outflow()
-        outflow.add_file(fd, offset, size)
+        outflow.add_span(span)
         self._flush(self.lane)
         if not self.gone and not outflow.is_empty():
             if self.service.write_timeout and self.deadline == 0:

@@ -43,31 +43,46 @@ def maybe_span(file: Any) -> tuple[int, int, int] | None:
     return descriptor, offset, max(facts.st_size - offset, 0)
 
 
-def maybe_stretch(file: Any, offset: int, count: int) -> tuple[int, int, int, bool]:
-    """(descriptor, offset, size, whether the file's position is to move) of what an application wants sent.
+def open_stretch(file: Any, offset: int, count: int) -> tuple[int, int, int]:
+    """(descriptor, offset, size) of what an application wants sent; the caller closes the descriptor.
 
     file: an open file, or its descriptor. offset: in bytes, -1: from the file's position, which then moves as
     read() would move it. count: in bytes, -1: to the end. Raises TypeError, ValueError, OSError.
     """
-    descriptor = file if isinstance(file, int) else file.fileno()
+    if count < -1 or offset < -1:
+        raise ValueError("offset and count cannot be negative")
+    is_number = isinstance(file, int)
+    descriptor = os.dup(file if is_number else file.fileno())
+    try:
+        start = offset
+        if offset < 0:
+            start = os.lseek(descriptor, 0, os.SEEK_CUR) if is_number else int(file.tell())
+        opened, begin, size = _stretch(descriptor, start, count)
+        if offset < 0 and is_number:
+            os.lseek(descriptor, start + size, os.SEEK_SET)
+        elif offset < 0:
+            file.seek(start + size)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if opened != descriptor:
+        os.close(descriptor)
+    return opened, begin, size
+
+
+def _stretch(descriptor: int, start: int, count: int) -> tuple[int, int, int]:
+    """(descriptor, offset, size): the same descriptor, or that of a copy in memory."""
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
         raise ValueError("http.response.zerocopysend takes a regular file")
-    if count < -1 or offset < -1:
-        raise ValueError("offset and count cannot be negative")
-    start = offset
-    if offset < 0:
-        start = os.lseek(descriptor, 0, os.SEEK_CUR) if isinstance(file, int) else file.tell()
     if not _is_true(descriptor, facts.st_size):
         copy, size = _copied(descriptor, start, count)
-        if offset < 0:
-            os.lseek(descriptor, start + size, os.SEEK_SET)
-        return _Owned(copy), 0, size, False
+        return copy, 0, size
     size = max(facts.st_size - start, 0)
-    return descriptor, start, size if count < 0 else min(size, count), offset < 0
+    return descriptor, start, size if count < 0 else min(size, count)
 
 
-def open_span(path: str) -> tuple[int, int]:
+def open_path(path: str) -> tuple[int, int]:
     """(descriptor, size) of a regular file, which the caller closes. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -107,10 +122,3 @@ def _copied(descriptor: int, start: int, count: int) -> tuple[int, int]:
         os.close(copy)
         raise
     return copy, size
-
-
-class _Owned(int):
-    """A descriptor that nobody else closes."""
-
-    def __del__(self) -> None:
-        os.close(self)

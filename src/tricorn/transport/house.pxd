@@ -32,5 +32,6 @@ cdef class House:
     cdef int hold(self, object connection) except -1
     cdef int release(self) except -1
     cdef int later(self, object connection) except -1
+    cdef int started(self, HTTPCall call) except -1
     cdef int leave(self, HTTPCall call, long long now) except -1
     cdef int cancel_overdue(self, long long now) except -1

@@ -79,21 +79,31 @@ cdef class House:
 
     cdef int leave(self, HTTPCall call, long long now) except -1:
         """Nobody waits for this call any more: when its grace period is over, its task is cancelled."""
-        if call.task is None or call.task.done() or call.ended or call.cancel_at:
+        if call.ended or call.cancel_at:
             return 0        # what it does behind its response is its own affair; and nobody leaves twice
+        if call.task.done() if call.task is not None else not call.starting:
+            return 0
         call.cancel_at = now + self.grace
-        if self.grace == 0:
+        if self.grace == 0 and call.task is not None:
             call.task.cancel()
             return 0
         self.leaving.append(call)
+        return 0
+
+    cdef int started(self, HTTPCall call) except -1:
+        """Its first step is over, in which nobody could cancel it; its client may have gone meanwhile."""
+        if call.cancel_at and self.grace == 0:
+            self.leaving.remove(call)
+            call.task.cancel()
         return 0
 
     cdef int cancel_overdue(self, long long now) except -1:
         cdef HTTPCall call
         if not self.leaving or (<HTTPCall>self.leaving[0]).cancel_at > now:
             return 0
-        for call in [call for call in self.leaving if (<HTTPCall>call).cancel_at <= now]:
+        overdue = [call for call in self.leaving if (<HTTPCall>call).cancel_at <= now]
+        self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
+        for call in overdue:
             if call.task is not None and not call.ended:
                 call.task.cancel()
-        self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
         return 0

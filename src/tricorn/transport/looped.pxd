@@ -25,6 +25,7 @@ cdef class LoopConnection(Connection):
     cdef bint corked                # what is queued has not been offered to the socket yet
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more
+    cdef bint takes_trailers        # the client of the running request does
     cdef bint gives_way             # it goes on with `pending` in a turn of its own
 
     cdef int proceed(self, Lane lane) except -1
@@ -35,6 +36,7 @@ cdef class LoopConnection(Connection):
     cdef int look_again(self) except -1
 
     cdef int uncollect(self) except -1
+    cdef int _pass_on(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
     cdef int _collect(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
     cdef int _settle(self, Lane lane) except -1
     cdef int _resume(self) except -1
@@ -49,6 +51,8 @@ cdef class LoopConnection(Connection):
     cdef int _cut(self, Lane lane, object error) except -1
     cdef Py_ssize_t _open_socket(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _start(self, Lane lane) except -1
+    cdef int _fail(self, HTTPCall call, object failure) except -1
+    cdef int _log(self, HTTPCall call, object record) except -1
     cdef int _leave(self, Lane lane) except -1
     cdef int _record(self, Lane lane) except -1
     cdef int _detach(self) except -1

@@ -16,9 +16,9 @@ Knows: calls of the ASGI gateway. Must not know: how the loop is told about desc
 """
 
 from tricorn.gateway.asgi cimport HTTPCall
-from tricorn.gateway.scope cimport ScopeBuilder, header_of, make_websocket
+from tricorn.gateway.scope cimport ScopeBuilder, header_of
 from tricorn.gateway.translator cimport Peer
-from tricorn.gateway.waiting cimport failure_of
+from tricorn.gateway.waiting cimport Gate, call_within, failure_of
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
@@ -29,6 +29,7 @@ from tricorn.transport.connection cimport (
     CLOSED, DISCARD, FLUSHING, HEAD, IDLE, LINGER, PROXY, RUNNING, UPGRADED, Connection, welcome,
 )
 from tricorn.transport.house cimport House
+from tricorn.transport.outflow cimport FileSpan, adopt_span
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
@@ -36,15 +37,14 @@ from tricorn.transport.system cimport (
 )
 from tricorn.transport.websocket cimport ENDED, OPENING, WebSocketLine, new_line
 
-import os
 from asyncio import CancelledError
+from functools import partial
 from http import HTTPStatus
-from logging import DEBUG
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ProtocolError
 from tricorn.http.websocket_handshake import is_upgrade, read_handshake
-from tricorn.transport.files import maybe_stretch, open_span
+from tricorn.transport.files import open_path, open_stretch
 from tricorn.transport.stacks import awaiting_stack
 
 cdef enum:
@@ -162,8 +162,9 @@ cdef class LoopConnection(Connection):
         return self._arm(interest) if interest != self.armed else 0
 
     cdef int expire(self, Lane lane) except -1:
-        cdef long long now = lane.now
+        cdef long long now = monotonic()        # applications may have run since the sweep began
         cdef WebSocketLine line
+        lane.now = now
         self.owned = True
         if self.state == HEAD:
             self._refuse(lane, refusal(SLOW_HEAD))
@@ -205,7 +206,7 @@ cdef class LoopConnection(Connection):
     # ---- reading -----------------------------------------------------------------------------------
 
     cdef int _translate(self, RequestHead head) except -1:
-        cdef dict scope = self.builder.build(head, self.peer)
+        cdef dict scope = self.builder.build(head, self.peer, &self.takes_trailers)
         self.scope = scope
         self.method = scope["method"]
         if (
@@ -227,8 +228,10 @@ cdef class LoopConnection(Connection):
             return self._open_socket(lane, data, size)
         call = HTTPCall.__new__(HTTPCall)
         call.exchange = self
+        call.method = self.method
+        call.uri = self.uri
         self.call = call
-        self.gone = self.broke_off = self.ended = self.is_over = False
+        self.gone = self.torn = self.broke_off = self.ended = self.is_over = False
         self.body_sent = 0
         self.body_left = -1
         self.state = RUNNING
@@ -258,11 +261,13 @@ cdef class LoopConnection(Connection):
         except ProtocolError as error:
             self._refuse(lane, error)
             return 0
-        make_websocket(self.scope, list(handshake.subprotocols))
+        self.builder.make_websocket(self.scope, list(handshake.subprotocols))
         call.exchange = self
+        call.method = self.method
+        call.uri = self.uri
         self.call = call
         self.line = call.line = new_line(self, self.house, call, handshake)
-        self.gone = self.broke_off = self.ended = self.is_over = False
+        self.gone = self.torn = self.broke_off = self.ended = self.is_over = False
         self.body_sent = 0
         self.body_left = -1
         self.state = RUNNING
@@ -281,7 +286,7 @@ cdef class LoopConnection(Connection):
         self.state = UPGRADED
         self.head_sent = True
         self.call.status = "101 Switching Protocols"
-        return self.look_again()
+        return self.close() if self.gone else self.look_again()
 
     cdef int end_socket(self, Lane lane) except -1:
         """The closing handshake is over, or cannot be had. What is queued is still sent."""
@@ -305,8 +310,13 @@ cdef class LoopConnection(Connection):
         return 0 if self.owned else self._resume()
 
     cdef int _resume(self) except -1:
+        """Go on from a call of the application's, to whom a fault of ours must not look like one of its own."""
         self.owned = True
-        return self._settle(self.lane)
+        try:
+            return self._settle(self.lane)
+        except Exception:
+            self.service.logger.error("internal error, the connection is closed", exc_info=True)
+            return self.abort()
 
     cdef bint _wants_body(self) noexcept:
         return self.body_size < self.service.request_buffer and not self.owes_continue
@@ -397,7 +407,7 @@ cdef class LoopConnection(Connection):
     cdef int _cut(self, Lane lane, object error) except -1:
         """The body of a running request cannot be read on: refuse the request if that is still possible."""
         cdef HTTPCall call = self.call
-        self._log_refusal(error)
+        self._log(call, partial(self._log_refusal, error))
         self.ended = True
         self.pending = None
         self._wait_for_body(False)
@@ -441,6 +451,7 @@ cdef class LoopConnection(Connection):
             failure = error
         if failure is None and not call.task.done():
             house.calls.add(call)
+            house.started(call)
             ending = Ending.__new__(Ending)
             ending.connection = self
             ending.call = call
@@ -456,23 +467,20 @@ cdef class LoopConnection(Connection):
         self.house.calls.discard(call)
         # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
         call.task = None
-        if self.line is not None and call is self.call and self.state == UPGRADED:
-            if failure is not None and not _is_farewell(call, failure):
-                self._log_failure(failure, call)
-                self.service.row.data.errors += 1
-            return line.conclude(failure)
-        if call is not self.call or call.ended:
-            if failure is not None and not _is_farewell(call, failure):
-                self._log_failure(failure, call)
-            return 0
-        if failure is None:
+        if failure is None and call is self.call and self.state != UPGRADED and not call.ended:
             failure = GatewayError("the application returned before its response was complete")
             if call.disconnected:
                 failure.__cause__ = ClientDisconnected()        # nobody was there to be answered
+        if failure is not None and not _is_farewell(call, failure):
+            self._fail(call, failure)
+        call.context = None
+        if call is not self.call:       # its client has gone, or was answered without it
+            return 0
+        if self.state == UPGRADED:
+            return line.conclude(failure)
+        if call.ended:
+            return 0
         self.owned = True
-        if not _is_farewell(call, failure):
-            self._log_failure(failure, call)
-            self.service.row.data.errors += 1
         self._answer(lane, 500)
         if call.disconnected and not self.broke_off:
             call.status = CLIENT_GONE
@@ -486,7 +494,7 @@ cdef class LoopConnection(Connection):
         cdef Buffer out = lane.out
         call.exchange = None
         self.reply.keep_alive = False
-        if self.head_sent:
+        if self.head_sent or self.torn:
             self.broke_off = True
             return 0
         call.status = f"{status} {HTTPStatus(status).phrase}"
@@ -500,27 +508,31 @@ cdef class LoopConnection(Connection):
         self.body_left = 0
         return self._transmit(out, None, NULL, 0)
 
-    def _log_failure(self, failure, HTTPCall call):
-        scope = call.scope
-        logger = self.service.logger
-        method = self.method if call is self.call else scope.get("method", "-")
-        uri = self.uri if call is self.call else scope.get("path", "-")
-        if call.disconnected and isinstance(failure, Exception):
-            # A framework's way to say that the client has gone, most likely. Whoever needs more turns debug on.
-            logger.info(
-                "the application ended with %s when its client had gone (%s %s)", type(failure).__name__, method, uri,
-                exc_info=failure if logger.isEnabledFor(DEBUG) else None,
-            )
-        elif isinstance(failure, CancelledError):
-            logger.error("the application's task was cancelled (%s %s)", method, uri, exc_info=failure)
-        else:
-            logger.error("error in the application (%s %s)", method, uri, exc_info=failure)
+    cdef int _fail(self, HTTPCall call, object failure) except -1:
+        """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
+        self.service.row.data.errors += 1
+        text = "the application's task was cancelled" if isinstance(failure, CancelledError) else "error in the application"
+        return self._log(call, partial(
+            self.service.logger.error, f"{text} (%s %s)", call.method, call.uri, exc_info=failure,
+        ))
+
+    cdef int _log(self, HTTPCall call, object record) except -1:
+        """Handlers are the application's code as well: they may start tasks and wake others."""
+        cdef Gate gate = self.house.gate
+        cdef bint was_open = gate.open
+        gate.open = False
+        try:
+            return call_within(call.context, record)
+        finally:
+            gate.open = was_open
 
     cdef int _leave(self, Lane lane) except -1:
         """The response is complete, as far as the application goes."""
         self.is_over = False
         self._record(lane)
         self._detach()
+        if self.torn:
+            return self.abort()     # what is queued, or not, is anybody's guess
         if self.ended:
             self.reply.keep_alive = False
         if self.corked or not self.reply.keep_alive:
@@ -571,11 +583,11 @@ cdef class LoopConnection(Connection):
     cdef int _time_out(self, Lane lane) except -1:
         """request_timeout is over: the task is cancelled, its client is answered without it."""
         cdef HTTPCall call = self.call
-        self.service.logger.error(
-            "a request takes longer than request_timeout: %s %s; its task is at", self.method, self.uri,
-            extra={"block": awaiting_stack(call.task)},
-        )
         self.service.row.data.errors += 1
+        self._log(call, partial(
+            self.service.logger.error, "a request takes longer than request_timeout: %s %s; its task is at", self.method,
+            self.uri, extra={"block": awaiting_stack(call.task)},
+        ))
         self._answer(lane, 504)
         self.is_over = True
         call.task.cancel()
@@ -595,6 +607,24 @@ cdef class LoopConnection(Connection):
         return 0 if self.owned or self.corked else self._interest()
 
     cdef int _transmit(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
+        cdef bint passed = False
+        try:
+            self._pass_on(out, piece, tail, tail_size)
+            passed = True
+        finally:
+            self.torn |= not passed
+        return 0
+
+    cdef int _push_span(self, FileSpan span) except -1:
+        cdef bint passed = False
+        try:
+            Connection._push_span(self, span)
+            passed = True
+        finally:
+            self.torn |= not passed
+        return 0
+
+    cdef int _pass_on(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
         """While events are gone through, small sends are collected: a client is woken once for all of them."""
         cdef House house = self.house
         cdef Py_ssize_t size = tail_size
@@ -733,43 +763,31 @@ cdef class LoopConnection(Connection):
         elif errno != EAGAIN and errno != EINTR:
             self._lost()
 
-    cdef int send_span(
-        self, str status, object headers, object file, long long offset, long long count, bint last
-    ) except -1:
-        cdef long long size
-        cdef long long start
-        source, start, size, moves = maybe_stretch(file, offset, count)
-        if status is not None:
-            self.respond(status, headers, b"", size if last else -1)
-        if size == 0 or self.reply.bodyless:
-            return 0
-        if self.body_left >= 0 and size > self.body_left:
-            self._log_length("more")
-            size = self.body_left
+    cdef object open_path(self, str path, long long* size):
+        descriptor, length = open_path(path)
+        size[0] = length
+        return adopt_span(descriptor, 0, length)
+
+    cdef object open_span(self, object file, long long offset, long long count, long long* size):
+        descriptor, start, length = open_stretch(file, offset, count)
+        size[0] = length
+        return adopt_span(descriptor, start, length)
+
+    cdef int send_span(self, object piece) except -1:
+        cdef FileSpan span = piece
         self._touch()
+        if span.left == 0 or self.reply.bodyless:
+            return 0
+        if self.body_left >= 0 and span.left > self.body_left:
+            self._log_length("more")
+            span.left = self.body_left
+        if span.left == 0:
+            return 0
         if self.reply.chunked:
-            self._chunk_head(size)
-        self._push_file(source, start, size)
+            self._chunk_head(span.left)
+        self._push_span(span)
         if self.reply.chunked:
             self._transmit(None, b"\r\n", NULL, 0)
-        if moves:
-            os.lseek(source, start + size, os.SEEK_SET)
-        return 0
-
-    cdef int respond_path(self, str status, object headers, object path) except -1:
-        cdef long long size
-        descriptor, size = open_span(path)
-        try:
-            if not any([name.lower() == b"content-length" for name, _ in headers]):
-                headers = [*headers, (b"content-length", b"%d" % size)]     # for HEAD too, which has no body to measure
-            self.respond(status, headers, b"", size)
-            if size and not self.reply.bodyless:
-                if size > self.body_left:
-                    self._log_length("more")
-                    size = self.body_left
-                self._push_file(descriptor, 0, size)
-        finally:
-            os.close(descriptor)
         return 0
 
     def _chunk_head(self, long long size):
@@ -780,7 +798,7 @@ cdef class LoopConnection(Connection):
         if self.reply.bodyless or not self.reply.chunked:
             return self.finish()
         out.size = 0
-        if "http.response.trailers" in self.scope["extensions"]:
+        if self.takes_trailers:
             write_trailers(out, trailers)
         else:
             out.add(b"0\r\n\r\n", 5)      # the client did not ask for them (RFC 9110 §6.5.1)
@@ -788,10 +806,7 @@ cdef class LoopConnection(Connection):
 
     cdef int over(self) except -1:
         self.is_over = True
-        if self.owned:
-            return 0
-        self.owned = True
-        return self._settle(self.lane)
+        return 0 if self.owned else self._resume()
 
 
 cdef bint _is_farewell(HTTPCall call, object failure):

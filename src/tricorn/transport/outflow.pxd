@@ -4,6 +4,17 @@ cdef enum Flow:
     FLOW_BLOCKED = 0    # the peer has to read first
     FLOW_EMPTY = 1      # all is sent
 
+# A stretch of a file. Its descriptor is its own, and is closed with it.
+cdef class FileSpan:
+    cdef int fd
+    cdef long long offset
+    cdef long long left
+
+# … of the file `source`, by another descriptor. Raises OSError.
+cdef FileSpan new_span(int source, long long offset, long long size)
+# … by `fd`, which it takes over, also where this fails.
+cdef FileSpan adopt_span(int fd, long long offset, long long size)
+
 cdef class Outflow:
     cdef list items             # bytes, FileSpan
     cdef Py_ssize_t offset      # sent bytes of the first item
@@ -12,7 +23,7 @@ cdef class Outflow:
     cdef bint sending           # a thread is in a system call for this outflow
 
     cdef ssize_t _send_pieces(self, int fd, int* error) except -2
-    cdef void _sent(self, ssize_t n) noexcept
+    cdef int _sent(self, ssize_t n) except -1
 
     cdef int orphaned           # a descriptor to close when the system call is over, else -1
 
@@ -20,7 +31,7 @@ cdef class Outflow:
     cdef void orphan(self, int fd) noexcept
     cdef int add(self, bytes data, Py_ssize_t offset) except -1
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
-    cdef int add_file(self, int fd, long long offset, long long size) except -1
+    cdef int add_span(self, FileSpan span) except -1
     cdef bint is_empty(self) noexcept
     cdef int flush(self, int fd, bint* progress) except -2
     cdef void clear(self) noexcept

@@ -9,8 +9,10 @@ Knows: descriptors. Must not know: HTTP, who waits, for how long.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memset
 
+import os
+
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
+    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, dup, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
 )
 
 cdef enum:
@@ -23,16 +25,35 @@ cdef enum:
 
 
 cdef class FileSpan:
-    cdef int fd
-    cdef long long offset
-    cdef long long left
-
     def __cinit__(self):
         self.fd = -1
 
     def __dealloc__(self):
         if self.fd >= 0:
             close(self.fd)
+
+
+cdef FileSpan new_span(int source, long long offset, long long size):
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.offset = offset
+    span.left = size
+    span.fd = dup(source)
+    if span.fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    return span
+
+
+cdef FileSpan adopt_span(int fd, long long offset, long long size):
+    cdef FileSpan span
+    try:
+        span = FileSpan.__new__(FileSpan)
+    except MemoryError:
+        close(fd)
+        raise
+    span.fd = fd
+    span.offset = offset
+    span.left = size
+    return span
 
 
 cdef class Outflow:
@@ -54,12 +75,7 @@ cdef class Outflow:
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1:
         return self.add(PyBytes_FromStringAndSize(<const char*>data, size), 0)
 
-    cdef int add_file(self, int fd, long long offset, long long size) except -1:
-        """Queue a span of a file. The descriptor now belongs to the outflow."""
-        cdef FileSpan span = FileSpan.__new__(FileSpan)
-        span.fd = fd
-        span.offset = offset
-        span.left = size
+    cdef int add_span(self, FileSpan span) except -1:
         self.items.append(span)
         self.files += 1
         return 0
@@ -100,7 +116,7 @@ cdef class Outflow:
                         progress[0] = True
                         steps += 1
                         if span.left == 0:
-                            self.items.pop(0)
+                            del self.items[0]
                             self.files -= 1
                         elif steps == FILE_STEPS:
                             return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
@@ -146,18 +162,19 @@ cdef class Outflow:
                 error[0] = errno
         return n
 
-    cdef void _sent(self, ssize_t n) noexcept:
-        """Forget the first n bytes."""
+    cdef int _sent(self, ssize_t n) except -1:
+        """Forget the first n bytes. (Deleting needs no memory; pop() may, and what was sent must not be sent again.)"""
         cdef Py_ssize_t left
         self.pending -= n
         while n:
             left = PyBytes_GET_SIZE((<list>self.items)[0]) - self.offset
             if n < left:
                 self.offset += n
-                return
+                return 0
             n -= left
             self.offset = 0
-            self.items.pop(0)
+            del self.items[0]
+        return 0
 
     cdef bint _was_cleared(self, object item) noexcept:
         """Whether, while we were in a system call, the connection gave up what it had queued."""

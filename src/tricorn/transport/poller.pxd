@@ -14,7 +14,7 @@ cdef class Poller:
     cdef int add(self, int fd, int interest, unsigned long long token) except -1
     cdef int add_listener(self, int fd, unsigned long long token) except -1
     cdef int modify(self, int fd, int interest, unsigned long long token) except -1
-    cdef int remove(self, int fd) except -1
+    cdef void remove(self, int fd) noexcept
     cdef int fetch(self, Event* events, int room, int timeout_ms) noexcept nogil
     cdef int wait(self, int timeout_ms) noexcept nogil
     cdef void forsake(self) noexcept

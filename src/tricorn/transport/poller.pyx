@@ -59,8 +59,10 @@ cdef class Poller:
     cdef int modify(self, int fd, int interest, unsigned long long token) except -1:
         return self._control(EPOLL_CTL_MOD, fd, _mask(interest), token)
 
-    cdef int remove(self, int fd) except -1:
-        return self._control(EPOLL_CTL_DEL, fd, 0, 0)
+    cdef void remove(self, int fd) noexcept:
+        """Cannot fail for a descriptor that is watched, and whoever closes one must not be held up."""
+        cdef epoll_event event
+        epoll_ctl(self.fd, EPOLL_CTL_DEL, fd, &event)
 
     cdef int fetch(self, Event* events, int room, int timeout_ms) noexcept nogil:
         """Fetch ready descriptors, at most `room`. Timeout -1: for ever. Returns how many; 0 if interrupted."""

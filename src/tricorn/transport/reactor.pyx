@@ -249,6 +249,8 @@ cdef class Reactor(Reception):
     cdef int _lead(self, Lane lane) except -1:
         """Serve while there is something to serve."""
         cdef Batch batch = <Batch>lane.batch
+        if self.threads > 1:
+            lane.now = monotonic()      # it may have slept, and rule 4 asks how old the running request is
         self.leaders += 1
         if self.leaders > 1:
             self._release_of_others(lane)
@@ -358,7 +360,10 @@ cdef class Reactor(Reception):
                     now = monotonic()
             if watched[0].revents or watched[1].revents:
                 return
-            self._keep(now)
+            try:
+                self._keep(now)
+            except MemoryError:     # the next tick will do it; what the threads serve must not end for that
+                self.service.logger.error("no memory to keep house with", exc_info=True)
             if self.service.draining != draining or (draining and self.service.connections == 0):
                 return
             if self.stuck and not draining:

@@ -1,6 +1,7 @@
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.transport.connection cimport Connection
 from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.system cimport sockaddr_storage
 
 # Tokens of the poller that are no connections (whose serial numbers begin at 1).
 cdef unsigned long long WAKER_TOKEN
@@ -35,3 +36,5 @@ cdef class Reception:
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
+    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1
+    cdef Connection _admitted(self, Lane lane, int fd, Peer peer, Translator translator)

@@ -103,11 +103,33 @@ cdef class Reception:
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
-            self._welcome(lane, fd, _peer(&address, service.trusted), translator)
-
+            self._welcome(lane, fd, &address, translator)
         return 0
 
-    def _welcome(self, Lane lane, int fd, Peer peer, Translator translator):
+    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1:
+        cdef Service service = self.service
+        cdef Connection connection
+        try:
+            connection = self._admitted(lane, fd, _peer(address, service.trusted), translator)
+        except BaseException:   # no memory, most likely; nobody owns the descriptor yet
+            service.logger.error("internal error, a new connection is closed", exc_info=True)
+            close(fd)
+            return 0
+        if connection is None:
+            close(fd)
+            return 0
+        service.table[fd] = connection
+        service.connections += 1
+        service.row.data.connections = service.connections
+        service.row.data.accepted += 1
+        # Most clients have sent their request by now: reading at once spares a round through the poller.
+        try:
+            connection.on_event(lane)
+        except BaseException:
+            self.give_up(lane, connection)
+        return 0
+
+    cdef Connection _admitted(self, Lane lane, int fd, Peer peer, Translator translator):
         cdef Service service = self.service
         cdef Connection connection
         cdef int one = 1
@@ -122,17 +144,7 @@ cdef class Reception:
         connection = self.admit(translator, fd, self.serial, peer, lane.now)
         if connection is None:
             service.logger.info("refused %s: proxy_protocol is on, and it is not in proxy_allow_ips", peer.host)
-            close(fd)
-            return
-        service.table[fd] = connection
-        service.connections += 1
-        service.row.data.connections = service.connections
-        service.row.data.accepted += 1
-        # Most clients have sent their request by now: reading at once spares a round through the poller.
-        try:
-            connection.on_event(lane)
-        except BaseException:
-            self.give_up(lane, connection)
+        return connection
 
     cdef int _exhausted(self, int error) except -1:
         """The machine has nothing left for another connection. It is said at once, and then every few seconds how often."""

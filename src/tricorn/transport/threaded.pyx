@@ -40,6 +40,7 @@ from tricorn.transport.system cimport (
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
 
+from functools import partial
 from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
@@ -444,7 +445,7 @@ cdef class ThreadedConnection(Connection):
         self.body_left = -1
         if self.reply.minor == 0:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
-        self.started_ns = monotonic()
+        self.started_ns = lane.now = monotonic()
         return self._run(lane, False)
 
     cdef int _run(self, Lane lane, bint resumed) except -1:
@@ -574,7 +575,10 @@ cdef class ThreadedConnection(Connection):
     def _log_failure(self, error):
         if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
-        report(self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error)
+        # In the context of the request, where the application's filters and handlers find its variables.
+        self.call.context.copy().run(partial(
+            report, self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error
+        ))
 
     cdef int _flushed(self, Lane lane) except -1:
         cdef bint empty = self.outflow is None or self.outflow.is_empty()

@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from threading import get_ident
 from typing import Any
@@ -36,14 +36,6 @@ from tricorn.workers.service import end_of_drain, header_policy, is_readable, ma
 from tricorn.workers.signals import Inbox, Wish
 
 log = logging.getLogger("tricorn.error")
-
-#: What applications may use beyond the plain messages; trailers are offered to clients that take them.
-EXTENSIONS = (
-    "http.response.pathsend",
-    "http.response.zerocopysend",
-    "http.response.early_hint",
-    "http.response.trailers",
-)
 
 #: Close codes of WebSockets (RFC 6455 §7.4.1 and its registry): the server ends; a new worker will take over.
 GOING_AWAY, SERVICE_RESTART = 1001, 1012
@@ -157,7 +149,7 @@ class Worker:
 
     def _start_up(self) -> None:
         """Raises LifespanError; CancelledError when it is told to end before it has begun to serve."""
-        starting = self.loop.create_task(self.lifespan.startup())
+        starting = self._own_task(self.lifespan.startup())
 
         def interrupt() -> None:
             for wish in self.inbox.take():
@@ -221,11 +213,10 @@ class Worker:
         return Hub(house, builders, self._look)
 
     def _builder(self, policy: HeaderPolicy, listener: Listener) -> ScopeBuilder:
-        extensions = [
-            name for name in EXTENSIONS if self.settings.sendfile or name != "http.response.zerocopysend"
-        ]
         state = self.lifespan.state if self.settings.asgi_lifespan != "off" else None
-        return ScopeBuilder(policy, server_of(listener), self.settings.root_path, state, extensions)
+        return ScopeBuilder(
+            policy, server_of(listener), self.settings.root_path, state, self.settings.asgi_extensions
+        )
 
     def _enter(self, state: int) -> None:
         self.assignment.row.state = state
@@ -316,11 +307,18 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks, timeout=LEFTOVERS)
 
-    def _finish(self, last: Awaitable[None]) -> None:
+    def _finish(self, last: Coroutine[Any, Any, None]) -> None:
+        """What comes behind it is done whatever happens here."""
         try:
-            self.loop.run_until_complete(last)
+            self.loop.run_until_complete(self._own_task(last))
         except (SystemExit, KeyboardInterrupt):
             log.exception("the application tried to end the worker")
+        except Exception:  # of the application's loop, or of what it has set on the loop
+            log.exception("one step of the worker's end failed")
+
+    def _own_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task for code of ours: the application's task factory is for the application's."""
+        return asyncio.Task(coroutine, loop=self.loop)
 
     def _close_loop(self) -> None:
         self._beating.cancel()

@@ -1,0 +1,54 @@
+"""Whether work is linear in its bytes, told on a busy machine.
+
+Knows: processor time, numbers. Must not know: what is measured.
+
+Two sizes are measured in turn, again and again, and the least of each counts: other processes and cold caches
+only ever add. The test passes with the first round in which the ratio is small enough, so a quiet machine
+needs few. Quadratic work never gets there: twice the bytes are four times the time.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+
+#: Twice the bytes may take so many times the time.
+RATIO = 2.6
+ROUNDS = 25
+#: What one measurement takes at least; below it the clock is too coarse.
+SHORTEST = 0.001
+
+
+def assert_linear(cost: Callable[[int], float], size: int, bound: float) -> None:
+    """`cost(n)` measures the seconds that n bytes take; `size` bytes and twice as many are compared.
+
+    bound: seconds that a byte may take. Generous; the ratio alone does not see what is slow and linear.
+    """
+    once = twice = float("inf")
+    for _ in range(ROUNDS):
+        once = min(once, cost(size))
+        twice = min(twice, cost(2 * size))
+        if twice < RATIO * once:
+            break
+    told = f"{size} bytes: {once * 1e6:.1f} µs, {2 * size} bytes: {twice * 1e6:.1f} µs"
+    assert twice < RATIO * once, f"work is not linear: {told}"
+    assert twice < bound * 2 * size, f"a byte costs more than {bound * 1e9:.0f} ns: {told}"
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Of one call, in this process; without the collector, whose work is not linear."""
+    times = 1
+    gc.collect()
+    gc.disable()
+    try:
+        while True:
+            start = time.process_time()
+            for _ in range(times):
+                work()
+            spent = time.process_time() - start
+            if spent >= SHORTEST:
+                return spent / times
+            times *= 10 if spent < SHORTEST / 10 else 2
+    finally:
+        gc.enable()
