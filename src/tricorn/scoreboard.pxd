@@ -25,7 +25,7 @@ cdef struct RowData:
     # Of a worker with an event loop: how many requests are being answered, how many WebSockets are open.
     long long running
     long long websockets
-    # Written by the master: this worker ends because the whole service does.
+    # Written by the master: nobody comes after this worker, at one of its addresses at least.
     long long stopping
     # What the worker needs when its last request is over, beyond the time that requests are given.
     long long farewell_ns
@@ -36,6 +36,8 @@ cdef class Row:
     cdef RowData* data
     cdef CellData* cell_data
     cdef int cell_count
+    cpdef bint another_is_ready(self)
+    cdef bint another_is_free(self)
     cdef inline CellData* cell(self, int i) noexcept:
         return &self.cell_data[i]
 

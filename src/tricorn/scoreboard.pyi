@@ -37,13 +37,14 @@ class Row:
     errors: int  # requests refused with ProtocolError
     running: int  # with an event loop: calls whose task has not ended
     websockets: int  # with an event loop: open ones
-    stopping: int  # written by the master: 1 when the whole service ends
+    stopping: int  # written by the master: 1 when nobody comes after it
     farewell_ns: int  # what the worker needs when its last request is over
     @property
     def requests(self) -> int: ...  # finished requests, the sum over the cells
     @property
     def cells(self) -> tuple[Cell, ...]: ...
     def clear(self) -> None: ...
+    def another_is_ready(self) -> bool: ...  # on the same board
     def beat(self) -> None: ...  # heartbeat_ns = now
 
 class Board:

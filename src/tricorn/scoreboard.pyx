@@ -89,6 +89,9 @@ def monotonic_ns():
     return monotonic()
 
 
+cdef class Board
+
+
 cdef class Cell:
     @property
     def busy_since_ns(self):
@@ -232,6 +235,26 @@ cdef class Row:
     def clear(self):
         memset(self.data, 0, sizeof(RowData))
         memset(self.cell_data, 0, sizeof(CellData) * self.cell_count)
+
+    cpdef bint another_is_ready(self):
+        """Whether another worker of this board takes connections."""
+        cdef Row row
+        for row in (<Board>self.board).rows:
+            if row is not self and row.data.state == READY:
+                return True
+        return False
+
+    cdef bint another_is_free(self):
+        """Whether one of those has a thread that waits for something to do."""
+        cdef Row row
+        cdef int i
+        for row in (<Board>self.board).rows:
+            if row is self or row.data.state != READY:
+                continue
+            for i in range(row.cell_count):
+                if row.cell_data[i].busy_since_ns == 0:
+                    return True
+        return False
 
     def beat(self):
         self.data.heartbeat_ns = monotonic()

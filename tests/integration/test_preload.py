@@ -95,6 +95,29 @@ def test_the_master_keeps_what_is_its_own(tmp_path: Path, name: str) -> None:
         assert "Traceback" not in live.log()
 
 
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit", "KeyboardInterrupt"])
+def test_a_handler_that_raises_does_not_end_the_master(tmp_path: Path, error: str) -> None:
+    """A timer calls it in the middle of anything. In a worker it is the application's own again."""
+    code = f"""
+def handler(number, frame):
+    raise {error}("from the handler")
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+def watch():
+    while signal.getsignal(signal.SIGALRM) is not handler:
+        time.sleep(0.01)
+    open("restored", "w").close()
+os.register_at_fork(after_in_child=lambda: threading.Thread(target=watch, daemon=True).start())
+"""
+    with Preloading(tmp_path, code) as live:
+        live.wait_log("The application's handler of SIGALRM raised in the master", times=3)
+        live.signal(HUP)
+        live.wait_log("Reload done")
+        assert live.request("/").status == 200
+        wait_for((tmp_path / "restored").exists, "the worker has the handler itself")
+        live.stop()
+
+
 def test_a_configuration_that_takes_signals_in_a_reload(tmp_path: Path) -> None:
     config = tmp_path / "conf.py"
     config.write_text("workers = 1")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,90 @@ def test_hup_lets_requests_of_the_old_code_finish(kind: str, gate: Path) -> None
         client.close()
         live.wait_log("Reload done")
         assert before not in live.workers()
+
+
+def freeze(live: Live, worker: int) -> None:
+    """Once it has nothing to do: until SIGCONT no thread of it runs."""
+
+    def is_all(state: str) -> bool:
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in tasks.glob("*/stat")]
+        return set(states) == {state}
+
+    tasks = Path(f"/proc/{worker}/task")
+    wait_for(lambda: is_all("S"), "it sleeps")
+    live.signal(signal.SIGSTOP, worker)
+    wait_for(lambda: is_all("T"), "it stands still")
+
+
+#: How many requests make a worker of the kind busy.
+THREADS = {"sync": 1, "gthread": 4}
+
+
+@pytest.mark.parametrize("kind", THREADS)
+@pytest.mark.parametrize("drains", [False, True], ids=["goes on", "drains"])
+def test_a_request_does_not_wait_in_a_busy_worker_when_another_is_free(
+    kind: str, drains: bool, gate: Path
+) -> None:
+    """Behind a request that outlives `graceful_timeout` it would even be lost."""
+    with Live("life:app", kind=kind, workers=2) as live, ExitStack() as stack:
+        busy, free = live.workers()
+        freeze(live, free)  # so that all come to the other one
+        blocked = [stack.enter_context(live.connect()) for _ in range(THREADS[kind])]
+        for number, client in enumerate(blocked):
+            client.send(message(f"/block?{gate}{number}"))
+            assert entered(Path(f"{gate}{number}")) == busy
+        late = stack.enter_context(live.connect())
+        late.send(message("/"))
+        if drains:
+            live.signal(TERM, busy)
+            live.wait_log("is ready", times=3)  # its successor
+        assert drains or late.is_quiet(0.2)  # long enough for the busy one to take it
+        live.signal(signal.SIGCONT, free)
+        assert late.response().body.split()[0] != str(busy).encode()
+        for number, client in enumerate(blocked):
+            Path(f"{gate}{number}").touch()
+            assert client.response().body == b"released"
+
+
+class Configured(Live):
+    """A server that listens where its configuration says: on a path in `home`, which another may replace."""
+
+    def __init__(self, home: Path, *, kind: str) -> None:
+        self.config = home / "tricorn.toml"
+        super().__init__("life:app", "-c", str(self.config), kind=kind)
+        self.move(home / "old")
+        self.address = str(home / "old")
+
+    def move(self, path: Path) -> None:
+        self.config.write_text(f'bind = "unix:{path}"')
+
+    @property
+    def command(self) -> list[str]:
+        words = super().command
+        at = words.index("--bind")
+        return words[:at] + words[at + 2 :]
+
+
+def test_hup_that_moves_the_address_loses_nobody_who_came_to_the_old_one(
+    kind: str, gate: Path, tmp_path: Path
+) -> None:
+    with Configured(tmp_path, kind=kind) as live, live.connect() as client:
+        (before,) = live.workers()
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        freeze(live, before)
+        with live.connect() as waiting:
+            waiting.send(message("/"))
+            live.move(tmp_path / "new")
+            live.signal(HUP)
+            wait_for(lambda: not has_taken(before, TERM), "the old worker is told to end", deadline=15)
+            live.signal(signal.SIGCONT, before)
+            assert client.is_quiet(0.1)  # who keeps house in it hears of that first
+            gate.touch()
+            assert client.response().body == b"released"
+            assert waiting.response().body.split()[0] == str(before).encode()
+        live.wait_log("Reload done")
+        assert "No longer listening" in live.log()
 
 
 def test_hup_with_broken_code_leaves_the_old_code_serving(kind: str, tmp_path: Path) -> None:

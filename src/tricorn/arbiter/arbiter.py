@@ -436,7 +436,7 @@ class Arbiter:
                 self._spawn(self._generations[generation], now)
             case decisions.Drain(pid):
                 child = self._registry.get(pid)
-                if child is not None and self._target.mode is not Mode.RUNNING:
+                if child is not None and self._has_no_successor(child):
                     child.row.stopping = 1
                 self._signal(pid, signal.SIGTERM).drained_at = now
             case decisions.Interrupt(pid):
@@ -454,6 +454,13 @@ class Arbiter:
                 self._abandon(generation)
             case decisions.Exit():
                 raise AssertionError("the loop ends by itself")
+
+    def _has_no_successor(self, child: ChildRecord) -> bool:
+        """At one of its addresses at least: a reload may have taken it away."""
+        if self._target.mode is not Mode.RUNNING:
+            return True
+        served = self._generations[self._target.plan.generation].listeners
+        return any(listener not in served for listener in child.generation.listeners)
 
     def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
         child = self._registry.get(pid)

@@ -9,6 +9,7 @@ master's loop reads it there: no Python code ever runs in the middle of somethin
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections import deque
@@ -19,6 +20,8 @@ from select import POLLIN, poll
 from types import FrameType
 
 from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
+
+log = logging.getLogger("tricorn.error")
 
 Change = Callable[[Target], Target]
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -125,6 +128,22 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
+class _Guarded:
+    """A handler of foreign code for a signal that means nothing to the master.
+
+    It is called in the middle of anything that the master does, so what it raises ends here.
+    """
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self.handler(number, frame)
+        except BaseException:
+            log.exception("The application's handler of %s raised in the master", signal_name(number))
+
+
 class SignalPipe:
     """Signals as bytes: readable when one has arrived. Also how anything else wakes the loop.
 
@@ -167,9 +186,12 @@ class SignalPipe:
         said = self._trespasses()
         for number in MEANING:
             signal.signal(number, _only_wake)
-        for number in STRAYS:
-            if signal.getsignal(number) is signal.SIG_DFL:
+        for number in signal.valid_signals() - MEANING.keys():
+            handler = signal.getsignal(number)
+            if handler is signal.SIG_DFL and number in STRAYS:
                 signal.signal(number, _only_wake)
+            elif callable(handler) and handler is not _only_wake and not isinstance(handler, _Guarded):
+                signal.signal(number, _Guarded(handler))
         for number in _ERRORS:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.SIG_IGN)
@@ -250,8 +272,11 @@ def become_stranger() -> None:
     """In a child that foreign code has forked: what it does with signals is its own business, and the numbers
     of those that it gets must not go to the master."""
     signal.set_wakeup_fd(-1)
-    for number in MEANING.keys() | STRAYS:
-        if signal.getsignal(number) is _only_wake:
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if isinstance(handler, _Guarded):
+            signal.signal(number, handler.handler)
+        elif handler is _only_wake:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 

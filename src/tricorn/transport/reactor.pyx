@@ -121,7 +121,7 @@ cdef class Reactor(Reception):
     cdef long long* held_since  # of each lane: when the first response that it holds back was complete; 0: none is
     cdef long long held_at      # when responses were held back last
     cdef long long next_sweep
-    cdef long long leave_until      # taken over: new connections are left to other workers for this long
+    cdef long long leave_until      # taken over: new connections are left to other workers for this long at least
 
     def __cinit__(self, Service service, list listeners, int threads):
         self.held_since = <long long*>PyMem_Calloc(threads, sizeof(long long))
@@ -417,7 +417,8 @@ cdef class Reactor(Reception):
             return 0
         if not self.taken_over:
             return self.listen(True)
-        if now < self.leave_until:
+        # What we took would wait behind what runs here, and end with it if that outlives `graceful_timeout`.
+        if now < self.leave_until or self.service.row.another_is_free():
             return 0
         for i in range(len(self.listeners)):
             self.accept(self.keeper, i)

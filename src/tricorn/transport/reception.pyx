@@ -89,9 +89,9 @@ cdef class Reception:
         cdef int listener
         cdef int _
         listener, translator = self.listeners[index]
-        if service.draining and not last:
-            return self.listen(False)
         for _ in range(ACCEPT_RUN):
+            if service.draining and not last:
+                return self.listen(False)   # also where it began meanwhile: what was accepted may have run for long
             if service.connections >= service.max_connections and not self.make_room():
                 service.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)

@@ -125,6 +125,7 @@ class Worker:
         if self.lifeline >= 0 and is_readable(self.lifeline):
             log.warning("The master is gone, this worker finishes what runs and ends")
             self.lifeline = -1
+            self.assignment.row.stopping = 1
             self._drain(backlog=True)
         if self.service.draining:  # it has served its max_requests
             self._drain()
@@ -134,11 +135,14 @@ class Worker:
         return True
 
     def _drain(self, *, backlog: bool = False) -> None:
-        """backlog: nobody else may come to serve those who wait to be accepted."""
+        """backlog: serve those who wait to be accepted, unless somebody else will."""
         if self.deadline is None:
             self.deadline = end_of_drain(self.settings)
             self._enter(scoreboard.DRAINING)
-            self.reactor.drain(backlog)
+            # Here they might wait behind a request that does not end in time. Asked after everybody can see
+            # that this worker drains: of several that are told to at once, the last one sees no other.
+            row = self.assignment.row
+            self.reactor.drain(backlog and (bool(row.stopping) or not row.another_is_ready()))
 
     def _is_done(self) -> bool:
         if self.deadline is None:
