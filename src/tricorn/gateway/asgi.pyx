@@ -108,7 +108,8 @@ cdef class Receiving(Awaiting):
 
     cdef object poll(self):
         cdef HTTPCall call = self.owner
-        call.gate.admit()
+        cdef Gate gate = call.gate
+        gate.admit()
         return call._message()
 
 
@@ -168,11 +169,13 @@ cdef class HTTPCall:
 
     cdef int arrived(self) except -1:
         """There is something to receive."""
-        return self.readers.wake_all() if self.readers is not None and self.readers.first is not None else 0
+        cdef WaitQueue readers = self.readers
+        return readers.wake_all() if readers is not None and readers.first is not None else 0
 
     cdef int drained(self) except -1:
         """The client has caught up, or never will."""
-        return self.writers.wake_all() if self.writers is not None and self.writers.first is not None else 0
+        cdef WaitQueue writers = self.writers
+        return writers.wake_all() if writers is not None and writers.first is not None else 0
 
     cdef int disconnect(self) except -1:
         self.disconnected = True
@@ -289,7 +292,8 @@ cdef class HTTPCall:
             self.flush_head()
 
     cdef int _respond(self, bytes piece, long long length) except -1:
-        self.exchange.respond(self.status, self.headers, piece, length)
+        cdef AsyncExchange exchange = self.exchange
+        exchange.respond(self.status, self.headers, piece, length)
         self.head_sent = True
         return 0
 
@@ -333,10 +337,11 @@ cdef class HTTPCall:
 
     cdef int _give_span(self, object span, long long size, bint last) except -1:
         """A stretch of a file that is open: whatever could fail before the head is sent has not."""
+        cdef AsyncExchange exchange = self.exchange
         if not self.head_sent:
             self._respond(b"", size if last and not self.trailing else -1)
         self.body_begun = True
-        self.exchange.send_span(span)
+        exchange.send_span(span)
         return self._end_of_body() if last else 0
 
     cdef int _trailers(self, dict message) except -1:
@@ -360,11 +365,12 @@ cdef class HTTPCall:
         return 0 if self.head_sent else exchange.hint(links)
 
     cdef int _end_of_body(self) except -1:
+        cdef AsyncExchange exchange = self.exchange
         self.body_over = True
         if self.trailing:
             self.trailers = []
             return 0
-        self.exchange.finish()
+        exchange.finish()
         return self._end()
 
     cdef int _end(self) except -1:

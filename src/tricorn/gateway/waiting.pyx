@@ -255,11 +255,12 @@ cdef class WaitQueue:
         """Who finds nothing (another was quicker) waits again."""
         cdef Wait wait = self.first
         cdef Wait next
+        cdef Gate gate = self.gate
         self.first = None
         while wait is not None:
             next = wait.next
             wait.next = None
-            self.gate.wake(wait)
+            gate.wake(wait)
             wait = next
         return 0
 
