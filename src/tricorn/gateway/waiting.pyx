@@ -18,6 +18,7 @@ Knows: what asyncio's Task asks of the objects that it waits for. Must not know:
 """
 
 cimport cython
+from cpython.dict cimport PyDict_SetItem
 
 import sys
 import warnings
@@ -44,7 +45,26 @@ cdef extern from *:
     """
     object tricorn_stop_iteration(object)
 
+# A call of a class with keywords makes a tuple and a dict for its constructor each time. Here the dict is kept.
+cdef extern from *:
+    """
+    static PyObject *tricorn_construct(PyObject *class, PyObject *arguments, PyObject *keywords) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        PyObject *made = type->tp_new(type, arguments, keywords);
+        if (made != NULL && type->tp_init(made, arguments, keywords) < 0)
+            Py_CLEAR(made);
+        return made;
+    }
+    """
+    object tricorn_construct(object, tuple, dict)
+
 cdef bint EAGER = sys.version_info >= (3, 12)
+cdef str CONTEXT = sys.intern("context")
+
+# Of the interpreter's own class, looked up once.
+cdef object OwnTask = Task
+cdef object DONE = Task.done
+cdef object EXCEPTION = Task.exception
 PENDING = object()                  # what poll() returns instead of a result
 
 
@@ -69,9 +89,13 @@ cdef int mark_as_coroutine_function(object method) except -1:
 cdef object failure_of(object task):
     """What a task that is over has raised, else None."""
     try:
-        return task.exception()
+        return EXCEPTION(task) if type(task) is OwnTask else task.exception()
     except CancelledError as error:
         return error
+
+
+cdef bint is_over(object task) except -1:
+    return DONE(task) if type(task) is OwnTask else task.done()
 
 
 cdef int call_within(object context, object function) except -1:
@@ -102,6 +126,7 @@ cdef class Gate:
         self.call_soon = loop.call_soon
         self.task_factory = loop.get_task_factory
         self.context = context
+        self.keywords = {"loop": loop, "context": None, **({"eager_start": True} if EAGER else {})}
         self.thread = PyThread_get_thread_ident()
 
     def task(self, coroutine):
@@ -121,10 +146,10 @@ cdef class Gate:
         try:
             if factory is not None:
                 return self._made(factory, coroutine, context)
-            if EAGER:
-                return Task(coroutine, loop=self.loop, eager_start=True, context=context)
-            return Task(coroutine, loop=self.loop, context=context)
+            PyDict_SetItem(self.keywords, CONTEXT, context)
+            return tricorn_construct(OwnTask, (coroutine,), self.keywords)
         finally:
+            PyDict_SetItem(self.keywords, CONTEXT, None)    # what a request keeps in it ends with the request
             self.open = was_open
 
     def _made(self, factory, coroutine, context):

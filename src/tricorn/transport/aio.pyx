@@ -90,7 +90,7 @@ cdef class Hub(Reception):
             for i in range(n):
                 self.dispatch(lane, events[i].token)
                 lane.now = monotonic()      # the application may have taken its time
-                if self.house.held and lane.now - self.house.held_since > HOLD_NS:
+                if self.house.first_held is not None and lane.now - self.house.held_since > HOLD_NS:
                     self.house.release()
         finally:
             self.house.collecting = False

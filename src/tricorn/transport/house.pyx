@@ -48,26 +48,36 @@ cdef class House:
         self.leaving = []
         self.waiting = deque()
         self.arena = Buffer()
-        self.held = []
 
     cdef int hold(self, object connection) except -1:
         """It has begun to hold something back."""
-        if not self.held:
+        cdef LoopConnection new = connection
+        if new.is_held:
+            return 0        # what it held back is out already, and it is still on the list
+        new.is_held = True
+        if self.first_held is None:
             self.held_since = monotonic()
-        self.held.append(connection)
+            self.first_held = new
+        else:
+            (<LoopConnection>self.last_held).next_held = new
+        self.last_held = new
         return 0
 
     cdef int release(self) except -1:
         """Send what was held back."""
+        cdef LoopConnection next = self.first_held
         cdef LoopConnection connection
-        held = self.held
-        self.held = []
-        for connection in held:
+        self.first_held = self.last_held = None
+        while next is not None:
+            connection = next
+            next = connection.next_held
+            connection.next_held = None
+            connection.is_held = False
             try:
                 connection.uncollect()
             except BaseException as error:
                 self.give_up(connection, error)
-        if not self.held:
+        if self.first_held is None:
             self.arena.size = 0
         return 0
 

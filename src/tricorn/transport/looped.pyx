@@ -17,8 +17,8 @@ Knows: calls of the ASGI gateway. Must not know: how the loop is told about desc
 
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.scope cimport ScopeBuilder, header_of
-from tricorn.gateway.translator cimport Peer
-from tricorn.gateway.waiting cimport Gate, call_within, failure_of
+from tricorn.gateway.translator cimport Peer, method_of
+from tricorn.gateway.waiting cimport Gate, call_within, failure_of, is_over
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
@@ -86,6 +86,7 @@ cdef class Ending:
 
     def __call__(self, task):
         cdef LoopConnection connection = self.connection
+        connection.house.calls.discard(self.call)
         connection.conclude(self.call, failure_of(task))
 
 
@@ -211,16 +212,9 @@ cdef class LoopConnection(Connection):
     # ---- reading -----------------------------------------------------------------------------------
 
     cdef int _translate(self, RequestHead head) except -1:
-        cdef dict scope = self.builder.build(head, self.peer, &self.takes_trailers)
-        self.scope = scope
-        self.method = scope["method"]
-        if (
-            head.path.length == head.target.length and len(<str>scope["path"]) == <Py_ssize_t>head.path.length
-            and not scope["root_path"]
-        ):
-            self.uri = scope["path"]        # nothing was decoded, nothing put in front
-        else:
-            self.uri = head.text(head.target)
+        self.method = method_of(head)
+        self.uri = head.text(head.target)
+        self.scope = self.builder.build(head, self.peer, self.method, self.uri, &self.takes_trailers)
         return 0
 
     cdef Py_ssize_t _open_request(
@@ -447,13 +441,13 @@ cdef class LoopConnection(Connection):
         cdef House house = self.house
         cdef Ending ending
         cdef object failure = None
-        self.started_ns = self.active_ns = monotonic()
+        self.started_ns = self.active_ns = lane.now      # nothing has run since the clock was read
         set_label(lane.cell, self.method, self.uri)
         try:
             call.run(house.gate, house.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
-        if failure is None and not call.task.done():
+        if failure is None and not is_over(call.task):
             house.calls.add(call)
             house.started(call)
             ending = Ending.__new__(Ending)
@@ -468,7 +462,6 @@ cdef class LoopConnection(Connection):
         cdef Lane lane = self.lane
         cdef bint owned = self.owned
         cdef WebSocketLine line = self.line
-        self.house.calls.discard(call)
         # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
         call.task = None
         if failure is None and call is self.call and self.state != UPGRADED and not call.ended:
