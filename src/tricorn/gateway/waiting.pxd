@@ -39,18 +39,8 @@ cdef class WaitQueue:
     cdef void leave(self, Wait wait) noexcept
     cdef int wake_all(self) except -1
 
-# An awaitable: `poll` gives a result, or PENDING as long as there is nothing to give.
+# Stands for a message or a result that is not there yet.
 cdef object PENDING
-
-cdef class Awaiting:
-    cdef object owner           # of what is asked for
-    cdef object content         # what is handed over
-    cdef Wait wait
-    cdef bint begun             # it was awaited
-
-    cdef WaitQueue waiters(self)
-    cdef object poll(self)
-    cdef object _step(self)
 
 # Have a compiled method that returns an awaitable count as a coroutine function.
 cdef int mark_as_coroutine_function(object method) except -1

@@ -21,7 +21,6 @@ cimport cython
 from cpython.dict cimport PyDict_SetItem
 
 import sys
-import warnings
 from asyncio import CancelledError, InvalidStateError, Task
 from contextvars import copy_context
 from inspect import iscoroutinefunction, signature
@@ -34,16 +33,6 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     unsigned long PyThread_get_thread_ident()
-
-# A C function that has set an exception: calling it through this declaration raises it.
-cdef extern from *:
-    """
-    static PyObject *tricorn_stop_iteration(PyObject *value) {
-        PyErr_SetObject(PyExc_StopIteration, value);
-        return NULL;
-    }
-    """
-    object tricorn_stop_iteration(object)
 
 # A call of a class with keywords makes a tuple and a dict for its constructor each time. Here the dict is kept.
 cdef extern from *:
@@ -65,7 +54,7 @@ cdef str CONTEXT = sys.intern("context")
 cdef object OwnTask = Task
 cdef object DONE = Task.done
 cdef object EXCEPTION = Task.exception
-PENDING = object()                  # what poll() returns instead of a result
+PENDING = object()                  # instead of a message or a result: it has to be waited for
 
 
 def as_coroutine_function(application):
@@ -288,70 +277,3 @@ cdef class WaitQueue:
             gate.wake(wait)
             wait = next
         return 0
-
-
-@cython.freelist(64)
-cdef class Awaiting:
-    """One use of receive() or send(). Like a coroutine, it does nothing before it is awaited."""
-
-    def __dealloc__(self):
-        if not self.begun:
-            _warn_unawaited(self)
-
-    cdef object poll(self):
-        raise NotImplementedError
-
-    cdef WaitQueue waiters(self):
-        """Those who wait for the same thing."""
-        raise NotImplementedError
-
-    cdef object _step(self):
-        """A Wait, or None where it has ended with the result None. Another result comes as the exception StopIteration."""
-        if self.wait is not None:
-            self.close()
-        self.begun = True
-        result = self.poll()
-        if result is None:
-            return None
-        if result is not PENDING:
-            return tricorn_stop_iteration(result)
-        self.wait = self.waiters().enter()
-        return self.wait
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration     # Cython makes no exception of it here
-        return wait
-
-    # These make it a collections.abc.Coroutine, which asyncio.create_task() asks for.
-
-    def send(self, value):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration
-        return wait
-
-    def throw(self, kind, value=None, traceback=None):
-        self.close()
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value
-
-    def close(self):
-        self.begun = True
-        if self.wait is not None:
-            self.waiters().leave(self.wait)
-            self.wait = None
-
-
-cdef void _warn_unawaited(Awaiting awaiting) noexcept:
-    """As the interpreter does for coroutines."""
-    what = "send" if awaiting.content is not None else "receive"
-    warnings.warn(f"{what}() was never awaited", RuntimeWarning, 1)

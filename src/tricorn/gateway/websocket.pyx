@@ -11,7 +11,7 @@ Knows: the application interface. Must not know: frames, where bytes go.
 
 from collections import deque
 
-from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, shown_kind
+from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, is_same, shown_kind
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
 from tricorn.gateway.waiting cimport PENDING
 
@@ -66,15 +66,15 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _act(self, dict message, str kind) except -1:
         cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
         cdef MessageExchange line = self.line
-        if kind == SEND:
+        if is_same(kind, SEND):
             return self._send(message)
-        if kind == ACCEPT:
+        if is_same(kind, ACCEPT):
             return self._accept(message)
-        if kind == CLOSE:
+        if is_same(kind, CLOSE):
             return self._close(message)
-        if kind == REFUSAL_START:
+        if is_same(kind, REFUSAL_START):
             return self._refuse_with(message, True)
-        if kind == REFUSAL_BODY:
+        if is_same(kind, REFUSAL_BODY):
             return self._refuse_with(message, False)
         raise GatewayError(f"{shown_kind(kind)} is not a valid message of a WebSocket")
 
@@ -89,7 +89,7 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _accept(self, dict message) except -1:
         subprotocol = message.get("subprotocol")
         cdef str name = None if subprotocol is None else checked_text(subprotocol, "the subprotocol")
-        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message)]
+        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message.get("headers", ()))]
         cdef MessageExchange line = self.line
         if self.accepted or self.refused:
             raise GatewayError("websocket.accept was sent twice, or after the connection was refused")
