@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gc
 import itertools
 import json
 import os
+import pickle
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -111,11 +113,26 @@ async def _changes_scope(scope: Scope, _: Receive, send: Send) -> None:
 
 @page
 async def _changes_extensions(scope: Scope, _: Receive, send: Send) -> None:
-    """Leaves its mark in each extension; says whether it found one."""
-    found = [name for name, offered in scope["extensions"].items() if offered]
-    for offered in scope["extensions"].values():
-        offered["mark"] = True
-    await plain(send, "marked" if found else "clean")
+    """Leaves its mark in each extension, in whatever way it is let; says whether it found one."""
+    extensions = scope["extensions"]
+    found = [name for name, offered in extensions.items() if offered or name == "mark"]
+    for name, offered in list(extensions.items()):
+        for change in CHANGES:
+            with suppress(TypeError):
+                change(offered)
+        found += [name] if offered or offered != {} or json.dumps(offered) != "{}" else []
+        extensions[name] = copy.deepcopy(offered) | copy.copy(offered)
+        extensions[name]["mark"] = pickle.loads(pickle.dumps(offered))["mark"] = True
+    extensions["mark"] = {"mark": True}
+    await plain(send, f"marked {found}" if found else "clean")
+
+
+CHANGES: tuple[Callable[[dict[str, Any]], object], ...] = (
+    lambda offered: offered.__setitem__("mark", True),
+    lambda offered: offered.setdefault("mark", True),
+    lambda offered: offered.update(mark=True),
+    lambda offered: offered.__ior__({"mark": True}),
+)
 
 
 @page

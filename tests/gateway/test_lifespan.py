@@ -431,6 +431,7 @@ def test_what_ignores_every_cancellation_is_left_behind(
     monkeypatch.setattr(module, "LINGER", SHORT)
 
     async def both() -> None:
+        others = asyncio.all_tasks()
         may_end = asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -444,7 +445,7 @@ def test_what_ignores_every_cancellation_is_left_behind(
         await refused(app, log, startup=SHORT)
         assert log.errors == ["The application's lifespan does not end although it was cancelled"]
         may_end.set()
-        while any(task.get_name() == "lifespan" for task in asyncio.all_tasks()):
+        while asyncio.all_tasks() != others:
             await asyncio.sleep(0)
 
     run(both())

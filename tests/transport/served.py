@@ -23,10 +23,10 @@ class Pool:
     def __init__(self) -> None:
         self._running: dict[tuple[str, ...], Live] = {}
 
-    def __call__(self, app: str, *options: str) -> Live:
-        key = (app, *options)
+    def __call__(self, app: str, *options: str, kind: str = "gthread") -> Live:
+        key = (app, kind, *options)
         if key not in self._running:
-            live = Live(app, "--keep-alive=30", *options, kind="gthread", chdir=APPS)
+            live = Live(app, "--keep-alive=30", *options, kind=kind, chdir=APPS)
             self._running[key] = live.__enter__()
         return self._running[key]
 

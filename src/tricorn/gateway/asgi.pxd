@@ -1,5 +1,8 @@
+cimport cython
+from cpython.object cimport PyObject
+
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport Awaiting, Gate, WaitQueue
+from tricorn.gateway.waiting cimport Gate, Wait, WaitQueue
 
 cdef class HTTPCall:
     cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
@@ -33,14 +36,14 @@ cdef class HTTPCall:
     cdef int flush_head(self) except -1
     cdef int let_go(self) except -1
 
-    cdef WaitQueue waiting_readers(self)
-    cdef WaitQueue waiting_writers(self)
-
     cdef object _message(self)
     cdef dict _disconnect_message(self)
     # One message of the application's. What it holds is converted first, since that may call foreign code; only then the
     # state is looked at.
     cdef int _act(self, dict message, str kind) except -1
+    # Those who wait in send(), else in receive().
+    cdef WaitQueue _queue(self, bint sending)
+    cdef object _say(self, object content)
     cdef bint _must_wait(self) except -1
     cdef bint _may_go_on(self) except -1
     cdef AsyncExchange _living(self, str kind)
@@ -55,16 +58,23 @@ cdef class HTTPCall:
     cdef int _end_of_body(self) except -1
     cdef int _end(self) except -1
 
-cdef class Receiving(Awaiting):
-    pass
+@cython.final
+cdef class Awaiting:
+    cdef HTTPCall call
+    cdef object content         # what is handed over, until it is; None for receive()
+    cdef Wait wait
+    cdef bint sending           # of send(), not of receive()
+    cdef bint begun             # it was awaited
 
-cdef class Sending(Awaiting):
-    pass
+    cdef object _step(self)
 
 # What an application hands in, checked, as objects of exactly the built-in types: these call no foreign code later.
-cdef dict checked_message(object message)
+# A message has only the keys that mean something, and these are the strings below.
+cdef dict checked_message(object message, PyObject** kind)
+cdef bint is_same(str found, str name) noexcept
 cdef str checked_status(object status)
-cdef object checked_headers(dict message)
+cdef str checked_kind(object kind)
+cdef object checked_headers(object headers)
 cdef bytes checked_bytes(object data, str what)
 cdef str checked_text(object text, str what)
 cdef str shown_kind(str kind)

@@ -11,20 +11,39 @@ whatever fails on the way.
 Knows: the application interface. Must not know: where bytes go, HTTP versions, logs.
 """
 
+import sys
+import warnings
 from http import HTTPStatus
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
+from libc.string cimport memcmp
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport PENDING, Awaiting, Gate, WaitQueue, mark_as_coroutine_function
+from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, mark_as_coroutine_function
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ResponseError
 
 cdef extern from "Python.h":
+    object PyMethod_New(object, object)
     object PyNumber_Index(object)
     str PyUnicode_FromObject(object)
+    bint PyUnicode_IS_ASCII(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    unsigned char* PyUnicode_1BYTE_DATA(object)
+
+# A C function that has set an exception: calling it through this declaration raises it.
+cdef extern from *:
+    """
+    static PyObject *tricorn_stop_iteration(PyObject *value) {
+        PyErr_SetObject(PyExc_StopIteration, value);
+        return NULL;
+    }
+    """
+    object tricorn_stop_iteration(object)
 
 cdef str START = "http.response.start"
 cdef str BODY = "http.response.body"
@@ -33,19 +52,80 @@ cdef str ZEROCOPYSEND = "http.response.zerocopysend"
 cdef str TRAILERS = "http.response.trailers"
 cdef str EARLY_HINT = "http.response.early_hint"
 
+cdef str TYPE = sys.intern("type")
+cdef str STATUS = sys.intern("status")
+cdef str HEADERS = sys.intern("headers")
+cdef str TRAILERS_KEY = sys.intern("trailers")
+cdef str BODY_KEY = sys.intern("body")
+cdef str MORE_BODY = sys.intern("more_body")
+
+# All keys of all messages that an application may send, the usual ones first.
+cdef tuple KEY_NAMES = (
+    TYPE, BODY_KEY, MORE_BODY, STATUS, HEADERS, TRAILERS_KEY,
+    *map(sys.intern, (
+        "text", "bytes", "more_trailers", "path", "file", "offset", "count", "links", "subprotocol", "code", "reason",
+    )),
+)
+cdef enum:
+    KEY_COUNT = 17
+cdef PyObject* KEYS[KEY_COUNT]      # borrowed from KEY_NAMES
+cdef int _position_of_key
+for _position_of_key in range(KEY_COUNT):
+    KEYS[_position_of_key] = <PyObject*>KEY_NAMES[_position_of_key]
+
 # What send(None) hands over.
 cdef tuple NO_MESSAGE = (None,)
 
 cdef dict STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-cdef dict checked_message(object message):
-    if type(message) is dict:
-        return <dict>message
-    try:
-        return dict(message)
-    except (TypeError, ValueError):
-        raise GatewayError(f"a message must be a dict, not {type(message).__name__}") from None
+cdef dict checked_message(object message, PyObject** kind):
+    """kind: the value of `type`, borrowed from the message; NULL: it has none."""
+    cdef PyObject* key
+    cdef PyObject* value
+    cdef Py_ssize_t at = 0
+    if type(message) is not dict:
+        try:
+            message = dict(message)
+        except (TypeError, ValueError):
+            raise GatewayError(f"a message must be a dict, not {type(message).__name__}") from None
+    while PyDict_Next(message, &at, &key, &value):
+        if key == <PyObject*>TYPE:
+            kind[0] = value
+        elif not _is_known(key):
+            return checked_message(_in_known_keys(<dict>message), kind)
+    return <dict>message
+
+
+cdef inline bint _is_known(PyObject* key) noexcept:
+    """Dict displays have interned keys, so this is so for nearly every message."""
+    cdef int i
+    for i in range(KEY_COUNT):
+        if key == KEYS[i]:
+            return True
+    return False
+
+
+cdef dict _in_known_keys(dict message):
+    """A dict finds its keys by their values, and may call foreign code for that."""
+    return {key: message[key] for key in KEY_NAMES if key in message}
+
+
+cdef str checked_kind(object kind):
+    if type(kind) is str:
+        return <str>kind
+    return PyUnicode_FromObject(kind) if isinstance(kind, str) else None
+
+
+cdef bint is_same(str found, str name) noexcept:
+    """Whether they are equal. name: in ASCII."""
+    cdef Py_ssize_t size
+    if found is name:
+        return True
+    if found is None or not PyUnicode_IS_ASCII(found):
+        return False
+    size = PyUnicode_GET_LENGTH(found)
+    return size == PyUnicode_GET_LENGTH(name) and memcmp(PyUnicode_1BYTE_DATA(found), PyUnicode_1BYTE_DATA(name), size) == 0
 
 
 cdef str checked_status(object status):
@@ -60,8 +140,7 @@ cdef str checked_status(object status):
     return STATUSES.get(number) or f"{number} "
 
 
-cdef object checked_headers(dict message):
-    headers = message.get("headers", ())
+cdef object checked_headers(object headers):
     if type(headers) is list or type(headers) is tuple:
         return headers
     try:
@@ -102,39 +181,76 @@ cdef long long _position(object number) except -2:
     return -1 if number is None else PyNumber_Index(number)
 
 
-cdef class Receiving(Awaiting):
-    cdef WaitQueue waiters(self):
-        return (<HTTPCall>self.owner).waiting_readers()
+@cython.freelist(64)
+cdef class Awaiting:
+    """One use of receive() or send(). Like a coroutine, it does nothing before it is awaited."""
 
-    cdef object poll(self):
-        cdef HTTPCall call = self.owner
-        call.gate.admit()
-        return call._message()
+    def __dealloc__(self):
+        if not self.begun:
+            _warn_unawaited(self)
 
-
-cdef class Sending(Awaiting):
-    cdef WaitQueue waiters(self):
-        return (<HTTPCall>self.owner).waiting_writers()
-
-    cdef object poll(self):
-        cdef HTTPCall call = self.owner
+    cdef object _step(self):
+        """A Wait, or None where it has ended with the result None. Another result comes as the exception StopIteration."""
+        cdef HTTPCall call = self.call
         cdef Gate gate = call.gate
-        cdef dict message
+        cdef WaitQueue queue
+        if self.wait is not None:
+            self.close()
+        self.begun = True
         gate.admit()
-        if self.content is None:
-            return PENDING if call._must_wait() else None
-        gate.acting = True
-        try:
-            message = checked_message(self.content)
+        if self.sending:
+            content = self.content
             self.content = None
-            kind = message.get("type")
-            if type(kind) is not str:
-                kind = PyUnicode_FromObject(kind) if isinstance(kind, str) else None
-            call._act(message, <str>kind)
-        finally:
-            self.content = None
-            gate.acting = False
-        return None if call._may_go_on() else PENDING
+            if call._say(content) is None:
+                return None
+        else:
+            message = call._message()
+            if message is not PENDING:
+                return tricorn_stop_iteration(message)
+        queue = call._queue(self.sending)
+        self.wait = queue.enter()
+        return self.wait
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        wait = self._step()
+        if wait is None:
+            raise StopIteration     # Cython makes no exception of it here
+        return wait
+
+    # These make it a collections.abc.Coroutine, which asyncio.create_task() asks for.
+
+    def send(self, value):
+        wait = self._step()
+        if wait is None:
+            raise StopIteration
+        return wait
+
+    def throw(self, kind, value=None, traceback=None):
+        self.close()
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        raise value
+
+    def close(self):
+        cdef HTTPCall call = self.call
+        cdef WaitQueue queue
+        self.begun = True
+        if self.wait is not None:
+            queue = call._queue(self.sending)
+            queue.leave(self.wait)
+            self.wait = None
+
+
+cdef void _warn_unawaited(Awaiting awaiting) noexcept:
+    """As the interpreter does for coroutines."""
+    what = "send" if awaiting.sending else "receive"
+    warnings.warn(f"{what}() was never awaited", RuntimeWarning, 1)
 
 
 @cython.freelist(64)
@@ -143,16 +259,17 @@ cdef class HTTPCall:
 
     def receive(self):
         """http.request with what is there of the body, then http.disconnect."""
-        cdef Receiving receiving = Receiving.__new__(Receiving)
-        receiving.owner = self
-        return receiving
+        cdef Awaiting awaiting = Awaiting.__new__(Awaiting)
+        awaiting.call = self
+        return awaiting
 
     def send(self, message):
         """Awaiting it raises GatewayError for what is against the specification, ClientDisconnected, ResponseError."""
-        cdef Sending sending = Sending.__new__(Sending)
-        sending.owner = self
-        sending.content = message if message is not None else NO_MESSAGE
-        return sending
+        cdef Awaiting awaiting = Awaiting.__new__(Awaiting)
+        awaiting.call = self
+        awaiting.content = message if message is not None else NO_MESSAGE
+        awaiting.sending = True
+        return awaiting
 
     # ---- what the transport calls ------------------------------------------------------------------
 
@@ -161,18 +278,22 @@ cdef class HTTPCall:
         self.context = gate.new_context()
         self.starting = True
         try:
-            self.task = gate.start(application(scope, self.receive, self.send), self.context)
+            self.task = gate.start(
+                application(scope, PyMethod_New(RECEIVE, self), PyMethod_New(SEND, self)), self.context
+            )
         finally:
             self.starting = False
         return 0
 
     cdef int arrived(self) except -1:
         """There is something to receive."""
-        return self.readers.wake_all() if self.readers is not None and self.readers.first is not None else 0
+        cdef WaitQueue readers = self.readers
+        return readers.wake_all() if readers is not None and readers.first is not None else 0
 
     cdef int drained(self) except -1:
         """The client has caught up, or never will."""
-        return self.writers.wake_all() if self.writers is not None and self.writers.first is not None else 0
+        cdef WaitQueue writers = self.writers
+        return writers.wake_all() if writers is not None and writers.first is not None else 0
 
     cdef int disconnect(self) except -1:
         self.disconnected = True
@@ -199,15 +320,29 @@ cdef class HTTPCall:
 
     # ---- details -----------------------------------------------------------------------------------
 
-    cdef WaitQueue waiting_readers(self):
+    cdef WaitQueue _queue(self, bint sending):
+        if sending:
+            if self.writers is None:
+                self.writers = WaitQueue(self.gate)
+            return self.writers
         if self.readers is None:
             self.readers = WaitQueue(self.gate)
         return self.readers
 
-    cdef WaitQueue waiting_writers(self):
-        if self.writers is None:
-            self.writers = WaitQueue(self.gate)
-        return self.writers
+    cdef object _say(self, object content):
+        """Act on a message, once; afterwards (None) it is only asked whether the application may go on. None: it may."""
+        cdef Gate gate = self.gate
+        cdef PyObject* kind = NULL
+        cdef dict message
+        if content is None:
+            return PENDING if self._must_wait() else None
+        gate.acting = True
+        try:
+            message = checked_message(content, &kind)
+            self._act(message, checked_kind(<object>kind if kind != NULL else None))
+        finally:
+            gate.acting = False
+        return None if self._may_go_on() else PENDING
 
     cdef object _message(self):
         cdef bint more = False
@@ -229,17 +364,17 @@ cdef class HTTPCall:
         return {"type": "http.disconnect"}
 
     cdef int _act(self, dict message, str kind) except -1:
-        if kind == BODY:
+        if is_same(kind, BODY):
             return self._body(message)
-        if kind == START:
+        if is_same(kind, START):
             return self._start(message)
-        if kind == PATHSEND:
+        if is_same(kind, PATHSEND):
             return self._path(message)
-        if kind == ZEROCOPYSEND:
+        if is_same(kind, ZEROCOPYSEND):
             return self._span(message)
-        if kind == TRAILERS:
+        if is_same(kind, TRAILERS):
             return self._trailers(message)
-        if kind == EARLY_HINT:
+        if is_same(kind, EARLY_HINT):
             return self._hint(message)
         self._living(kind)
         raise GatewayError(f"{shown_kind(kind)} is not a valid message of a response")
@@ -269,9 +404,22 @@ cdef class HTTPCall:
         return exchange
 
     cdef int _start(self, dict message) except -1:
-        cdef str status = checked_status(message.get("status"))
-        cdef object headers = checked_headers(message)
-        cdef bint trailing = bool(message.get("trailers", False))
+        cdef PyObject* key
+        cdef PyObject* value
+        cdef Py_ssize_t at = 0
+        cdef object found_status = None
+        cdef object headers = ()
+        cdef object trailers = False
+        while PyDict_Next(message, &at, &key, &value):
+            if key == <PyObject*>STATUS:
+                found_status = <object>value
+            elif key == <PyObject*>HEADERS:
+                headers = <object>value
+            elif key == <PyObject*>TRAILERS_KEY:
+                trailers = <object>value
+        cdef str status = checked_status(found_status)
+        headers = checked_headers(headers)
+        cdef bint trailing = bool(trailers)
         self._living(START)
         if self.started:
             raise GatewayError("http.response.start was sent twice")
@@ -289,13 +437,24 @@ cdef class HTTPCall:
             self.flush_head()
 
     cdef int _respond(self, bytes piece, long long length) except -1:
-        self.exchange.respond(self.status, self.headers, piece, length)
+        cdef AsyncExchange exchange = self.exchange
+        exchange.respond(self.status, self.headers, piece, length)
         self.head_sent = True
         return 0
 
     cdef int _body(self, dict message) except -1:
-        cdef bytes piece = checked_bytes(message.get("body", b""), "the body")
-        cdef bint more = bool(message.get("more_body", False))
+        cdef PyObject* key
+        cdef PyObject* value
+        cdef Py_ssize_t at = 0
+        cdef object data = b""
+        cdef object more_body = False
+        while PyDict_Next(message, &at, &key, &value):
+            if key == <PyObject*>BODY_KEY:
+                data = <object>value
+            elif key == <PyObject*>MORE_BODY:
+                more_body = <object>value
+        cdef bytes piece = checked_bytes(data, "the body")
+        cdef bint more = bool(more_body)
         cdef AsyncExchange exchange = self._living(BODY)
         if not self.started:
             raise GatewayError("the body of a response was sent before http.response.start")
@@ -333,14 +492,15 @@ cdef class HTTPCall:
 
     cdef int _give_span(self, object span, long long size, bint last) except -1:
         """A stretch of a file that is open: whatever could fail before the head is sent has not."""
+        cdef AsyncExchange exchange = self.exchange
         if not self.head_sent:
             self._respond(b"", size if last and not self.trailing else -1)
         self.body_begun = True
-        self.exchange.send_span(span)
+        exchange.send_span(span)
         return self._end_of_body() if last else 0
 
     cdef int _trailers(self, dict message) except -1:
-        cdef list headers = list(checked_headers(message))
+        cdef list headers = list(checked_headers(message.get("headers", ())))
         cdef bint more = bool(message.get("more_trailers", False))
         cdef AsyncExchange exchange = self._living(TRAILERS)
         if not self.trailing or not self.body_over:
@@ -360,11 +520,12 @@ cdef class HTTPCall:
         return 0 if self.head_sent else exchange.hint(links)
 
     cdef int _end_of_body(self) except -1:
+        cdef AsyncExchange exchange = self.exchange
         self.body_over = True
         if self.trailing:
             self.trailers = []
             return 0
-        self.exchange.finish()
+        exchange.finish()
         return self._end()
 
     cdef int _end(self) except -1:
@@ -376,5 +537,8 @@ cdef class HTTPCall:
         return exchange.over()
 
 
-mark_as_coroutine_function(HTTPCall.receive)
-mark_as_coroutine_function(HTTPCall.send)
+# For each call methods are made of these; to look them up by their names takes six times as long.
+cdef object RECEIVE = HTTPCall.receive
+cdef object SEND = HTTPCall.send
+mark_as_coroutine_function(RECEIVE)
+mark_as_coroutine_function(SEND)

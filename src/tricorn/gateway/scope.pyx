@@ -1,6 +1,6 @@
 """How a request head becomes an ASGI scope (ASGI 3, "HTTP & WebSocket ASGI Message Format", version 2.5).
 
-The base scope of a listener is copied and filled; header names come from a table beside the engine's table of
+The base scope of a listener is copied and filled: it has what most requests (a GET without a query) have in common. Header names come from a table beside the engine's table of
 names, so the common ones are never changed in case and never allocated.
 
 Knows: heads, scope keys, header policy. Must not know: where bytes come from, tasks, HTTP versions beyond their number.
@@ -18,7 +18,7 @@ from libc.string cimport memchr, memcmp
 import re
 import sys
 
-from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated, method_of
+from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
 from tricorn.http.names cimport NAME_SLOTS, equals_lower
 from tricorn.http.request cimport Field, RequestHead
 
@@ -42,12 +42,30 @@ cdef str HEADERS = sys.intern("headers")
 cdef str CLIENT = sys.intern("client")
 cdef str EXTENSIONS = sys.intern("extensions")
 cdef str STATE = sys.intern("state")
+cdef str GET = sys.intern("GET")
 
 # The place of each key, so that filling a copy only replaces values.
 cdef tuple ORDER = (
     "type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path", "path", "raw_path",
     "query_string", "headers", "extensions",
 )
+
+
+class Fixed(dict):
+    """What the scopes of all requests share, so none of them may change it. A copy is a dict as any other."""
+
+    __slots__ = ()
+
+    def _refuse(self, *values, **more):
+        raise TypeError("this dict belongs to the scopes of all requests: put another one in its place")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
+
+cdef object OFFERED = Fixed()
 
 
 cdef inline object _name(RequestHead head, Field* field):
@@ -99,34 +117,45 @@ cdef class ScopeBuilder(Translator):
         Translator.__init__(self, policy)
         base = dict.fromkeys(ORDER)
         base.update(
-            type="http", http_version="1.1", server=server, scheme="http", root_path="", query_string=b"",
+            type="http", http_version="1.1", server=server, scheme="http", method="GET", root_path="", query_string=b"",
         )
         if state is not None:
             base["state"] = None
         self.state = state
-        self.versions = {"version": "3.0", "spec_version": "2.5"}
         self.base_11 = base
         self.base_10 = {**base, "http_version": "1.0"}
-        self.extensions = tuple([
-            name for name in extensions if name.startswith("http.") and name != "http.response.trailers"
-        ])
+        self.versions = {"version": "3.0", "spec_version": "2.5"}
+        self.extensions_11 = {
+            name: OFFERED for name in extensions if name.startswith("http.") and name != "http.response.trailers"
+        }
+        self.extensions_10 = dict(self.extensions_11)
+        self.extensions_10.pop("http.response.early_hint", None)    # HTTP/1.0 has no interim responses
         self.offers_trailers = "http.response.trailers" in extensions
         self.offers_refusals = "websocket.http.response" in extensions
         self.root_path = root_path
 
-    cdef dict build(self, RequestHead head, Peer peer, bint* trailers):
+    cdef dict build(self, RequestHead head, Peer peer, str method, str target, bint* trailers):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict scope = PyDict_Copy(self.base_11 if head.minor else self.base_10)
+        cdef dict extensions = PyDict_Copy(self.extensions_11 if head.minor else self.extensions_10)
         PyDict_SetItem(scope, ASGI, PyDict_Copy(self.versions))
-        PyDict_SetItem(scope, METHOD, method_of(head))
-        PyDict_SetItem(scope, PATH, _path(head))
+        if method is not GET:
+            PyDict_SetItem(scope, METHOD, method)
+        if head.path.length == head.target.length and memchr(
+            head.data + head.path.start, c'%', head.path.length
+        ) == NULL:
+            PyDict_SetItem(scope, PATH, target)
+        else:
+            PyDict_SetItem(scope, PATH, _path(head))
         PyDict_SetItem(scope, RAW_PATH, head.raw(head.path) if head.path.length or head.is_connect else b"/")
         if head.has_query:
             PyDict_SetItem(scope, QUERY_STRING, head.raw(head.query))
         PyDict_SetItem(scope, CLIENT, peer.client())
         PyDict_SetItem(scope, HEADERS, self._headers(head, peer))
         trailers[0] = self.offers_trailers and head.minor == 1 and _takes_trailers(head)
-        PyDict_SetItem(scope, EXTENSIONS, self._extensions(head, trailers[0]))
+        if trailers[0]:
+            extensions["http.response.trailers"] = OFFERED
+        PyDict_SetItem(scope, EXTENSIONS, extensions)
         if self.state is not None:
             PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
         if head.authority.length and not head.is_connect:
@@ -137,16 +166,6 @@ cdef class ScopeBuilder(Translator):
         if self.root_path and not scope["root_path"]:
             self._set_root_path(scope, self.root_path, True)
         return scope
-
-    cdef dict _extensions(self, RequestHead head, bint trailers):
-        """Dictionaries of the request's own, all the way down: the application may write into them."""
-        cdef dict extensions = {}
-        for name in self.extensions:
-            if head.minor == 1 or name != "http.response.early_hint":     # HTTP/1.0 has no interim responses
-                extensions[name] = {}
-        if trailers:
-            extensions["http.response.trailers"] = {}
-        return extensions
 
     cdef list _headers(self, RequestHead head, Peer peer):
         cdef Field* field
@@ -201,7 +220,7 @@ cdef class ScopeBuilder(Translator):
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
         scope["subprotocols"] = subprotocols
-        scope["extensions"] = {"websocket.http.response": {}} if self.offers_refusals else {}
+        scope["extensions"] = {"websocket.http.response": OFFERED} if self.offers_refusals else {}
         return 0
 
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1:

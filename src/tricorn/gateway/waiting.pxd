@@ -8,6 +8,7 @@ cdef class Gate:
     cdef object factory         # the one that was set last
     cdef bint hands_on          # … and whether it takes the context of a task
     cdef object context         # what the context of each task is a copy of
+    cdef dict keywords          # of a task's class; `context` is put in for each
     cdef unsigned long thread   # of the loop
     cdef bint open              # nobody is in application code: it may be entered from here
     cdef bint acting            # a message of the application's is being acted on
@@ -38,21 +39,12 @@ cdef class WaitQueue:
     cdef void leave(self, Wait wait) noexcept
     cdef int wake_all(self) except -1
 
-# An awaitable: `poll` gives a result, or PENDING as long as there is nothing to give.
+# Stands for a message or a result that is not there yet.
 cdef object PENDING
-
-cdef class Awaiting:
-    cdef object owner           # of what is asked for
-    cdef object content         # what is handed over
-    cdef Wait wait
-    cdef bint begun             # it was awaited
-
-    cdef WaitQueue waiters(self)
-    cdef object poll(self)
-    cdef object _step(self)
 
 # Have a compiled method that returns an awaitable count as a coroutine function.
 cdef int mark_as_coroutine_function(object method) except -1
 cdef object failure_of(object task)
+cdef bint is_over(object task) except -1
 # Call it in a copy of `context`, or where there is none in the present one.
 cdef int call_within(object context, object function) except -1

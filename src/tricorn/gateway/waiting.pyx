@@ -18,9 +18,9 @@ Knows: what asyncio's Task asks of the objects that it waits for. Must not know:
 """
 
 cimport cython
+from cpython.dict cimport PyDict_SetItem
 
 import sys
-import warnings
 from asyncio import CancelledError, InvalidStateError, Task
 from contextvars import copy_context
 from inspect import iscoroutinefunction, signature
@@ -34,18 +34,27 @@ cdef extern from "Python.h":
     int PyContext_Exit(object) except -1
     unsigned long PyThread_get_thread_ident()
 
-# A C function that has set an exception: calling it through this declaration raises it.
+# A call of a class with keywords makes a tuple and a dict for its constructor each time. Here the dict is kept.
 cdef extern from *:
     """
-    static PyObject *tricorn_stop_iteration(PyObject *value) {
-        PyErr_SetObject(PyExc_StopIteration, value);
-        return NULL;
+    static PyObject *tricorn_construct(PyObject *class, PyObject *arguments, PyObject *keywords) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        PyObject *made = type->tp_new(type, arguments, keywords);
+        if (made != NULL && type->tp_init(made, arguments, keywords) < 0)
+            Py_CLEAR(made);
+        return made;
     }
     """
-    object tricorn_stop_iteration(object)
+    object tricorn_construct(object, tuple, dict)
 
 cdef bint EAGER = sys.version_info >= (3, 12)
-PENDING = object()                  # what poll() returns instead of a result
+cdef str CONTEXT = sys.intern("context")
+
+# Of the interpreter's own class, looked up once.
+cdef object OwnTask = Task
+cdef object DONE = Task.done
+cdef object EXCEPTION = Task.exception
+PENDING = object()                  # instead of a message or a result: it has to be waited for
 
 
 def as_coroutine_function(application):
@@ -69,9 +78,13 @@ cdef int mark_as_coroutine_function(object method) except -1:
 cdef object failure_of(object task):
     """What a task that is over has raised, else None."""
     try:
-        return task.exception()
+        return EXCEPTION(task) if type(task) is OwnTask else task.exception()
     except CancelledError as error:
         return error
+
+
+cdef bint is_over(object task) except -1:
+    return DONE(task) if type(task) is OwnTask else task.done()
 
 
 cdef int call_within(object context, object function) except -1:
@@ -102,6 +115,7 @@ cdef class Gate:
         self.call_soon = loop.call_soon
         self.task_factory = loop.get_task_factory
         self.context = context
+        self.keywords = {"loop": loop, "context": None, **({"eager_start": True} if EAGER else {})}
         self.thread = PyThread_get_thread_ident()
 
     def task(self, coroutine):
@@ -121,10 +135,10 @@ cdef class Gate:
         try:
             if factory is not None:
                 return self._made(factory, coroutine, context)
-            if EAGER:
-                return Task(coroutine, loop=self.loop, eager_start=True, context=context)
-            return Task(coroutine, loop=self.loop, context=context)
+            PyDict_SetItem(self.keywords, CONTEXT, context)
+            return tricorn_construct(OwnTask, (coroutine,), self.keywords)
         finally:
+            PyDict_SetItem(self.keywords, CONTEXT, None)    # what a request keeps in it ends with the request
             self.open = was_open
 
     def _made(self, factory, coroutine, context):
@@ -255,77 +269,11 @@ cdef class WaitQueue:
         """Who finds nothing (another was quicker) waits again."""
         cdef Wait wait = self.first
         cdef Wait next
+        cdef Gate gate = self.gate
         self.first = None
         while wait is not None:
             next = wait.next
             wait.next = None
-            self.gate.wake(wait)
+            gate.wake(wait)
             wait = next
         return 0
-
-
-@cython.freelist(64)
-cdef class Awaiting:
-    """One use of receive() or send(). Like a coroutine, it does nothing before it is awaited."""
-
-    def __dealloc__(self):
-        if not self.begun:
-            _warn_unawaited(self)
-
-    cdef object poll(self):
-        raise NotImplementedError
-
-    cdef WaitQueue waiters(self):
-        """Those who wait for the same thing."""
-        raise NotImplementedError
-
-    cdef object _step(self):
-        """A Wait, or None where it has ended with the result None. Another result comes as the exception StopIteration."""
-        if self.wait is not None:
-            self.close()
-        self.begun = True
-        result = self.poll()
-        if result is None:
-            return None
-        if result is not PENDING:
-            return tricorn_stop_iteration(result)
-        self.wait = self.waiters().enter()
-        return self.wait
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration     # Cython makes no exception of it here
-        return wait
-
-    # These make it a collections.abc.Coroutine, which asyncio.create_task() asks for.
-
-    def send(self, value):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration
-        return wait
-
-    def throw(self, kind, value=None, traceback=None):
-        self.close()
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value
-
-    def close(self):
-        self.begun = True
-        if self.wait is not None:
-            self.waiters().leave(self.wait)
-            self.wait = None
-
-
-cdef void _warn_unawaited(Awaiting awaiting) noexcept:
-    """As the interpreter does for coroutines."""
-    what = "send" if awaiting.content is not None else "receive"
-    warnings.warn(f"{what}() was never awaited", RuntimeWarning, 1)

@@ -11,7 +11,7 @@ Knows: the application interface. Must not know: frames, where bytes go.
 
 from collections import deque
 
-from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, shown_kind
+from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, is_same, shown_kind
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
 from tricorn.gateway.waiting cimport PENDING
 
@@ -66,15 +66,15 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _act(self, dict message, str kind) except -1:
         cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
         cdef MessageExchange line = self.line
-        if kind == SEND:
+        if is_same(kind, SEND):
             return self._send(message)
-        if kind == ACCEPT:
+        if is_same(kind, ACCEPT):
             return self._accept(message)
-        if kind == CLOSE:
+        if is_same(kind, CLOSE):
             return self._close(message)
-        if kind == REFUSAL_START:
+        if is_same(kind, REFUSAL_START):
             return self._refuse_with(message, True)
-        if kind == REFUSAL_BODY:
+        if is_same(kind, REFUSAL_BODY):
             return self._refuse_with(message, False)
         raise GatewayError(f"{shown_kind(kind)} is not a valid message of a WebSocket")
 
@@ -89,18 +89,20 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _accept(self, dict message) except -1:
         subprotocol = message.get("subprotocol")
         cdef str name = None if subprotocol is None else checked_text(subprotocol, "the subprotocol")
-        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message)]
+        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message.get("headers", ()))]
+        cdef MessageExchange line = self.line
         if self.accepted or self.refused:
             raise GatewayError("websocket.accept was sent twice, or after the connection was refused")
-        if self.closed or self.disconnected or self.line is None:
+        if self.closed or self.disconnected or line is None:
             raise ClientDisconnected("the client went away")
-        self.line.accept(name, headers)
+        line.accept(name, headers)
         self.accepted = True
         return 0
 
     cdef int _send(self, dict message) except -1:
         cdef str text = None
         cdef bytes data = None
+        cdef MessageExchange line
         content = message.get("text")
         if content is not None:
             text = checked_text(content, "the text")
@@ -111,9 +113,10 @@ cdef class WebSocketCall(HTTPCall):
             data = checked_bytes(content, "the bytes")
         if not self.accepted:
             raise GatewayError("websocket.send comes after websocket.accept")
-        if self.closed or self.line is None or self.line.gone:
+        line = self.line
+        if self.closed or line is None or line.gone:
             raise ClientDisconnected("the connection is closed")
-        return self.line.send_text(text) if text is not None else self.line.send_bytes(data)
+        return line.send_text(text) if text is not None else line.send_bytes(data)
 
     cdef int _close(self, dict message) except -1:
         code = message.get("code")
@@ -129,8 +132,9 @@ cdef class WebSocketCall(HTTPCall):
         if not self.accepted:
             self._refuse_with({"status": 403, "headers": [(b"content-length", b"0")]}, True)
             return self._refuse_with({}, False)
-        if self.line is not None and not self.line.gone:
-            self.line.close_with(number, text)
+        cdef MessageExchange line = self.line
+        if line is not None and not line.gone:
+            line.close_with(number, text)
         self.has_closed = True
         return self.close(number, text)
 

@@ -68,7 +68,7 @@ cdef class Hub(Reception):
         self.house.gate.loop.remove_reader(self.service.poller.fd)
         self.listen(False)
         for call in [call for call in self.house.calls if call.task is not None]:
-            call.task.cancel()
+            self.house.cancel(call)
         for found in list(self.service.table):
             if found is not None:
                 connection = <Connection>found
@@ -94,7 +94,7 @@ cdef class Hub(Reception):
             for i in range(n):
                 self.dispatch(lane, events[i].token)
                 lane.now = monotonic()      # the application may have taken its time
-                if self.house.held and lane.now - self.house.held_since > HOLD_NS:
+                if self.house.first_held is not None and lane.now - self.house.held_since > HOLD_NS:
                     self.house.release()
         finally:
             self.house.collecting = False
@@ -111,21 +111,22 @@ cdef class Hub(Reception):
     def _proceed(self):
         """Let those go on that gave way. Each gets one turn."""
         cdef LoopConnection connection
+        cdef House house = self.house
         cdef int i
-        cdef int n = len(self.house.waiting)
-        self.house.gate.open = True
+        cdef int n = len(house.waiting)
+        house.gate.open = True
         try:
             for i in range(n):
-                connection = self.house.waiting.popleft()
-                self.house.lane.now = monotonic()
+                connection = house.waiting.popleft()
+                house.lane.now = monotonic()
                 try:
-                    connection.proceed(self.house.lane)
-                except Exception:
-                    self.give_up(self.house.lane, connection)
+                    connection.proceed(house.lane)
+                except BaseException as error:
+                    house.give_up(connection, error)
         finally:
-            self.house.gate.open = False
-        if self.house.waiting:
-            self._schedule()
+            house.gate.open = False
+            if house.waiting:
+                self._schedule()
 
     def _tick(self):
         cdef long long now = monotonic()

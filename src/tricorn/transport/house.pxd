@@ -24,14 +24,17 @@ cdef class House:
     cdef list leaving               # of these, those that are cancelled when their time is up
     cdef bint collecting            # events are gone through: small sends are held back
     cdef Buffer arena               # what is held back, of
-    cdef list held                  # these connections
+    cdef object first_held          # these connections, each of which has the next
+    cdef object last_held
     cdef long long held_since
     cdef object waiting             # deque of connections that go on in a turn of their own
     cdef object schedule            # has `waiting` looked at
 
     cdef int hold(self, object connection) except -1
     cdef int release(self) except -1
+    cdef int give_up(self, object connection, object error) except -1
     cdef int later(self, object connection) except -1
     cdef int started(self, HTTPCall call) except -1
     cdef int leave(self, HTTPCall call, long long now) except -1
+    cdef int cancel(self, HTTPCall call) except -1
     cdef int cancel_overdue(self, long long now) except -1

@@ -12,6 +12,8 @@ from tricorn.scoreboard cimport monotonic
 from tricorn.transport.looped cimport LoopConnection
 from tricorn.transport.service cimport Lane, Service
 
+from tricorn.transport.failures import report
+
 cdef long long SECOND = 1000000000
 
 
@@ -46,29 +48,43 @@ cdef class House:
         self.leaving = []
         self.waiting = deque()
         self.arena = Buffer()
-        self.held = []
 
     cdef int hold(self, object connection) except -1:
         """It has begun to hold something back."""
-        if not self.held:
+        cdef LoopConnection new = connection
+        if new.is_held:
+            return 0        # what it held back is out already, and it is still on the list
+        new.is_held = True
+        if self.first_held is None:
             self.held_since = monotonic()
-        self.held.append(connection)
+            self.first_held = new
+        else:
+            (<LoopConnection>self.last_held).next_held = new
+        self.last_held = new
         return 0
 
     cdef int release(self) except -1:
         """Send what was held back."""
+        cdef LoopConnection next = self.first_held
         cdef LoopConnection connection
-        held = self.held
-        self.held = []
-        for connection in held:
+        self.first_held = self.last_held = None
+        while next is not None:
+            connection = next
+            next = connection.next_held
+            connection.next_held = None
+            connection.is_held = False
             try:
                 connection.uncollect()
-            except Exception:
-                self.service.logger.error("internal error, the connection is closed", exc_info=True)
-                connection.abort()
-        if not self.held:
+            except BaseException as error:
+                self.give_up(connection, error)
+        if self.first_held is None:
             self.arena.size = 0
         return 0
+
+    cdef int give_up(self, object connection, object error) except -1:
+        """Serving it failed through a fault of ours, or of a log handler. The others need not suffer."""
+        report(self.service.logger, "internal error, the connection is closed", error=error)
+        return (<LoopConnection>connection).abort()
 
     cdef int later(self, object connection) except -1:
         """Have it go on, but not from here: application code is on the stack, or others want their turn."""
@@ -85,8 +101,7 @@ cdef class House:
             return 0
         call.cancel_at = now + self.grace
         if self.grace == 0 and call.task is not None:
-            call.task.cancel()
-            return 0
+            return self.cancel(call)
         self.leaving.append(call)
         return 0
 
@@ -94,7 +109,16 @@ cdef class House:
         """Its first step is over, in which nobody could cancel it; its client may have gone meanwhile."""
         if call.cancel_at and self.grace == 0:
             self.leaving.remove(call)
-            call.task.cancel()
+            return self.cancel(call)
+        return 0
+
+    cdef int cancel(self, HTTPCall call) except -1:
+        """The task, or what it awaits, may be of a class of the application's."""
+        task = call.task
+        try:
+            task.cancel()
+        except BaseException as error:
+            report(self.service.logger, "a task could not be cancelled (%s %s)", call.method, call.uri, error=error)
         return 0
 
     cdef int cancel_overdue(self, long long now) except -1:
@@ -105,5 +129,5 @@ cdef class House:
         self.leaving = [call for call in self.leaving if (<HTTPCall>call).cancel_at > now]
         for call in overdue:
             if call.task is not None and not call.ended:
-                call.task.cancel()
+                self.cancel(call)
         return 0

@@ -22,6 +22,8 @@ cdef class LoopConnection(Connection):
     cdef object line                # WebSocketLine, from the handshake on
     cdef Py_ssize_t held_start      # what is held back of this connection lies there in the house's arena
     cdef Py_ssize_t held_size
+    cdef bint is_held               # it is on the house's list of those that hold something back
+    cdef LoopConnection next_held
     cdef bint corked                # what is queued has not been offered to the socket yet
     cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the connection
     cdef bint ended                 # the client will send no more

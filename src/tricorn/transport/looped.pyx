@@ -17,8 +17,8 @@ Knows: calls of the ASGI gateway. Must not know: how the loop is told about desc
 
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.scope cimport ScopeBuilder, header_of
-from tricorn.gateway.translator cimport Peer
-from tricorn.gateway.waiting cimport Gate, call_within, failure_of
+from tricorn.gateway.translator cimport Peer, method_of
+from tricorn.gateway.waiting cimport Gate, call_within, failure_of, is_over
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
@@ -44,6 +44,8 @@ from http import HTTPStatus
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ProtocolError
 from tricorn.http.websocket_handshake import is_upgrade, read_handshake
+from tricorn.log.exceptions import members_of, previous_of
+from tricorn.transport.failures import is_a, report
 from tricorn.transport.files import open_path, open_stretch
 from tricorn.transport.stacks import awaiting_stack
 
@@ -54,6 +56,8 @@ cdef enum:
     COLLECTED = 16384
     # So much is queued before the socket is asked.
     CORKED = 524288
+    # Exceptions of one failure that are looked at for a reason not to log it.
+    MOST_LINKS = 64
 
 cdef long long SECOND = 1000000000
 # In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
@@ -81,7 +85,9 @@ cdef class Ending:
     cdef HTTPCall call
 
     def __call__(self, task):
-        self.connection.conclude(self.call, failure_of(task))
+        cdef LoopConnection connection = self.connection
+        connection.house.calls.discard(self.call)
+        connection.conclude(self.call, failure_of(task))
 
 
 cdef class LoopConnection(Connection):
@@ -206,16 +212,9 @@ cdef class LoopConnection(Connection):
     # ---- reading -----------------------------------------------------------------------------------
 
     cdef int _translate(self, RequestHead head) except -1:
-        cdef dict scope = self.builder.build(head, self.peer, &self.takes_trailers)
-        self.scope = scope
-        self.method = scope["method"]
-        if (
-            head.path.length == head.target.length and len(<str>scope["path"]) == <Py_ssize_t>head.path.length
-            and not scope["root_path"]
-        ):
-            self.uri = scope["path"]        # nothing was decoded, nothing put in front
-        else:
-            self.uri = head.text(head.target)
+        self.method = method_of(head)
+        self.uri = head.text(head.target)
+        self.scope = self.builder.build(head, self.peer, self.method, self.uri, &self.takes_trailers)
         return 0
 
     cdef Py_ssize_t _open_request(
@@ -314,9 +313,8 @@ cdef class LoopConnection(Connection):
         self.owned = True
         try:
             return self._settle(self.lane)
-        except Exception:
-            self.service.logger.error("internal error, the connection is closed", exc_info=True)
-            return self.abort()
+        except BaseException as error:
+            return self.house.give_up(self, error)
 
     cdef bint _wants_body(self) noexcept:
         return self.body_size < self.service.request_buffer and not self.owes_continue
@@ -443,13 +441,13 @@ cdef class LoopConnection(Connection):
         cdef House house = self.house
         cdef Ending ending
         cdef object failure = None
-        self.started_ns = self.active_ns = monotonic()
+        self.started_ns = self.active_ns = lane.now      # nothing has run since the clock was read
         set_label(lane.cell, self.method, self.uri)
         try:
             call.run(house.gate, house.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
-        if failure is None and not call.task.done():
+        if failure is None and not is_over(call.task):
             house.calls.add(call)
             house.started(call)
             ending = Ending.__new__(Ending)
@@ -464,7 +462,6 @@ cdef class LoopConnection(Connection):
         cdef Lane lane = self.lane
         cdef bint owned = self.owned
         cdef WebSocketLine line = self.line
-        self.house.calls.discard(call)
         # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
         call.task = None
         if failure is None and call is self.call and self.state != UPGRADED and not call.ended:
@@ -511,9 +508,9 @@ cdef class LoopConnection(Connection):
     cdef int _fail(self, HTTPCall call, object failure) except -1:
         """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
         self.service.row.data.errors += 1
-        text = "the application's task was cancelled" if isinstance(failure, CancelledError) else "error in the application"
+        text = "the application's task was cancelled" if is_a(failure, CancelledError) else "error in the application"
         return self._log(call, partial(
-            self.service.logger.error, f"{text} (%s %s)", call.method, call.uri, exc_info=failure,
+            report, self.service.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
         ))
 
     cdef int _log(self, HTTPCall call, object record) except -1:
@@ -523,6 +520,9 @@ cdef class LoopConnection(Connection):
         gate.open = False
         try:
             return call_within(call.context, record)
+        except BaseException as error:      # whatever becomes of the request does not depend on it
+            report(self.service.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error)
+            return 0
         finally:
             gate.open = was_open
 
@@ -590,7 +590,7 @@ cdef class LoopConnection(Connection):
         ))
         self._answer(lane, 504)
         self.is_over = True
-        call.task.cancel()
+        self.house.cancel(call)
         return call.let_go()
 
     # ---- what a kind of connection fills in ----------------------------------------------------------
@@ -627,6 +627,7 @@ cdef class LoopConnection(Connection):
     cdef int _pass_on(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
         """While events are gone through, small sends are collected: a client is woken once for all of them."""
         cdef House house = self.house
+        cdef Buffer arena = house.arena
         cdef Py_ssize_t size = tail_size
         if out is not None:
             size += out.size
@@ -637,19 +638,19 @@ cdef class LoopConnection(Connection):
             return Connection._transmit(self, out, piece, tail, tail_size)
         if self.corked or self.held_size + size > COLLECTED:
             return self._collect(out, piece, tail, tail_size)
-        if self.held_size and self.held_start + self.held_size != house.arena.size:
+        if self.held_size and self.held_start + self.held_size != arena.size:
             self._release()
             if self.gone or self._has_queued():
                 return Connection._transmit(self, out, piece, tail, tail_size)
         if self.held_size == 0:
-            self.held_start = house.arena.size
+            self.held_start = arena.size
             house.hold(self)
         if out is not None:
-            house.arena.add(out.data, out.size)
+            arena.add(out.data, out.size)
         if piece is not None:
-            house.arena.add(<const char*>piece, len(piece))
+            arena.add(<const char*>piece, len(piece))
         if tail_size:
-            house.arena.add(tail, tail_size)
+            arena.add(tail, tail_size)
         self.held_size += size
         return 0
 
@@ -809,17 +810,19 @@ cdef class LoopConnection(Connection):
         return 0 if self.owned else self._resume()
 
 
-cdef bint _is_farewell(HTTPCall call, object failure):
+cdef bint _is_farewell(HTTPCall call, object failure) except -1:
     """It only says what we know: the client is gone, or we have cancelled the task for that."""
-    cdef int depth
+    cdef int left
     if not call.disconnected:
         return False
-    for depth in range(8):
-        if failure is None:
-            return False
-        if isinstance(failure, (CancelledError, ClientDisconnected)):
+    waiting = [failure]
+    for left in range(MOST_LINKS, 0, -1):
+        failure = waiting.pop()
+        if not is_a(failure, (CancelledError, ClientDisconnected)):
+            causes = members_of(failure) or (previous_of(failure),)
+            if causes[0] is None or len(causes) > left:
+                return False
+            waiting += causes       # each of them has to be one
+        if not waiting:
             return True
-        if isinstance(failure, BaseExceptionGroup):
-            return all([_is_farewell(call, one) for one in failure.exceptions])
-        failure = failure.__cause__ or failure.__context__
     return False

@@ -16,6 +16,8 @@ from tricorn.transport.system cimport (
     socklen_t, tricorn_return_memory,
 )
 
+from tricorn.transport.failures import report
+
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
     BURST = 16777216        # bytes that were queued for slow clients: their memory is worth giving back
@@ -56,7 +58,7 @@ cdef class Reception:
 
     cdef int give_up(self, Lane lane, Connection connection) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
-        self.service.logger.error("internal error, the connection is closed", exc_info=True)
+        report(self.service.logger, "internal error, the connection is closed", error=sys.exception())
         return connection.abort()
 
     # ---- coming in ---------------------------------------------------------------------------------

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from tricorn.log.exceptions import name_of
 
 if TYPE_CHECKING:
     import asyncio  # a worker with threads loads no event loop
@@ -27,15 +30,21 @@ OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
 def awaiting_stack(task: asyncio.Task[Any]) -> str:
     """The text of the stack, outermost frame first. `Task.get_stack()` gives the outermost frame only."""
     lines: list[str] = []
+    try:
+        for frame in _frames(task):
+            lines += traceback.format_list(traceback.StackSummary.extract([(frame, frame.f_lineno)]))
+    except BaseException as error:  # noqa: BLE001 - a task or an awaitable of the application's own
+        lines.append(f"  (no more frames: {name_of(error)})\n")
+    return "".join(lines) or NOT_PYTHON
+
+
+def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
     inner: Any = task.get_coro()
     for _ in range(DEEPEST):
         frame, inner = _step(inner)
         if frame is None:
-            break
-        lines += traceback.format_list(
-            traceback.StackSummary.extract([(frame, frame.f_lineno)]),
-        )
-    return "".join(lines) or NOT_PYTHON
+            return
+        yield frame
 
 
 def thread_stack(frame: FrameType | None) -> str:

@@ -94,11 +94,12 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int flushed(self) except -1:
         """The client has read. Much was queued, perhaps."""
+        cdef WebSocketCall call = self.call
         cdef bytes payload = self.owed_pong
         if payload is not None and not self.connection._has_queued():
             self.owed_pong = None
             self._send_control(OP_PONG, payload)
-        return self.call.drained()
+        return call.drained()
 
     cdef int lost(self) except -1:
         """The descriptor is closed, or as good as that."""
@@ -116,8 +117,9 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int _tell(self, int code, str reason) except -1:
         """The application hears how it ended, and has its grace period."""
-        self.call.close(code, reason)
-        return self.house.leave(self.call, monotonic())
+        cdef WebSocketCall call = self.call
+        call.close(code, reason)
+        return self.house.leave(call, monotonic())
 
     cdef bint overdue(self, long long now) noexcept:
         if self.phase == CLOSING:
@@ -127,12 +129,13 @@ cdef class WebSocketLine(MessageExchange):
         return (self.ping_deadline or self.next_ping) <= now
 
     cdef int expire(self, Lane lane, long long now) except -1:
+        cdef Connection connection = self.connection
         if self.phase == CLOSING:
-            if self.connection._has_queued() and self.house.service.write_timeout:
+            if connection._has_queued() and self.house.service.write_timeout:
                 # It has not been sent all of our close frame, or of what comes before; that has a limit of its own.
                 self.close_deadline = now + (self.terms.close_timeout or SECOND)
                 return 0
-            return self.connection.close()
+            return connection.close()
         if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
             return self._hang_up(lane, ABNORMAL, "keepalive ping timeout")
@@ -144,9 +147,10 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int conclude(self, object failure) except -1:
         """The application's task is over."""
+        cdef WebSocketCall call = self.call
         if self.phase == OPEN:
             self.close_with(1000 if failure is None else INTERNAL_ERROR, "")
-            self.call.close(1000, "")
+            call.close(1000, "")
         return 0
 
     cdef int drain(self, int code) except -1:
@@ -178,13 +182,15 @@ cdef class WebSocketLine(MessageExchange):
         return used
 
     cdef int _give(self, Lane lane, int event) except -1:
-        cdef object message = self.reader.take_message()
+        cdef FrameReader reader = self.reader
+        cdef WebSocketCall call = self.call
+        cdef object message = reader.take_message()
         if self.phase != OPEN:
             return 0        # we have closed: nobody takes it
         if event == FRAME_TEXT:
-            self.call.deliver("text", message, PyUnicode_GET_LENGTH(message))
+            call.deliver("text", message, PyUnicode_GET_LENGTH(message))
         else:
-            self.call.deliver("bytes", message, PyBytes_GET_SIZE(message))
+            call.deliver("bytes", message, PyBytes_GET_SIZE(message))
         self.paused = self._is_full()
         return 0
 
@@ -192,15 +198,16 @@ cdef class WebSocketLine(MessageExchange):
         return len(self.call.messages) >= self.terms.max_queue > 0 or self.call.size >= MOST_WAITING
 
     cdef int _control(self, Lane lane, int event) except -1:
+        cdef FrameReader reader = self.reader
         if event == FRAME_PING:
-            return self._ping(lane, <bytes>self.reader.take_message())
+            return self._ping(lane, <bytes>reader.take_message())
         if event == FRAME_PONG:
-            self.reader.take_message()
+            reader.take_message()
             return 0
         if self.phase == OPEN:
             # RFC 6455 §5.5.1: a close is answered with the code that it has.
-            self._say_close(self.reader.close_code, self.reader.close_reason if event == FRAME_FAILED else "")
-        return self._hang_up(lane, self.reader.close_code, self.reader.close_reason)
+            self._say_close(reader.close_code, reader.close_reason if event == FRAME_FAILED else "")
+        return self._hang_up(lane, reader.close_code, reader.close_reason)
 
     cdef int _ping(self, Lane lane, bytes payload) except -1:
         if lane.now >= self.window_ends:
@@ -219,17 +226,19 @@ cdef class WebSocketLine(MessageExchange):
         return 0
 
     def _send_control(self, int opcode, bytes payload):
-        cdef Buffer out = self.connection.lane.out
+        cdef Connection connection = self.connection
+        cdef Buffer out = connection.lane.out
         out.size = 0
         write_frame(out, opcode, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
-        self.connection._transmit(out, None, NULL, 0)
+        connection._transmit(out, None, NULL, 0)
 
     cdef int _say_close(self, int code, str reason) except -1:
-        cdef Buffer out = self.connection.lane.out
+        cdef Connection connection = self.connection
+        cdef Buffer out = connection.lane.out
         out.size = 0
         write_close(out, code, reason)
         self.owed_pong = None
-        return self.connection._transmit(out, None, NULL, 0)
+        return connection._transmit(out, None, NULL, 0)
 
     cdef int _hang_up(self, Lane lane, int code, str reason) except -1:
         """Nothing more is to be said by either side: the application is told, the connection ends."""
@@ -257,29 +266,32 @@ cdef class WebSocketLine(MessageExchange):
         return self.drain(self.house.drain_code) if self.house.drain_code else 0
 
     cdef int send_text(self, str text) except -1:
-        cdef Buffer out = self.connection.lane.out
+        cdef Connection connection = self.connection
+        cdef Buffer out = connection.lane.out
         if PyUnicode_GET_LENGTH(text) > INLINE and self.deflate is None:
             return self._send_large(OP_TEXT, text.encode("utf-8"))
         out.size = 0
         write_text(out, text, self.deflate)
-        self.connection.body_sent += out.size
-        return self.connection._transmit(out, None, NULL, 0)
+        connection.body_sent += out.size
+        return connection._transmit(out, None, NULL, 0)
 
     cdef int send_bytes(self, bytes data) except -1:
-        cdef Buffer out = self.connection.lane.out
+        cdef Connection connection = self.connection
+        cdef Buffer out = connection.lane.out
         if PyBytes_GET_SIZE(data) > INLINE and self.deflate is None:
             return self._send_large(OP_BINARY, data)
         out.size = 0
         write_message(out, OP_BINARY, data, self.deflate)
-        self.connection.body_sent += out.size
-        return self.connection._transmit(out, None, NULL, 0)
+        connection.body_sent += out.size
+        return connection._transmit(out, None, NULL, 0)
 
     def _send_large(self, int opcode, bytes data):
-        cdef Buffer out = self.connection.lane.out
+        cdef Connection connection = self.connection
+        cdef Buffer out = connection.lane.out
         out.size = 0
         write_frame_head(out, opcode, PyBytes_GET_SIZE(data), False)
-        self.connection.body_sent += out.size + PyBytes_GET_SIZE(data)
-        self.connection._transmit(out, data, NULL, 0)
+        connection.body_sent += out.size + PyBytes_GET_SIZE(data)
+        connection._transmit(out, data, NULL, 0)
         return 0
 
     cdef int close_with(self, int code, str reason) except -1:

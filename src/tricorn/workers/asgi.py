@@ -30,6 +30,7 @@ from tricorn.http.websocket_handshake import DeflatePolicy
 from tricorn.log import setup as log_setup
 from tricorn.net.listener import Listener
 from tricorn.transport.aio import Hub
+from tricorn.transport.failures import report
 from tricorn.transport.house import House, WebSocketTerms
 from tricorn.workers.boot import end_stranger, hold_signals
 from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
@@ -236,7 +237,7 @@ class Worker:
                 if forks.is_stranger():
                     end_stranger("while it served a request", error)
                 # A task of the application's raised it; what it means for its request was dealt with there.
-                log.exception("the application tried to end the worker")
+                report(log, "the application tried to end the worker", error=error)
             finally:
                 if forks.is_stranger():
                     end_stranger("while it served a request")
@@ -311,10 +312,10 @@ class Worker:
         """What comes behind it is done whatever happens here."""
         try:
             self.loop.run_until_complete(self._own_task(last))
-        except (SystemExit, KeyboardInterrupt):
-            log.exception("the application tried to end the worker")
-        except Exception:  # of the application's loop, or of what it has set on the loop
-            log.exception("one step of the worker's end failed")
+        except (SystemExit, KeyboardInterrupt) as error:
+            report(log, "the application tried to end the worker", error=error)
+        except Exception as error:  # noqa: BLE001 - of the application's loop, or of what it has set on it
+            report(log, "one step of the worker's end failed", error=error)
 
     def _own_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for code of ours: the application's task factory is for the application's."""
