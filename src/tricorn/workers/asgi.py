@@ -74,7 +74,7 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
         name = "uvloop:new_event_loop"
     made = factory(name)()
     if not isinstance(made, asyncio.AbstractEventLoop):
-        raise LoopError(f"asgi_loop = {name!r} gave {type(made).__name__}, which is no event loop")
+        raise LoopError(f"asgi_loop = {name!r} returned {type(made).__name__}, which is not an event loop")
     return made
 
 
@@ -204,7 +204,7 @@ class Worker:
                 self.loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 # A task of the application's raised it; what it means for its request was dealt with there.
-                log.exception("the application tried to end the worker")
+                log.exception("The application tried to end the worker")
 
     # ---- what happens while it serves --------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Worker:
     def _orphaned(self) -> None:
         if is_readable(self.lifeline):
             self.loop.remove_reader(self.lifeline)
-            log.warning("The master is gone, this worker finishes what runs and ends")
+            log.warning("The master is gone; this worker finishes its requests and exits")
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
 
@@ -277,9 +277,9 @@ class Worker:
         try:
             self.loop.run_until_complete(self._own_task(last))
         except (SystemExit, KeyboardInterrupt):
-            log.exception("the application tried to end the worker")
+            log.exception("The application tried to end the worker")
         except Exception:  # of the application's loop, or of what it has set on the loop
-            log.exception("one step of the worker's end failed")
+            log.exception("A step of the worker's shutdown failed")
 
     def _own_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for code of ours: the application's task factory is for the application's."""
