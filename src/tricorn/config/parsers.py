@@ -131,7 +131,7 @@ def maybe_whole(written: object) -> int | None:
 
 def size(at_least: int = 0, at_most: int = 1 << 62, *, example: str = "64k") -> Kind[int]:
     """Bytes; a text may end in k, m or g (powers of 1024), which Gunicorn does not know and nginx does."""
-    words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are understood)"
+    words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are allowed)"
     # The compiled core counts bytes in 64 bits.
     plain = whole_number(at_least, at_most)
 
