@@ -262,9 +262,7 @@ def test_auto_serves_an_application_without_lifespan(app: App, run: Run[Any], lo
 @pytest.mark.parametrize("app", WITHOUT)
 def test_on_refuses_an_application_without_lifespan(app: App, run: Run[Any], log: Log) -> None:
     said = run(refused(app, log, "on"))
-    raised = (
-        "the application raised an exception during its start-up (lifespan); if it has no lifespan, write --asgi-lifes"
-    )
+    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan, write --asgi-lifes"
     assert said.startswith((raised, "the application returned without completing its start-up (lifespan)"))
     assert "_live" not in said
     assert log.errors == []
@@ -570,7 +568,11 @@ async def hang(receive: Any, send: Any) -> None:
     [
         (fail, "the application's shutdown failed: the queue is not empty", "not empty"),
         (fail_and_raise, "the application's shutdown failed: the queue is not empty", "not empty"),
-        (crash, "the application raised an exception during its shutdown (lifespan)\nTraceback", "ValueError: in between"),
+        (
+            crash,
+            "the application raised an exception during its shutdown (lifespan)\nTraceback",
+            "ValueError: in between",
+        ),
         (
             complete_and_raise,
             "the application raised an exception during its shutdown (lifespan)",

@@ -168,9 +168,18 @@ def test_a_file_is_imported_under_the_name_that_its_package_uses(make: Make) -> 
             "site_of_test:create_awaiting",
             "if it is a factory, write it as a plain function (def) and name it as 'site_of_test:create_awai",
         ),
-        ("site_of_test:create_awaiting()", "the factory is a coroutine function, but no event loop is running yet"),
-        ("site_of_test:create_coroutine()", "the factory is a coroutine function, but no event loop is running"),
-        ("site_of_test:asgi()", "asgi() cannot be called with these arguments: missing a required argument: 'scope'"),
+        (
+            "site_of_test:create_awaiting()",
+            "the factory is a coroutine function, but no event loop is running yet",
+        ),
+        (
+            "site_of_test:create_coroutine()",
+            "the factory is a coroutine function, but no event loop is running",
+        ),
+        (
+            "site_of_test:asgi()",
+            "asgi() cannot be called with these arguments: missing a required argument: 'scope'",
+        ),
         (
             "site_of_test:half",
             "cannot be called with (scope, receive, send): too many positional arguments",

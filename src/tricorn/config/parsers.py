@@ -279,7 +279,7 @@ def loop_name() -> Kind[str]:
 
 def mount_point() -> Kind[str]:
     """The path in front of all paths of an application, or nothing: "/shop", not "/shop/" and not "/"."""
-    words = "a path that begins with '/' and does not end with '/', or nothing"
+    words = "a path that begins with '/' and does not end with '/'"
     line = text(example="/shop", metavar="PATH", blank=True)
 
     def convert(written: object) -> str:
