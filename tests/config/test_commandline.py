@@ -53,10 +53,10 @@ def test_reads(words: list[str], values: dict[str, object]) -> None:
         (["-z"], "-z: there is no such option"),
         (["--workers"], "--workers: needs a value (command line)"),
         (["--pid", "--preload"], "--pid: needs a value (command line); write --pid=VALUE if"),
-        (["a:a", "b:b"], "b:b: is a second application, after 'a:a' (command line); give one"),
+        (["a:a", "b:b"], "b:b: is a second application, after 'a:a' (command line); only one can be given"),
         (
             ["--no-preload=1"],
-            "--no-preload: takes no value (command line); write --no-preload or --preload=1",
+            "--no-preload: does not take a value (command line); write --no-preload or --preload=1",
         ),
         (["--certfile", "x.pem"], "--certfile: this option of Gunicorn is not supported"),
         (

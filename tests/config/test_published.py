@@ -113,7 +113,7 @@ EXPECTED: dict[str, Taken | Refused] = {
     "output": Taken({"accesslog": "/dev/stdout", "errorlog": "/dev/stderr"}, ignored("capture_output")),
     "development": Taken({"workers": 1}, ignored("reload", "reload_engine", "reload_extra_files")),
     "tls": Refused(
-        "certfile: this setting of Gunicorn is not supported (gunicorn.conf.py); Tricorn has no TLS"
+        "certfile: this setting of Gunicorn is not supported (gunicorn.conf.py); Tricorn does not support TLS"
     ),
     "tls_optional": Taken({}),
     "tls_context": Refused("ssl_context: this setting of Gunicorn is not supported"),

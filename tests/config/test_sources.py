@@ -111,8 +111,8 @@ def test_chdir_starts_from_the_working_directory(tmp_path: Path) -> None:
         ([], {"TRICORN_WORKERS": "x"}, "(environment TRICORN_WORKERS)"),
         ([], {"WEB_CONCURRENCY": "x"}, "(environment WEB_CONCURRENCY)"),
         ([], {"GUNICORN_CMD_ARGS": "-w x"}, "(environment GUNICORN_CMD_ARGS)"),
-        ([], {"TRICORN_CMD_ARGS": "'"}, "TRICORN_CMD_ARGS: cannot be split into words as a shell would"),
-        ([], {"TRICORN_RAW_ENV": "'"}, 'raw_env: "\'" cannot be split into words as a shell would'),
+        ([], {"TRICORN_CMD_ARGS": "'"}, "TRICORN_CMD_ARGS: cannot be split into words like a shell command"),
+        ([], {"TRICORN_RAW_ENV": "'"}, 'raw_env: "\'" cannot be split into words like a shell command'),
         (["--chdir", "nowhere"], {}, "chdir: there is no directory"),
         (
             ["--limit-request-line", "1m"],

@@ -256,16 +256,14 @@ def test_auto_serves_an_application_without_lifespan(app: App, run: Run[Any], lo
     assert run(life(app, log, "auto")) == {}
     assert log.errors == []
     (detail,) = log.details
-    assert detail.startswith("The application has no lifespan: the application r")
+    assert detail.startswith("The application does not support lifespan: the application r")
 
 
 @pytest.mark.parametrize("app", WITHOUT)
 def test_on_refuses_an_application_without_lifespan(app: App, run: Run[Any], log: Log) -> None:
     said = run(refused(app, log, "on"))
-    raised = (
-        "the application raised during its start-up (lifespan); if it has no lifespan, write --asgi-lifes"
-    )
-    assert said.startswith((raised, "the application returned without an answer to its start-up (lifespan)"))
+    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan, write --asgi-lifes"
+    assert said.startswith((raised, "the application returned without completing its start-up (lifespan)"))
     assert "_live" not in said
     assert log.errors == []
 
@@ -322,16 +320,16 @@ FAILING: dict[str, tuple[App, str]] = {
     "a task group": (a_group_fails, "ConnectionRefusedError: no database"),
     "cancelled": (
         cancels_itself,
-        "the application was cancelled without an answer to its start-up (lifespan)",
+        "the application was cancelled without completing its start-up (lifespan)",
     ),
     "nonsense": (
         says_nonsense,
-        "GatewayError: lifespan: 'lifespan.startup.done' was sent, expected lifespan.startup.complete or "
+        "GatewayError: 'lifespan.startup.done' was sent to the lifespan, which expects lifespan.startup.complete or "
         "lifespan.startup.failed",
     ),
     "too early": (
         stops_too_early,
-        "GatewayError: lifespan: 'lifespan.shutdown.complete' was sent, expected lifespan.startup.complete",
+        "GatewayError: 'lifespan.shutdown.complete' was sent to the lifespan, which expects lifespan.startup.complete",
     ),
     "says so": (
         answering({**FAILED, "message": "no\nlicence\n"}),
@@ -341,7 +339,7 @@ FAILING: dict[str, tuple[App, str]] = {
         answering({**FAILED, "message": "no licence"}),
         "the application's start-up failed: no licence",
     ),
-    "does not say why": (answering(FAILED), "the application's start-up failed and does not say why"),
+    "does not say why": (answering(FAILED), "the application's start-up failed, and it did not say why"),
     "says so and raises": (
         answering({**FAILED, "message": "no licence"}, then=ValueError("again")),
         "the application's start-up failed: no licence",
@@ -408,8 +406,8 @@ async def receives_twice(scope: Any, receive: Any, send: Any) -> None:
 )
 def test_a_start_up_that_hangs_is_cut_and_shown(app: App, line: str, run: Run[Any], log: Log) -> None:
     text = run(refused(app, log, startup=SHORT))
-    limit = "the application's start-up (lifespan) takes longer than asgi_lifespan_startup_timeout (0.02 s)"
-    assert text.startswith(f"{limit}; it was at\n")
+    limit = "the application's start-up (lifespan) took longer than asgi_lifespan_startup_timeout (0.02 s)"
+    assert text.startswith(f"{limit}; it was waiting at\n")
     assert line in text
     assert "in _live" not in text
     assert log.errors == []
@@ -422,7 +420,7 @@ def test_what_swallows_the_cancellation_is_cut_all_the_same(run: Run[Any], log: 
             await asyncio.get_running_loop().create_future()
 
     text = run(refused(app, log, startup=SHORT))
-    assert text.endswith("takes longer than asgi_lifespan_startup_timeout (0.02 s)")
+    assert text.endswith("took longer than asgi_lifespan_startup_timeout (0.02 s)")
 
 
 def test_what_ignores_every_cancellation_is_left_behind(
@@ -443,7 +441,7 @@ def test_what_ignores_every_cancellation_is_left_behind(
                     continue
 
         await refused(app, log, startup=SHORT)
-        assert log.errors == ["The application's lifespan does not end although it was cancelled"]
+        assert log.errors == ["The application's lifespan did not end after it was cancelled"]
         may_end.set()
         while asyncio.all_tasks() != others:
             await asyncio.sleep(0)
@@ -508,8 +506,8 @@ async def stop_unasked(receive: Any, send: Any) -> None:
     ("then", "error"),
     [
         (crash, "ValueError: in between"),
-        (start_again, "'lifespan.startup.complete' was sent, expected nothing"),
-        (stop_unasked, "'lifespan.shutdown.complete' was sent, expected nothing"),
+        (start_again, "'lifespan.startup.complete' was sent to the lifespan, which expects nothing more"),
+        (stop_unasked, "'lifespan.shutdown.complete' was sent to the lifespan, which expects nothing more"),
     ],
 )
 def test_a_lifespan_that_crashes_is_logged_once_and_not_stopped(
@@ -518,7 +516,8 @@ def test_a_lifespan_that_crashes_is_logged_once_and_not_stopped(
     run(life(started(then=then), log))
     (said,) = log.errors
     assert said.startswith(
-        "The application's lifespan ended, serving goes on\nTraceback (most recent call la"
+        "The application's lifespan ended with an exception; the worker keeps serving\n"
+        "Traceback (most recent call la"
     )
     assert error in said
     assert "_live" not in said
@@ -527,7 +526,7 @@ def test_a_lifespan_that_crashes_is_logged_once_and_not_stopped(
 def test_a_lifespan_that_returns_early_is_no_error(run: Run[Any], log: Log) -> None:
     run(life(started(then=leave), log, "on"))
     assert log.errors == []
-    assert log.details == ["The application's lifespan has ended, it will not hear of the shutdown"]
+    assert log.details == ["The application's lifespan has returned; it will not be told of the shutdown"]
 
 
 # ------------------------------------------------------------------------------------------------- shutdown
@@ -570,15 +569,19 @@ async def hang(receive: Any, send: Any) -> None:
     [
         (fail, "the application's shutdown failed: the queue is not empty", "not empty"),
         (fail_and_raise, "the application's shutdown failed: the queue is not empty", "not empty"),
-        (crash, "the application raised during its shutdown (lifespan)\nTraceback", "ValueError: in between"),
+        (
+            crash,
+            "the application raised an exception during its shutdown (lifespan)\nTraceback",
+            "ValueError: in between",
+        ),
         (
             complete_and_raise,
-            "the application raised during its shutdown (lifespan)",
+            "the application raised an exception during its shutdown (lifespan)",
             "ValueError: after all",
         ),
         (
             hang,
-            "the application's shutdown (lifespan) takes longer than asgi_lifespan_shutdown_timeout (0.02 s)",
+            "the application's shutdown (lifespan) took longer than asgi_lifespan_shutdown_timeout (0.02 s)",
             "await asyncio.get_running_loop().create_future()",
         ),
     ],

@@ -128,12 +128,12 @@ TABLE = [
         _tunnel,
     ),
     Row(
-        "llhttp", "stricter", "a line must end in CR LF",
+        "llhttp", "stricter", "a line must end with CR LF",
         "RFC 9112 §2.2; llhttp takes any number of CR and LF before the request line",
         b"\n" + get(),
     ),
     Row(
-        "h11", "stricter", "a line must end in CR LF",
+        "h11", "stricter", "a line must end with CR LF",
         "RFC 9112 §2.2 lets a recipient end a line at a bare LF; who does sees lines that others do not",
         b"GET / HTTP/1.1\nHost: a.example\n\n",
     ),
@@ -143,7 +143,7 @@ TABLE = [
         b"\r\n\r\n" + get(),
     ),
     Row(
-        "llhttp", "stricter", "the request line is not three parts",
+        "llhttp", "stricter", "the request line must be a method",
         "RFC 9112 §3: single spaces; llhttp skips several, and takes 'GET /' for HTTP/0.9",
         get(start=b"GET   / HTTP/1.1"),
     ),
@@ -153,7 +153,7 @@ TABLE = [
         get(start=b"A" * 33 + b" / HTTP/1.1"),
     ),
     Row(
-        BOTH, "stricter", "the request target has none of the forms",
+        BOTH, "stricter", "the request target is malformed",
         "RFC 9112 §3.2: no '#', no byte beyond ASCII, '*' with OPTIONS only, an authority with CONNECT only",
         get(start=b"GET * HTTP/1.1"),
     ),
@@ -163,7 +163,7 @@ TABLE = [
         get(start=b"GET / HTTP/0.9"),
     ),
     Row(
-        BOTH, "stricter", "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        BOTH, "stricter", "only HTTP/1.0 and HTTP/1.1 are supported",
         "RFC 9110 §15.6.6: HTTP/1.2 and HTTP/2.0 in this form do not exist, so nobody knows how they frame",
         get(start=b"GET / HTTP/2.0"),
     ),
@@ -183,27 +183,27 @@ TABLE = [
         get(b"Content-Length: 0000000000000000001") + b"x",
     ),
     Row(
-        "h11", "stricter", "Content-Length and Transfer-Encoding exclude each other",
+        "h11", "stricter", "Content-Length and Transfer-Encoding must not be used together",
         "RFC 9112 §6.3 lets chunked win or the request be refused; the pair has no honest sender",
         get(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
     ),
     Row(
-        BOTH, "stricter", "Transfer-Encoding does not exist in HTTP/1.0",
+        BOTH, "stricter", "Transfer-Encoding is not allowed in HTTP/1.0",
         "RFC 9112 §6.1: its framing MUST be treated as faulty",
         get(b"Transfer-Encoding: chunked", start=b"POST / HTTP/1.0") + b"0\r\n\r\n",
     ),
     Row(
-        "llhttp", "stricter", "Transfer-Encoding must be chunked, once and last",
+        "llhttp", "stricter", "Transfer-Encoding must end with chunked, and contain it only once",
         "RFC 9112 §6.1; llhttp looks at the last coding only",
         get(b"Transfer-Encoding: ,chunked") + b"0\r\n\r\n",
     ),
     Row(
-        "llhttp", "stricter", "the only transfer coding understood here",
+        "llhttp", "stricter", "only supported transfer coding",
         "RFC 9112 §6.1: 501 for a coding that we would not undo",
         get(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n",
     ),
     Row(
-        BOTH, "stricter", "the only expectation understood here",
+        BOTH, "stricter", "only supported expectation",
         "RFC 9110 §10.1.1: 417 is allowed; who expects something should hear that it will not come",
         get(b"Expect: more"),
     ),
@@ -223,7 +223,7 @@ TABLE = [
         chunked(b"0;a=\r\n\r\n"),
     ),
     Row(
-        BOTH, "stricter", "credentials in a trailer section",
+        BOTH, "stricter", "authentication fields are not allowed in trailers",
         "RFC 9110 §6.5.1; neither judge looks at the names of trailers",
         chunked(b"0\r\nHost: b.example\r\n\r\n"),
     ),

@@ -79,8 +79,8 @@ class TestTrustedPeers:
             ("", "empty"),
             ("localhost", "not looked up"),
             ("10.0.0.1/8", "10.0.0.0/8"),
-            ("1.2.3", "neither"),
-            ("10.0.0.0/33", "neither"),
+            ("1.2.3", "is not an address"),
+            ("10.0.0.0/33", "is not an address"),
             ("UNIX", "unix"),
         ],
     )

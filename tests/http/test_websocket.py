@@ -172,7 +172,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "a continuation of a finished message": masked(TEXT, b"a") + masked(CONTINUATION, b"x"),
         "a continuation of a ping": masked(PING) + masked(CONTINUATION, b"x"),
     },
-    (1002, "before the last one is finished"): {
+    (1002, "before the previous one is finished"): {
         f"message {second} in message {first}": masked(first, b"a", fin=False) + masked(second, b"b")
         for first in (TEXT, BINARY)
         for second in (TEXT, BINARY)
@@ -185,7 +185,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "a length of 2 ** 63": b"\x82\xff\x80" + bytes(7) + KEY,
         "a length of 2 ** 64 - 1": b"\x82\xff" + b"\xff" * 8 + KEY,
     },
-    (1002, "half a code"): {"a close of one byte": masked(CLOSE, b"\x03")},
+    (1002, "half a close code"): {"a close of one byte": masked(CLOSE, b"\x03")},
     (1007, "reason is not UTF-8"): {
         "half a character": masked(CLOSE, b"\x03\xe8\xc3"),
         "a surrogate": masked(CLOSE, b"\x03\xe8\xed\xa0\x80"),

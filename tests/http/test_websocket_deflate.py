@@ -109,7 +109,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "on a continuation of a plain message": masked(TEXT, b"", fin=False)
         + masked(CONTINUATION, HELLO, rsv=4),
     },
-    (1002, "inflated"): {
+    (1002, "decompressed"): {
         "no DEFLATE": squeezed(b"\xff\xff\xff\xff"),
         "too far back": squeezed(bytes.fromhex("f200110000")),
         "a length that is not its complement": squeezed(bytes.fromhex("0005000000")),

@@ -29,13 +29,13 @@ def server(servers: Servers) -> Server:
 
 #: Each page, the status of its answer, and what the log says.
 FAILURES = {
-    "raises-at-once": (500, "error in the application (GET /raises-at-once?{})", "ValueError: at once"),
-    "raises-later": (500, "error in the application (GET /raises-later?{})", "ValueError: later"),
-    "raises-behind-the-end": (200, "error in the application", "ValueError: behind the end"),
-    "returns": (500, "error in the application", "GatewayError: the application returned before"),
+    "raises-at-once": (500, "Error in the application (GET /raises-at-once?{})", "ValueError: at once"),
+    "raises-later": (500, "Error in the application (GET /raises-later?{})", "ValueError: later"),
+    "raises-behind-the-end": (200, "Error in the application", "ValueError: behind the end"),
+    "returns": (500, "Error in the application", "GatewayError: the application returned before"),
     "cancels-itself": (500, "the application's task was cancelled (GET /cancels-", "CancelledError"),
-    "sends-too-much": (200, "the application produced more bytes", ""),
-    "takes-too-long": (504, "a request takes longer than request_timeout", "await asyncio.sleep(30)"),
+    "sends-too-much": (200, "The application sent more bytes", ""),
+    "takes-too-long": (504, "A request takes longer than request_timeout", "await asyncio.sleep(30)"),
 }
 
 
@@ -59,7 +59,7 @@ def test_so_for_a_body_that_breaks_off(server: Server, name: str) -> None:
         server.seen()
         client.finish()
         client.read_to_end()
-    wait_for(lambda: f"<{name}> refused a request" in server.log(mark), "it is logged")
+    wait_for(lambda: f"<{name}> Refused a request" in server.log(mark), "it is logged")
 
 
 @pytest.mark.parametrize("page", ["raises-at-once", "raises-in-the-body"])
@@ -71,7 +71,7 @@ def test_so_for_threads(servers: Servers, name: str, kind: str, page: str) -> No
         client.send(get(f"/{page}?{name}"))
         client.read_to_end()
     wait_for(lambda: "ValueError: " in server.log(mark), "it is logged")
-    assert f"<{name}> error in the application" in server.log(mark)
+    assert f"<{name}> Error in the application" in server.log(mark)
     assert "<nobody> error" not in server.log(mark)
 
 
@@ -103,7 +103,7 @@ def test_an_error_is_shown_although_the_client_has_gone(
             plain.read_until(b"first")
     if FAREWELLS[page]:
         wait_for(lambda: "ValueError: list.remove" in server.log(mark), "it is logged")
-        line = f"[ERROR] <{name}> error in the application (GET /{page}?{name})\n"
+        line = f"[ERROR] <{name}> Error in the application (GET /{page}?{name})\n"
         assert f"{line}Traceback" in server.log(mark)
         return
     with Socket(server, f"/fails-in-its-cleanup?{name}") as later:

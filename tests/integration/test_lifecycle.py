@@ -432,7 +432,7 @@ def test_no_descriptor_left_for_a_newcomer(kind: str) -> None:
         stuck = [live.connect(timeout=10) for _ in range(8)]
         for client in stuck:
             client.send(b"GET / HT")
-        live.wait_log("cannot accept connections")
+        live.wait_log("Cannot accept connections")
         for client in stuck:
             client.close()
         assert live.request("/").status == 200
@@ -447,7 +447,7 @@ def no_descriptor_left(live: Live) -> Iterator[None]:
     with contextlib.ExitStack() as clients:
         for _ in range(8):
             clients.enter_context(live.connect(timeout=10)).send(b"GET / HT")
-        live.wait_log("cannot accept connections")
+        live.wait_log("Cannot accept connections")
         yield
 
 
@@ -457,8 +457,8 @@ def test_a_lack_of_descriptors_is_logged_once(kind: str) -> None:
     with Live("life:app", "--keep-alive=60", kind=kind) as live:
         with no_descriptor_left(live):
             time.sleep(1.5)  # five attempts
-        log = live.wait_log("connections are accepted again")
-        assert log.count("cannot accept connections: Too many open files") == 1
+        log = live.wait_log("Accepting connections again")
+        assert log.count("Cannot accept connections: Too many open files") == 1
         failed = re.search(r"it failed (\d+) more times", log)
         assert failed is not None
         assert int(failed[1]) >= 2
@@ -470,7 +470,7 @@ def test_a_lack_of_descriptors_that_lasts() -> None:
     """The log is reminded of it now and then, with the number of attempts."""
     with Live("life:app", "--header-timeout=60") as live, no_descriptor_left(live):
         log = live.wait_log("more times in 10 s)", deadline=15)
-        assert log.count("cannot accept connections: Too many open files") == 2
+        assert log.count("Cannot accept connections: Too many open files") == 2
 
 
 @pytest.fixture

@@ -242,7 +242,7 @@ def test_a_handler_that_raises_costs_its_own_output(place: int, log: logging.Log
     log.error("still here")
     first, second = path.read_text().splitlines()
     assert first.endswith("[ERROR] still here")
-    assert second.endswith("[WARNING] a log handler or filter of the application raised RuntimeError")
+    assert second.endswith("[WARNING] A log handler or filter of the application raised RuntimeError")
 
 
 @pytest.mark.parametrize("name", ALIASES)

@@ -93,8 +93,8 @@ class TestRecords:
         LOGGER.info("a %s\n", Hostile())
         LOGGER.info("%d", "no number")
         assert path.read_text() == (
-            "a log message could not be formatted: RuntimeError: a %s\\x0A\n"
-            "a log message could not be formatted: TypeError: %d\n"
+            "A log message could not be formatted: RuntimeError: a %s\\x0A\n"
+            "A log message could not be formatted: TypeError: %d\n"
         )
 
     def test_configure_again_replaces(self, path: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_before_the_response(live: Live, name: str) -> None:
     mark = live.log_mark()
     with same_worker(live):
         assert live.request(f"/raise?{name}").status == 500
-        live.wait_log(f"error in the application (GET /raise?{name})")
+        live.wait_log(f"Error in the application (GET /raise?{name})")
     assert live.log_mark() - mark < MOST_LOGGED
 
 
@@ -40,7 +40,7 @@ def test_in_the_middle_of_a_response(live: Live, name: str) -> None:
     with same_worker(live), live.connect() as client:
         client.send(message(f"/break?{name}"))
         assert not client.response().complete
-        live.wait_log(f"error in the application (GET /break?{name})")
+        live.wait_log(f"Error in the application (GET /break?{name})")
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -48,7 +48,7 @@ def test_behind_the_response(live: Live, name: str) -> None:
     with same_worker(live):
         response = live.request(f"/close?{name}")
         assert (response.status, response.body) == (200, b"all")
-        live.wait_log(f"error in the application (GET /close?{name})")
+        live.wait_log(f"Error in the application (GET /close?{name})")
 
 
 def test_both_ends_of_a_long_chain_are_logged(live: Live) -> None:

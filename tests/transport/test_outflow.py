@@ -26,5 +26,5 @@ def test_clients_that_stop_reading_are_given_up(serve: Pool) -> None:
                 for client in clients[number:]:
                     # Writing tells that the server has given up, without reading.
                     wait_for(lambda client=client: not client.send(b"\r"), "the connection is reset")
-            assert "internal error" not in live.log()[mark:]
-            assert "a thread of the worker failed" not in live.log()[mark:]
+            assert "Internal error" not in live.log()[mark:]
+            assert "A thread of the worker failed" not in live.log()[mark:]

@@ -308,5 +308,5 @@ def test_a_full_disk(serve: Pool, place: str, size: int, framing: str) -> None:
             assert response.status == 503
             assert "close" in response.connection
             client.wait_closed()
-        assert live.log()[mark:].count("cannot keep the body of a request: [Errno 27] File too large") == 1
+        assert live.log()[mark:].count("Cannot store the body of a request: [Errno 27] File too large") == 1
         assert place_of(live, CONTENT[:190_000]) == "file"

@@ -33,7 +33,7 @@ def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
             wait_for(lambda: "takes longer than request_timeout" in server.log(), "the stack is logged")
             assert "GET /stuck" in server.log()
             assert "time.sleep(60)" in server.log()
-            wait_for(lambda: "this worker is replaced" in server.log(), "it is given up", deadline=10)
+            wait_for(lambda: "this worker is being replaced" in server.log(), "it is given up", deadline=10)
             after = server.get("/")
         assert before[0] == after[0] == 200
         assert before[1] != after[1]

@@ -81,7 +81,9 @@ def split_option(word: str) -> tuple[str, str | None]:
 def read_application(options: Options, word: str) -> None:
     if APPLICATION.name in options.values:
         first = options.values[APPLICATION.name]
-        raise ConfigError(word, options.origin, f"is a second application, after {first!r}", "give one")
+        raise ConfigError(
+            word, options.origin, f"is a second application, after {first!r}", "only one can be given"
+        )
     options.values[APPLICATION.name] = word
 
 
@@ -112,7 +114,7 @@ def needed_value(options: Options, flag: str, value: str | None, rest: list[str]
 def read_negative(options: Options, declared: Declared, flag: str, value: str | None) -> None:
     if value is not None:
         raise ConfigError(
-            flag, options.origin, "takes no value", f"write {flag} or {declared.long_flag}={value}"
+            flag, options.origin, "does not take a value", f"write {flag} or {declared.long_flag}={value}"
         )
     options.values[declared.name] = "false"
 

@@ -29,17 +29,17 @@ class Missing:
         return self.verdict == IGNORE or not value or value in self.harmless
 
 
-NO_TLS = "Tricorn has no TLS yet; put a proxy that has it in front"
-NO_DIRTY = "Tricorn has no dirty arbiters, which the application relies on"
-NO_H2 = "Tricorn has no HTTP/2 yet; clients get HTTP/1.1"
-NO_LOGGING = "Tricorn does not do this yet; see docs/logging.md for what it does"
+NO_TLS = "Tricorn does not support TLS yet; put a proxy that does in front"
+NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
+NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
+NO_LOGGING = "Tricorn does not support this yet; docs/logging.md says what it supports"
 NO_STATSD = "Tricorn sends no statsd metrics yet"
 NO_RELOAD = "Tricorn does not watch files yet; send HUP to load new code"
 NO_PERMIT = "Tricorn refuses such requests"
 NO_HOOK = "Tricorn does not call server hooks yet"
 NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
 NO_PASTE = "Tricorn does not read PasteDeploy files yet"
-NEEDLESS = "Tricorn has no need of it"
+NEEDLESS = "Tricorn does not need it"
 
 HOOKS = (
     "on_starting",
@@ -75,7 +75,7 @@ MISSING: Mapping[str, Missing] = {
     "do_handshake_on_connect": Missing(IGNORE, NEEDLESS, ("--do-handshake-on-connect",), switch=True),
     "daemon": Missing(
         REFUSE,
-        "Tricorn stays in the foreground; let systemd or a supervisor run it",
+        "Tricorn stays in the foreground; run it under systemd or another supervisor",
         ("-D", "--daemon"),
         True,
     ),
@@ -91,11 +91,11 @@ MISSING: Mapping[str, Missing] = {
     "reload": Missing(WARN, NO_RELOAD, ("--reload",), switch=True),
     "reload_engine": Missing(WARN, NO_RELOAD, ("--reload-engine",), harmless=("auto",)),
     "reload_extra_files": Missing(WARN, NO_RELOAD, ("--reload-extra-file",)),
-    "spew": Missing(WARN, "Tricorn does not trace lines", ("--spew",), switch=True),
+    "spew": Missing(WARN, "Tricorn cannot trace the code", ("--spew",), switch=True),
     "http_protocols": Missing(WARN, NO_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
     "http2_cleartext": Missing(
         REFUSE,
-        "Tricorn has no HTTP/2 yet; clients that insist on it would fail",
+        "Tricorn does not support HTTP/2 yet; clients that insist on it would fail",
         ("--http2-cleartext",),
         harmless=("off",),
     ),
@@ -120,7 +120,7 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_PERMIT, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(
-        WARN, "Tricorn passes methods as they come", ("--casefold-http-method",), switch=True
+        WARN, "Tricorn does not change the case of methods", ("--casefold-http-method",), switch=True
     ),
     "capture_output": Missing(WARN, NO_LOGGING, ("--capture-output",), switch=True),
     "enable_stdio_inheritance": Missing(IGNORE, NEEDLESS, ("-R", "--enable-stdio-inheritance"), switch=True),

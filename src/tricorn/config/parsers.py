@@ -131,7 +131,7 @@ def maybe_whole(written: object) -> int | None:
 
 def size(at_least: int = 0, at_most: int = 1 << 62, *, example: str = "64k") -> Kind[int]:
     """Bytes; a text may end in k, m or g (powers of 1024), which Gunicorn does not know and nginx does."""
-    words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are understood)"
+    words = f"a number of bytes, {at_least} or more (64k, 10m and 1g are allowed)"
     # The compiled core counts bytes in 64 bits.
     plain = whole_number(at_least, at_most)
 
@@ -279,14 +279,16 @@ def loop_name() -> Kind[str]:
 
 def mount_point() -> Kind[str]:
     """The path in front of all paths of an application, or nothing: "/shop", not "/shop/" and not "/"."""
-    words = "a path that begins with '/' and does not end with '/', or an empty text"
+    words = "a path that begins with '/' and does not end with '/'"
     line = text(example="/shop", metavar="PATH", blank=True)
 
     def convert(written: object) -> str:
         path = line.convert(written)
         if path and (not path.startswith("/") or path.endswith("/") or re.search(r"[?#]|//", path)):
             bare = "/".join(part for part in re.split(r"[?#]", path)[0].split("/") if part)
-            hint = f"write {'/' + bare!r}" if bare else "leave it out: an application is mounted there anyway"
+            hint = (
+                f"write {'/' + bare!r}" if bare else "leave it out: the application is served at '/' anyway"
+            )
             raise BadValueError(refuse(written, words).message, hint)
         return path
 
@@ -350,7 +352,7 @@ def comma_list(
 
 def words_of(*choices: str) -> Kind[tuple[str, ...]]:
     """Any of a few words, or none."""
-    words = f"names out of {', '.join(choices)}, with commas between them"
+    words = f"names from {', '.join(choices)}, separated by commas"
 
     def check(item: str) -> str:
         word = item.lower()
@@ -363,7 +365,7 @@ def words_of(*choices: str) -> Kind[tuple[str, ...]]:
 
 
 def paths() -> Kind[tuple[str, ...]]:
-    return comma_list(str, words="directories with commas between them", example="lib,vendor", metavar="DIRS")
+    return comma_list(str, words="directories separated by commas", example="lib,vendor", metavar="DIRS")
 
 
 def peer(item: str) -> str:
@@ -381,30 +383,31 @@ def peer(item: str) -> str:
             ) from error
         # Gunicorn refuses these too: the writer meant either one address or the whole network.
         raise BadValueError(
-            f"{item!r} names one address and a network at once", f"write {network}"
+            f"{item!r} is an address inside a network",
+            f"write {network} for the network, {item.partition('/')[0]} for the address",
         ) from error
     return item
 
 
 def peers() -> Kind[tuple[str, ...]]:
-    words = "IP addresses and networks with commas between them, 'unix', or '*'"
+    words = "IP addresses and networks separated by commas, 'unix', or '*'"
     return comma_list(peer, words=words, example="10.0.0.0/8,unix", metavar="PEERS")
 
 
 def field_name(item: str) -> str:
     if not TOKEN.fullmatch(item):
-        raise BadValueError(f"{shortened(item)} is not the name of a header")
+        raise BadValueError(f"{shortened(item)} is not a valid header name")
     return item.upper()
 
 
 def field_names() -> Kind[tuple[str, ...]]:
-    words = "names of headers with commas between them, or '*'"
+    words = "header names separated by commas, or '*'"
     return comma_list(field_name, words=words, example="SCRIPT_NAME,REMOTE_USER", metavar="NAMES")
 
 
 def field_values() -> Kind[Mapping[str, str]]:
     """A dict in a file; in a text NAME=VALUE with commas between them."""
-    words = "headers with their values: a dict, or NAME=VALUE with commas between them"
+    words = "headers with their values: a dict, or NAME=VALUE separated by commas"
 
     def convert(written: object) -> Mapping[str, str]:
         if isinstance(written, Mapping):
@@ -432,7 +435,7 @@ def addresses() -> Kind[tuple[str, ...]]:
             raise BadValueError("is empty")
         for item in found:
             if "," in item:
-                hint = "give each address on its own: as an item of a list, or with -b"
+                hint = "give each address separately: as an item of a list, or with its own -b"
                 raise BadValueError(f"{shortened(item)} contains a comma", hint)
         return found
 
@@ -459,7 +462,7 @@ def split_shell(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise BadValueError(
-            f"{shortened(text)} cannot be split into words as a shell would: {error}"
+            f"{shortened(text)} cannot be split into words like a shell command: {error}"
         ) from error
 
 

@@ -22,16 +22,17 @@ INTRODUCTION = """\
 
 <!-- Written by `python -m tricorn.config.reference docs/settings.md` from src/tricorn/config/settings.py. -->
 
-Every setting, with its default. Each can be set in four places; the lowest line that speaks wins:
+These are all settings, with their defaults. A setting can be set in four places. If it is set in several,
+the one further down this list wins:
 
 1. the environment variables `WEB_CONCURRENCY`, `PORT`, `FORWARDED_ALLOW_IPS` and `SENDFILE`;
-2. the configuration file, under the setting's name (see [configuration](configuration.md));
+2. the configuration file, under the setting's name (see [Configuration](configuration.md));
 3. the environment variable `TRICORN_<NAME>`, then options in `GUNICORN_CMD_ARGS` and in `TRICORN_CMD_ARGS`;
 4. the command line.
 
-Times are seconds, and fractions are allowed. Sizes are bytes; `64k`, `10m` and `1g` are understood. A switch
-has two forms: `--preload` turns it on and `--no-preload` off. `tricorn --print-config` shows the values in
-force and where each came from.
+Times are in seconds, and fractions are allowed. Sizes are in bytes; you can write `64k`, `10m` and `1g`. A
+switch has two forms: `--preload` turns it on, `--no-preload` off. `tricorn --print-config` shows the value
+of each setting and where it comes from.
 """
 
 

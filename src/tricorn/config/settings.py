@@ -84,23 +84,23 @@ class Settings:
         section=APPLICATION,
         positional=True,
         doc="The application: module:attribute, module:factory(arguments) or path/to/file.py:attribute. "
-        "Without an attribute, `application` and then `app` are tried. On the command line it is the "
-        "argument.",
+        "Without an attribute, Tricorn tries `application` and then `app`. On the command line, the "
+        "application is the argument.",
     )
     chdir: str = setting(
         ".",
         flags=("--chdir",),
         parse=text(metavar="DIR", example="/srv/site"),
         section=APPLICATION,
-        doc="The directory to change to before the application is loaded. It is put first on `sys.path`. The "
-        "configuration file is looked up in the directory that the command was started in.",
+        doc="The directory to change to before the application is loaded. It is put first on `sys.path`. "
+        "The configuration file is looked up in the directory in which the command was started.",
     )
     pythonpath: tuple[str, ...] = setting(
         (),
         flags=("--pythonpath",),
         parse=paths(),
         section=APPLICATION,
-        doc="Directories for `sys.path`, in this order, before the application's own.",
+        doc="Directories to put on `sys.path`, in this order, before the application is loaded.",
     )
     raw_env: tuple[str, ...] = setting(
         (),
@@ -108,15 +108,15 @@ class Settings:
         parse=assignments(),
         section=APPLICATION,
         doc="Environment variables for the application, as KEY=VALUE. Repeatable; in TRICORN_RAW_ENV they "
-        "are separated like the words of a shell line.",
+        "are separated like the words of a shell command.",
     )
     preload_app: bool = setting(
         False,
         flags=("--preload",),
         parse=switch(),
         section=APPLICATION,
-        doc="Load the application in the master before the workers are forked. Workers then share its memory "
-        "and start at once. A reload (HUP) takes new settings, but not new code.",
+        doc="Load the application in the master, before the workers are forked. Workers then share its "
+        "memory and start at once. A reload (HUP) applies new settings, but does not load new code.",
     )
 
     # ------------------------------------------------------------------------------ server socket
@@ -127,14 +127,15 @@ class Settings:
         env=Shared("PORT", lambda port: f"0.0.0.0:{port}"),
         section=SOCKET,
         doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N. "
-        "Repeatable; in TRICORN_BIND several are separated by commas. $PORT alone means 0.0.0.0:$PORT.",
+        "Repeatable; in TRICORN_BIND several are separated by commas. If only $PORT is set, it means "
+        "0.0.0.0:$PORT.",
     )
     backlog: int = setting(
         2048,
         flags=("--backlog",),
         parse=whole_number(1, example=1024),
         section=SOCKET,
-        doc="How many connections may wait to be accepted. The kernel caps it at net.core.somaxconn.",
+        doc="How many connections may wait to be accepted. The kernel limits this to net.core.somaxconn.",
     )
     reuse_port: bool = setting(
         False,
@@ -151,7 +152,7 @@ class Settings:
         parse=whole_number(1, 4096),
         env=Shared("WEB_CONCURRENCY"),
         section=WORKERS,
-        doc="The number of worker processes. One or two for each core is a good start.",
+        doc="The number of worker processes. One or two per core is a good start.",
     )
     worker_class: str = setting(
         "auto",
@@ -163,62 +164,64 @@ class Settings:
             foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
         ),
         section=WORKERS,
-        doc="The kind of worker. `auto` looks at the application: ASGI gets `asgi`, WSGI the worker with "
-        "`threads` threads. `sync` and `gthread` are Gunicorn's names for the latter with one and with "
-        "several threads. `uvicorn.workers.UvicornWorker` is understood as `asgi`.",
+        doc="The kind of worker. `auto` looks at the application: it serves ASGI with `asgi`, and WSGI "
+        "with `threads` threads. `sync` and `gthread` are Gunicorn's names for workers with one thread "
+        "and with several. `uvicorn.workers.UvicornWorker` is accepted as `asgi`.",
     )
     threads: int = setting(
         1,
         flags=("--threads",),
         parse=whole_number(1, 4096),
         section=WORKERS,
-        doc="How many requests a worker runs at once. A thread is taken only while the application runs: "
-        "slow clients hold none. An ASGI worker has one event loop instead, and runs as many as come.",
+        doc="How many requests a worker runs at once. A thread is used only while the application runs: "
+        "slow clients hold none. An ASGI worker has one event loop instead, and runs all requests at "
+        "once.",
     )
     worker_connections: int = setting(
         1000,
         flags=("--worker-connections",),
         parse=whole_number(1, example=10000),
         section=WORKERS,
-        doc="How many connections a worker holds at once. At the limit idle keep-alive connections are "
-        "closed first, then no more are accepted.",
+        doc="How many connections a worker holds at once. At the limit, idle keep-alive connections are "
+        "closed first; then no more are accepted.",
     )
     timeout: float = setting(
         30.0,
         flags=("-t", "--timeout"),
         parse=seconds(example="60"),
         section=WORKERS,
-        doc="A worker that gives no sign of life for this long is aborted and replaced. 0 switches it off.",
+        doc="A worker that shows no sign of life for this long is aborted and replaced. 0 means no limit.",
     )
     request_timeout: float | None = setting(
         None,
         flags=("--request-timeout",),
         parse=optional(seconds(example="10")),
         section=WORKERS,
-        doc="How long the application may keep one request without handing anything to the client. Not set: "
-        "as long as `timeout` where a request holds a thread (sync, gthread); no limit where it holds only a "
-        "task (asgi), because event streams and long polls are quiet for long. 0 switches it off.",
+        doc="How long the application may work on a request without sending anything to the client. If it "
+        "is not set: the value of `timeout` where a request holds a thread (sync, gthread); no limit "
+        "where it only holds a task (asgi), because event streams and long polls may be silent for "
+        "long. 0 means no limit.",
     )
     graceful_timeout: float = setting(
         30.0,
         flags=("--graceful-timeout",),
         parse=seconds(example="60"),
         section=WORKERS,
-        doc="How long a worker that has to stop may go on with the requests it has. Then it is killed.",
+        doc="How long a worker that has to stop may take to finish its requests. Then it is killed.",
     )
     max_requests: int = setting(
         0,
         flags=("--max-requests",),
         parse=whole_number(example=10000),
         section=WORKERS,
-        doc="Replace a worker after this many requests. 0 switches it off.",
+        doc="Replace a worker after this many requests. 0 means never.",
     )
     max_requests_jitter: int = setting(
         0,
         flags=("--max-requests-jitter",),
         parse=whole_number(example=1000),
         section=WORKERS,
-        doc="Up to this many requests, drawn at random, are added to `max_requests`. So workers are not "
+        doc="Add a random number of requests, up to this one, to `max_requests`, so that workers are not "
         "replaced all at once.",
     )
 
@@ -228,37 +231,38 @@ class Settings:
         flags=("--keep-alive",),
         parse=seconds(example="75"),
         section=CLIENT,
-        doc="How long a connection may be idle between requests. 0 closes it after each response.",
+        doc="How long a connection may be idle between requests. With 0, it is closed after each response.",
     )
     header_timeout: float = setting(
         10.0,
         flags=("--header-timeout",),
         parse=seconds(example="5"),
         section=CLIENT,
-        doc="How long a client may take to send a request head. A client that sent a part is answered 408; "
-        "one that connects and sends nothing is closed.",
+        doc="How long a client may take to send a request head. A client that has sent a part of it gets a "
+        "408; one that has sent nothing is disconnected.",
     )
     body_timeout: float = setting(
         30.0,
         flags=("--body-timeout",),
         parse=seconds(example="60"),
         section=CLIENT,
-        doc="How long a request body may make no progress at all. Then: 408.",
+        doc="How long a client may pause while it sends a request body. Then it gets a 408.",
     )
     min_body_rate: int = setting(
         240,
         flags=("--min-body-rate",),
         parse=size(example="1k"),
         section=CLIENT,
-        doc="The slowest request body that is accepted, in bytes per second on average. Below it: 408. 0 "
-        "switches it off.",
+        doc="The lowest rate at which a client may send a request body, in bytes per second on average. A "
+        "slower client gets a 408. 0 means no limit.",
     )
     write_timeout: float = setting(
         30.0,
         flags=("--write-timeout",),
         parse=seconds(example="60"),
         section=CLIENT,
-        doc="How long a client may read nothing of its response. Then the connection is reset.",
+        doc="How long a client may go without reading anything of its response. Then the connection is "
+        "reset.",
     )
 
     # ------------------------------------------------------------------------------------- limits
@@ -267,76 +271,79 @@ class Settings:
         flags=("--limit-request-line",),
         parse=size(example="4094"),
         section=LIMITS,
-        doc="Bytes of a request line. Above: 414. 0 leaves only `limit_request_head`.",
+        doc="The maximum length of a request line, in bytes. A longer one gets a 414. With 0, only "
+        "`limit_request_head` applies.",
     )
     limit_request_fields: int = setting(
         100,
         flags=("--limit-request-fields",),
         parse=whole_number(0, 32768, example=200),
         section=LIMITS,
-        doc="Header fields of a request. Above: 431. 0 leaves only `limit_request_head`.",
+        doc="The maximum number of header fields in a request. With more, it gets a 431. With 0, only "
+        "`limit_request_head` applies.",
     )
     limit_request_field_size: int = setting(
         8190,
         flags=("--limit-request-field_size", "--limit-request-field-size"),
         parse=size(example="16k"),
         section=LIMITS,
-        doc="Bytes of one header field. Above: 431. 0 leaves only `limit_request_head`.",
+        doc="The maximum length of one header field, in bytes. A longer one gets a 431. With 0, only "
+        "`limit_request_head` applies.",
     )
     limit_request_head: int = setting(
         65536,
         flags=("--limit-request-head",),
         parse=size(1024, 1 << 30, example="128k"),
         section=LIMITS,
-        doc="Bytes of a whole request head. Above: 431. This one cannot be switched off: memory depends on "
-        "it.",
+        doc="The maximum length of a whole request head, in bytes. A longer one gets a 431. This limit "
+        "cannot be turned off, because it bounds the memory that a client can use.",
     )
     limit_request_body: int = setting(
         0,
         flags=("--limit-request-body",),
         parse=size(example="10m"),
         section=LIMITS,
-        doc="Bytes of a request body. Above: 413. 0 switches it off.",
+        doc="The maximum length of a request body, in bytes. A longer one gets a 413. 0 means no limit.",
     )
     limit_body_drain: int = setting(
         65536,
         flags=("--limit-body-drain",),
         parse=size(example="1m"),
         section=LIMITS,
-        doc="How many bytes of a body that the application did not read are read and dropped to keep the "
-        "connection. If more is left, the connection is closed.",
+        doc="If the application has not read the whole request body, up to this many bytes are read and "
+        "dropped to keep the connection. If more is left, the connection is closed.",
     )
     request_buffering: bool = setting(
         True,
         flags=("--request-buffering",),
         parse=switch(),
         section=LIMITS,
-        doc="Take the whole request body before the application is called, so that a slow upload holds no "
-        "thread. Off: the application reads from the connection.",
+        doc="Read the whole request body before the application is called, so that a slow upload holds no "
+        "thread. If off, the application reads from the connection. For WSGI only.",
     )
     request_buffer_size: int = setting(
         65536,
         flags=("--request-buffer-size",),
         parse=size(example="1m"),
         section=LIMITS,
-        doc="A request body up to this size always stays in memory. A longer one takes from "
-        "`request_buffer_memory`. An ASGI application's client is read this far ahead.",
+        doc="A request body up to this size is always kept in memory. A longer one takes its memory from "
+        "`request_buffer_memory`. For ASGI: how far the server reads ahead of the application.",
     )
     request_buffer_memory: int = setting(
         67108864,
         flags=("--request-buffer-memory",),
         parse=size(example="256m"),
         section=LIMITS,
-        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` "
-        "may take together. A body for which too little of it is left goes to a temporary file; with 0 "
-        "each of them does.",
+        doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` may "
+        "take together. A body that does not fit goes to a temporary file; with 0, all of them do.",
     )
     response_buffer_size: int = setting(
         262144,
         flags=("--response-buffer-size",),
         parse=size(1, example="1m"),
         section=LIMITS,
-        doc="How many bytes wait for a slow client before the application's iterator is paused.",
+        doc="How many bytes of a response may wait for a slow client. Beyond that, the application's "
+        "iterator is paused; in ASGI, `send()` waits.",
     )
 
     # --------------------------------------------------------------------------------------- ASGI
@@ -345,7 +352,7 @@ class Settings:
         flags=("--asgi-loop",),
         parse=loop_name(),
         section=ASGI,
-        doc="The event loop: `uvloop`, `asyncio`, or `auto`, which is uvloop where it is installed. Or a "
+        doc="The event loop: `uvloop`, `asyncio`, or `auto`, which is uvloop if it is installed. Or a "
         "function that returns a new loop, as module:function or module.function.",
     )
     asgi_lifespan: str = setting(
@@ -353,50 +360,53 @@ class Settings:
         flags=("--asgi-lifespan",),
         parse=one_of("auto", "on", "off"),
         section=ASGI,
-        doc="The lifespan protocol, by which the application hears of start-up and shutdown. `on`: it must "
-        "take part; `off`: it is not asked; `auto`: it may refuse, but a start-up that fails is a failure.",
+        doc="The lifespan protocol, which tells the application of start-up and shutdown. `on`: the "
+        "application must support it; `off`: it is not used; `auto`: the application need not support "
+        "it, but if its start-up fails, the worker does not start.",
     )
     asgi_lifespan_startup_timeout: float = setting(
         45.0,
         flags=("--asgi-lifespan-startup-timeout",),
         parse=seconds(example="20"),
         section=ASGI,
-        doc="How long the application's start-up may take; then the worker's boot has failed. 0 switches it "
-        "off. The whole boot, imports and start-up, may take 60 s, or `timeout` if that is longer.",
+        doc="How long the application's start-up may take. If it takes longer, the worker does not start. "
+        "0 means no limit. The whole start of a worker, imports included, may take 60 s, or `timeout` "
+        "if that is longer.",
     )
     asgi_lifespan_shutdown_timeout: float = setting(
         30.0,
         flags=("--asgi-lifespan-shutdown-timeout",),
         parse=seconds(example="10"),
         section=ASGI,
-        doc="How long the application's shutdown may take, after the requests are done or "
-        "`graceful_timeout` is over; then it is cancelled. 0 switches it off.",
+        doc="How long the application's shutdown may take, once the requests are done or "
+        "`graceful_timeout` is over. Then it is cancelled. 0 means no limit.",
     )
     asgi_disconnect_grace_period: float = setting(
         3.0,
         flags=("--asgi-disconnect-grace-period",),
         parse=seconds(example="10"),
         section=ASGI,
-        doc="How long the application may go on after its client is gone, which it hears at once by "
-        "`http.disconnect`. Then its task is cancelled. 0 cancels at once.",
+        doc="How long the application may go on after its client has gone, of which it is told at once by "
+        "`http.disconnect`. Then its task is cancelled. With 0, it is cancelled at once.",
     )
     asgi_extensions: tuple[str, ...] = setting(
         ("http.response.early_hint", "http.response.trailers", "websocket.http.response"),
         flags=("--asgi-extensions",),
         parse=words_of(*EXTENSIONS),
         section=ASGI,
-        doc="What `extensions` of a scope offers, where the client can make use of it. "
-        "`http.response.pathsend` and `http.response.zerocopysend` let the kernel send files, but frameworks "
-        "use them wherever they are offered, and middleware that only knows `http.response.body` then loses "
-        "the response: name them if yours is in order.",
+        doc="The extensions offered in `extensions` of the scope, if the client supports them. "
+        "`http.response.pathsend` and `http.response.zerocopysend` let the kernel send files. But "
+        "frameworks use them wherever they are offered, and middleware that only knows "
+        "`http.response.body` then loses the response: add them if your middleware passes them on.",
     )
     root_path: str = setting(
         "",
         flags=("--root-path",),
         parse=mount_point(),
         section=ASGI,
-        doc="The path that a proxy cuts off in front of an ASGI application: `root_path` of its scope, and "
-        "the beginning of `path`. WSGI applications are told by the environment variable SCRIPT_NAME.",
+        doc="The path prefix that a proxy strips before it passes a request to an ASGI application. It "
+        "becomes `root_path` of the scope, and the beginning of `path`. For WSGI applications, set the "
+        "environment variable SCRIPT_NAME instead.",
     )
 
     # ---------------------------------------------------------------------------------- WebSocket
@@ -405,31 +415,31 @@ class Settings:
         flags=("--websocket-max-message-size",),
         parse=size(example="1m"),
         section=WEBSOCKET,
-        doc="Bytes of one message, after decompression. Above: the connection is closed with 1009. 0 "
-        "switches it off.",
+        doc="The maximum length of a message, in bytes after decompression. A longer one closes the "
+        "connection with 1009. 0 means no limit.",
     )
     websocket_max_queue: int = setting(
         32,
         flags=("--websocket-max-queue",),
         parse=whole_number(1, example=8),
         section=WEBSOCKET,
-        doc="How many messages wait for the application before nothing more is read from the client; fewer "
-        "if they are big.",
+        doc="How many messages may wait for the application before the server stops reading from the "
+        "client; fewer if they are large.",
     )
     websocket_ping_interval: float = setting(
         20.0,
         flags=("--websocket-ping-interval",),
         parse=seconds(example="45"),
         section=WEBSOCKET,
-        doc="How long a client may be silent before it is sent a ping. 0 sends none.",
+        doc="How long a client may be silent before it is sent a ping. With 0, no pings are sent.",
     )
     websocket_ping_timeout: float = setting(
         20.0,
         flags=("--websocket-ping-timeout",),
         parse=seconds(example="10"),
         section=WEBSOCKET,
-        doc="How long a client may take to answer a ping. Then the connection is closed, and the application "
-        "gets the code 1006. 0 waits for ever.",
+        doc="How long a client may take to answer a ping. Then the connection is closed, and the "
+        "application gets the code 1006. 0 means no limit.",
     )
     websocket_compression: bool = setting(
         True,
@@ -443,7 +453,7 @@ class Settings:
         flags=("--websocket-close-timeout",),
         parse=seconds(example="5"),
         section=WEBSOCKET,
-        doc="How long to wait for the client's close frame after ours was sent. Then the connection is cut.",
+        doc="How long to wait for the client's close frame after sending ours. Then the connection is cut.",
     )
 
     # -------------------------------------------------------------------------------------- trust
@@ -453,17 +463,17 @@ class Settings:
         parse=peers(),
         env=Shared("FORWARDED_ALLOW_IPS"),
         section=TRUST,
-        doc="Proxies whose X-Forwarded-*, Forwarded and SCRIPT_NAME headers count: addresses, networks, "
-        "`unix` (clients of unix sockets) or `*`. Unlike Gunicorn's, a list without `unix` does not "
-        "trust those.",
+        doc="Proxies whose X-Forwarded-*, Forwarded and SCRIPT_NAME headers are trusted: addresses, "
+        "networks, `unix` (clients on Unix sockets) or `*` (everyone). Unlike in Gunicorn, clients on "
+        "Unix sockets are trusted only if `unix` is listed.",
     )
     proxy_protocol: str = setting(
         "off",
         flags=("--proxy-protocol",),
         parse=proxy_versions(),
         section=TRUST,
-        doc="Expect the PROXY protocol in front of each connection: off, v1, v2, or auto for both. The "
-        "option alone means auto. A connection without it is refused.",
+        doc="Expect the PROXY protocol at the start of each connection: off, v1, v2, or auto for both "
+        "versions. The option without a value means auto. A connection without the header is refused.",
     )
     proxy_allow_ips: tuple[str, ...] = setting(
         TRUSTED_BY_DEFAULT,
@@ -477,30 +487,30 @@ class Settings:
         flags=("--header-map",),
         parse=one_of("drop", "refuse", "dangerous"),
         section=TRUST,
-        doc="What happens to header names with an underscore, which look like others in the environ: drop "
-        "them, refuse the request (400), or pass them (dangerous).",
+        doc="What to do with headers whose name has an underscore, because in the environ they look like "
+        "others: drop them, refuse the request (400), or keep them (dangerous).",
     )
     forwarder_headers: tuple[str, ...] = setting(
         ("SCRIPT_NAME", "PATH_INFO"),
         flags=("--forwarder-headers",),
         parse=field_names(),
         section=TRUST,
-        doc="Header names with an underscore that count when a proxy of `forwarded_allow_ips` sends them.",
+        doc="Header names with an underscore that are kept if a proxy in `forwarded_allow_ips` sends them.",
     )
     secure_scheme_headers: Mapping[str, str] = setting(
         SCHEME_HEADERS,
         flags=("--secure-scheme-headers",),
         parse=field_values(),
         section=TRUST,
-        doc="Headers, and the value of each, by which a proxy of `forwarded_allow_ips` says that the client "
-        "used https. Two that contradict each other: 400.",
+        doc="Headers, and the value of each, by which a proxy in `forwarded_allow_ips` says that the "
+        "client used https. If two of them contradict each other, the request gets a 400.",
     )
     server_header: str = setting(
         "tricorn",
         flags=("--server-header",),
         parse=text(blank=True, example="web"),
         section=TRUST,
-        doc="The Server header of responses. Empty: none is sent.",
+        doc="The Server header of responses. If empty, none is sent.",
     )
 
     # ------------------------------------------------------------------------------------ logging
@@ -509,28 +519,29 @@ class Settings:
         flags=("--access-logfile",),
         parse=optional(text(metavar="FILE", example="-")),
         section=LOGGING,
-        doc="The access log's file. `-` is the standard output; not set: no access log.",
+        doc="The file for the access log. `-` means standard output. If not set, there is no access log.",
     )
     access_log_format: str = setting(
         '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
         flags=("--access-logformat",),
         parse=text(metavar="FORMAT", example="json"),
         section=LOGGING,
-        doc="The form of a line of the access log, in Gunicorn's atoms, or the word `json` for JSON lines.",
+        doc="The format of the access log, in Gunicorn's atoms, or the word `json` for one JSON object per "
+        "line.",
     )
     errorlog: str = setting(
         "-",
         flags=("--error-logfile", "--log-file"),
         parse=text(metavar="FILE", example="/var/log/tricorn/error.log"),
         section=LOGGING,
-        doc="The error log's file. `-` is the standard error.",
+        doc="The file for the error log. `-` means standard error.",
     )
     loglevel: str = setting(
         "info",
         flags=("--log-level",),
         parse=one_of("debug", "info", "warning", "error", "critical"),
         section=LOGGING,
-        doc="The least severe messages that the error log takes.",
+        doc="The lowest level of messages that go to the error log.",
     )
 
     # ------------------------------------------------------------------------------------ process
@@ -540,17 +551,17 @@ class Settings:
         parse=optional(text(metavar="FILE", example="/etc/tricorn.toml")),
         section=PROCESS,
         in_files=False,
-        doc="The configuration file: a path (.toml, else Python), file:PATH or python:MODULE. Not set: the "
-        "first that exists of ./tricorn.conf.py, ./gunicorn.conf.py, ./tricorn.toml, [tool.tricorn] of "
-        "./pyproject.toml.",
+        doc="The configuration file: a path (.toml, or else Python), file:PATH or python:MODULE. If not "
+        "set, the first of these that exists: ./tricorn.conf.py, ./gunicorn.conf.py, ./tricorn.toml, "
+        "[tool.tricorn] in ./pyproject.toml.",
     )
     user: int | None = setting(
         None,
         flags=("-u", "--user"),
         parse=optional(user_id()),
         section=PROCESS,
-        doc="The user that workers run as, by name or number. Its supplementary groups are set too. Not set: "
-        "the user that started the master.",
+        doc="The user that workers run as, by name or number. They also get its supplementary groups. If "
+        "not set, they run as the user that started the master.",
     )
     group: int | None = setting(
         None,
@@ -564,21 +575,21 @@ class Settings:
         flags=("-m", "--umask"),
         parse=optional(octal_mode()),
         section=PROCESS,
-        doc="The file mode mask, in octal with a leading zero. Not set: it is left as it is.",
+        doc="The file mode mask, in octal with a leading zero. If not set, it is not changed.",
     )
     proc_name: str | None = setting(
         None,
         flags=("-n", "--name"),
         parse=optional(text(metavar="NAME", example="shop")),
         section=PROCESS,
-        doc="The name of the processes in `ps` and `top`. Not set: the application's.",
+        doc="The name of the processes in `ps` and `top`. If not set, the name of the application.",
     )
     pidfile: str | None = setting(
         None,
         flags=("-p", "--pid"),
         parse=optional(text(metavar="FILE", example="/run/tricorn.pid")),
         section=PROCESS,
-        doc="A file for the master's process id.",
+        doc="The file to write the master's process id to.",
     )
     sendfile: bool = setting(
         True,
@@ -593,15 +604,15 @@ class Settings:
         flags=("--check-config",),
         parse=switch(),
         section=PROCESS,
-        doc="Load the settings and the application, say whether they are in order, and exit. The exit code "
-        "is 0, 1 when the application does not load, 2 when a setting is wrong.",
+        doc="Load the settings and the application, say whether they are valid, and exit. The exit code is "
+        "0 if they are, 1 if the application does not load, 2 if a setting is wrong.",
     )
     print_config: bool = setting(
         False,
         flags=("--print-config",),
         parse=switch(),
         section=PROCESS,
-        doc="Show each setting with its value and where the value came from, and exit.",
+        doc="Show each setting with its value and where the value comes from, and exit.",
     )
 
     #: Where each value came from: "command line", "environment TRICORN_WORKERS", "tricorn.toml", "default".

@@ -125,7 +125,7 @@ def option_words(variable: str, environ: Mapping[str, str]) -> list[str]:
         return shlex.split(environ.get(variable, ""))
     except ValueError as error:
         raise ConfigError(
-            variable, "environment", f"cannot be split into words as a shell would: {error}"
+            variable, "environment", f"cannot be split into words like a shell command: {error}"
         ) from error
 
 

@@ -82,7 +82,7 @@ cdef class StreamInput:
         if exchange is None:
             raise RequestCut("wsgi.input was read after the end of its request")
         if self.reading:
-            raise GatewayError("wsgi.input is being read already, by another thread")
+            raise GatewayError("another thread is already reading wsgi.input")
         self.reading = True
         try:
             self.buffer = exchange.read_body(STEP)
@@ -162,10 +162,10 @@ cdef class EmptyInput:
         return 0
 
     def fileno(self):
-        raise io.UnsupportedOperation("the request has no body: there is no descriptor")
+        raise io.UnsupportedOperation("the request has no body, so wsgi.input has no descriptor")
 
     def write(self, data):
-        raise io.UnsupportedOperation("wsgi.input can only be read")
+        raise io.UnsupportedOperation("wsgi.input is read-only")
 
 
 io.BufferedIOBase.register(EmptyInput)

@@ -129,7 +129,7 @@ class Lifespan:
         self._phase = Phase.NONE
         if self._mode == "on" or self._has_failed_to_start():
             raise LifespanError(self._unanswered("start-up"))
-        self._log.debug("The application has no lifespan: %s", self._unanswered("start-up"))
+        self._log.debug("The application does not support lifespan: %s", self._unanswered("start-up"))
 
     async def shutdown(self) -> None:
         """Let the application clean up, if it started and is still there. What goes wrong is logged."""
@@ -170,7 +170,9 @@ class Lifespan:
         if phase is None:
             self._is_stranger = not str(kind).startswith("lifespan.")
             expected = [answer for phase, answer in ANSWERS if phase is self._phase]
-            raise GatewayError(f"lifespan: {kind!r} was sent, expected {' or '.join(expected) or 'nothing'}")
+            raise GatewayError(
+                f"{kind!r} was sent to the lifespan, which expects {' or '.join(expected) or 'nothing more'}"
+            )
         self._phase = phase
         self._message = str(message.get("message", ""))
         if not self._answer.done():
@@ -195,11 +197,14 @@ class Lifespan:
             self._error = error
             if self._phase is Phase.SERVING:
                 self._log.error(
-                    "The application's lifespan ended, serving goes on", exc_info=without_our_frame(error)
+                    "The application's lifespan ended with an exception; the worker keeps serving",
+                    exc_info=without_our_frame(error),
                 )
         else:
             if self._phase is Phase.SERVING:
-                self._log.debug("The application's lifespan has ended, it will not hear of the shutdown")
+                self._log.debug(
+                    "The application's lifespan has returned; it will not be told of the shutdown"
+                )
 
     async def _wait_for_answer(self, timeout: float) -> None:
         """Until the application has answered, its task has ended, or `timeout` seconds are over."""
@@ -215,9 +220,7 @@ class Lifespan:
         """The last answer is given: the task may end by itself, but not take for ever."""
         await asyncio.wait({self._task}, timeout=LINGER)
         if not self._task.done():
-            self._log.debug(
-                "The application's lifespan does not return after its last answer, it is cancelled"
-            )
+            self._log.debug("The application's lifespan did not return after its last answer; cancelling it")
             await self._cancel()
 
     async def _cancel(self) -> None:
@@ -225,7 +228,7 @@ class Lifespan:
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=LINGER)
         if not self._task.done():
-            self._log.error("The application's lifespan does not end although it was cancelled")
+            self._log.error("The application's lifespan did not end after it was cancelled")
 
     # -- what is said ------------------------------------------------------------------------------------
 
@@ -248,17 +251,17 @@ class Lifespan:
             lines = traceback.format_exception(*without_our_frame(self._error))
             return f"{raised_in(what)}{hint}\n{''.join(lines).rstrip()}"
         how = "was cancelled" if self._task.cancelled() else "returned"
-        return f"the application {how} without an answer to its {what} (lifespan)"
+        return f"the application {how} without completing its {what} (lifespan)"
 
     async def _overdue(self, what: str, timeout: float) -> str:
         """Cancels the task; its traceback tells where it was waiting."""
         await self._cancel()
         setting = f"asgi_lifespan_{what.replace('-', '')}_timeout"
-        text = f"the application's {what} (lifespan) takes longer than {setting} ({timeout:g} s)"
+        text = f"the application's {what} (lifespan) took longer than {setting} ({timeout:g} s)"
         if self._cancelled_at is None:
             return text
         where = "".join(traceback.format_tb(self._cancelled_at.tb_next)).rstrip()
-        return f"{text}; it was at\n{where}" if where else text
+        return f"{text}; it was waiting at\n{where}" if where else text
 
 
 def this_task() -> asyncio.Task[None]:
@@ -270,12 +273,12 @@ def this_task() -> asyncio.Task[None]:
 def told(text: str, message: str) -> str:
     """Frameworks put a whole traceback into the message of an answer, or nothing."""
     if not message:
-        return f"{text} and does not say why"
+        return f"{text}, and it did not say why"
     return f"{text}:\n{message.rstrip()}" if "\n" in message.rstrip() else f"{text}: {message.rstrip()}"
 
 
 def raised_in(what: str) -> str:
-    return f"the application raised during its {what} (lifespan)"
+    return f"the application raised an exception during its {what} (lifespan)"
 
 
 def without_our_frame(error: BaseException) -> ExcInfo:

@@ -82,7 +82,9 @@ def parse_target(expression: str) -> Target:
     try:
         node = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise AppLoadError(f"{expression!r} is neither an attribute nor a call of a factory") from error
+        raise AppLoadError(
+            f"{expression!r} is neither an attribute nor a factory call: write NAME or 'NAME()'"
+        ) from error
     if not isinstance(node, ast.Call):
         return Target(attribute_path(node, expression))
     try:
@@ -90,7 +92,7 @@ def parse_target(expression: str) -> Target:
         kwargs = tuple((literal_name(keyword), ast.literal_eval(keyword.value)) for keyword in node.keywords)
     except (ValueError, TypeError) as error:
         raise AppLoadError(
-            f"{expression!r}: arguments of a factory must be literals, such as 'text', 1, True, [1, 2]"
+            f"{expression!r}: the arguments of a factory must be literals, such as 'text', 1, True, [1, 2]"
         ) from error
     return Target(attribute_path(node.func, expression), True, args, kwargs)
 
@@ -100,7 +102,7 @@ def attribute_path(node: ast.expr, expression: str) -> tuple[str, ...]:
         return (*attribute_path(node.value, expression), node.attr)
     if isinstance(node, ast.Name):
         return (node.id,)
-    raise AppLoadError(f"{expression!r} is neither an attribute nor a call of a factory")
+    raise AppLoadError(f"{expression!r} is neither an attribute nor a factory call: write NAME or 'NAME()'")
 
 
 def literal_name(keyword: ast.keyword) -> str:
@@ -132,11 +134,11 @@ def not_found(name: str, missing: str) -> str:
     text = f"there is no module {missing!r}"
     if parent:
         is_package = hasattr(sys.modules.get(parent), "__path__")
-        text += f" in package {parent!r}" if is_package else f": {parent!r} is no package"
+        text += f" in package {parent!r}" if is_package else f": {parent!r} is not a package"
     elif missing != name:
         text += f", so {name!r} cannot be imported"
     return (
-        f"{text}; it is looked for in the working directory (--chdir), in --pythonpath and in the environment"
+        f"{text}; Tricorn looks in the working directory (--chdir), in --pythonpath and in Python's own path"
     )
 
 
@@ -191,17 +193,17 @@ def attribute(module: ModuleType, target: Target) -> Any:
 
 def made_by(factory: Any, target: Target, spec: str) -> Any:
     if not callable(factory):
-        raise AppLoadError(f"{spec!r}: {target.dotted!r} cannot be called, it is {described(factory)}")
+        raise AppLoadError(f"{spec!r}: {target.dotted!r} cannot be called: it is {described(factory)}")
     kwargs = dict(target.kwargs)
     if problem := maybe_unfit(factory, target.args, kwargs):
-        raise AppLoadError(f"{spec!r}: {target.dotted}() cannot be called like this: {problem}")
+        raise AppLoadError(f"{spec!r}: {target.dotted}() cannot be called with these arguments: {problem}")
     made = None if is_async(factory) else factory(*target.args, **kwargs)
     if inspect.iscoroutine(made):
         made.close()  # else Python warns that nobody awaited it
     if is_async(factory) or inspect.iscoroutine(made):
         raise AppLoadError(
-            f"{spec!r}: the factory is a coroutine function, and no event loop runs yet; write it as a plain "
-            "function (def), and do what has to be awaited in the application's lifespan"
+            f"{spec!r}: the factory is a coroutine function, but no event loop is running yet; write it as a "
+            "plain function (def), and move what must be awaited to the application's lifespan"
         )
     if made is None:
         raise AppLoadError(f"{spec!r}: the factory returned None instead of an application")
@@ -239,7 +241,7 @@ MEANINGS = {(True, False): Interface.WSGI, (False, True): Interface.ASGI}
 def checked(app: Any, spec: str) -> Callable[..., Any]:
     """The application, if it can be called in one of the two ways."""
     if not callable(app):
-        raise AppLoadError(f"{spec!r} is not callable, it is {described(app)}")
+        raise AppLoadError(f"{spec!r} is not callable: it is {described(app)}")
     fits_wsgi = not is_async(app) and maybe_unfit(app, WSGI_CALL) is None
     if not fits_wsgi and maybe_unfit(app, ASGI_CALL) is not None:
         raise AppLoadError(f"{spec!r} {not_an_application(app, spec)}")
@@ -250,7 +252,7 @@ def checked(app: Any, spec: str) -> Callable[..., Any]:
 def not_an_application(app: Any, spec: str) -> str:
     if is_double_callable(app):
         return (
-            "is an ASGI 2 application, which takes only the scope; wrap it: "
+            "is an ASGI 2 application, which takes only the scope; wrap it in "
             "asgiref.compatibility.guarantee_single_callable(…)"
         )
     expected = [ASGI_CALL] if is_async(app) else [WSGI_CALL, ASGI_CALL]

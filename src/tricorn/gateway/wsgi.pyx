@@ -207,7 +207,7 @@ cdef class WSGICall:
         cdef bytes body
         for piece in pieces:
             if not isinstance(piece, bytes):
-                raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
+                raise GatewayError(f"each piece of the body must be bytes, not {type(piece).__name__}")
         body = _exactly(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
         if body or not self.sent:
             self._put(body, len(body))
@@ -228,7 +228,7 @@ cdef class WSGICall:
             piece = <object>item
             Py_DECREF(piece)
             if not isinstance(piece, bytes):
-                raise GatewayError(f"the body must consist of bytes, not {type(piece).__name__}")
+                raise GatewayError(f"each piece of the body must be bytes, not {type(piece).__name__}")
             if PyBytes_GET_SIZE(piece):
                 self._put(_exactly(piece), -1)
         if not self.sent:
@@ -239,7 +239,7 @@ cdef class WSGICall:
         """Send a piece, the first one behind the head. length: of the whole body if this is it, else -1."""
         cdef Exchange exchange
         if not self.sent and self.status is None:
-            raise GatewayError("the application produced a body without calling start_response")
+            raise GatewayError("the application returned a body without calling start_response")
         exchange = self._enter()
         try:
             if self.sent:
@@ -262,9 +262,9 @@ cdef class WSGICall:
     cdef Exchange _enter(self):
         """The exchange, for one call: it runs foreign code too (log handlers, destructors), which must not call it again."""
         if self.exchange is None:
-            raise GatewayError("the response was written to after its end")
+            raise GatewayError("the response was written to after it had ended")
         if self.busy:
-            raise GatewayError("the response was written to while it was being written to")
+            raise GatewayError("the response was written to while an earlier write was still in progress")
         self.busy = True
         return self.exchange
 

@@ -142,7 +142,7 @@ class HeaderPolicy:
         if trusted and ("*" in self.forwarder_headers or name.upper() in self.forwarder_headers):
             return True
         if self.header_map == "refuse":
-            raise ProtocolError(400, "header_map", "A field name has an underscore.")
+            raise ProtocolError(400, "header_map", "a field name contains an underscore")
         return self.header_map == "dangerous"
 
 
@@ -209,7 +209,7 @@ def _must_agree(claims: _Claims, standard: _Claims) -> None:
     same_host = (claims.host or "").lower() == (standard.host or "").lower()
     if not (same_client and same_host and claims.scheme == standard.scheme):
         raise ProtocolError(
-            400, "forwarded_allow_ips", "Forwarded and X-Forwarded fields contradict each other."
+            400, "forwarded_allow_ips", "Forwarded and X-Forwarded-* fields contradict each other"
         )
 
 
@@ -269,7 +269,7 @@ def _walk(hops: Iterable[_Hop], trusted: TrustedPeers) -> tuple[_Hop | None, int
 
 
 def _too_many_proxies() -> ProtocolError:
-    return ProtocolError(400, "RFC 7239 §5.2", "The request passed too many proxies.")
+    return ProtocolError(400, "RFC 7239 §5.2", "the request passed through too many proxies")
 
 
 def _secure_scheme(fields: Fields, policy: HeaderPolicy, reach: int) -> str | None:
@@ -280,7 +280,7 @@ def _secure_scheme(fields: Fields, policy: HeaderPolicy, reach: int) -> str | No
         if name in fields
     }
     if len(verdicts) == 2:
-        raise ProtocolError(400, "secure_scheme_headers", "Scheme fields contradict each other.")
+        raise ProtocolError(400, "secure_scheme_headers", "the scheme fields contradict each other")
     if not verdicts:
         return None
     return "https" if verdicts.pop() else "http"
@@ -295,7 +295,7 @@ def _checked_host(value: bytes) -> str:
     if matched and matched[2] is not None:
         good = good and 0 < int(matched[2]) < 65536
     if not good:
-        raise ProtocolError(400, "RFC 9110 §7.2", "The forwarded host is malformed.")
+        raise ProtocolError(400, "RFC 9110 §7.2", "the forwarded host is malformed")
     return value.decode("ascii")
 
 
@@ -303,7 +303,7 @@ def _checked_port(value: bytes | None) -> int | None:
     if value is None:
         return None
     if not _PORT.fullmatch(value) or not 0 < int(value) < 65536:
-        raise ProtocolError(400, "X-Forwarded-Port", "The forwarded port is malformed.")
+        raise ProtocolError(400, "X-Forwarded-Port", "the forwarded port is malformed")
     return int(value)
 
 
@@ -318,7 +318,7 @@ def checked_prefix(value: bytes) -> str:
     if value in (b"", b"/"):
         return ""
     if not _PREFIX.fullmatch(value) or b".." in value or b"/./" in value + b"/":
-        raise ProtocolError(400, "X-Forwarded-Prefix", "The forwarded prefix is malformed.")
+        raise ProtocolError(400, "X-Forwarded-Prefix", "the forwarded prefix is malformed")
     return value.rstrip(b"/").decode("ascii")
 
 
@@ -374,7 +374,7 @@ def _skip_space(line: bytes, position: int) -> int:
 
 
 def _malformed_forwarded() -> ProtocolError:
-    return ProtocolError(400, "RFC 7239 §4", "The Forwarded field is malformed.")
+    return ProtocolError(400, "RFC 7239 §4", "the Forwarded field is malformed")
 
 
 # --- addresses ----------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ def parse_address(text: str) -> IPAddress | None:
 def _parse_network(word: str) -> IPNetwork:
     """One entry of a list of trusted peers. ValueError says what to write."""
     if not word:
-        raise ValueError("an entry is empty; write addresses, networks, unix or *, with commas between them")
+        raise ValueError("an entry is empty; write addresses, networks, unix or *, separated by commas")
     try:
         network = ipaddress.ip_network(word)
     except ValueError:
@@ -412,8 +412,8 @@ def _what_is_wrong_with(word: str) -> str:
         wider = ipaddress.ip_network(word, strict=False)
     except ValueError:
         return (
-            f"{word!r} is neither an address (192.0.2.1, 2001:db8::1) nor a network (10.0.0.0/8), unix or *; "
-            "names are not looked up"
+            f"{word!r} is not an address (192.0.2.1, 2001:db8::1), a network (10.0.0.0/8), unix or *; "
+            "host names are not looked up"
         )
     alone = word.partition("/")[0]
     return f"{word!r} is an address inside a network: write {wider} for the network, {alone} for the address"

@@ -71,22 +71,22 @@ def parse(buffer: bytes | bytearray | memoryview, mode: Mode) -> ProxyHeader | N
 def _parse_v1(data: bytes) -> ProxyHeader | None:
     """PROXY TCP4 192.0.2.1 192.0.2.2 56324 443<CR><LF>"""
     if data[: len(V1_PREFIX)] != V1_PREFIX[: len(data)]:
-        raise _wrong_v1("The connection does not start with a PROXY line.")
+        raise _wrong_v1("the connection does not start with a PROXY line")
     line, cr, after = data[:V1_LONGEST].partition(b"\r")
     fields = line[len(V1_PREFIX) :].split(b" ")
     if fields[0] == b"UNKNOWN":
         # "The receiver must ignore anything presented before the CRLF."
         if b"\n" in line:
-            raise _wrong_v1("The PROXY line has a bare line feed.")
+            raise _wrong_v1("the PROXY line contains a bare line feed")
         source = destination = None
     else:
         source, destination = _v1_addresses(fields, complete=bool(cr))
     if after and after[:1] != b"\n":
-        raise _wrong_v1("The PROXY line has a bare carriage return.")
+        raise _wrong_v1("the PROXY line contains a bare carriage return")
     if after:
         return ProxyHeader(len(line) + 2, source, destination)
     if len(data) >= V1_LONGEST:
-        raise _wrong_v1("The PROXY line is too long.")
+        raise _wrong_v1("the PROXY line is too long")
     return None
 
 
@@ -95,19 +95,19 @@ def _v1_addresses(fields: list[bytes], complete: bool) -> tuple[Address | None, 
     transport = fields[0]
     if len(fields) == 1 and not complete:
         if not any(known.startswith(transport) for known in (*_V1_ADDRESSES, b"UNKNOWN")):
-            raise _wrong_v1("The PROXY line names an unknown transport.")
+            raise _wrong_v1("the PROXY line names an unknown transport")
         return None, None
     if transport not in _V1_ADDRESSES:
-        raise _wrong_v1("The PROXY line names an unknown transport.")
+        raise _wrong_v1("the PROXY line names an unknown transport")
     if len(fields) > 5 or (complete and len(fields) != 5):
-        raise _wrong_v1("The PROXY line does not have two addresses and two ports.")
+        raise _wrong_v1("the PROXY line does not have two addresses and two ports")
     whole = fields if complete else fields[:-1]
     hosts = [_v1_host(transport, field) for field in whole[1:3]]
     ports = [_v1_port(field) for field in whole[3:5]]
     if not complete:
         pattern = _V1_ADDRESSES[transport][0] if len(fields) <= 3 else _V1_PART_OF_PORT
         if not pattern.fullmatch(fields[-1]):
-            raise _wrong_v1("The PROXY line has a malformed address or port.")
+            raise _wrong_v1("the PROXY line has a malformed address or port")
         return None, None
     return (hosts[0], ports[0]), (hosts[1], ports[1])
 
@@ -117,13 +117,13 @@ def _v1_host(transport: bytes, field: bytes) -> str:
     address = parse_address(field.decode("ascii")) if characters.fullmatch(field) else None
     # An IPv4-mapped address comes back as IPv4 under TCP6, so the colon tells the family.
     if address is None or (version == 6) != (b":" in field):
-        raise _wrong_v1("The PROXY line has a malformed address.")
+        raise _wrong_v1("the PROXY line has a malformed address")
     return str(address)
 
 
 def _v1_port(field: bytes) -> int:
     if not _V1_PORT.fullmatch(field) or int(field) > 65535:
-        raise _wrong_v1("The PROXY line has a malformed port.")
+        raise _wrong_v1("the PROXY line has a malformed port")
     return int(field)
 
 
@@ -137,21 +137,21 @@ def _wrong_v1(reason: str) -> ProtocolError:
 def _parse_v2(data: bytes) -> ProxyHeader | None:
     """Signature, version and command, family, length; then addresses, then type-length-value entries."""
     if data[: len(V2_SIGNATURE)] != V2_SIGNATURE[: len(data)]:
-        raise _wrong_v2("The connection does not start with a PROXY header.")
+        raise _wrong_v2("the connection does not start with a PROXY header")
     if len(data) > 12 and data[12] not in (_LOCAL, _PROXY):
-        raise _wrong_v2("The PROXY header has an unknown version or command.")
+        raise _wrong_v2("the PROXY header has an unknown version or command")
     local = len(data) > 12 and data[12] == _LOCAL
     # LOCAL: "the receiver must discard the protocol block including the family", so any will do.
     if len(data) > 13 and not local and data[13] not in _ADDRESS_SIZES:
-        raise _wrong_v2("The PROXY header has an unknown address family.")
+        raise _wrong_v2("the PROXY header has an unknown address family")
     if len(data) < V2_FIXED:
         return None
     end = V2_FIXED + int.from_bytes(data[14:16], "big")
     if end > V2_LONGEST:
-        raise _wrong_v2("The PROXY header is too long.")
+        raise _wrong_v2("the PROXY header is too long")
     addresses_end = V2_FIXED + (0 if local else _ADDRESS_SIZES[data[13]])
     if addresses_end > end:
-        raise _wrong_v2("The PROXY header is shorter than its addresses.")
+        raise _wrong_v2("the PROXY header is shorter than its addresses")
     if len(data) < end:
         return None
     if local:
@@ -187,15 +187,15 @@ def _check_tlvs(header: bytes, position: int) -> None:
         value = position + 3
         end = value + int.from_bytes(header[position + 1 : value], "big")
         if value > len(header) or end > len(header):
-            raise _wrong_v2("An entry of the PROXY header does not end inside it.")
+            raise _wrong_v2("an entry of the PROXY header extends beyond its end")
         if header[position] == _TLV_CRC32C:
             # Each costs a pass over the whole header.
             if has_checksum:
-                raise _wrong_v2("The PROXY header has more than one checksum.")
+                raise _wrong_v2("the PROXY header has more than one checksum")
             has_checksum = True
             zeroed = header[:value] + bytes(end - value) + header[end:]
             if end - value != 4 or crc32c(zeroed) != int.from_bytes(header[value:end], "big"):
-                raise _wrong_v2("The checksum of the PROXY header is wrong.")
+                raise _wrong_v2("the checksum of the PROXY header is wrong")
         position = end
 
 

@@ -56,7 +56,7 @@ cdef class Defaults:
     def __init__(self, str server):
         encoded = server.encode("latin-1")
         if server and (not server.isprintable() or server.strip() != server):
-            raise ValueError("the Server field takes visible characters and single spaces")
+            raise ValueError("the Server field may only contain visible characters and single spaces")
         self.server = b"Server: " + encoded + b"\r\n" if encoded else b""
         self.block = Buffer()
         self.block.add(<const char*>self.server, len(self.server))
@@ -93,7 +93,7 @@ cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str wh
     if type(text) is not str and not isinstance(text, str):
         raise ResponseError(f"{what} must be str, not {type(text).__name__}")
     if PyUnicode_KIND(text) != 1:
-        raise ResponseError(f"{what} has characters outside latin-1")
+        raise ResponseError(f"{what} contains characters outside Latin-1")
     length[0] = PyUnicode_GET_LENGTH(text)
     return PyUnicode_1BYTE_DATA(text)
 
@@ -104,7 +104,7 @@ cdef int _status(Buffer out, object status, Reply* reply) except -1:
     if n < 3 or not (CLASS[p[0]] & CLASS[p[1]] & CLASS[p[2]] & DIGIT) or (n > 3 and p[3] != c' '):
         raise ResponseError("the status must be three digits, a space and a reason")
     if scan_text(p, p + n) != p + n:
-        raise ResponseError("the status has control characters")
+        raise ResponseError("the status contains control characters")
     reply.status = (p[0] - c'0') * 100 + (p[1] - c'0') * 10 + (p[2] - c'0')
     if reply.status < 200:
         raise ResponseError("the status of a final response cannot be below 200")
@@ -160,6 +160,11 @@ cdef bint _says_close(const unsigned char* value, Py_ssize_t size):
     return b"close" in text.split(b",")
 
 
+cdef str _shown(const unsigned char* name, Py_ssize_t n):
+    """A name for a message: quoted, and not all of it if it is long."""
+    return repr((<const char*>name)[:min(n, 60)].decode("latin-1"))
+
+
 cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) except -1:
     """Write the application's fields, keep back what is ours to say. Returns HAS_… and WANTS_… flags."""
     cdef const unsigned char* name
@@ -180,9 +185,9 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
             value = _latin1(pair[1], &v, "a header value")
         slot = find_name(name, n)
         if slot == -2:
-            raise ResponseError("a header name is not a token (RFC 9110 §5.6.2)")
+            raise ResponseError(f"the header name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
-            raise ResponseError("a header value has control characters (RFC 9110 §5.5)")
+            raise ResponseError(f"the value of the header {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
         kind = NAMES[slot].answer if slot >= 0 else answer_kind_of(name, n)
         if kind == ORDINARY:
             _put(out, name, n, value, v)
@@ -315,11 +320,14 @@ cdef int write_trailers(Buffer out, object headers) except -1:
         name = _octets(pair[0], &n, "a trailer name")
         value = _octets(pair[1], &v, "a trailer value")
         if find_name(name, n) == -2:
-            raise ResponseError("a trailer name is not a token (RFC 9110 §5.6.2)")
+            raise ResponseError(f"the trailer name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
-            raise ResponseError("a trailer value has control characters (RFC 9110 §5.5)")
+            raise ResponseError(f"the value of the trailer {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
         if kind_of(name, n) != PLAIN or answer_kind_of(name, n) != ORDINARY:
-            raise ResponseError("a framing, routing or authentication field in the trailers (RFC 9110 §6.5.1)")
+            raise ResponseError(
+                f"the field {_shown(name, n)} is not allowed in trailers: it is about framing, routing or authentication "
+                "(RFC 9110 §6.5.1)"
+            )
         _put(out, name, n, value, v)
     return out.add(b"\r\n", 2)
 

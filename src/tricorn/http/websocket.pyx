@@ -94,20 +94,20 @@ cdef enum Breach:
 
 # What the client is told: at most 123 bytes of UTF-8.
 cdef tuple BREACHES = (
-    (1002, "a reserved bit is set without a meaning (RFC 6455 §5.2)"),
+    (1002, "a reserved bit is set (RFC 6455 §5.2)"),
     (1002, "the opcode is unknown (RFC 6455 §5.2)"),
     (1002, "a control frame is fragmented (RFC 6455 §5.5)"),
     (1002, "a control frame is longer than 125 bytes (RFC 6455 §5.5)"),
     (1002, "there is no message to continue (RFC 6455 §5.4)"),
-    (1002, "a message begins before the last one is finished (RFC 6455 §5.4)"),
-    (1002, "a frame of the client is not masked (RFC 6455 §5.1)"),
+    (1002, "a message begins before the previous one is finished (RFC 6455 §5.4)"),
+    (1002, "a frame from the client is not masked (RFC 6455 §5.1)"),
     (1002, "a length is not in its shortest form (RFC 6455 §5.2)"),
     (1002, "a length has its first bit set (RFC 6455 §5.2)"),
-    (1002, "a close frame has half a code (RFC 6455 §5.5.1)"),
-    (1002, "the close code must not be sent (RFC 6455 §7.4)"),
+    (1002, "a close frame has only half a close code (RFC 6455 §5.5.1)"),
+    (1002, "the close code is not allowed in a close frame (RFC 6455 §7.4)"),
     (1007, "the close reason is not UTF-8 (RFC 6455 §5.5.1)"),
     (1007, "a text message is not UTF-8 (RFC 6455 §8.1)"),
-    (1002, "a message cannot be inflated (RFC 7692 §7.2.2)"),
+    (1002, "a message cannot be decompressed (RFC 7692 §7.2.2)"),
     (1009, "the message is too long"),
     (1008, "a message has too many empty fragments"),
 )
@@ -147,9 +147,9 @@ cdef class Deflate:
         Py_ssize_t threshold=0,
     ):
         if not (8 <= server_max_window_bits <= 15 and 8 <= client_max_window_bits <= 15):
-            raise ValueError("window bits are 8 to 15")
+            raise ValueError("window bits must be from 8 to 15")
         if not (1 <= mem_level <= 9 and 0 <= level <= 9):
-            raise ValueError("mem_level is 1 to 9, level is 0 to 9")
+            raise ValueError("mem_level must be from 1 to 9, level from 0 to 9")
         self.server_no_context_takeover = server_no_context_takeover
         self.client_no_context_takeover = client_no_context_takeover
         self.server_max_window_bits = server_max_window_bits
@@ -188,7 +188,7 @@ cdef class Deflate:
         while self.decompressor is not None and self.decompressor.eof:
             self.ended += 1
             if self.ended > MOST_ENDED:
-                raise ZlibError("too many streams in a frame")
+                raise ZlibError("a frame contains too many compressed streams")
             if most:
                 room -= len(content)
             rest = self.decompressor.unused_data
@@ -650,7 +650,7 @@ cdef int write_close(Buffer out, int code, str reason) except -1:
     if code == NO_CODE:
         return write_frame(out, OP_CLOSE, NULL, 0)
     if not is_close_code(code):
-        raise ValueError(f"{code} is no close code that may be sent (RFC 6455 §7.4)")
+        raise ValueError(f"{code} is not a close code that may be sent (RFC 6455 §7.4)")
     encoded = reason.encode("utf-8", "replace")
     n = len(encoded)
     if n > LONGEST_CONTROL - 2:

@@ -111,7 +111,7 @@ class DeflatePolicy:
 
     def __post_init__(self) -> None:
         if not (9 <= self.server_max_window_bits <= 15 and 9 <= self.client_max_window_bits <= 15):
-            raise ValueError("window bits are 9 to 15")
+            raise ValueError("window bits must be from 9 to 15")
         Deflate(mem_level=self.mem_level, level=self.level)
 
 
@@ -139,15 +139,15 @@ def read_handshake(method: str | bytes, minor: int, headers: Sequence[tuple[byte
     minor: of the HTTP version. headers: names in lower case, values without the blanks around them.
     """
     if method not in ("GET", b"GET"):
-        raise _bad("RFC 6455 §4.1", "A WebSocket is asked for with GET.")
+        raise _bad("RFC 6455 §4.1", "a WebSocket handshake must use GET")
     if minor < 1:
-        raise _bad("RFC 6455 §4.1", "A WebSocket needs HTTP/1.1.")
+        raise _bad("RFC 6455 §4.1", "a WebSocket handshake requires HTTP/1.1")
     if not any(_NAMES_UPGRADE(value) for value in _values(headers, b"connection")):
-        raise _bad("RFC 6455 §4.2.1", "The Connection field does not name Upgrade.")
+        raise _bad("RFC 6455 §4.2.1", "the Connection field does not contain Upgrade")
     _check_version(_values(headers, b"sec-websocket-version"))
     offered = _values(headers, b"sec-websocket-extensions")
     if sum(value.count(b",") + value.count(b";") for value in offered) > MOST_SEPARATORS:
-        raise _bad("RFC 6455 §9.1", "Too many extensions are offered.")
+        raise _bad("RFC 6455 §9.1", "too many extensions are offered")
     return Handshake(
         _read_key(_values(headers, b"sec-websocket-key")),
         _read_subprotocols(_values(headers, b"sec-websocket-protocol")),
@@ -162,7 +162,7 @@ def read_extensions(value: bytes) -> list[Offer]:
     while at < len(value):
         name = _NAME.match(value, at)
         if name is None:
-            raise _bad("RFC 6455 §9.1", "The Sec-WebSocket-Extensions field is malformed.")
+            raise _bad("RFC 6455 §9.1", "the Sec-WebSocket-Extensions field is malformed")
         at = name.end()
         parameters = []
         while match := _PARAMETER.match(value, at):
@@ -171,10 +171,10 @@ def read_extensions(value: bytes) -> list[Offer]:
         offers.append(Offer(name[0].decode("ascii"), tuple(parameters)))
         end = _skip(_GAP, value, at)
         if end < len(value) and b"," not in value[at:end]:
-            raise _bad("RFC 6455 §9.1", "The Sec-WebSocket-Extensions field is malformed.")
+            raise _bad("RFC 6455 §9.1", "the Sec-WebSocket-Extensions field is malformed")
         at = end
     if not offers:
-        raise _bad("RFC 6455 §9.1", "The Sec-WebSocket-Extensions field is empty.")
+        raise _bad("RFC 6455 §9.1", "the Sec-WebSocket-Extensions field is empty")
     return offers
 
 
@@ -203,7 +203,7 @@ def accept_head(
     """
     if subprotocol is not None and subprotocol not in handshake.subprotocols:
         offered = ", ".join(handshake.subprotocols) or "none"
-        raise ResponseError(f"the client did not offer the subprotocol {subprotocol!r}, but {offered}")
+        raise ResponseError(f"the client did not offer the subprotocol {subprotocol!r}; it offered {offered}")
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
@@ -233,24 +233,22 @@ def _skip(pattern: re.Pattern[bytes], value: bytes, at: int) -> int:
 
 def _check_version(values: list[bytes]) -> None:
     if len(values) > 1:
-        raise _bad("RFC 6455 §11.3.5", "There is more than one Sec-WebSocket-Version field.")
+        raise _bad("RFC 6455 §11.3.5", "there is more than one Sec-WebSocket-Version field")
     if values != [VERSION]:
         # RFC 6455 §4.4 for the version; RFC 9110 §15.5.22: a 426 says what to upgrade to.
         fields = b"Upgrade: websocket\r\nSec-WebSocket-Version: " + VERSION + b"\r\n"
-        raise HandshakeError(
-            426, "RFC 6455 §4.4", "The version of the WebSocket protocol has to be 13.", fields
-        )
+        raise HandshakeError(426, "RFC 6455 §4.4", "the version of the WebSocket protocol must be 13", fields)
 
 
 def _read_key(values: list[bytes]) -> bytes:
     if len(values) != 1:
-        raise _bad("RFC 6455 §11.3.1", "There has to be one Sec-WebSocket-Key field.")
+        raise _bad("RFC 6455 §11.3.1", "there must be exactly one Sec-WebSocket-Key field")
     try:
         nonce = binascii.a2b_base64(values[0], strict_mode=True)
     except binascii.Error:
         nonce = b""
     if len(nonce) != 16:
-        raise _bad("RFC 6455 §4.1", "The Sec-WebSocket-Key is not 16 bytes in base64.")
+        raise _bad("RFC 6455 §4.1", "the Sec-WebSocket-Key is not 16 bytes in base64")
     return values[0]
 
 
@@ -258,11 +256,11 @@ def _read_subprotocols(values: list[bytes]) -> tuple[str, ...]:
     """RFC 6455 §11.3.4: several fields are one list."""
     names = [name for value in values for part in value.split(b",") if (name := part.strip(b" \t"))]
     if not all(map(_IS_TOKEN, names)):
-        raise _bad("RFC 6455 §4.1", "A subprotocol is not a token.")
+        raise _bad("RFC 6455 §4.1", "a subprotocol is not a token")
     if len(set(names)) != len(names):
-        raise _bad("RFC 6455 §4.1", "A subprotocol is named twice.")
+        raise _bad("RFC 6455 §4.1", "a subprotocol is repeated")
     if values and not names:
-        raise _bad("RFC 6455 §4.1", "The Sec-WebSocket-Protocol field is empty.")
+        raise _bad("RFC 6455 §4.1", "the Sec-WebSocket-Protocol field is empty")
     return tuple(name.decode("ascii") for name in names)
 
 
@@ -270,7 +268,7 @@ def _parameter_value(token: bytes | None, quoted: bytes | None) -> str | None:
     if quoted is not None:
         token = b"".join(_ESCAPED.split(quoted[1:-1]))
         if not _IS_TOKEN(token):
-            raise _bad("RFC 6455 §9.1", "A quoted parameter of an extension is not a token.")
+            raise _bad("RFC 6455 §9.1", "a quoted parameter of an extension is not a token")
     return None if token is None else token.decode("ascii")
 
 
@@ -318,13 +316,13 @@ def _is_valid(name: str, value: str | None) -> bool:
 
 def _header_line(name: bytes, value: bytes) -> bytes:
     if not isinstance(name, bytes) or not isinstance(value, bytes):
-        raise ResponseError("names and values of headers must be bytes")
+        raise ResponseError("header names and values must be bytes")
     if not _IS_TOKEN(name):
-        raise ResponseError(f"{name!r} is no name of a header")
+        raise ResponseError(f"{name!r} is not a valid header name")
     if not _IS_VALUE(value):
-        raise ResponseError(f"the header {name.decode('ascii')} has a control character in its value")
+        raise ResponseError(f"the value of the header {name.decode('ascii')} contains a control character")
     lower = name.lower()
     if lower in _HOP_BY_HOP or lower.startswith(_OURS):
-        hint = "; name the subprotocol when accepting" if lower == b"sec-websocket-protocol" else ""
-        raise ResponseError(f"the header {name.decode('ascii')} is the server's{hint}")
+        hint = ", and name the subprotocol in websocket.accept" if lower == b"sec-websocket-protocol" else ""
+        raise ResponseError(f"the header {name.decode('ascii')} is set by the server; leave it out{hint}")
     return name + b": " + value.strip(b" \t")

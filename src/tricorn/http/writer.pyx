@@ -31,7 +31,7 @@ cdef Defaults _defaults(str server, long long second):
     cdef Defaults defaults = Defaults(server)
     # gmtime_r() fails beyond the years that fit an int; a clock never gets there, a fuzzer does.
     if not 0 <= second < 253402300800:
-        raise ValueError("the second is not between 1970 and 9999")
+        raise ValueError("the second must be between the years 1970 and 9999")
     defaults.refresh(second)
     return defaults
 

@@ -821,7 +821,7 @@ cdef class AccessLog:
         self._reported_at = now
         logger = logging.getLogger("tricorn.error")
         try:
-            logger.warning("access log: %d lines lost: %s", lost, os.strerror(self._last_errno))
+            logger.warning("Access log: %d lines lost: %s", lost, os.strerror(self._last_errno))
         except Exception:
             # A foreign handler or filter failed. Serving goes on; the lines stay counted for the next report.
             self._reported -= lost

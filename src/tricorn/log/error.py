@@ -90,7 +90,7 @@ class DescriptorHandler(logging.Handler):
             text = self.format(record)
         except Exception as error:  # noqa: BLE001  # a foreign object's __str__ or __repr__ may do anything
             message = escape_line(str(record.msg))
-            text = f"a log message could not be formatted: {type(error).__name__}: {message}"
+            text = f"A log message could not be formatted: {type(error).__name__}: {message}"
         note = f"(error log: {self.lost} records lost before this one)\n" if self.lost else ""
         start = "\n" if self.torn else ""
         try:
@@ -146,7 +146,7 @@ class ErrorLogger(logging.Logger):
         except Exception as error:  # noqa: BLE001 - foreign code
             if self.own.latest != id(record):
                 self.own.handle(record)
-            what = f"a log handler or filter of the application raised {type(error).__name__}"
+            what = f"A log handler or filter of the application raised {type(error).__name__}"
             self.own.handle(self.makeRecord(self.name, logging.WARNING, "", 0, what, (), None))
 
     def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - overrides

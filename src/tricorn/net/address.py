@@ -73,7 +73,9 @@ def parse_address(text: str) -> Address:
         return _parse_fd(text)
     scheme, separator, rest = text.partition("://")
     if separator and scheme != "tcp":
-        raise ValueError(f"{text!r}: bind has no {scheme}://: write HOST:PORT, tcp://HOST:PORT or unix:PATH")
+        raise ValueError(
+            f"{text!r}: bind does not support {scheme}://: write HOST:PORT, tcp://HOST:PORT or unix:PATH"
+        )
     if text.startswith(("/", "./", "../")):
         raise ValueError(f"{text!r} looks like a path: write unix:{text}")
     return _parse_tcp(rest if separator else text, text)
@@ -107,7 +109,7 @@ def _parse_tcp(text: str, written: str) -> TcpAddress:
     if not text:
         raise ValueError(f"{written!r} is empty: write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}")
     if "/" in text:
-        raise ValueError(f"{written!r}: an address has no path: write HOST:PORT")
+        raise ValueError(f"{written!r}: an address must not have a path: write HOST:PORT")
     if text.startswith("["):
         return _parse_bracketed(text, written)
     if text.count(":") > 1:
@@ -127,7 +129,7 @@ def _parse_bracketed(text: str, written: str) -> TcpAddress:
         ipaddress.IPv6Address(host)
     except ValueError:
         raise ValueError(
-            f"{written!r}: {host!r} is not an IPv6 address: brackets are only for those"
+            f"{written!r}: {host!r} is not an IPv6 address, and brackets are only for IPv6"
         ) from None
     return TcpAddress(host, _parse_port(rest[1:], rest, written))
 

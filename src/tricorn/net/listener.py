@@ -217,7 +217,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> socket.socket:
     length = len(address.sockaddr)
     if length > UNIX_PATH_MAX + address.abstract:
         raise ConfigError(
-            "bind", "", f"{address} is {length} bytes long", f"the system takes at most {UNIX_PATH_MAX}"
+            "bind", "", f"{address} is {length} bytes long", f"the system allows at most {UNIX_PATH_MAX}"
         )
     if address.abstract:
         return _bind_unix(address, settings)

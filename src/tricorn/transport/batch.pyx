@@ -80,6 +80,6 @@ cdef int _send(Held* held, const void* data, Py_ssize_t size) except -1:
     try:
         connection.send_held(data, size, piece)
     except Exception:
-        connection.service.logger.error("internal error, the connection is closed", exc_info=True)
+        connection.service.logger.error("Internal error; the connection is closed", exc_info=True)
         connection.abort()
     return 0

@@ -200,7 +200,7 @@ cdef class Connection(AsyncExchange):
                 else:
                     poller.modify(self.fd, interest, token)
             except OSError as error:        # ENOMEM, ENOSPC (epoll_ctl(2)): nobody would ever look at it again
-                self.service.logger.error("cannot watch a connection, it is closed: %s", error)
+                self.service.logger.error("Cannot watch a connection; closing it: %s", error)
                 return self._lost()
         self.armed = interest
         return 0
@@ -428,7 +428,7 @@ cdef class Connection(AsyncExchange):
 
     def _log_refusal(self, error):
         self.service.row.data.errors += 1
-        self.service.logger.info("refused a request of %s: %s", self.peer.host or "a unix socket", error)
+        self.service.logger.info("Refused a request from %s: %s", self.peer.host or "a unix socket", error)
 
     cdef int _refuse(self, Lane lane, object error) except -1:
         """Answer a message that breaks the protocol or a limit, and close."""
@@ -682,7 +682,7 @@ cdef class Connection(AsyncExchange):
 
     def _log_length(self, what):
         self.service.logger.warning(
-            "the application produced %s bytes than its Content-Length says (%s %s)",
+            "The application sent %s bytes than its Content-Length says (%s %s)",
             what, self.method, self.uri,
         )
 

@@ -83,7 +83,7 @@ cdef class House:
 
     cdef int give_up(self, object connection, object error) except -1:
         """Serving it failed through a fault of ours, or of a log handler. The others need not suffer."""
-        report(self.service.logger, "internal error, the connection is closed", error=error)
+        report(self.service.logger, "Internal error; the connection is closed", error=error)
         return (<LoopConnection>connection).abort()
 
     cdef int later(self, object connection) except -1:

@@ -175,7 +175,7 @@ cdef class Reactor(Reception):
         except BaseException:
             # Neither an application's exception nor a connection's ends here: it is a fault of ours, and the
             # worker cannot be trusted any more.
-            self.service.logger.critical("a thread of the worker failed", exc_info=True)
+            self.service.logger.critical("A thread of the worker failed", exc_info=True)
             os.abort()
         finally:
             self.alive -= 1
@@ -363,7 +363,7 @@ cdef class Reactor(Reception):
             try:
                 self._keep(now)
             except MemoryError:     # the next tick will do it; what the threads serve must not end for that
-                self.service.logger.error("no memory to keep house with", exc_info=True)
+                self.service.logger.error("Not enough memory for the housekeeping of the worker", exc_info=True)
             if self.service.draining != draining or (draining and self.service.connections == 0):
                 return
             if self.stuck and not draining:
@@ -462,7 +462,7 @@ cdef class Reactor(Reception):
             lane.interrupted_ns = now
             PyThreadState_SetAsyncExc(lane.thread, <PyObject*>RequestTimeout)
             self.service.logger.error(
-                "a request takes longer than request_timeout: %s; its thread is at", label,
+                "A request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack},
             )
         return 0

@@ -58,7 +58,7 @@ cdef class Reception:
 
     cdef int give_up(self, Lane lane, Connection connection) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
-        report(self.service.logger, "internal error, the connection is closed", error=sys.exception())
+        report(self.service.logger, "Internal error; the connection is closed", error=sys.exception())
         return connection.abort()
 
     # ---- coming in ---------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ cdef class Reception:
         try:
             connection = self._admitted(lane, fd, _peer(address, service.trusted), translator)
         except BaseException:   # no memory, most likely; nobody owns the descriptor yet
-            service.logger.error("internal error, a new connection is closed", exc_info=True)
+            service.logger.error("Internal error; a new connection is closed", exc_info=True)
             close(fd)
             return 0
         if connection is None:
@@ -145,7 +145,7 @@ cdef class Reception:
         lane.now = monotonic()
         connection = self.admit(translator, fd, self.serial, peer, lane.now)
         if connection is None:
-            service.logger.info("refused %s: proxy_protocol is on, and it is not in proxy_allow_ips", peer.host)
+            service.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
         return connection
 
     cdef int _exhausted(self, int error) except -1:
@@ -155,11 +155,11 @@ cdef class Reception:
         self.shortages += 1
         if self.short_at == 0:
             self.short_said = now
-            self.service.logger.error("cannot accept connections: %s", os.strerror(error))
+            self.service.logger.error("Cannot accept connections: %s", os.strerror(error))
             self.shortages = 0
         elif now - self.short_said >= REMINDER:
             self.service.logger.error(
-                "cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
+                "Cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
                 (now - self.short_said) / <double>SECOND,
             )
             self.short_said = now
@@ -172,7 +172,7 @@ cdef class Reception:
         if self.short_at and now - self.short_at > CALM:
             self.short_at = 0
             self.service.logger.warning(
-                "connections are accepted again (it failed %d more times meanwhile)", self.shortages
+                "Accepting connections again (%d more failures in the meantime)", self.shortages
             )
             self.shortages = 0
         return 0

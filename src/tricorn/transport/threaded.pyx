@@ -212,9 +212,9 @@ cdef class ThreadedConnection(Connection):
         """
         cdef Lane lane = self.lane
         if lane is None:
-            raise GatewayError("the response was written to while no thread was serving its request")
+            raise GatewayError("the response was written to while no thread was serving the request")
         if lane.thread != PyThread_get_thread_ident():
-            raise GatewayError("the response was written to by a thread that does not serve its request")
+            raise GatewayError("the response was written to by a thread that does not serve the request")
         return lane
 
     cdef Buffer _out(self):
@@ -416,7 +416,7 @@ cdef class ThreadedConnection(Connection):
         return self._ready(lane)
 
     def _store_failed(self, Lane lane, error):
-        self.service.logger.error("cannot keep the body of a request: %s", error or "no memory")
+        self.service.logger.error("Cannot store the body of a request: %s", error or "out of memory")
         self.environ = None
         self.store = None
         self._error_response(lane, 503)
@@ -555,7 +555,7 @@ cdef class ThreadedConnection(Connection):
         """The application raised. Returns the status that the client got, for the access log."""
         cut = type(error) is RequestCut and self.cut_status
         if cut:
-            self.service.logger.info("the body of a request was cut (%s %s): %s", self.method, self.uri, error)
+            self.service.logger.info("A request body was cut off (%s %s): %s", self.method, self.uri, error)
         else:
             self._log_failure(error)
         self.service.row.data.errors += 1
@@ -577,7 +577,7 @@ cdef class ThreadedConnection(Connection):
             return      # it only says what we know: the client is gone
         # In the context of the request, where the application's filters and handlers find its variables.
         self.call.context.copy().run(partial(
-            report, self.service.logger, "error in the application (%s %s)", self.method, self.uri, error=error
+            report, self.service.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
         ))
 
     cdef int _flushed(self, Lane lane) except -1:

@@ -79,7 +79,7 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
         name = "uvloop:new_event_loop"
     made = factory(name)()
     if not isinstance(made, asyncio.AbstractEventLoop):
-        raise LoopError(f"asgi_loop = {name!r} gave {type(made).__name__}, which is no event loop")
+        raise LoopError(f"asgi_loop = {name!r} returned {type(made).__name__}, which is not an event loop")
     return made
 
 
@@ -237,7 +237,7 @@ class Worker:
                 if forks.is_stranger():
                     end_stranger("while it served a request", error)
                 # A task of the application's raised it; what it means for its request was dealt with there.
-                report(log, "the application tried to end the worker", error=error)
+                report(log, "The application tried to end the worker", error=error)
             finally:
                 if forks.is_stranger():
                     end_stranger("while it served a request")
@@ -256,7 +256,7 @@ class Worker:
     def _orphaned(self) -> None:
         if is_readable(self.lifeline):
             self.loop.remove_reader(self.lifeline)
-            log.warning("The master is gone, this worker finishes what runs and ends")
+            log.warning("The master is gone; this worker finishes its requests and exits")
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
 
@@ -313,9 +313,9 @@ class Worker:
         try:
             self.loop.run_until_complete(self._own_task(last))
         except (SystemExit, KeyboardInterrupt) as error:
-            report(log, "the application tried to end the worker", error=error)
+            report(log, "The application tried to end the worker", error=error)
         except Exception as error:  # noqa: BLE001 - of the application's loop, or of what it has set on it
-            report(log, "one step of the worker's end failed", error=error)
+            report(log, "A step of the worker's shutdown failed", error=error)
 
     def _own_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for code of ours: the application's task factory is for the application's."""

@@ -123,14 +123,14 @@ class Worker:
             else:
                 self._drain(backlog=True)
         if self.lifeline >= 0 and is_readable(self.lifeline):
-            log.warning("The master is gone, this worker finishes what runs and ends")
+            log.warning("The master is gone; this worker finishes its requests and exits")
             self.lifeline = -1
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
         if self.service.draining:  # it has served its max_requests
             self._drain()
         if self.reactor.stuck and self.deadline is None:
-            log.error("A request does not end although it was told to: this worker is replaced")
+            log.error("A request does not end although it was told to; this worker is being replaced")
             self._drain()
         return True
 
