@@ -12,17 +12,31 @@ import pytest
 from architecture.source import MODULES, ROOMS, ROOT, Module
 
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
+SIDE_ROOMS = {"config", "log", "net", "scoreboard", "handover", "forks", "sigstack"}
+
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
     "gateway": {"http"},
     "transport": {"gateway", "http", "log", "scoreboard"},
-    "workers": {"transport", "gateway", "http", "config", "log", "net", "scoreboard", "handover", "forks"},
-    "arbiter": {"config", "log", "net", "scoreboard", "handover", "forks"},
+    "workers": {
+        "transport",
+        "gateway",
+        "http",
+        "config",
+        "log",
+        "net",
+        "scoreboard",
+        "handover",
+        "forks",
+        "sigstack",
+    },
+    "arbiter": {"config", "log", "net", "scoreboard", "handover", "forks", "sigstack"},
     "config": set(),
     "log": {"config"},
     "net": {"config"},
     "scoreboard": set(),
     "forks": set(),
+    "sigstack": set(),
     "handover": {"config", "net", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},

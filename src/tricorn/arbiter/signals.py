@@ -20,6 +20,7 @@ from select import POLLIN, poll
 from types import FrameType
 
 from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
+from tricorn.sigstack import use_usual_stack
 
 log = logging.getLogger("tricorn.error")
 
@@ -199,6 +200,7 @@ class SignalPipe:
         # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
         if signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False) != self._writer:
             said.append("the wake-up descriptor, which is the master's again")
+        use_usual_stack()  # a preloaded application may have enabled faulthandler
         # Last, because what was held back arrives now.
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, MEANING.keys() | STRAYS)
         if taken := blocked & MEANING.keys():

@@ -18,6 +18,7 @@ from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, Interface, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.net.listener import Listener
+from tricorn.sigstack import use_usual_stack
 from tricorn.workers.signals import Inbox
 
 log = logging.getLogger("tricorn.error")
@@ -48,6 +49,7 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
     # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is
     # by now.
     faulthandler.enable(2)
+    use_usual_stack()
     watched = Watched([*assignment.listeners, inbox.fd, assignment.lifeline])
     settings = assignment.settings
     try:

@@ -15,6 +15,8 @@ from enum import Enum
 from types import FrameType
 from typing import Any
 
+from tricorn.sigstack import use_usual_stack
+
 
 class Wish(Enum):
     """What somebody wants of the worker."""
@@ -82,6 +84,7 @@ class Inbox:
             if not self._may_keep(number):
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WISHES)
+        use_usual_stack()  # faulthandler has given this thread another one
         if wakeup:
             signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
