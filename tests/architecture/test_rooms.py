@@ -12,7 +12,7 @@ import pytest
 from architecture.source import MODULES, ROOMS, ROOT, Module
 
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
-SIDE_ROOMS = {"config", "log", "net", "scoreboard", "handover", "forks", "sigstack"}
+SIDE_ROOMS = {"config", "log", "net", "scoreboard", "handover", "forks", "sigaction"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
@@ -28,15 +28,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "scoreboard",
         "handover",
         "forks",
-        "sigstack",
+        "sigaction",
     },
-    "arbiter": {"config", "log", "net", "scoreboard", "handover", "forks", "sigstack"},
+    "arbiter": {"config", "log", "net", "scoreboard", "handover", "forks", "sigaction"},
     "config": set(),
     "log": {"config"},
     "net": {"config"},
     "scoreboard": set(),
     "forks": set(),
-    "sigstack": set(),
+    "sigaction": set(),
     "handover": {"config", "net", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},

@@ -262,7 +262,7 @@ def test_auto_serves_an_application_without_lifespan(app: App, run: Run[Any], lo
 @pytest.mark.parametrize("app", WITHOUT)
 def test_on_refuses_an_application_without_lifespan(app: App, run: Run[Any], log: Log) -> None:
     said = run(refused(app, log, "on"))
-    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan, write --asgi-lifes"
+    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan, write"
     assert said.startswith((raised, "the application returned without completing its start-up (lifespan)"))
     assert "_live" not in said
     assert log.errors == []
@@ -324,12 +324,14 @@ FAILING: dict[str, tuple[App, str]] = {
     ),
     "nonsense": (
         says_nonsense,
-        "GatewayError: 'lifespan.startup.done' was sent to the lifespan, which expects lifespan.startup.complete or "
+        "GatewayError: 'lifespan.startup.done' was sent to the lifespan, which expects "
+        "lifespan.startup.complete or "
         "lifespan.startup.failed",
     ),
     "too early": (
         stops_too_early,
-        "GatewayError: 'lifespan.shutdown.complete' was sent to the lifespan, which expects lifespan.startup.complete",
+        "GatewayError: 'lifespan.shutdown.complete' was sent to the lifespan, which expects "
+        "lifespan.startup.complete",
     ),
     "says so": (
         answering({**FAILED, "message": "no\nlicence\n"}),

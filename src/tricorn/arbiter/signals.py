@@ -20,7 +20,7 @@ from select import POLLIN, poll
 from types import FrameType
 
 from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
-from tricorn.sigstack import use_usual_stack
+from tricorn.sigaction import use_usual_stack
 
 log = logging.getLogger("tricorn.error")
 

@@ -30,6 +30,7 @@ from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, Assignment, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
+from tricorn.sigaction import restore_default
 
 log = logging.getLogger("tricorn.error")
 
@@ -193,7 +194,7 @@ def _end_in(graceful_timeout: float) -> None:
     """The master kills who does not end. If it is gone itself, the kernel has to: nothing in this process is
     sure to run."""
     if graceful_timeout:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        restore_default(signal.SIGALRM)  # this need not be the main thread
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         signal.setitimer(signal.ITIMER_REAL, graceful_timeout + LAST_GRACE)
 

@@ -135,7 +135,7 @@ class Worker:
             self._close_loop()
             return EXIT_OK
         # In the running loop: uvloop forgets a handler in no other.
-        self.loop.run_until_complete(self._take_signals_back())
+        self.loop.run_until_complete(self._own_task(self._take_signals_back()))
         self.hub = self._make_hub()
         forks.let_go(self._let_go)
         self.hub.open()

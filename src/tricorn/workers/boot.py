@@ -18,7 +18,7 @@ from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, Interface, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.net.listener import Listener
-from tricorn.sigstack import use_usual_stack
+from tricorn.sigaction import use_usual_stack
 from tricorn.workers.signals import Inbox
 
 log = logging.getLogger("tricorn.error")

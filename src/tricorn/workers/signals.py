@@ -15,7 +15,7 @@ from enum import Enum
 from types import FrameType
 from typing import Any
 
-from tricorn.sigstack import use_usual_stack
+from tricorn.sigaction import use_usual_stack
 
 
 class Wish(Enum):

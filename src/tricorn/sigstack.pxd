@@ -1,2 +1,0 @@
-# Have this thread's signal handlers run on its own stack.
-cpdef int use_usual_stack() except -1
