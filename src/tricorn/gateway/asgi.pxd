@@ -4,6 +4,32 @@ from cpython.object cimport PyObject
 from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.waiting cimport Gate, Wait, WaitQueue
 
+# All keys of all messages that an application may send, the usual ones first.
+cdef enum:
+    KEY_TYPE
+    KEY_BODY
+    KEY_MORE_BODY
+    KEY_STATUS
+    KEY_HEADERS
+    KEY_TRAILERS
+    KEY_TEXT
+    KEY_BYTES
+    KEY_MORE_TRAILERS
+    KEY_PATH
+    KEY_FILE
+    KEY_OFFSET
+    KEY_COUNT_OF_BYTES
+    KEY_LINKS
+    KEY_SUBPROTOCOL
+    KEY_CODE
+    KEY_REASON
+    KEY_COUNT
+
+# A value of a message, or else. All that are needed are taken before anything is done with one of them: that may call
+# foreign code, and the application may change the message then.
+cdef inline object part(PyObject** parts, int key, object otherwise):
+    return <object>parts[key] if parts[key] != NULL else otherwise
+
 cdef class HTTPCall:
     cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
     cdef Gate gate
@@ -14,7 +40,7 @@ cdef class HTTPCall:
     cdef str method, uri            # for the log: the application may change what it is given
     cdef readonly str status
     cdef readonly object headers
-    cdef bint starting              # it is in its first step
+    cdef bint starting              # it is in its first step: the transport says so
     cdef bint started               # http.response.start has come
     cdef bint head_sent
     cdef bint body_begun            # of the response, by pieces
@@ -40,21 +66,21 @@ cdef class HTTPCall:
     cdef dict _disconnect_message(self)
     # One message of the application's. What it holds is converted first, since that may call foreign code; only then the
     # state is looked at.
-    cdef int _act(self, dict message, str kind) except -1
+    cdef int _act(self, PyObject** parts, str kind) except -1
     # Those who wait in send(), else in receive().
     cdef WaitQueue _queue(self, bint sending)
     cdef object _say(self, object content)
     cdef bint _must_wait(self) except -1
     cdef bint _may_go_on(self) except -1
     cdef AsyncExchange _living(self, str kind)
-    cdef int _start(self, dict message) except -1
+    cdef int _start(self, PyObject** parts) except -1
     cdef int _respond(self, bytes piece, long long length) except -1
-    cdef int _body(self, dict message) except -1
-    cdef int _path(self, dict message) except -1
-    cdef int _span(self, dict message) except -1
+    cdef int _body(self, PyObject** parts) except -1
+    cdef int _path(self, PyObject** parts) except -1
+    cdef int _span(self, PyObject** parts) except -1
     cdef int _give_span(self, object span, long long size, bint last) except -1
-    cdef int _trailers(self, dict message) except -1
-    cdef int _hint(self, dict message) except -1
+    cdef int _trailers(self, PyObject** parts) except -1
+    cdef int _hint(self, PyObject** parts) except -1
     cdef int _end_of_body(self) except -1
     cdef int _end(self) except -1
 
@@ -69,8 +95,8 @@ cdef class Awaiting:
     cdef object _step(self)
 
 # What an application hands in, checked, as objects of exactly the built-in types: these call no foreign code later.
-# A message has only the keys that mean something, and these are the strings below.
-cdef dict checked_message(object message, PyObject** kind)
+# The values of a message, borrowed from the dict that this returns; NULL where it has none.
+cdef dict take_apart(object message, PyObject** parts)
 cdef bint is_same(str found, str name) noexcept
 cdef str checked_status(object status)
 cdef str checked_kind(object kind)

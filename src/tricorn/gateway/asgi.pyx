@@ -18,8 +18,7 @@ from http import HTTPStatus
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
-from cpython.object cimport PyObject
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, mark_as_coroutine_function
@@ -52,26 +51,22 @@ cdef str ZEROCOPYSEND = "http.response.zerocopysend"
 cdef str TRAILERS = "http.response.trailers"
 cdef str EARLY_HINT = "http.response.early_hint"
 
-cdef str TYPE = sys.intern("type")
-cdef str STATUS = sys.intern("status")
-cdef str HEADERS = sys.intern("headers")
-cdef str TRAILERS_KEY = sys.intern("trailers")
-cdef str BODY_KEY = sys.intern("body")
-cdef str MORE_BODY = sys.intern("more_body")
-
-# All keys of all messages that an application may send, the usual ones first.
-cdef tuple KEY_NAMES = (
-    TYPE, BODY_KEY, MORE_BODY, STATUS, HEADERS, TRAILERS_KEY,
-    *map(sys.intern, (
-        "text", "bytes", "more_trailers", "path", "file", "offset", "count", "links", "subprotocol", "code", "reason",
-    )),
-)
-cdef enum:
-    KEY_COUNT = 17
+# In the order of KEY_TYPE and the others. Dict displays have interned keys, so nearly always these are the same objects.
+cdef tuple KEY_NAMES = tuple([sys.intern(name) for name in (
+    "type", "body", "more_body", "status", "headers", "trailers", "text", "bytes", "more_trailers", "path", "file",
+    "offset", "count", "links", "subprotocol", "code", "reason",
+)])
 cdef PyObject* KEYS[KEY_COUNT]      # borrowed from KEY_NAMES
-cdef int _position_of_key
-for _position_of_key in range(KEY_COUNT):
-    KEYS[_position_of_key] = <PyObject*>KEY_NAMES[_position_of_key]
+
+
+cdef int _list_keys() except -1:
+    cdef int i
+    for i in range(KEY_COUNT):
+        KEYS[i] = <PyObject*>KEY_NAMES[i]
+    return 0
+
+
+_list_keys()
 
 # What send(None) hands over.
 cdef tuple NO_MESSAGE = (None,)
@@ -79,31 +74,25 @@ cdef tuple NO_MESSAGE = (None,)
 cdef dict STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-cdef dict checked_message(object message, PyObject** kind):
-    """kind: the value of `type`, borrowed from the message; NULL: it has none."""
+cdef dict take_apart(object message, PyObject** parts):
     cdef PyObject* key
     cdef PyObject* value
     cdef Py_ssize_t at = 0
+    cdef int i
     if type(message) is not dict:
         try:
             message = dict(message)
         except (TypeError, ValueError):
             raise GatewayError(f"a message must be a dict, not {type(message).__name__}") from None
+    memset(parts, 0, KEY_COUNT * sizeof(PyObject*))
     while PyDict_Next(message, &at, &key, &value):
-        if key == <PyObject*>TYPE:
-            kind[0] = value
-        elif not _is_known(key):
-            return checked_message(_in_known_keys(<dict>message), kind)
+        i = 0
+        while i < KEY_COUNT and key != KEYS[i]:
+            i += 1
+        if i == KEY_COUNT:
+            return take_apart(_in_known_keys(<dict>message), parts)
+        parts[i] = value
     return <dict>message
-
-
-cdef inline bint _is_known(PyObject* key) noexcept:
-    """Dict displays have interned keys, so this is so for nearly every message."""
-    cdef int i
-    for i in range(KEY_COUNT):
-        if key == KEYS[i]:
-            return True
-    return False
 
 
 cdef dict _in_known_keys(dict message):
@@ -276,13 +265,9 @@ cdef class HTTPCall:
     cdef int run(self, Gate gate, object application, dict scope) except -1:
         self.gate = gate
         self.context = gate.new_context()
-        self.starting = True
-        try:
-            self.task = gate.start(
-                application(scope, PyMethod_New(RECEIVE, self), PyMethod_New(SEND, self)), self.context
-            )
-        finally:
-            self.starting = False
+        self.task = gate.start(
+            application(scope, PyMethod_New(RECEIVE, self), PyMethod_New(SEND, self)), self.context
+        )
         return 0
 
     cdef int arrived(self) except -1:
@@ -332,14 +317,14 @@ cdef class HTTPCall:
     cdef object _say(self, object content):
         """Act on a message, once; afterwards (None) it is only asked whether the application may go on. None: it may."""
         cdef Gate gate = self.gate
-        cdef PyObject* kind = NULL
+        cdef PyObject* parts[KEY_COUNT]
         cdef dict message
         if content is None:
             return PENDING if self._must_wait() else None
         gate.acting = True
         try:
-            message = checked_message(content, &kind)
-            self._act(message, checked_kind(<object>kind if kind != NULL else None))
+            message = take_apart(content, parts)
+            self._act(parts, checked_kind(part(parts, KEY_TYPE, None)))
         finally:
             gate.acting = False
         return None if self._may_go_on() else PENDING
@@ -363,19 +348,19 @@ cdef class HTTPCall:
         self.told = True
         return {"type": "http.disconnect"}
 
-    cdef int _act(self, dict message, str kind) except -1:
+    cdef int _act(self, PyObject** parts, str kind) except -1:
         if is_same(kind, BODY):
-            return self._body(message)
+            return self._body(parts)
         if is_same(kind, START):
-            return self._start(message)
+            return self._start(parts)
         if is_same(kind, PATHSEND):
-            return self._path(message)
+            return self._path(parts)
         if is_same(kind, ZEROCOPYSEND):
-            return self._span(message)
+            return self._span(parts)
         if is_same(kind, TRAILERS):
-            return self._trailers(message)
+            return self._trailers(parts)
         if is_same(kind, EARLY_HINT):
-            return self._hint(message)
+            return self._hint(parts)
         self._living(kind)
         raise GatewayError(f"{shown_kind(kind)} is not a valid message of a response")
 
@@ -403,21 +388,11 @@ cdef class HTTPCall:
             raise ClientDisconnected("the response broke off: an earlier message could not be written")
         return exchange
 
-    cdef int _start(self, dict message) except -1:
-        cdef PyObject* key
-        cdef PyObject* value
-        cdef Py_ssize_t at = 0
-        cdef object found_status = None
-        cdef object headers = ()
-        cdef object trailers = False
-        while PyDict_Next(message, &at, &key, &value):
-            if key == <PyObject*>STATUS:
-                found_status = <object>value
-            elif key == <PyObject*>HEADERS:
-                headers = <object>value
-            elif key == <PyObject*>TRAILERS_KEY:
-                trailers = <object>value
-        cdef str status = checked_status(found_status)
+    cdef int _start(self, PyObject** parts) except -1:
+        cdef object status_code = part(parts, KEY_STATUS, None)
+        cdef object headers = part(parts, KEY_HEADERS, ())
+        cdef object trailers = part(parts, KEY_TRAILERS, False)
+        cdef str status = checked_status(status_code)
         headers = checked_headers(headers)
         cdef bint trailing = bool(trailers)
         self._living(START)
@@ -442,17 +417,9 @@ cdef class HTTPCall:
         self.head_sent = True
         return 0
 
-    cdef int _body(self, dict message) except -1:
-        cdef PyObject* key
-        cdef PyObject* value
-        cdef Py_ssize_t at = 0
-        cdef object data = b""
-        cdef object more_body = False
-        while PyDict_Next(message, &at, &key, &value):
-            if key == <PyObject*>BODY_KEY:
-                data = <object>value
-            elif key == <PyObject*>MORE_BODY:
-                more_body = <object>value
+    cdef int _body(self, PyObject** parts) except -1:
+        cdef object data = part(parts, KEY_BODY, b"")
+        cdef object more_body = part(parts, KEY_MORE_BODY, False)
         cdef bytes piece = checked_bytes(data, "the body")
         cdef bint more = bool(more_body)
         cdef AsyncExchange exchange = self._living(BODY)
@@ -467,8 +434,8 @@ cdef class HTTPCall:
         self.body_begun = True
         return 0 if more else self._end_of_body()
 
-    cdef int _path(self, dict message) except -1:
-        cdef str path = checked_text(message.get("path"), "the path")
+    cdef int _path(self, PyObject** parts) except -1:
+        cdef str path = checked_text(part(parts, KEY_PATH, None), "the path")
         cdef AsyncExchange exchange = self._living(PATHSEND)
         cdef long long size = 0
         if not self.started or self.body_begun or self.body_over:
@@ -478,13 +445,16 @@ cdef class HTTPCall:
             self.headers = [*self.headers, (b"content-length", b"0")]       # for HEAD too, which has no body to measure
         return self._give_span(span, size, True)
 
-    cdef int _span(self, dict message) except -1:
-        cdef bint more = bool(message.get("more_body", False))
-        cdef long long offset = _position(message.get("offset"))
-        cdef long long count = _position(message.get("count"))
+    cdef int _span(self, PyObject** parts) except -1:
+        cdef object file = part(parts, KEY_FILE, None)
+        cdef object start = part(parts, KEY_OFFSET, None)
+        cdef object length = part(parts, KEY_COUNT_OF_BYTES, None)
+        cdef bint more = bool(part(parts, KEY_MORE_BODY, False))
+        cdef long long offset = _position(start)
+        cdef long long count = _position(length)
         cdef AsyncExchange exchange = self._living(ZEROCOPYSEND)
         cdef long long size = 0
-        cdef object span = exchange.open_span(message.get("file"), offset, count, &size)
+        cdef object span = exchange.open_span(file, offset, count, &size)
         self._living(ZEROCOPYSEND)
         if not self.started or self.body_over:
             raise GatewayError("http.response.zerocopysend belongs between the start and the end of a body")
@@ -499,9 +469,10 @@ cdef class HTTPCall:
         exchange.send_span(span)
         return self._end_of_body() if last else 0
 
-    cdef int _trailers(self, dict message) except -1:
-        cdef list headers = list(checked_headers(message.get("headers", ())))
-        cdef bint more = bool(message.get("more_trailers", False))
+    cdef int _trailers(self, PyObject** parts) except -1:
+        cdef object more_trailers = part(parts, KEY_MORE_TRAILERS, False)
+        cdef list headers = list(checked_headers(part(parts, KEY_HEADERS, ())))
+        cdef bint more = bool(more_trailers)
         cdef AsyncExchange exchange = self._living(TRAILERS)
         if not self.trailing or not self.body_over:
             raise GatewayError("trailers come behind the body of a response that was started with trailers=True")
@@ -511,8 +482,8 @@ cdef class HTTPCall:
         exchange.finish_with(self.trailers)
         return self._end()
 
-    cdef int _hint(self, dict message) except -1:
-        cdef list links = [(b"link", checked_bytes(link, "a link")) for link in message.get("links", ())]
+    cdef int _hint(self, PyObject** parts) except -1:
+        cdef list links = [(b"link", checked_bytes(link, "a link")) for link in part(parts, KEY_LINKS, ())]
         cdef AsyncExchange exchange = self._living(EARLY_HINT)
         if self.body_over:
             raise GatewayError("early hints come before the end of the body")

@@ -8,7 +8,9 @@ cdef class Gate:
     cdef object factory         # the one that was set last
     cdef bint hands_on          # … and whether it takes the context of a task
     cdef object context         # what the context of each task is a copy of
-    cdef dict keywords          # of a task's class; `context` is put in for each
+    cdef object spare           # a context for the next task; None: it is made then
+    cdef object placed          # what `keywords` has
+    cdef dict keywords          # of a task's class; `context` is the spare one, or is put in
     cdef unsigned long thread   # of the loop
     cdef bint open              # nobody is in application code: it may be entered from here
     cdef bint acting            # a message of the application's is being acted on
@@ -17,6 +19,8 @@ cdef class Gate:
     cdef object new_context(self)
     # A task for `coroutine`, run until it first has to wait where the interpreter can do that.
     cdef object start(self, object coroutine, object context)
+    cdef object _own_task(self, object coroutine, object context)
+    cdef int _place(self, object context) except -1
     cdef int wake(self, Wait wait) except -1
     cdef int admit(self) except -1
 

@@ -121,12 +121,15 @@ cdef class Gate:
     def task(self, coroutine):
         """A task for application code that is no request. It starts later, unless the application's task factory has it start."""
         factory = self.task_factory()
+        context = PyContext_Copy(self.context)
         if factory is None:
-            return Task(coroutine, loop=self.loop, context=self.new_context())
-        return self._made(factory, coroutine, self.new_context())
+            return Task(coroutine, loop=self.loop, context=context)
+        return self._made(factory, coroutine, context)
 
     cdef object new_context(self):
-        return PyContext_Copy(self.context)
+        context = self.spare
+        self.spare = None
+        return context if context is not None else PyContext_Copy(self.context)
 
     cdef object start(self, object coroutine, object context):
         cdef bint was_open = self.open
@@ -134,12 +137,27 @@ cdef class Gate:
         self.open = False
         try:
             if factory is not None:
+                if self.placed is context:
+                    self._place(None)
                 return self._made(factory, coroutine, context)
+            return self._own_task(coroutine, context)
+        finally:
+            self.open = was_open
+
+    cdef object _own_task(self, object coroutine, object context):
+        cdef object next = PyContext_Copy(self.context)
+        if self.placed is not context:
             PyDict_SetItem(self.keywords, CONTEXT, context)
+        try:
             return tricorn_construct(OwnTask, (coroutine,), self.keywords)
         finally:
-            PyDict_SetItem(self.keywords, CONTEXT, None)    # what a request keeps in it ends with the request
-            self.open = was_open
+            self._place(next)
+
+    cdef int _place(self, object context) except -1:
+        """For the next task. What a request keeps in its own context ends with the request, so that must not stay there."""
+        PyDict_SetItem(self.keywords, CONTEXT, context)
+        self.placed = self.spare = context
+        return 0
 
     def _made(self, factory, coroutine, context):
         """Not by loop.create_task(): what that hands to a factory depends on the loop, and not every factory takes it."""

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
 
@@ -17,7 +19,8 @@ cdef class WebSocketCall(HTTPCall):
     cdef int deliver(self, str key, object content, Py_ssize_t size) except -1
     cdef int close(self, int code, str reason) except -1
 
-    cdef int _accept(self, dict message) except -1
-    cdef int _send(self, dict message) except -1
-    cdef int _close(self, dict message) except -1
-    cdef int _refuse_with(self, dict message, bint is_start) except -1
+    cdef int _accept(self, PyObject** parts) except -1
+    cdef int _send(self, PyObject** parts) except -1
+    cdef int _close(self, PyObject** parts) except -1
+    cdef int _turn_away(self) except -1
+    cdef int _refuse_with(self, PyObject** parts, bint is_start) except -1

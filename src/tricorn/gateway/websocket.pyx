@@ -11,7 +11,12 @@ Knows: the application interface. Must not know: frames, where bytes go.
 
 from collections import deque
 
-from tricorn.gateway.asgi cimport HTTPCall, checked_bytes, checked_headers, checked_text, is_same, shown_kind
+from cpython.object cimport PyObject
+
+from tricorn.gateway.asgi cimport (
+    KEY_BYTES, KEY_CODE, KEY_COUNT, KEY_HEADERS, KEY_REASON, KEY_SUBPROTOCOL, KEY_TEXT, HTTPCall, checked_bytes,
+    checked_headers, checked_text, is_same, part, shown_kind, take_apart,
+)
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
 from tricorn.gateway.waiting cimport PENDING
 
@@ -63,19 +68,19 @@ cdef class WebSocketCall(HTTPCall):
             return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
         return PENDING
 
-    cdef int _act(self, dict message, str kind) except -1:
+    cdef int _act(self, PyObject** parts, str kind) except -1:
         cdef AsyncExchange exchange = self.exchange     # it may let go of us, and would be gone itself
         cdef MessageExchange line = self.line
         if is_same(kind, SEND):
-            return self._send(message)
+            return self._send(parts)
         if is_same(kind, ACCEPT):
-            return self._accept(message)
+            return self._accept(parts)
         if is_same(kind, CLOSE):
-            return self._close(message)
+            return self._close(parts)
         if is_same(kind, REFUSAL_START):
-            return self._refuse_with(message, True)
+            return self._refuse_with(parts, True)
         if is_same(kind, REFUSAL_BODY):
-            return self._refuse_with(message, False)
+            return self._refuse_with(parts, False)
         raise GatewayError(f"{shown_kind(kind)} is not a valid message of a WebSocket")
 
     cdef bint _may_go_on(self) except -1:
@@ -86,10 +91,11 @@ cdef class WebSocketCall(HTTPCall):
         # Where nobody is left, the next send() or receive() says so.
         return line is not None and not line.gone and line.congested()
 
-    cdef int _accept(self, dict message) except -1:
-        subprotocol = message.get("subprotocol")
+    cdef int _accept(self, PyObject** parts) except -1:
+        subprotocol = part(parts, KEY_SUBPROTOCOL, None)
+        given = part(parts, KEY_HEADERS, ())
         cdef str name = None if subprotocol is None else checked_text(subprotocol, "the subprotocol")
-        cdef list headers = [_checked_pair(pair) for pair in checked_headers(message.get("headers", ()))]
+        cdef list headers = [_checked_pair(pair) for pair in checked_headers(given)]
         cdef MessageExchange line = self.line
         if self.accepted or self.refused:
             raise GatewayError("websocket.accept was sent twice, or after the connection was refused")
@@ -99,15 +105,15 @@ cdef class WebSocketCall(HTTPCall):
         self.accepted = True
         return 0
 
-    cdef int _send(self, dict message) except -1:
+    cdef int _send(self, PyObject** parts) except -1:
         cdef str text = None
         cdef bytes data = None
         cdef MessageExchange line
-        content = message.get("text")
+        content = part(parts, KEY_TEXT, None)
         if content is not None:
             text = checked_text(content, "the text")
         else:
-            content = message.get("bytes")
+            content = part(parts, KEY_BYTES, None)
             if content is None:
                 raise GatewayError("websocket.send has neither text nor bytes")
             data = checked_bytes(content, "the bytes")
@@ -118,9 +124,9 @@ cdef class WebSocketCall(HTTPCall):
             raise ClientDisconnected("the connection is closed")
         return line.send_text(text) if text is not None else line.send_bytes(data)
 
-    cdef int _close(self, dict message) except -1:
-        code = message.get("code")
-        reason = message.get("reason")
+    cdef int _close(self, PyObject** parts) except -1:
+        code = part(parts, KEY_CODE, None)
+        reason = part(parts, KEY_REASON, None)
         if not (code is None or isinstance(code, int)) or not (reason is None or isinstance(reason, str)):
             raise GatewayError("a close has an int as its code and a str as its reason")
         cdef int number = 1000 if code is None else min(max(int.__index__(code), -1), 1 << 16)
@@ -130,15 +136,22 @@ cdef class WebSocketCall(HTTPCall):
         if self.closed:
             raise ClientDisconnected("the connection is closed")
         if not self.accepted:
-            self._refuse_with({"status": 403, "headers": [(b"content-length", b"0")]}, True)
-            return self._refuse_with({}, False)
+            return self._turn_away()
         cdef MessageExchange line = self.line
         if line is not None and not line.gone:
             line.close_with(number, text)
         self.has_closed = True
         return self.close(number, text)
 
-    cdef int _refuse_with(self, dict message, bint is_start) except -1:
+    cdef int _turn_away(self) except -1:
+        """What a close before the WebSocket is accepted means."""
+        cdef PyObject* parts[KEY_COUNT]
+        cdef dict message = take_apart({"status": 403, "headers": [(b"content-length", b"0")]}, parts)
+        self._refuse_with(parts, True)
+        message = take_apart({}, parts)
+        return self._refuse_with(parts, False)
+
+    cdef int _refuse_with(self, PyObject** parts, bint is_start) except -1:
         """A response in place of the WebSocket."""
         if self.accepted or self.ended:
             raise GatewayError("the connection can be refused only before it is accepted, and once")
@@ -146,8 +159,8 @@ cdef class WebSocketCall(HTTPCall):
             raise ClientDisconnected("the client went away")
         if is_start:
             self.refused = True
-            return self._start(message)
-        return self._body(message)
+            return self._start(parts)
+        return self._body(parts)
 
 
 cdef tuple _checked_pair(object pair):

@@ -441,12 +441,14 @@ cdef class LoopConnection(Connection):
         cdef House house = self.house
         cdef Ending ending
         cdef object failure = None
+        call.starting = True
         self.started_ns = self.active_ns = lane.now      # nothing has run since the clock was read
         set_label(lane.cell, self.method, self.uri)
         try:
             call.run(house.gate, house.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
+        call.starting = False
         if failure is None and not is_over(call.task):
             house.calls.add(call)
             house.started(call)
