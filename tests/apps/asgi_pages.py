@@ -17,6 +17,7 @@ import os
 import pickle
 import tempfile
 import time
+from collections import UserDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -126,6 +127,36 @@ async def _changes_extensions(scope: Scope, _: Receive, send: Send) -> None:
     extensions["mark"] = {"mark": True}
     await plain(send, f"marked {found}" if found else "clean")
 
+
+@page
+async def _spells(scope: Scope, _: Receive, send: Send) -> None:
+    """A response whose messages have keys of other kinds than a dict display."""
+    spell = SPELLINGS[argument(scope)]
+    await send(spell({"type": "http.response.start", "status": 201, "headers": [TEXT], "trailers": False}))
+    await send(spell({"type": "http.response.body", "body": b"sp", "more_body": True}))
+    await send(spell({"type": "http.response.body", "body": b"elt"}))
+
+
+class Spelt(str):
+    """Equal to the text that it is made of, and no str of the interpreter's."""
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        gc.collect(0)
+        return str.__eq__(self, other) is True
+
+
+SPELLINGS: dict[str, Callable[[Message], Any]] = {
+    "computed": lambda message: {"".join([*key]): value for key, value in message.items()},
+    "read": lambda message: {key.encode().decode(): value for key, value in message.items()},
+    "subclass": lambda message: {Spelt(key): value for key, value in message.items()},
+    "more": lambda message: {None: 1, 5: 2, "unknown": 3, **message, ("a", "pair"): 4},
+    "backwards": lambda message: dict(reversed(message.items())),
+    "mapping": UserDict,
+    "pairs": lambda message: [*message.items()],
+}
 
 CHANGES: tuple[Callable[[dict[str, Any]], object], ...] = (
     lambda offered: offered.__setitem__("mark", True),

@@ -177,6 +177,16 @@ def test_a_client_that_does_not_read_makes_send_wait(server: Server) -> None:
         assert ask(client, "/quick").body == b"quick"
 
 
+@pytest.mark.parametrize(
+    "spelling", ["computed", "read", "subclass", "more", "backwards", "mapping", "pairs"]
+)
+def test_keys_of_a_message_need_only_be_equal(server: Server, spelling: str) -> None:
+    with server.connect() as client:
+        response = ask(client, f"/spells?{spelling}")
+    assert (response.status, response.body) == (201, b"spelt")
+    assert response.get("content-type") == "text/plain"
+
+
 def test_early_hints(server: Server) -> None:
     """RFC 8297: each message is one interim response, sent before the application goes on."""
     with server.connect() as client:
