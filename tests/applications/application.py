@@ -17,10 +17,11 @@ from applications.serving import GUNICORN_UVICORN, PEERS, SITES, Kind
 class Application:
     """A file of `sites`.
 
-    PACKAGES, INTERFACE ("wsgi" or "asgi") and PAGES are data. `site()` makes the application, in its own environment;
-    `prepare()` fills the data directory once. What shows that it works is what these return: `use(page)` in the browser,
-    `use_plain(web)` without one, `client(url)` in the application's environment. RECONNECTS: an open page
-    (`use_again(page)`) or client (`reconnecting_client(url, reload)`) must survive a reload.
+    PACKAGES, INTERFACE ("wsgi" or "asgi") and PAGES are data. `site()` makes the application and `prepare()`
+    fills its data directory once, both in its own environment. What shows that it works is what these return:
+    `use(page)` in the browser, `use_plain(web)` without one, `client(url)` in the application's environment.
+    RECONNECTS: an open page (`use_again(page)`) or client (`reconnecting_client(url, reload)`) works again
+    after a reload.
     """
 
     name: str

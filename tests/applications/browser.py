@@ -2,8 +2,8 @@
 
 Knows: Chromium's command line, the DevTools protocol. Must not know: servers, applications, what is right.
 
-Debian's package and the `websockets` of our tests are all that this needs; a driver of its own (Selenium, Playwright)
-would be a second installation to keep in step with the browser's version.
+Debian's package and the `websockets` of our tests are all that this needs; a driver of its own (Selenium,
+Playwright) would be a second installation to keep in step with the browser's version.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from websockets.sync.client import connect
 
 from applications.evidence import Evidence
 
-#: Seconds until a page shows what is waited for. Pages of two megabytes of script are compiled on a busy machine.
+#: Seconds until a page shows what is waited for. Two megabytes of script are compiled on a busy machine.
 DEADLINE = 30.0
 #: A page is at rest when no request has been open for so long.
 QUIET = 0.7
 
-#: No name but the server's is resolved: what a page wants from other hosts fails at once, and nothing leaves the machine.
+#: No name but the server's is resolved: what a page wants from others fails at once, unsent.
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -46,6 +46,24 @@ FLAGS = [
     "--remote-debugging-port=0",
 ]
 ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+#: The middle of the first visible element that matches a selector and contains a text, brought into view.
+_PLACE = """(() => {
+    const says = e => (e.innerText || e.value || '').includes(text);
+    const shown = e => says(e) && e.getClientRects().length && !e.disabled;
+    const selector = %s, text = %s, found = Array.from(document.querySelectorAll(selector)).find(shown);
+    if (!found) return null;
+    found.scrollIntoView({block: 'center', behavior: 'instant'});
+    const place = found.getBoundingClientRect();
+    return [place.x + place.width / 2, place.y + place.height / 2];
+})()"""
+_FOCUS = """(() => {
+    const found = document.querySelector(%s);
+    if (!found) return false;
+    found.focus();
+    found.select?.();
+    return true;
+})()"""
 
 #: Open for as long as the page is: not waited for.
 LASTING = {"EventSource", "WebSocket"}
@@ -118,7 +136,7 @@ class Page:
         self._files = files
         self._socket = connect(address, max_size=None, open_timeout=10)
         self._number = 0
-        self._open: dict[str, str] = {}
+        self._open: dict[str, str] = {}  # a request, and the document that it is for
         self._urls: dict[str, str] = {}
         self._busy = time.monotonic()
         for domain in ("Page", "Network", "Runtime", "Log", "DOM"):
@@ -153,7 +171,7 @@ class Page:
         self._listen(0.1)
 
     def see(self, expression: str) -> Any:
-        """The value of an expression of JavaScript; None if it fails, as it does while a page is being left."""
+        """The value of an expression of JavaScript; None if it fails, as it does while a page is left."""
         told = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return None if "exceptionDetails" in told else told["result"].get("value")
 
@@ -174,38 +192,15 @@ class Page:
         return str(self.wait(f"document.querySelector({json.dumps(selector)})?.innerText?.trim()"))
 
     def click(self, selector: str, text: str = "") -> None:
-        """Press the first visible element that matches, and whose text contains `text`: at its place, with a mouse."""
-        found = (
-            f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
-            f".find(e => e.innerText.includes({json.dumps(text)}) && e.getClientRects().length && !e.disabled)"
-        )
-        place = (
-            f"(() => {{ const e = {found}; if (!e) return null; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
-            "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
-        x, y = self.wait(place)
+        """Press the first visible element that matches and whose text contains `text`, with a mouse."""
+        x, y = self.wait(_PLACE % (json.dumps(selector), json.dumps(text)))
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, selector: str, text: str) -> None:
         """Replace what a field holds, key by key as far as the page can tell."""
-        self.wait(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return false;"
-            " e.focus(); e.select?.(); return true; })()"
-        )
+        self.wait(_FOCUS % json.dumps(selector))
         self.call("Input.insertText", text=text)
-
-    def enter(self) -> None:
-        """The Enter key, where the focus is."""
-        for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key="Enter",
-                code="Enter",
-                windowsVirtualKeyCode=13,
-                text="\r",
-            )
 
     def upload(self, selector: str, name: str) -> None:
         """Choose one of the files that there are for it, in a file field."""
@@ -258,8 +253,16 @@ class Page:
             self._note(moved["url"], moved["status"], moved.get("mimeType", ""))
         self._urls[number] = told["request"]["url"]
         if told.get("type") not in LASTING:
-            self._open[number] = self._urls[number]
+            self._open[number] = told["loaderId"]
             self._busy = time.monotonic()
+
+    def _moved(self, told: dict[str, Any]) -> None:
+        """Nothing tells of requests that are dropped because their document is left."""
+        frame = told["frame"]
+        if "parentId" not in frame:
+            self._open = {
+                number: loader for number, loader in self._open.items() if loader == frame["loaderId"]
+            }
 
     def _response(self, told: dict[str, Any]) -> None:
         response = told["response"]
@@ -307,6 +310,7 @@ class Page:
 
 
 _NOTES: dict[str, Callable[[Page, dict[str, Any]], None]] = {
+    "Page.frameNavigated": Page._moved,
     "Network.requestWillBeSent": Page._request,
     "Network.responseReceived": Page._response,
     "Network.loadingFinished": Page._finished,

@@ -2,8 +2,9 @@
 
 Knows: pip, `venv`. Must not know: servers, browsers.
 
-Each has its own, because what one of these packages wants of Starlette or Pydantic another does not, and a test of what
-is published wants the versions that pip chooses. Made once; made anew when the list of packages changes.
+Each has its own, because what one of these packages wants of Starlette or Pydantic another does not, and a
+test of what is published wants the versions that pip chooses. Made once; made anew when the list of packages
+changes.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Knows: the order of things, what counts as a difference. Must not know: a particular application or server.
 
-Exit codes: 0 if no application can tell the servers apart, 1 if one can, 2 if nothing can be run here. All that is
-written is in build/apps: environments, logs, and a screenshot of each page that did not come to what it should.
+Exit codes: 0 if no application can tell the servers apart, 1 if one can, 2 if nothing can be run here. All
+that is written is in build/apps: environments, logs, and a screenshot of each page that failed.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _try(found: Application, path: str | None, files: Path) -> Verdict:
     if found.get("RECONNECTS"):
         verdict.theirs.reload = trial.through_reload(GUNICORN_UVICORN)
         verdict.ours.reload = trial.through_reload(OURS)
-        if not verdict.ours.reload.startswith("works"):
+        if verdict.ours.reload and not verdict.ours.reload.startswith("works"):
             verdict.differences.append(
                 f"after a reload: {verdict.ours.reload}; there: {verdict.theirs.reload}"
             )
@@ -182,9 +182,14 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         f"{len(ours.resources)}/{len(theirs.resources)}",
         f"{len(ours.failures())}/{len(theirs.failures())}",
         f"{len(ours.console)}/{len(theirs.console)}",
-        f"{ours.reload}/{theirs.reload}" if ours.reload else "-",
+        f"{_brief(ours.reload)}/{_brief(theirs.reload)}",
         ours.result or (f"FAULT {ours.fault[:100]!r}" if ours.fault else "-"),
     )
+
+
+def _brief(reload: str) -> str:
+    """Of a reload: after how long it works, or that it does not."""
+    return reload.removeprefix("works after ") if reload.startswith("works") else "NO" if reload else "-"
 
 
 def _say(text: str) -> None:

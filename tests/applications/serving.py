@@ -28,7 +28,7 @@ _COMPLAINT = re.compile(r"^(Traceback .*|.*\b(?:ERROR|CRITICAL)\b.*)$", re.MULTI
 
 @dataclass(frozen=True)
 class Kind:
-    """A server: its name, the packages that bring it, and its command line for `module:function()` on a descriptor."""
+    """A server: its name, the packages that bring it, and its command line for a site on a descriptor."""
 
     name: str
     packages: tuple[str, ...]
@@ -40,12 +40,20 @@ UVICORN = Kind("uvicorn", ("uvicorn", "websockets"), ("uvicorn", "--fd", "{fd}",
 GUNICORN = Kind(
     "gunicorn",
     ("gunicorn",),
-    ("gunicorn", "--bind", "fd://{fd}", "--threads", "4", "{site}:site()"),
+    ("gunicorn", "--no-control-socket", "--bind", "fd://{fd}", "--threads", "4", "{site}:site()"),
 )
 GUNICORN_UVICORN = Kind(
     "gunicorn with uvicorn's worker",
     ("gunicorn", "uvicorn-worker", "websockets"),
-    ("gunicorn", "--bind", "fd://{fd}", "--worker-class", "uvicorn_worker.UvicornWorker", "{site}:site()"),
+    (
+        "gunicorn",
+        "--no-control-socket",
+        "--bind",
+        "fd://{fd}",
+        "--worker-class",
+        "uvicorn_worker.UvicornWorker",
+        "{site}:site()",
+    ),
 )
 
 #: What an application of an interface usually runs on.
@@ -95,6 +103,11 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
 
+    def _last_line(self) -> str:
+        """What a server says last before it ends is, as a rule, why; with where the rest is."""
+        lines = [line for line in self.log().splitlines() if " [INFO] " not in line]
+        return f"{lines[-1] if lines else 'it says nothing'} ({self.log_file})"
+
     def complaint(self) -> str:
         """The first line of the log that tells of a fault, and the last of a traceback."""
         text = self.log()
@@ -124,7 +137,7 @@ class Server:
         except subprocess.TimeoutExpired:
             raise ServerError(f"does not end {STOP_DEADLINE:.0f} s after TERM") from None
         if code not in {0, -signal.SIGTERM}:  # Uvicorn sends itself the signal again
-            raise ServerError(f"ended with {code}: {self.log()[-1000:]}")
+            raise ServerError(f"ended with {code}: {self._last_line()}")
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -143,8 +156,8 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     if waiting.recv(1):
                         return
-                    raise ServerError(f"closed the first connection: {self.log()[-2000:]}")
+                    raise ServerError(f"closed the first connection: {self._last_line()}")
                 if (code := self._process.poll()) is not None:
-                    raise ServerError(f"ended with {code}: {self.log()[-2000:]}")
+                    raise ServerError(f"ended with {code}: {self._last_line()}")
                 if time.monotonic() > end:
-                    raise ServerError(f"does not answer: {self.log()[-2000:]}")
+                    raise ServerError(f"does not answer: {self._last_line()}")

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from applications import browser
@@ -20,7 +20,7 @@ from applications.evidence import Evidence
 from applications.plain import Web
 from applications.serving import SITES, Kind, Server
 
-#: Seconds until a page works again after a reload. Gunicorn with Uvicorn's worker ends open WebSockets after 30.
+#: Seconds until a page works again after a reload. Gunicorn gives what is open 30 to end.
 RELOAD_DEADLINE = 60.0
 CLIENT_TIMEOUT = 120.0
 
@@ -38,30 +38,34 @@ class Trial:
     def behind(self, kind: Kind) -> Evidence:
         """All pages and what is done with them, behind one server."""
         evidence = Evidence()
-        server = self._server(kind, "use")
         try:
-            with server:
-                if self.path:
-                    self._browse(server, evidence)
-                else:
-                    self._fetch(server, evidence)
-                if self.found.get("client"):
-                    evidence.result = self._client(f"client({server.url!r})")
-        except Exception as error:  # noqa: BLE001 - the sites, their packages and the browser: all of it is foreign code
+            server = self._server(kind, "use")
+            try:
+                with server:
+                    evidence.result = "; ".join(filter(None, self._uses(server, evidence)))
+            finally:
+                evidence.log = server.complaint()
+        except Exception as error:  # noqa: BLE001 - sites, packages and the browser: all of it is foreign code
             evidence.fault = f"{type(error).__name__}: {error}"
-        evidence.log = server.complaint()
         return evidence
 
+    def _uses(self, server: Server, evidence: Evidence) -> Iterator[str]:
+        """What each way to use the application shows."""
+        yield self._browse(server, evidence) if self.path else self._fetch(server, evidence)
+        if use_plain := self.found.get("use_plain"):
+            yield use_plain(Web(server.url, evidence))
+        if self.found.get("client"):
+            yield self._client(f"client({server.url!r})")
+
     def through_reload(self, kind: Kind) -> str:
-        """Whether what is open while the server is reloaded works again, and after how many seconds."""
-        server = self._server(kind, "reload")
+        """Whether what is open while the server is reloaded works again; nothing if that wants a browser."""
         try:
-            with server:
+            with self._server(kind, "reload") as server:
                 if again := self.found.get("reconnecting_client"):
                     reload = f"lambda: os.kill({server.pid}, signal.SIGHUP)"
                     return self._timed(lambda: self._client(f"{again.__name__}({server.url!r}, {reload})"))
                 if not self.path:
-                    return "works not tried: it wants a browser"
+                    return ""
                 return self._reload_under_page(server)
         except Exception as error:  # noqa: BLE001 - as above
             return f"{type(error).__name__}: {error}"
@@ -85,46 +89,46 @@ class Trial:
             self._prepared = data
         return self._prepared
 
-    def _browse(self, server: Server, evidence: Evidence) -> None:
+    def _browse(self, server: Server, evidence: Evidence) -> str:
         if not self.found.module.PAGES:
-            return
+            return ""
         with browser.Browser(str(self.path), evidence, self.files) as page:
             try:
                 for address in self.found.module.PAGES:
                     page.open(server.url + address)
-                evidence.result = self.found.module.use(page)
+                shown: str = self.found.module.use(page)
                 page.rest()
             except Exception:
                 self._picture(page, server.kind)
                 raise
+        return shown
 
-    def _fetch(self, server: Server, evidence: Evidence) -> None:
+    def _fetch(self, server: Server, evidence: Evidence) -> str:
         web = Web(server.url, evidence)
         for address in self.found.module.PAGES:
             web.open(address)
-        if use_plain := self.found.get("use_plain"):
-            evidence.result = use_plain(web)
+        return ""
 
     def _reload_under_page(self, server: Server) -> str:
+        fault = ""
         with browser.Browser(str(self.path), Evidence(), self.files) as page:
             page.open(server.url + self.found.module.PAGES[0])
             self.found.module.use(page)
-            before = server.workers()
-            began = time.monotonic()
+            old = server.workers()
+            began = broken = time.monotonic()
             server.reload()
-            while not (server.workers() and before.isdisjoint(server.workers())):
-                if time.monotonic() - began > RELOAD_DEADLINE:
-                    return "the old worker does not go"
-                page.rest_a_moment()
-            while True:
+            while time.monotonic() - began < RELOAD_DEADLINE:
+                is_done = server.workers() and old.isdisjoint(server.workers())
                 try:
                     self.found.module.use_again(page)
                 except (AssertionError, ValueError, TypeError) as error:
-                    if time.monotonic() - began > RELOAD_DEADLINE:
-                        self._picture(page, server.kind)
-                        return f"the page does not work again: {error}"
+                    fault, broken = str(error), time.monotonic()
                 else:
-                    return f"works after {time.monotonic() - began:.0f} s"
+                    if is_done:
+                        return f"works after {broken - began:.0f} s"
+                page.rest_a_moment()
+            self._picture(page, server.kind)
+            return fault or "the old worker does not end"
 
     def _timed(self, do: Callable[[], str]) -> str:
         began = time.monotonic()

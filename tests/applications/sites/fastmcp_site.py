@@ -1,4 +1,4 @@
-"""FastMCP: a tool that tells its progress and a resource, over streamable HTTP and over SSE, by its own client."""
+"""FastMCP: a tool with progress and a resource, over streamable HTTP and over SSE, by its own client."""
 
 PACKAGES = ("fastmcp",)
 INTERFACE = "asgi"

@@ -35,7 +35,6 @@ def site():
 
 
 def use(page):
-    page.wait("document.querySelector('.count')")
     before = int(page.text(".count"))
     page.click("button", "COUNT")
     page.wait(f"document.querySelector('.count').innerText == '{before + 1}'")

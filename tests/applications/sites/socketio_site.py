@@ -1,4 +1,4 @@
-"""python-socketio: polling, the upgrade to WebSocket, a room, binary data, a disconnection, by its own client."""
+"""python-socketio: polling, the upgrade to WebSocket, a room, binary data, by its own client."""
 
 PACKAGES = ("python-socketio", "aiohttp")
 INTERFACE = "asgi"

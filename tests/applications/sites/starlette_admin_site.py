@@ -2,7 +2,7 @@
 
 import os
 
-PACKAGES = ("starlette-admin", "sqlalchemy", "python-multipart", "itsdangerous")
+PACKAGES = ("starlette-admin", "sqlalchemy[asyncio]", "python-multipart", "itsdangerous")
 INTERFACE = "asgi"
 PAGES = ("/admin/login",)
 
@@ -26,22 +26,17 @@ def site():
         name: Mapped[str]
 
     class Door(AuthProvider):
-        async def login(self, username, password, remember_me, request, response):
+        async def login(self, username, password, _remember_me, request):
             if (username, password) != ("ada", "secret"):
                 raise LoginFailed("Wrong name or password")
             request.session["user"] = username
-            return response
 
-        async def is_authenticated(self, request):
-            request.state.user = request.session.get("user")
-            return bool(request.state.user)
+        async def authenticate(self, request):
+            user = request.session.get("user")
+            return AdminUser(username=user) if user else None
 
-        def get_admin_user(self, request):
-            return AdminUser(username=request.state.user)
-
-        async def logout(self, request, response):
+        async def logout(self, request):
             request.session.clear()
-            return response
 
     engine = create_engine(f"sqlite:///{os.environ['APPLICATION_DATA']}/ships.db")
     Base.metadata.create_all(engine)

@@ -16,18 +16,19 @@ document.getElementById('start').onclick = async () => {
     await ask('mutation { board(name: "Ada") }');
     show('query', (await ask('{ crew }')).data.crew.join());
     const form = new FormData();
-    form.append('operations', '{"query": "mutation($f: Upload!) { upload(file: $f) }", "variables": {"f": null}}');
+    const query = 'mutation($f: Upload!) { upload(file: $f) }';
+    form.append('operations', JSON.stringify({query, variables: {f: null}}));
     form.append('map', '{"0": ["variables.f"]}');
     form.append('0', new Blob([new Uint8Array(300000)]), 'a.bin');
     const sent = await fetch('/graphql/', {method: 'POST', body: form}).then(r => r.json());
     show('upload', sent.data.upload + ' bytes');
     const socket = new WebSocket(`ws://${location.host}/graphql/`, 'graphql-transport-ws');
-    const steps = [];
+    const steps = [], payload = {query: 'subscription { count(until: 5) }'};
     socket.onopen = () => socket.send('{"type": "connection_init"}');
     socket.onmessage = event => {
         const message = JSON.parse(event.data);
         if (message.type == 'connection_ack')
-            socket.send(JSON.stringify({id: '1', type: 'subscribe', payload: {query: 'subscription { count(until: 5) }'}}));
+            socket.send(JSON.stringify({id: '1', type: 'subscribe', payload}));
         if (message.type == 'next') steps.push(message.payload.data.count);
         if (message.type == 'complete') { show('steps', steps.join()); socket.close(); }
     };

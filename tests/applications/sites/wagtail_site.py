@@ -120,8 +120,10 @@ def use(page):
     page.rest()
     page.open(f"{origin}/admin/images/add/")
     page.upload("input[type=file]", "picture.png")
-    page.wait("document.body.innerText.includes('picture')")
+    page.click("button[type=submit]", "Upload")
+    page.wait("location.pathname == '/admin/images/'")
     page.rest()
+    picture = page.see("document.querySelector('.listing img, #image-results img')?.naturalWidth > 0")
     page.open(f"{origin}/admin/pages/2/edit/")
     page.type("[name=title]", "A page of ours")
     page.click("button", "Save draft")
@@ -131,7 +133,7 @@ def use(page):
     page.wait("document.body.innerText.includes('published')")
     page.rest()
     page.open(f"{origin}/")
-    return page.text("h1")
+    return f"{page.text('h1')}, the picture is shown: {picture}"
 
 
 def use_plain(web):
