@@ -47,9 +47,9 @@ FLAGS = [
 ]
 ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
-#: The middle of the first visible element that matches a selector and contains a text, brought into view.
+#: The middle of the first visible element that matches a selector and says a text, brought into view.
 _PLACE = """(() => {
-    const says = e => (e.innerText || e.value || '').includes(text);
+    const says = e => !text || (e.innerText || e.value || '').trim() == text;
     const shown = e => says(e) && e.getClientRects().length && !e.disabled;
     const selector = %s, text = %s, found = Array.from(document.querySelectorAll(selector)).find(shown);
     if (!found) return null;
@@ -192,7 +192,7 @@ class Page:
         return str(self.wait(f"document.querySelector({json.dumps(selector)})?.innerText?.trim()"))
 
     def click(self, selector: str, text: str = "") -> None:
-        """Press the first visible element that matches and whose text contains `text`, with a mouse."""
+        """Press the first visible element that matches and whose text is `text`, with a mouse."""
         x, y = self.wait(_PLACE % (json.dumps(selector), json.dumps(text)))
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)

@@ -65,6 +65,5 @@ def use(page):
 def use_plain(web):
     web.open("/admin/login")
     web.post("/admin/login", {"username": "ada", "password": "secret"})
-    web.post("/admin/ship/create", {"name": "Endurance"})
-    found = web.get("/admin/api/ship?skip=0&limit=10").json()
-    return f"{found['total']} {found['items'][0]['name']}"
+    web.open("/admin/ship/list")
+    return "logged in" if "Ships" in web.get("/admin/").text else "not logged in"
