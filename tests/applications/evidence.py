@@ -28,6 +28,10 @@ def lasting(text: str) -> str:
     return text
 
 
+#: Whether a browser asks for all of what it has kept, or only whether it has changed, is a matter of moments.
+_KEPT: dict[int | str, str] = {304: "200"}
+
+
 @dataclass
 class Evidence:
     """Resources, console and results behind one server.
@@ -48,7 +52,7 @@ class Evidence:
         parts = urlsplit(url)
         query = _VALUES.sub("", parts.query)
         key = lasting(parts.path) + (f"?{query}" if query else "")
-        self.resources.setdefault(key, set()).add((str(outcome), media_type))
+        self.resources.setdefault(key, set()).add((_KEPT.get(outcome, str(outcome)), media_type))
 
     def say(self, line: str) -> None:
         line = lasting(line.strip().split("\n", 1)[0])

@@ -9,7 +9,8 @@ RECONNECTS = True
 def site():
     import socketio
 
-    server = socketio.AsyncServer(async_mode="asgi")
+    # A client that polls ends with its last poll, which the next ping answers; the default is after 25 s.
+    server = socketio.AsyncServer(async_mode="asgi", ping_interval=1)
 
     @server.event
     async def join(sid, room):
