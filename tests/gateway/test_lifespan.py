@@ -262,7 +262,7 @@ def test_auto_serves_an_application_without_lifespan(app: App, run: Run[Any], lo
 @pytest.mark.parametrize("app", WITHOUT)
 def test_on_refuses_an_application_without_lifespan(app: App, run: Run[Any], log: Log) -> None:
     said = run(refused(app, log, "on"))
-    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan, write"
+    raised = "the application raised an exception during its start-up (lifespan); if it has no lifespan"
     assert said.startswith((raised, "the application returned without completing its start-up (lifespan)"))
     assert "_live" not in said
     assert log.errors == []
