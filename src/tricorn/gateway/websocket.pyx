@@ -29,6 +29,10 @@ cdef str CLOSE = "websocket.close"
 cdef str REFUSAL_START = "websocket.http.response.start"
 cdef str REFUSAL_BODY = "websocket.http.response.body"
 
+# Looked up once.
+cdef object APPEND = deque.append
+cdef object POPLEFT = deque.popleft
+
 
 cdef class WebSocketCall(HTTPCall):
     def __cinit__(self):
@@ -38,7 +42,7 @@ cdef class WebSocketCall(HTTPCall):
 
     cdef int deliver(self, str key, object content, Py_ssize_t size) except -1:
         """A message of the client. key: `text` or `bytes`."""
-        self.messages.append({"type": "websocket.receive", key: content})
+        APPEND(self.messages, {"type": "websocket.receive", key: content})
         self.size += size
         return self.arrived()
 
@@ -58,7 +62,7 @@ cdef class WebSocketCall(HTTPCall):
             self.connected = True
             return {"type": "websocket.connect"}
         if self.messages:
-            message = self.messages.popleft()
+            message = POPLEFT(self.messages)
             if line is not None:
                 line.taken()
             return message
