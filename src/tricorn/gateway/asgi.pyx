@@ -72,6 +72,9 @@ _list_keys()
 cdef tuple NO_MESSAGE = (None,)
 
 cdef dict STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+# Of nearly all responses; small numbers are the same objects everywhere.
+cdef object OK = 200
+cdef str OK_LINE = STATUSES[200]
 
 
 cdef dict take_apart(object message, PyObject** parts):
@@ -118,6 +121,8 @@ cdef bint is_same(str found, str name) noexcept:
 
 
 cdef str checked_status(object status):
+    if status is OK:
+        return OK_LINE
     found = STATUSES.get(status) if type(status) is int else None
     if found is not None:
         return <str>found
