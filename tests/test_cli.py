@@ -115,7 +115,7 @@ def test_check_config_of_an_application_that_raises_shows_its_traceback(
     error = capsys.readouterr().err
     assert "return 1 / 0" in error
     assert error.endswith(
-        "tricorn: error: 'raising_app:app' cannot be loaded, it raised the exception above\n"
+        "tricorn: error: 'raising_app:app' cannot be loaded: it raised the exception above\n"
     )
 
 

@@ -107,7 +107,7 @@ def check(launch: Launch, settings: Settings) -> int:
         return EXIT_FAILURE
     except Exception:  # noqa: BLE001 - the application is foreign code; its traceback is the answer
         traceback.print_exc()
-        complain("error", f"{name!r} cannot be loaded, it raised the exception above")
+        complain("error", f"{name!r} cannot be loaded: it raised the exception above")
         return EXIT_FAILURE
     print(f"tricorn: the settings and the application {name!r} are in order")
     return EXIT_OK
@@ -219,7 +219,7 @@ def with_sockets(settings: Settings, sockets: Sequence[str]) -> Settings:
     warnings = settings.warnings
     if settings.origins["bind"] != DEFAULT:
         said = f"bind: {', '.join(settings.bind)} ({settings.origins['bind']}) is not used"
-        warnings += (f"{said}, because systemd hands over {', '.join(sockets)}",)
+        warnings += (f"{said}, because systemd passes {', '.join(sockets)}",)
     origins = MappingProxyType({**settings.origins, "bind": "LISTEN_FDS"})
     return replace(settings, bind=tuple(sockets), origins=origins, warnings=warnings)
 

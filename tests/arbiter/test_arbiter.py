@@ -144,7 +144,7 @@ def test_term_while_workers_boot(service: Service) -> None:
 def test_a_killed_worker_is_replaced_and_the_reason_guessed(service: Service) -> None:
     victim = min(service.start(workers=2).workers())
     os.kill(victim, signal.SIGKILL)
-    service.wait_for_log(f"Worker {victim} was ended by SIGKILL; not by us: if memory ran out")
+    service.wait_for_log(f"Worker {victim} was killed by SIGKILL; not by Tricorn: if memory ran out")
     service.wait(lambda: len(service.ready()) == 2)
 
 
@@ -158,10 +158,10 @@ def test_a_worker_that_retires_is_replaced_at_once(service: Service) -> None:
 def test_crashes_are_backed_off(service: Service) -> None:
     service.start(workers=1)
     service.mood(crash="all")
-    service.wait_for_log("started in 0.2 s")
+    service.wait_for_log("starting the next one in 0.2 s")
     service.mood()
     service.wait(lambda: len(service.ready()) == 1)
-    assert "ended by SIGSEGV" in service.log()
+    assert "killed by SIGSEGV" in service.log()
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_nobody_is_blamed_when_the_whole_machine_stood_still(service: Service) -
     time.sleep(STALL + TICK + 0.1)
     for pid in (service.pid, *workers):
         os.kill(pid, signal.SIGCONT)
-    service.wait_for_log("The master was held up")
+    service.wait_for_log("The master was suspended")
     assert service.workers() == workers
     assert "sign of life" not in service.log()
 
@@ -181,9 +181,9 @@ def test_nobody_is_blamed_when_the_whole_machine_stood_still(service: Service) -
 def test_a_frozen_worker_is_aborted(service: Service) -> None:
     victim = min(service.start(workers=2, timeout=0.3).workers())
     service.mood(frozen=victim)
-    service.wait_for_log(f"Worker {victim} was ended by SIGABRT")
+    service.wait_for_log(f"Worker {victim} was killed by SIGABRT")
     service.wait(lambda: len(service.ready()) == 2)
-    assert f"Worker {victim} has given no sign of life" in service.log()
+    assert f"Worker {victim} has shown no sign of life" in service.log()
 
 
 @pytest.mark.slow
@@ -191,8 +191,8 @@ def test_a_frozen_worker_that_survives_the_abort_is_killed(service: Service) -> 
     victim = min(service.start(workers=1, timeout=0.3).workers())
     # A stopped process takes no signal but KILL.
     os.kill(victim, signal.SIGSTOP)
-    service.wait_for_log(f"Worker {victim} was ended by SIGKILL")
-    assert f"Worker {victim} did not end in time: killed" in service.log()
+    service.wait_for_log(f"Worker {victim} was killed by SIGKILL")
+    assert f"Worker {victim} did not stop in time: killed it" in service.log()
     service.wait(lambda: len(service.ready()) == 1)
 
 
@@ -276,7 +276,7 @@ def test_a_generation_that_does_not_boot_replaces_nobody(service: Service) -> No
     service.mood(boot="fail")
     service.settings(workers=5)
     service.signal(HUP)
-    service.wait_for_log("Reload failed: generation 2 does not boot; generation 1 goes on serving")
+    service.wait_for_log("Reload failed: generation 2 does not start; generation 1 keeps serving")
     assert service.workers() == old
     assert not service.events("SIGTERM")
     # And the next one may work.
@@ -290,11 +290,11 @@ def test_settings_that_cannot_be_used_change_nothing(service: Service) -> None:
     old = service.start(workers=1).workers()
     service.settings(broken=True)
     service.signal(HUP)
-    service.wait_for_log("Reload failed, everything stays as it was: broken: does not exist")
+    service.wait_for_log("Reload failed; nothing has changed: broken: does not exist")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service.settings(bind=[f"127.0.0.1:{taken.getsockname()[1]}"])
         service.signal(HUP)
-        service.wait_for_log("Reload failed, everything stays as it was: Cannot listen on")
+        service.wait_for_log("Reload failed; nothing has changed: Cannot listen on")
     assert service.workers() == old
 
 
@@ -328,7 +328,7 @@ def test_preload(service: Service) -> None:
     service.signal(HUP)
     service.wait_for_log("Reload done")
     assert len(service.events("preload")) == 1
-    assert "HUP takes over the settings, but no new code" in service.log()
+    assert "HUP applies new settings but does not load new code" in service.log()
 
 
 def test_preload_that_fails(service: Service) -> None:

@@ -120,7 +120,7 @@ def test_a_stray_signal_is_named_once(service: Service, number: int) -> None:
     service.start(workers=1)
     for _ in range(3):
         os.kill(service.pid, number)
-    service.wait_for_log(f"{signal_name(number)}: ignored, it means nothing to the master")
+    service.wait_for_log(f"{signal_name(number)}: ignored; the master does not use this signal")
     service.signal(signal.SIGTERM)
     assert service.exit_code() == 0
     assert service.log().count(signal_name(number)) == 1
@@ -129,7 +129,7 @@ def test_a_stray_signal_is_named_once(service: Service, number: int) -> None:
 def test_usr2_says_what_to_do_instead(service: Service) -> None:
     workers = service.start(workers=1).workers()
     service.signal(signal.SIGUSR2)
-    service.wait_for_log("WARNING SIGUSR2: no new master is started, this one goes on. HUP takes new code")
+    service.wait_for_log("WARNING SIGUSR2: not supported. HUP loads new code")
     assert service.workers() == workers
 
 

@@ -33,7 +33,7 @@ FAILURES = {
     "raises-later": (500, "Error in the application (GET /raises-later?{})", "ValueError: later"),
     "raises-behind-the-end": (200, "Error in the application", "ValueError: behind the end"),
     "returns": (500, "Error in the application", "GatewayError: the application returned before"),
-    "cancels-itself": (500, "the application's task was cancelled (GET /cancels-", "CancelledError"),
+    "cancels-itself": (500, "The application's task was cancelled (GET /cancels-", "CancelledError"),
     "sends-too-much": (200, "The application sent more bytes", ""),
     "takes-too-long": (504, "A request takes longer than request_timeout", "await asyncio.sleep(30)"),
 }

@@ -362,7 +362,7 @@ def test_ttin_and_ttou_under_load(kind: str) -> None:
             load.wait_served(20)
         load.check()
         live.signal(signal.SIGTTOU)  # the last one stays
-        live.wait_log("that is the limit")
+        live.wait_log("which is the limit")
         assert live.request("/").status == 200
 
 
@@ -379,7 +379,7 @@ def test_usr1_loses_no_line(kind: str, tmp_path: Path) -> None:
                 load.wait_served(50)
                 access.rename(tmp_path / f"access.log.{number}")
                 live.signal(USR1)
-                live.wait_log("log files were opened again", times=number + 1)
+                live.wait_log("reopened the log files", times=number + 1)
                 wait_for(lambda: access.exists() and access.stat().st_size, "the new file is in use")
         load.check()
         assert load.resent == 0
@@ -452,7 +452,7 @@ def test_signals_for_the_master_do_not_hurt_a_worker(kind: str, options: tuple[s
         gate.touch()
         assert client.response().body == b"released"
         wait_for(lambda: not is_alive(worker), "it ends when it is done")
-        live.wait_log(f"Worker {worker} has ended")
+        live.wait_log(f"Worker {worker} has exited")
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
@@ -484,7 +484,7 @@ def test_any_other_signal_ends_a_worker_and_the_master_replaces_it(options: tupl
             live.signal(number, victim)
         names = {each.value: each.name for each in signal.Signals}
         for number, victim in victims.items():
-            live.wait_log(f"Worker {victim} was ended by {names.get(number, f'signal {number}')}")
+            live.wait_log(f"Worker {victim} was killed by {names.get(number, f'signal {number}')}")
         wait_for(lambda: len(live.workers()) == len(DEADLY), "all were replaced", deadline=20)
         assert not set(live.workers()) & set(victims.values())
         assert live.request("/").status == 200

@@ -119,7 +119,7 @@ def test_they_go_before_an_address_that_was_written(tmp_path: Path, bind: str) -
     with Unit(tmp_path, "--bind", bind, sockets=1) as unit:
         unit.wait_log("is ready")
         assert get(unit.sockets[0]) == b"clean"
-        said = f"bind: {bind} (command line) is not used, because systemd hands over fd://3"
+        said = f"bind: {bind} (command line) is not used, because systemd passes fd://3"
         assert said in unit.log()
         assert unit.log().count("Listening at") == 1
 
@@ -205,7 +205,7 @@ FAILURES = {
     "a wrong setting": ("workers = 'many'", "Reload failed: workers: "),
     "a program that raises": ("raise SystemExit", "Reload failed: "),
     "an address in use": ("bind = '127.0.0.1:{port}'", "Reload failed: Cannot listen on "),
-    "code that does not boot": ("bind = '127.0.0.1:0'", "Reload failed: generation 2 does not boot"),
+    "code that does not boot": ("bind = '127.0.0.1:0'", "Reload failed: generation 2 does not start"),
 }
 
 
@@ -246,4 +246,4 @@ def test_a_manager_that_cannot_be_reached_stops_nothing(tmp_path: Path, address:
     with Unit(tmp_path, "--bind", "127.0.0.1:0", notify=address) as unit:
         unit.wait_log("is ready")
         unit.stop()
-        assert ("cannot be told READY=1" in unit.log()) == address.startswith(("@", "/"))
+        assert ("cannot tell the service manager READY=1" in unit.log()) == address.startswith(("@", "/"))

@@ -141,7 +141,7 @@ def check_rotation(live: Live, logs: Path, rotate: Callable[[Path], object]) -> 
                 lambda word=word: f"needle{word}" in text_of(logs / "error.log"), f"the traceback {word}"
             )
             wait_for(lambda word=word: f"{word}\n" in text_of(logs / "access.log"), f"the line {word}")
-        assert "cannot reopen" not in live.log()
+        assert "Cannot reopen" not in live.log()
 
 
 def move_away(path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_reload_that_changes_the_files(place: Path) -> None:
         live.request("/?two")
         (place / "other.log").rename(place / "other.log.1")
         live.signal(signal.SIGUSR1)
-        live.wait_log("opened again")
+        live.wait_log("reopened the log files")
         wait_for(lambda: (place / "other.log").exists(), "the new file")
         wait_for(lambda: (live.request("/?three"), "three\n" in text_of(place / "other.log"))[1], "three")
         wait_for(lambda: text_of(place / "access.log").endswith("one\n"), "one")
@@ -237,8 +237,8 @@ def test_a_directory_that_has_gone_is_said_once(place: Path) -> None:
     with served(place, logs, "sync") as live:
         gone = logs.rename(place / "gone")
         live.signal(signal.SIGUSR1)
-        wait_for(lambda: "opened again" in text_of(gone / "error.log"), "the master has tried")
+        wait_for(lambda: "reopened the log files" in text_of(gone / "error.log"), "the master has tried")
         live.request("/?after")
         wait_for(lambda: "needleafter" in text_of(gone / "error.log"), "the old file is in use")
-        assert text_of(gone / "error.log").count("cannot reopen") == 2  # the error log and the access log
+        assert text_of(gone / "error.log").count("Cannot reopen") == 2  # the error log and the access log
         live.stop()

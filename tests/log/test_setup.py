@@ -138,7 +138,7 @@ class TestRotation:
         setup.reopen()
         LOGGER.info("still here")
         text = (moved / "error.log").read_text()
-        assert "cannot reopen" in text
+        assert "Cannot reopen" in text
         assert "still here" in text
 
     def test_standard_streams_are_left_alone(self, capfd: pytest.CaptureFixture[str]) -> None:

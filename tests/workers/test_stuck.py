@@ -37,7 +37,7 @@ def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
             after = server.get("/")
         assert before[0] == after[0] == 200
         assert before[1] != after[1]
-        wait_for(lambda: "was ended by SIGKILL" in server.log(), "the old one is killed")
+        wait_for(lambda: "was killed by SIGKILL" in server.log(), "the old one is killed")
         server.stop()
     finally:
         server.kill()

@@ -184,7 +184,7 @@ class Arbiter:
                     raise
             self._signals.wait(ADDRESS_RETRY)
             if (number := self._signals.stop_asked()) is not None:
-                log.info("%s: stopping, nothing was started", signal_name(number))
+                log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
 
     def _preload(self, settings: Settings) -> Any:
@@ -202,7 +202,7 @@ class Arbiter:
         if threads := set(threading.enumerate()) - before:
             names = ", ".join(sorted(repr(thread.name) for thread in threads))
             log.warning(
-                "The application has started threads in the master, workers do not have them: %s", names
+                "The application has started threads in the master; the workers do not have them: %s", names
             )
         # The collector writes into every object that it looks at, and each write copies a shared page. What
         # exists now is taken out of its reach, so workers go on sharing it.
@@ -212,7 +212,7 @@ class Arbiter:
 
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
-        log.info("%s: stopping while the application is being loaded, at once", signal_name(number))
+        log.info("%s: stopping at once, while the application is being loaded", signal_name(number))
         self._clear_away()
         os._exit(self._stopped(EXIT_OK))
 
@@ -283,14 +283,14 @@ class Arbiter:
             self._reopen_logs()
         if Request.UPGRADE in requests:
             log.warning(
-                "SIGUSR2: no new master is started, this one goes on. HUP takes new code and settings and "
-                "loses no request; for a new Python or Tricorn, restart behind a socket of systemd's"
+                "SIGUSR2: not supported. HUP loads new code and settings without losing a request; for a new "
+                "Python or Tricorn, restart the service with systemd socket activation"
             )
 
     def _note_stray(self, number: int) -> None:
         if self._signals.is_stray(number) and number not in self._strays:
             self._strays.add(number)
-            log.warning("%s: ignored, it means nothing to the master", signal_name(number))
+            log.warning("%s: ignored; the master does not use this signal", signal_name(number))
 
     def _look_at_children(self) -> None:
         now = time.monotonic()
@@ -351,7 +351,7 @@ class Arbiter:
         self._turned_at = time.monotonic()
         late = self._turned_at - expected
         if late > STALL:
-            log.warning("The master was held up for %.1f s; no worker is blamed for that time", late)
+            log.warning("The master was suspended for %.1f s; this is not held against the workers", late)
             self._alive_at = self._turned_at
 
     # -- signals -----------------------------------------------------------------------------------------
@@ -360,13 +360,13 @@ class Arbiter:
         before, self._target = self._target, target
         name = signal_name(number)
         if target.mode is not before.mode:
-            how = "workers finish what they have begun" if target.mode is Mode.DRAINING else "at once"
+            how = "workers finish their requests" if target.mode is Mode.DRAINING else "at once"
             log.info("%s: stopping, %s", name, how)
             self._manager.stopping(f"Stopping, {how}")
         elif target.plan.workers != before.plan.workers:
-            log.info("%s: %d workers wanted", name, target.plan.workers)
+            log.info("%s: changing to %d workers", name, target.plan.workers)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
-            log.warning("%s: there are %d workers, and that is the limit", name, target.plan.workers)
+            log.warning("%s: there are %d workers already, which is the limit", name, target.plan.workers)
 
     def _reload(self) -> None:
         if self._target.mode is not Mode.RUNNING:
@@ -379,14 +379,14 @@ class Arbiter:
             generation = self._new_generation(self._target.latest + 1, settings)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
-            log.info("Reload given up: told to stop while the settings were read")
+            log.info("Reload abandoned: told to stop while the settings were being read")
             return
         except (ConfigError, ListenError) as error:
-            _report(f"Reload failed, everything stays as it was: {error}")
+            _report(f"Reload failed; nothing has changed: {error}")
             self._reload_failed(str(error))
             return
         except Exception as error:
-            log.exception("Reload failed, everything stays as it was")
+            log.exception("Reload failed; nothing has changed")
             self._reload_failed(f"{type(error).__name__} was raised")
             return
         self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
@@ -415,17 +415,17 @@ class Arbiter:
         """Say what HUP does not do."""
         if self._settings.preload_app or settings.preload_app:
             log.warning(
-                "preload_app: HUP takes over the settings, but no new code: the application was loaded in "
-                "the master and cannot be replaced there. Restart for new code"
+                "preload_app: HUP applies new settings but does not load new code, because the application "
+                "was loaded in the master. Restart to load new code"
             )
         if settings.pidfile != self._settings.pidfile:
-            log.warning("pidfile: the new value is used from the next start on")
+            log.warning("pidfile: the new value takes effect at the next start")
 
     def _reopen_logs(self) -> None:
         log_setup.reopen()
         for child in self._registry:
             self._signal(child.pid, signal.SIGUSR1)
-        log.info("SIGUSR1: log files were opened again")
+        log.info("SIGUSR1: reopened the log files")
 
     # -- actions -----------------------------------------------------------------------------------------
 
@@ -519,15 +519,15 @@ class Arbiter:
         self._target = targets.abandoned(self._target)
         if self._target.mode is Mode.RUNNING:
             log.error(
-                "Reload failed: generation %d does not boot; generation %d goes on serving",
+                "Reload failed: generation %d does not start; generation %d keeps serving",
                 generation,
                 self._target.plan.generation,
             )
             self._reload_under_way = False
-            self._reload_failed(f"generation {generation} does not boot")
+            self._reload_failed(f"generation {generation} does not start")
         else:
-            log.error("Stopping: no worker could boot")
-            self._manager.stopping("No worker could boot")
+            log.error("Stopping: no worker could start")
+            self._manager.stopping("No worker could start")
 
     # -- ends --------------------------------------------------------------------------------------------
 
@@ -564,7 +564,7 @@ class Arbiter:
         self._target = targets.with_exit(self._target, ended, now)
         for plan in (self._target.plan, self._target.fallback):
             if plan and plan.generation == number and plan.retry_at > now:
-                log.warning("Workers crash: the next one is started in %.1f s", plan.retry_at - now)
+                log.warning("Workers are crashing: starting the next one in %.1f s", plan.retry_at - now)
 
     def _log_end(self, child: ChildRecord, code: int | None) -> None:
         text = child.failure_text()
@@ -574,7 +574,7 @@ class Arbiter:
         elif text not in child.generation.reported:
             child.generation.reported.add(text)
             line, extra = block_of(text)
-            log.error("Worker %d cannot boot: %s", child.pid, line, extra=extra)
+            log.error("Worker %d could not start: %s", child.pid, line, extra=extra)
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
@@ -625,8 +625,8 @@ def _is_orphan(holder: Holder) -> bool:
 
 
 def _report_wait(address: Address, holders: Sequence[Holder], patience: float) -> None:
-    who = ", ".join(map(str, holders[:4])) or "a process that cannot be seen from here"
-    log.warning("%s is in use by %s: waiting for it, up to %.0f s", address, who, patience)
+    who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
+    log.warning("%s is in use by %s: waiting up to %.0f s for it", address, who, patience)
 
 
 def _board_for(settings: Settings, previous: Generation | None) -> Board:
@@ -640,9 +640,9 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
 
 def _log_kill(child: ChildRecord) -> None:
     if child.was_ready:
-        log.error("Worker %d did not end in time: killed", child.pid)
+        log.error("Worker %d did not stop in time: killed it", child.pid)
     else:
-        log.info("Worker %d was not ready yet: killed", child.pid)
+        log.info("Worker %d was not ready yet: killed it", child.pid)
 
 
 def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
@@ -651,7 +651,7 @@ def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
         return
     requests = child.running_requests(now)
     log.error(
-        "Worker %d has given no sign of life for %.0f s (timeout): aborting it%s",
+        "Worker %d has shown no sign of life for %.0f s (timeout): aborting it%s",
         child.pid,
         silent_for,
         f"; it was busy with {requests}" if requests else "",

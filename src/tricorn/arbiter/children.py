@@ -186,18 +186,19 @@ def describe_exit(child: ChildRecord, code: int | None) -> tuple[int, str]:
     """How loud and in which words the log tells that a worker has ended. None: nobody can say how."""
     name = f"Worker {child.pid}"
     if code is None:
-        return logging.WARNING, f"{name} has ended, and something else in the master has taken its exit code"
+        return logging.WARNING, f"{name} has exited, but something else in the master took its exit code"
     if code < 0:
-        ended = f"{name} was ended by {signal_name(-code)}"
+        ended = f"{name} was killed by {signal_name(-code)}"
         if child.was_asked_to_leave or child.aborted_at is not None or child.killed_at is not None:
             return logging.INFO, ended
         hints: dict[int, str] = {
-            signal.SIGKILL: "; not by us: if memory ran out, the system's log says so (dmesg, memory.events)",
+            signal.SIGKILL: "; not by Tricorn: if memory ran out, the system log says so "
+            "(dmesg, memory.events)",
             signal.SIGSEGV: "; a compiled extension of the application may be at fault",
         }
         return logging.ERROR, ended + hints.get(-code, "")
     if not child.was_ready and not child.was_asked_to_leave:
-        return logging.ERROR, f"{name} ended with exit code {code} before it was ready"
+        return logging.ERROR, f"{name} exited with code {code} before it was ready"
     if code:
-        return logging.ERROR, f"{name} ended with exit code {code}"
-    return logging.INFO, f"{name} has ended"
+        return logging.ERROR, f"{name} exited with code {code}"
+    return logging.INFO, f"{name} has exited"

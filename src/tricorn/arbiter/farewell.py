@@ -46,7 +46,7 @@ def leave(code: int) -> NoReturn:
         give_up(signal_name(number), frame)
 
     def time_is_up() -> None:
-        give_up(f"The process has not ended after {PATIENCE:.0f} s", sys._current_frames().get(main))
+        give_up(f"The process did not end within {PATIENCE:.0f} s", sys._current_frames().get(main))
 
     try:
         # Descriptor 2, not sys.stderr, which may be closed. This timer's thread needs no GIL.
@@ -61,7 +61,7 @@ def leave(code: int) -> NoReturn:
         atexit._run_exitfuncs()
         _flush()
     except BaseException:
-        log.exception("The process failed while it ended")
+        log.exception("An error occurred while the process was ending")
     finally:
         os._exit(code)
 

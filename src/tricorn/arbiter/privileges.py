@@ -49,7 +49,10 @@ def identity_for(user: int | None, group: int | None) -> Identity:
             if group is None and user != os.geteuid():
                 # Root's group would stay.
                 raise ConfigError(
-                    "group", "", f"user {user} has no entry that tells its group", "set group"
+                    "group",
+                    "",
+                    f"user {user} has no entry in the user database, so its group is unknown",
+                    "set group",
                 ) from None
         else:
             name = entry.pw_name

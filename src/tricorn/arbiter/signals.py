@@ -199,12 +199,12 @@ class SignalPipe:
         self._held = {number: signal.getsignal(number) for number in signal.valid_signals()}
         # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
         if signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False) != self._writer:
-            said.append("the wake-up descriptor, which is the master's again")
+            said.append("the wake-up descriptor; the master has restored its own")
         use_usual_stack()  # a preloaded application may have enabled faulthandler
         # Last, because what was held back arrives now.
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, MEANING.keys() | STRAYS)
         if taken := blocked & MEANING.keys():
-            said.append(f"the signal mask: {signal_names(taken)}, which the master listens to again")
+            said.append(f"the signal mask; the master has unblocked {signal_names(taken)} again")
         return said
 
     def _trespasses(self) -> list[str]:
@@ -213,9 +213,9 @@ class SignalPipe:
         }
         said = []
         if taken := changed & MEANING.keys():
-            said.append(f"the handlers of {signal_names(taken)}, which are the master's again")
+            said.append(f"the handlers of {signal_names(taken)}; the master has restored its own")
         if others := changed - MEANING.keys():
-            said.append(f"the handlers of {signal_names(others)}, which mean nothing to the master")
+            said.append(f"the handlers of {signal_names(others)}, which the master does not use")
         return said
 
     @contextmanager

@@ -185,7 +185,7 @@ def _leave(job: Job, code: int) -> NoReturn:
         atexit._run_exitfuncs()
         _flush()
     except BaseException:
-        log.exception("Worker %d failed while ending", os.getpid())
+        log.exception("Worker %d failed while exiting", os.getpid())
     finally:
         os._exit(code)
 

@@ -46,7 +46,7 @@ class ServiceManager:
                 sender.setblocking(False)
                 sender.sendto(message.encode("utf-8", "backslashreplace"), self._address)
         except OSError as error:
-            log.warning("%s: the service manager cannot be told %s: %s", VARIABLE, lines[0], error.strerror)
+            log.warning("%s: cannot tell the service manager %s: %s", VARIABLE, lines[0], error.strerror)
 
 
 def _sockaddr(address: str) -> bytes:

@@ -160,7 +160,7 @@ cdef str checked_text(object text, str what):
 
 
 cdef str shown_kind(str kind):
-    return "a message without a type" if kind is None else repr(kind)
+    return "the message has no type" if kind is None else repr(kind)
 
 
 cdef bint _says_length(object headers) except -1:
@@ -367,7 +367,7 @@ cdef class HTTPCall:
         if is_same(kind, EARLY_HINT):
             return self._hint(parts)
         self._living(kind)
-        raise GatewayError(f"{shown_kind(kind)} is not a valid message of a response")
+        raise GatewayError(f"{shown_kind(kind)} is not a valid response message")
 
     cdef bint _may_go_on(self) except -1:
         """Behind a message: whether the next one may come at once."""
@@ -390,7 +390,7 @@ cdef class HTTPCall:
         if exchange is None or exchange.gone or self.told:
             raise ClientDisconnected("the client went away")
         if exchange.torn:
-            raise ClientDisconnected("the response broke off: an earlier message could not be written")
+            raise ClientDisconnected("the response is incomplete: an earlier message could not be written")
         return exchange
 
     cdef int _start(self, PyObject** parts) except -1:
@@ -429,9 +429,9 @@ cdef class HTTPCall:
         cdef bint more = bool(more_body)
         cdef AsyncExchange exchange = self._living(BODY)
         if not self.started:
-            raise GatewayError("the body of a response was sent before http.response.start")
+            raise GatewayError("the response body was sent before http.response.start")
         if self.body_over:
-            raise GatewayError("http.response.body was sent after the end of the body")
+            raise GatewayError("http.response.body was sent after the end of the response body")
         if not self.head_sent:
             self._respond(piece, len(piece) if not more and not self.trailing else -1)
         elif piece:
@@ -444,7 +444,7 @@ cdef class HTTPCall:
         cdef AsyncExchange exchange = self._living(PATHSEND)
         cdef long long size = 0
         if not self.started or self.body_begun or self.body_over:
-            raise GatewayError("http.response.pathsend is the whole body: it comes once, behind http.response.start")
+            raise GatewayError("http.response.pathsend is the whole body: send it once, directly after http.response.start")
         span = exchange.open_path(path, &size)
         if size == 0 and not self.trailing and not _says_length(self.headers):
             self.headers = [*self.headers, (b"content-length", b"0")]       # for HEAD too, which has no body to measure
@@ -462,7 +462,7 @@ cdef class HTTPCall:
         cdef object span = exchange.open_span(file, offset, count, &size)
         self._living(ZEROCOPYSEND)
         if not self.started or self.body_over:
-            raise GatewayError("http.response.zerocopysend belongs between the start and the end of a body")
+            raise GatewayError("http.response.zerocopysend must be sent between http.response.start and the end of the body")
         return self._give_span(span, size, not more)
 
     cdef int _give_span(self, object span, long long size, bint last) except -1:
@@ -480,7 +480,7 @@ cdef class HTTPCall:
         cdef bint more = bool(more_trailers)
         cdef AsyncExchange exchange = self._living(TRAILERS)
         if not self.trailing or not self.body_over:
-            raise GatewayError("trailers come behind the body of a response that was started with trailers=True")
+            raise GatewayError("http.response.trailers must be sent after the body, in a response that was started with trailers=True")
         self.trailers += headers
         if more:
             return 0
@@ -491,7 +491,7 @@ cdef class HTTPCall:
         cdef list links = [(b"link", checked_bytes(link, "a link")) for link in part(parts, KEY_LINKS, ())]
         cdef AsyncExchange exchange = self._living(EARLY_HINT)
         if self.body_over:
-            raise GatewayError("early hints come before the end of the body")
+            raise GatewayError("http.response.early_hint must be sent before the end of the body")
         # Behind the head there is no place for them in HTTP/1.1, and a server may leave them out.
         return 0 if self.head_sent else exchange.hint(links)
 

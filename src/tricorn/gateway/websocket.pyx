@@ -85,7 +85,7 @@ cdef class WebSocketCall(HTTPCall):
             return self._refuse_with(parts, True)
         if is_same(kind, REFUSAL_BODY):
             return self._refuse_with(parts, False)
-        raise GatewayError(f"{shown_kind(kind)} is not a valid message of a WebSocket")
+        raise GatewayError(f"{shown_kind(kind)} is not a valid WebSocket message")
 
     cdef bint _may_go_on(self) except -1:
         return not self._must_wait()
@@ -122,7 +122,7 @@ cdef class WebSocketCall(HTTPCall):
                 raise GatewayError("websocket.send has neither text nor bytes")
             data = checked_bytes(content, "the bytes")
         if not self.accepted:
-            raise GatewayError("websocket.send comes after websocket.accept")
+            raise GatewayError("websocket.send was sent before websocket.accept")
         line = self.line
         if self.closed or line is None or line.gone:
             raise ClientDisconnected("the connection is closed")
@@ -132,7 +132,7 @@ cdef class WebSocketCall(HTTPCall):
         code = part(parts, KEY_CODE, None)
         reason = part(parts, KEY_REASON, None)
         if not (code is None or isinstance(code, int)) or not (reason is None or isinstance(reason, str)):
-            raise GatewayError("a close has an int as its code and a str as its reason")
+            raise GatewayError("the code of websocket.close must be an int, and its reason a str")
         cdef int number = 1000 if code is None else min(max(int.__index__(code), -1), 1 << 16)
         cdef str text = "" if reason is None else checked_text(reason, "the reason")
         if self.has_closed or self.refused:
@@ -158,7 +158,7 @@ cdef class WebSocketCall(HTTPCall):
     cdef int _refuse_with(self, PyObject** parts, bint is_start) except -1:
         """A response in place of the WebSocket."""
         if self.accepted or self.ended:
-            raise GatewayError("the connection can be refused only before it is accepted, and once")
+            raise GatewayError("the connection can be refused only once, and only before it is accepted")
         if self.disconnected or self.exchange is None or self.exchange.gone:
             raise ClientDisconnected("the client went away")
         if is_start:
@@ -173,4 +173,4 @@ cdef tuple _checked_pair(object pair):
         name, value = pair
     except (TypeError, ValueError):
         raise ResponseError("each header must be a pair of a name and a value") from None
-    return checked_bytes(name, "the name of a header"), checked_bytes(value, "the value of a header")
+    return checked_bytes(name, "a header name"), checked_bytes(value, "a header value")

@@ -130,7 +130,7 @@ def let_go() -> None:
 
 def _complain(path: str, error: OSError) -> None:
     logging.getLogger(ERROR_LOGGER).warning(
-        "cannot reopen %s: %s; the old file stays in use", path, error.strerror
+        "Cannot reopen %s: %s; the old file stays in use", path, error.strerror
     )
 
 

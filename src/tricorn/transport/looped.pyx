@@ -510,7 +510,7 @@ cdef class LoopConnection(Connection):
     cdef int _fail(self, HTTPCall call, object failure) except -1:
         """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
         self.service.row.data.errors += 1
-        text = "the application's task was cancelled" if is_a(failure, CancelledError) else "error in the application"
+        text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
         return self._log(call, partial(
             report, self.service.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
         ))
@@ -587,7 +587,7 @@ cdef class LoopConnection(Connection):
         cdef HTTPCall call = self.call
         self.service.row.data.errors += 1
         self._log(call, partial(
-            self.service.logger.error, "a request takes longer than request_timeout: %s %s; its task is at", self.method,
+            self.service.logger.error, "A request takes longer than request_timeout: %s %s; its task is at", self.method,
             self.uri, extra={"block": awaiting_stack(call.task)},
         ))
         self._answer(lane, 504)

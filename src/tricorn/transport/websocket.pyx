@@ -296,7 +296,7 @@ cdef class WebSocketLine(MessageExchange):
 
     cdef int close_with(self, int code, str reason) except -1:
         if code != NO_CODE and not is_close_code(code):
-            raise ValueError(f"{code} is no code that a close frame may carry")
+            raise ValueError(f"{code} is not a close code that may be sent")
         self._say_close(code, reason)
         if self.phase != OPEN:
             return 0
