@@ -78,7 +78,7 @@ DEADLY = {
     "sys.exit": ("sys.exit(5)", "called sys.exit(5) while it was imported", "called sys.exit(5)"),
     "SystemExit with a text": ("raise SystemExit('no licence')", "no licence", "no licence"),
     "os._exit": ("os._exit(5)", "ended with exit code 5 before it was ready", ""),
-    "a signal": ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL", ""),
+    "a signal": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL", ""),
 }
 
 

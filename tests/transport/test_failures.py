@@ -96,7 +96,7 @@ def test_of_a_task(asgi: Live, path: str, when: str, name: str) -> None:
             assert response.status == 500
         else:
             assert (response.status, response.complete) == (200, path == "/close")
-        asgi.wait_log(f"error in the application (POST {url})")
+        asgi.wait_log(f"Error in the application (POST {url})")
     assert asgi.log_mark() - mark < MOST_LOGGED
 
 
@@ -115,7 +115,7 @@ def test_of_the_task_of_a_websocket(asgi: Live, path: str, when: str, name: str)
             with Socket(asgi, url) as socket:
                 assert socket.message() == "begun"
                 assert socket.closed_with() == (1011 if path == "/break" else 1000)
-        asgi.wait_log(f"error in the application (GET {url})")
+        asgi.wait_log(f"Error in the application (GET {url})")
     assert asgi.log_mark() - mark < MOST_LOGGED
 
 

@@ -27,7 +27,7 @@ def test_what_comes_while_a_connection_expires(serve: Pool, gate: Path, start: b
     )
     with same_worker(live), contextlib.ExitStack() as end:
         end.callback(gate.touch)
-        assert live.request(f"/hold?{gate}&refused+a+request").status == 200
+        assert live.request(f"/hold?{gate}&Refused+a+request").status == 200
         client = end.enter_context(live.connect())
         client.send(start)
         appears(gate.with_name("gate.in"))

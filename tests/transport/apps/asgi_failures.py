@@ -69,7 +69,7 @@ class Refusing(logging.Handler):
     """Raises when a request is refused, or takes too long."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "refused a request" in record.msg or "takes longer" in record.msg:
+        if "Refused a request" in record.msg or "takes longer" in record.msg:
             raise SystemExit(7)
 
 
