@@ -20,6 +20,10 @@ EXIT_CONFIG = 2
 #: The worker could not become READY: the application did not import, or was not callable.
 EXIT_BOOT = 3
 
+#: Threads whose names begin like this are an event loop's default executor (CPython's own name for it). When
+#: the worker ends, their tasks are cancelled: nobody waits for what such a thread still does.
+LOOP_EXECUTOR = "asyncio"
+
 
 @dataclass(frozen=True)
 class Assignment:

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 AGES = 10 ** 6
 POOL = ThreadPoolExecutor(1)
+BACKGROUND = []
 
 def stuck():
     lock = threading.Lock()
@@ -51,6 +52,9 @@ async def asgi(scope, receive, send):
     if what in HELD_UP:
         print("held up", flush=True)
         HELD_UP[what]()
+    if what == "background":
+        BACKGROUND.append(asyncio.create_task(asyncio.to_thread(stuck)))
+        await asyncio.sleep(0.05)
     if what == "executor":
         print("held up", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, stuck)
@@ -112,3 +116,16 @@ def test_a_worker_without_a_master(kind: str, what: str, tmp_path: Path) -> None
         wait_for(
             lambda: not is_alive(worker), "the worker is gone", deadline=2 * GRACEFUL + 2 * A_FEW_SECONDS
         )
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_nobody_waits_for_a_thread_of_the_loops_executor(tmp_path: Path, loop: str) -> None:
+    """Its task was cancelled, and what it waits for never comes: `graceful_timeout` is not for that."""
+    (tmp_path / "ending.py").write_text(APP)
+    with Live("ending:asgi", f"--asgi-loop={loop}", kind="asgi", chdir=tmp_path) as live:
+        assert live.request("/?background").body == b"ok"
+        start = time.monotonic()
+        live.signal(signal.SIGTERM)
+        assert live.wait_exit(15) == 0
+        assert time.monotonic() - start < A_FEW_SECONDS
+        assert "ERROR" not in live.log()

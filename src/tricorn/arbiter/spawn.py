@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from tricorn import forks, scoreboard
 from tricorn.arbiter import signals
 from tricorn.arbiter.children import FAILURE_TEXT_MAX, WAKE, Generation
 from tricorn.config.settings import Settings
-from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, Assignment, RunWorker
+from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, LOOP_EXECUTOR, Assignment, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
 from tricorn.sigaction import restore_default
@@ -36,6 +37,9 @@ log = logging.getLogger("tricorn.error")
 
 #: Beyond `graceful_timeout`, how long threads and exit hooks may go on, seconds.
 LAST_GRACE = 5.0
+
+#: What threads that nobody waits for are given all the same, seconds.
+LAST_STEPS = 1.0
 
 
 @dataclass(frozen=True)
@@ -181,13 +185,27 @@ def _leave(job: Job, code: int) -> NoReturn:
                 listener.close()
         _end_in(job.generation.settings.graceful_timeout)
         # The two halves of the interpreter's own end, in its order; multiprocessing does the same.
-        threading._shutdown()  # type: ignore[attr-defined]  # not public, and there is no public way
+        if not _only_executors_run(LAST_STEPS):
+            threading._shutdown()  # type: ignore[attr-defined]  # not public, and there is no public way
         atexit._run_exitfuncs()
         _flush()
     except BaseException:
         log.exception("Worker %d failed while exiting", os.getpid())
     finally:
         os._exit(code)
+
+
+def _only_executors_run(patience: float) -> bool:
+    """Whether only threads of an event loop's executor are left. They have `patience` seconds to end."""
+    end = time.monotonic() + patience
+    while True:
+        threads = [each for each in threading.enumerate() if not each.daemon]
+        left = [each for each in threads if each not in (threading.main_thread(), threading.current_thread())]
+        if not all(each.name.startswith(LOOP_EXECUTOR) for each in left):
+            return False
+        if not left or time.monotonic() >= end:
+            return bool(left)
+        left[0].join(max(0.0, end - time.monotonic()))
 
 
 def _end_in(graceful_timeout: float) -> None:

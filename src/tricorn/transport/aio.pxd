@@ -1,6 +1,7 @@
 from tricorn.transport.house cimport House
 from tricorn.transport.poller cimport Event
 from tricorn.transport.reception cimport Reception
+from tricorn.transport.service cimport Lane
 
 cdef class Hub(Reception):
     cdef readonly House house
@@ -9,5 +10,6 @@ cdef class Hub(Reception):
     cdef bint stopped
 
     cdef int _serve(self) except -1
+    cdef bint _is_held_long(self, Lane lane, int waiting) noexcept
     cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1

@@ -25,8 +25,10 @@ cdef enum:
     BATCH = 64
 
 cdef long long SECOND = 1000000000
-# How long a small send may be held back for others to go with it.
-cdef long long HOLD_NS = 100000
+# How long a small send may be held back for others to go with it: where so many events wait behind it, and where fewer do.
+cdef long long HOLD_NS = 1000000
+cdef long long HOLD_BRIEFLY_NS = 100000
+cdef int HOLD_FOR = 2
 
 
 cdef class Hub(Reception):
@@ -87,14 +89,17 @@ cdef class Hub(Reception):
         cdef Event events[BATCH]
         cdef Lane lane = self.house.lane
         cdef int n = self.service.poller.fetch(events, BATCH, 0)
+        cdef long long began
         cdef int i
         lane.cell.busy_since_ns = lane.now = monotonic()
         self.house.gate.open = self.house.collecting = True
         try:
             for i in range(n):
+                began = lane.now
                 self.dispatch(lane, events[i].token)
                 lane.now = monotonic()      # the application may have taken its time
-                if self.house.first_held is not None and lane.now - self.house.held_since > HOLD_NS:
+                lane.longest_ns = max(lane.now - began, lane.longest_ns - (lane.longest_ns >> 4))
+                if self.house.first_held is not None and self._is_held_long(lane, n - i - 1):
                     self.house.release()
         finally:
             self.house.collecting = False
@@ -104,6 +109,11 @@ cdef class Hub(Reception):
         if not self.house.calls:
             lane.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
         return n
+
+    cdef bint _is_held_long(self, Lane lane, int waiting) noexcept:
+        """Whether what is held back cannot wait for the next event, which may take as long as any of late."""
+        cdef long long held = lane.now - self.house.held_since
+        return held + lane.longest_ns > (HOLD_NS if waiting >= HOLD_FOR else HOLD_BRIEFLY_NS)
 
     def _schedule(self):
         self.house.gate.call_soon(self._proceed, context=self.house.gate.context)

@@ -15,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import get_ident
 from typing import Any
@@ -24,7 +25,7 @@ from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
 from tricorn.gateway.waiting import Gate, as_coroutine_function
-from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+from tricorn.handover import EXIT_BOOT, EXIT_OK, LOOP_EXECUTOR, Assignment
 from tricorn.http.policy import HeaderPolicy
 from tricorn.http.websocket_handshake import DeflatePolicy
 from tricorn.log import setup as log_setup
@@ -66,6 +67,8 @@ def serve_asgi(assignment: Assignment, application: Any, inbox: Inbox) -> int:
         assignment.fail(str(error))
         return EXIT_BOOT
     asyncio.set_event_loop(loop)
+    # Under uvloop its threads would have another name.
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=LOOP_EXECUTOR))
     return Worker(assignment, application, inbox, loop).run()
 
 
