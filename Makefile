@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
+.PHONY: help build run test test-all check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
 
 help:  ## show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # One pip is enough for all of it: each that comes with Python 3.11 or newer can install in place.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
@@ -38,7 +38,10 @@ build: $(STAMPS)/built $(STAMPS)/tooled  ## the virtual environment with all pac
 run: $(STAMPS)/built  ## serve the example application on 127.0.0.1:8000
 	$(BIN)/tricorn --chdir examples hello:app
 
-test: build  ## the whole suite
+test: build  ## the suite, without what takes longer than about a second
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+test-all: build  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
 format:

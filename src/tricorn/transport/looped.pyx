@@ -33,7 +33,7 @@ from tricorn.transport.outflow cimport FileSpan, adopt_span
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
-    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, clock_gettime, errno, recv, send, shutdown, timespec,
+    CLOCK_REALTIME_COARSE, EAGAIN, EINTR, SHUT_RDWR, clock_gettime, errno, recv, shutdown, timespec,
 )
 from tricorn.transport.websocket cimport ENDED, OPENING, WebSocketLine, new_line
 
@@ -680,26 +680,13 @@ cdef class LoopConnection(Connection):
     cdef int _release(self) except -1:
         cdef const char* data = <const char*>self.house.arena.data + self.held_start
         cdef Py_ssize_t size = self.held_size
-        cdef ssize_t n
         if self.corked:
             self.corked = False
             return self._flush(self.lane)
         if size == 0:
             return 0
         self.held_size = 0
-        if self.gone:
-            return 0
-        n = send(self.fd, data, size, MSG_NOSIGNAL)
-        if n == size:
-            return 0
-        if n < 0:
-            if errno != EAGAIN and errno != EINTR:
-                return self._lost()
-            n = 0
-        if self.state == IDLE:
-            self.state = FLUSHING       # the response is not out, as it seemed when it was handed over
-            self.deadline = 0
-        return self._queue(None, None, data, size, n)
+        return self.send_held(data, size, None)
 
     cdef int _give_way(self) except -1:
         if self.gives_way:
