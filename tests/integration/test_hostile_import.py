@@ -77,7 +77,7 @@ def test_it_serves_all_the_same(tmp_path: Path, kind: str, case: str, preload: t
 DEADLY = {
     "sys.exit": ("sys.exit(5)", "called sys.exit(5) while it was imported", "called sys.exit(5)"),
     "SystemExit with a text": ("raise SystemExit('no licence')", "no licence", "no licence"),
-    "os._exit": ("os._exit(5)", "ended with exit code 5 before it was ready", ""),
+    "os._exit": ("os._exit(5)", "exited with code 5 before it was ready", ""),
     "a signal": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL", ""),
 }
 
