@@ -13,7 +13,7 @@ from harness.server import wait_for
 from integration.live import Live, message
 from transport.served import Pool, same_worker
 
-WAITING = 8
+WAITING = 16
 
 
 @pytest.fixture(params=["1", "4"])

@@ -28,7 +28,7 @@ cdef long long SECOND = 1000000000
 # How long a small send may be held back for others to go with it: where so many events wait behind it, and where fewer do.
 cdef long long HOLD_NS = 1000000
 cdef long long HOLD_BRIEFLY_NS = 100000
-cdef int HOLD_FOR = 2
+cdef int HOLD_FOR = 8
 
 
 cdef class Hub(Reception):
