@@ -268,10 +268,10 @@ cdef class Reactor(Reception):
                 self.ready_at += 1
                 lane.collecting = self._may_collect(lane)
                 self.dispatch(lane, self.ready[self.ready_at - 1].token)
-                if batch.count:
-                    self.held_since[lane.number] = batch.since
-                    if lane.now - batch.since + lane.longest_ns > HOLD_NS:
-                        self._release(lane)
+                # A connection that closes releases too: then there is nothing left to look after.
+                self.held_since[lane.number] = batch.since if batch.count else 0
+                if batch.count and lane.now - batch.since + lane.longest_ns > HOLD_NS:
+                    self._release(lane)
                 if self.leaders > 1:
                     break
         finally:
@@ -296,7 +296,7 @@ cdef class Reactor(Reception):
         """What other threads hold back does not wait for the end of what they are doing."""
         cdef Lane lane
         for lane in self.lanes:
-            if lane is not me and (<Batch>lane.batch).count:
+            if lane is not me and ((<Batch>lane.batch).count or self.held_since[lane.number]):
                 self._release(lane)
         return 0
 
