@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from tricorn.http.chars cimport DIGIT, HEX, HOST, QUOTED, TOKEN, VALUE, classes, hex_value
 from tricorn.http.names cimport (
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST_FIELD, PLAIN, TRANSFER_ENCODING,
-    FieldKind, NameSlot, equals_lower, find_name, kind_of, name_slots,
+    FieldKind, NameSlot, equals_lower, find_name, kind_of, name_slots, same_bytes,
 )
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, Field, Limits, RequestHead, Span
 
@@ -29,6 +29,7 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef extern from "scan.h" nogil:
     const unsigned char* scan_text(const unsigned char* p, const unsigned char* end)
     const unsigned char* scan_colon(const unsigned char* p, const unsigned char* end)
+    const unsigned char* scan_target(const unsigned char* p, const unsigned char* end)
 
 cdef const unsigned char* CLASS = classes()
 cdef NameSlot* NAMES = name_slots()
@@ -37,6 +38,7 @@ cdef enum:
     CR = 13
     LF = 10
     LONGEST_METHOD = 32
+    LONGEST_HOST = 64       # that is remembered
     # Chunk extensions are ignored, so a body may not carry more of them than a generous sender would
     # (the same flaw in other servers: CVE-2023-39326).
     LONGEST_EXTENSION = 16384
@@ -113,9 +115,12 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
         if stop[0] != CR or stop[1] != LF:
             return _refuse(head, _early_error(head, stop - base, limits) or BAD_LINE_END)
         line = base + head.line
-        error = _early_error(head, stop - base, limits)
-        if error:
-            return _refuse(head, error)
+        if stop - line > (limits.field_size if head.stage >= FIELDS else limits.request_line) or (
+            stop + 2 - base > limits.head
+        ):
+            error = _early_error(head, stop - base, limits)
+            if error:
+                return _refuse(head, error)
         head.line = head.scanned = <unsigned int>(stop + 2 - base)
         if head.line > limits.head:
             return _refuse(head, LONG_HEAD)
@@ -174,6 +179,10 @@ cdef inline void _set(Span* span, RequestHead head, const unsigned char* start, 
     span.length = <unsigned int>(end - start)
 
 
+cdef inline bint _is_blank(unsigned char c) noexcept:
+    return c == c' ' or c == 9
+
+
 cdef int _request_line(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
     cdef Py_ssize_t method = _method(p, end - p)
     cdef const unsigned char* space = p + method
@@ -207,14 +216,12 @@ cdef int _version(RequestHead head, const unsigned char* p, const unsigned char*
 
 cdef int _target(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
     """RFC 9112 §3.2: the four forms, and which method may use which."""
-    cdef const unsigned char* q = p
-    cdef const unsigned char* question = NULL
-    while q < end:
-        if q[0] >= 0x7F or q[0] <= 0x20 or q[0] == c'#':
-            return BAD_TARGET
-        if q[0] == c'?' and question == NULL:
-            question = q
-        q += 1
+    cdef const unsigned char* q = scan_target(p, end)
+    cdef const unsigned char* question = q if q < end and q[0] == c'?' else NULL
+    while q < end and q[0] == c'?':
+        q = scan_target(q + 1, end)
+    if q < end:
+        return BAD_TARGET
     _set(&head.target, head, p, end)
     if head.is_connect:
         _set(&head.authority, head, p, end)
@@ -316,7 +323,7 @@ cdef int _field_line(
     colon = scan_colon(p, end)
     if colon == end:
         return BAD_FIELD_LINE
-    slot = find_name(p, colon - p)
+    slot = find_name(NAMES, p, colon - p)
     if slot == -2:
         return BAD_FIELD_NAME
     if <unsigned int>head.count >= limits.fields:
@@ -326,9 +333,9 @@ cdef int _field_line(
         if error or _is_out_of_place(p, colon - p):
             return error
     value = colon + 1
-    while value < end and (value[0] == c' ' or value[0] == 9):
+    while value < end and _is_blank(value[0]):
         value += 1
-    while end > value and ((end - 1)[0] == c' ' or (end - 1)[0] == 9):
+    while end > value and _is_blank((end - 1)[0]):
         end -= 1
     field = head.add_field()
     _set(&field.name, head, p, colon)
@@ -387,7 +394,7 @@ cdef int _special_field(
             # Health checks of load balancers send it. It names no host, and HTTP/1.0 does not want one.
             head.count -= 1
             return NONE
-        return NONE if _is_host(p, end, False) else BAD_HOST
+        return _host(p, end)
     if kind == CONTENT_LENGTH:
         head.content_lengths += 1
         return _content_length(head, p, end)
@@ -401,6 +408,24 @@ cdef int _special_field(
         head.content_types += 1
     elif kind == FORWARDED:
         head.has_forwarded = True
+    return NONE
+
+
+# The last value of Host that was none to refuse: most requests repeat it.
+cdef unsigned char LAST_HOST[LONGEST_HOST]
+cdef Py_ssize_t LAST_HOST_SIZE = 0
+
+
+cdef int _host(const unsigned char* p, const unsigned char* end) noexcept:
+    global LAST_HOST_SIZE
+    cdef Py_ssize_t size = end - p
+    if size and size == LAST_HOST_SIZE and same_bytes(LAST_HOST, p, size):
+        return NONE
+    if not _is_host(p, end, False):
+        return BAD_HOST
+    if size <= LONGEST_HOST:
+        memcpy(LAST_HOST, p, size)
+        LAST_HOST_SIZE = size
     return NONE
 
 

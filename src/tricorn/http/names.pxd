@@ -35,8 +35,28 @@ cdef struct NameSlot:
     unsigned char text[NAME_LENGTH]
 
 cdef NameSlot* name_slots() noexcept nogil
-# The slot of a name, -1 if it is valid but not kept, -2 if it is no token.
-cdef int find_name(const unsigned char* name, Py_ssize_t length) noexcept nogil
+# Validate a name that is not in the table, and keep it if there is room. As `find_name`.
+cdef int learn_name(const unsigned char* name, Py_ssize_t length) noexcept nogil
+
+cdef extern from "scan.h" nogil:
+    bint same_bytes(const unsigned char* a, const unsigned char* b, Py_ssize_t n)
+    unsigned int name_hash(const unsigned char* name, Py_ssize_t n)
+
+# The slot of a name in `slots`, which are name_slots(); -1 if it is valid but not kept, -2 if it is no token.
+cdef inline int find_name(NameSlot* slots, const unsigned char* name, Py_ssize_t length) noexcept nogil:
+    cdef unsigned int h
+    cdef int probe
+    cdef int index
+    if 0 < length <= NAME_LENGTH:
+        h = name_hash(name, length)
+        for probe in range(NAME_PROBES):
+            index = (h + probe) & (NAME_SLOTS - 1)
+            if slots[index].length == length and same_bytes(slots[index].text, name, length):
+                return index
+            if slots[index].length == 0:
+                break
+    return learn_name(name, length)
+
 # Kind of a name that has no slot.
 cdef FieldKind kind_of(const unsigned char* name, Py_ssize_t length) noexcept nogil
 # What it means in a response.

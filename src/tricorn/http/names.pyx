@@ -1,6 +1,6 @@
 """A bounded table of field names as they are spelled on the wire.
 
-The common names are recognised with one hash of five bytes and one compare, which spares the engine their
+The common names are recognised with one hash of eight bytes and one compare, which spares the engine their
 validation and the gateway their transformation: it keeps its own keys beside the slots. New spellings are
 learned until three quarters of the table are used; after that unknown names are handled without a slot, so
 a client that invents names costs time, never memory.
@@ -8,7 +8,7 @@ a client that invents names costs time, never memory.
 Knows: names and what each means for framing. Must not know: environ keys or scope headers.
 """
 
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcpy, strlen
 
 from tricorn.http.chars cimport TOKEN, classes
 
@@ -99,51 +99,26 @@ cdef AnswerKind answer_kind_of(const unsigned char* name, Py_ssize_t length) noe
     return ORDINARY
 
 
-cdef inline unsigned int _hash(const unsigned char* name, Py_ssize_t length) noexcept nogil:
-    cdef unsigned int h = <unsigned int>length
-    h = h * 31 + name[0]
-    h = h * 31 + name[length - 1]
-    h = h * 31 + name[length >> 1]
-    h = h * 31 + name[length >> 2]
-    return h * 31 + name[(length * 3) >> 2]
-
-
 cdef NameSlot* name_slots() noexcept nogil:
     return SLOTS
 
 
-cdef int find_name(const unsigned char* name, Py_ssize_t length) noexcept nogil:
-    cdef unsigned int h
-    cdef NameSlot* slot
-    cdef int probe
-    cdef int index
-    if length == 0:
-        return -2
-    h = _hash(name, length)
-    if length <= NAME_LENGTH:
-        for probe in range(NAME_PROBES):
-            index = (h + probe) & (NAME_SLOTS - 1)
-            slot = &SLOTS[index]
-            if slot.length == length and memcmp(slot.text, name, length) == 0:
-                return index
-            if slot.length == 0:
-                break
-    return _learn(name, length, h)
-
-
-cdef int _learn(const unsigned char* name, Py_ssize_t length, unsigned int h) noexcept nogil:
-    """Validate a name that is not in the table, and keep it if there is room. As `find_name`."""
+cdef int learn_name(const unsigned char* name, Py_ssize_t length) noexcept nogil:
     global USED
     cdef Py_ssize_t i
+    cdef unsigned int h
     cdef int probe
     cdef int index
     cdef bint underscore = False
+    if length == 0:
+        return -2
     for i in range(length):
         if not CLASS[name[i]] & TOKEN:
             return -2
         underscore |= name[i] == c'_'
     if length > NAME_LENGTH or USED >= NAME_SLOTS * 3 // 4:
         return -1
+    h = name_hash(name, length)
     for probe in range(NAME_PROBES):
         index = (h + probe) & (NAME_SLOTS - 1)
         if SLOTS[index].length == 0:
@@ -170,9 +145,9 @@ cdef void _teach():
         b"X-Forwarded-Prefix X-Forwarded-Proto X-Real-Ip X-Real-IP X-Request-Id X-Request-ID X-Requested-With"
     ).split()
     for name in names:
-        find_name(<const unsigned char*>(<bytes>name), len(name))
+        find_name(SLOTS, <const unsigned char*>(<bytes>name), len(name))
         lower = (<bytes>name).lower()
-        find_name(<const unsigned char*>(<bytes>lower), len(lower))
+        find_name(SLOTS, <const unsigned char*>(<bytes>lower), len(lower))
 
 
 _teach()

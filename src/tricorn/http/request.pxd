@@ -1,5 +1,7 @@
 # A request head: spans into one stretch of bytes. Every HTTP version fills it, every gateway reads it.
 
+cimport cython
+
 from tricorn.http.names cimport FieldKind
 
 cdef struct Span:
@@ -25,6 +27,7 @@ cdef class Limits:
     cdef readonly unsigned int head
     cdef readonly long long body
 
+@cython.final
 cdef class RequestHead:
     # The bytes. `owned` says whether the head has to free them.
     cdef const unsigned char* data
@@ -68,6 +71,13 @@ cdef class RequestHead:
     cdef void borrow(self, const unsigned char* data, unsigned int size) noexcept
     cdef int keep(self) except -1
     cdef int append(self, const unsigned char* data, unsigned int size) except -1
-    cdef Field* add_field(self) except NULL
+    cdef int make_room(self) except -1
+
+    cdef inline Field* add_field(self) except NULL:
+        if self.count == self.room:
+            self.make_room()
+        self.count += 1
+        return &self.fields[self.count - 1]
+
     cdef object text(self, Span span)
     cdef bytes raw(self, Span span)

@@ -10,6 +10,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memcpy
 
+cimport cython
+
 
 cdef class Limits:
     """Bounds of one request. All in bytes but `fields`; 0 switches one off (but that of the head).
@@ -34,6 +36,7 @@ cdef class Limits:
         self.body = body
 
 
+@cython.final
 cdef class RequestHead:
     def __dealloc__(self):
         PyMem_Free(self.owned)
@@ -88,18 +91,15 @@ cdef class RequestHead:
         self.size = needed
         return 0
 
-    cdef Field* add_field(self) except NULL:
-        cdef Field* grown
-        cdef int room
-        if self.count == self.room:
-            room = self.room * 2 if self.room else 16
-            grown = <Field*>PyMem_Realloc(self.fields, room * sizeof(Field))
-            if grown == NULL:
-                raise MemoryError()
-            self.fields = grown
-            self.room = room
-        self.count += 1
-        return &self.fields[self.count - 1]
+    cdef int make_room(self) except -1:
+        """For more fields."""
+        cdef int room = self.room * 2 if self.room else 16
+        cdef Field* grown = <Field*>PyMem_Realloc(self.fields, room * sizeof(Field))
+        if grown == NULL:
+            raise MemoryError()
+        self.fields = grown
+        self.room = room
+        return 0
 
     cdef object text(self, Span span):
         """The bytes of a span as a latin-1 string."""

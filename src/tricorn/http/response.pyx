@@ -183,7 +183,7 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
         else:
             name = _latin1(pair[0], &n, "a header name")
             value = _latin1(pair[1], &v, "a header value")
-        slot = find_name(name, n)
+        slot = find_name(NAMES, name, n)
         if slot == -2:
             raise ResponseError(f"the header name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
@@ -319,7 +319,7 @@ cdef int write_trailers(Buffer out, object headers) except -1:
         pair = _pair(header, True)
         name = _octets(pair[0], &n, "a trailer name")
         value = _octets(pair[1], &v, "a trailer value")
-        if find_name(name, n) == -2:
+        if find_name(NAMES, name, n) == -2:
             raise ResponseError(f"the trailer name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
         if scan_text(value, value + v) != value + v:
             raise ResponseError(f"the value of the trailer {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
