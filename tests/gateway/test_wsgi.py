@@ -661,6 +661,28 @@ def test_absolute_form(live: Live, target: str, path: str, query: str, host: str
     assert (values["PATH_INFO"], values["QUERY_STRING"], values["HTTP_HOST"]) == (path, query, host)
 
 
+@pytest.mark.parametrize("size", [*range(1, 18), 24, 32, 47, 48, 49])
+def test_names_that_differ_in_one_letter(live: Live, size: int) -> None:
+    names = ["a" * at + "b" + "a" * (size - at - 1) for at in range(size)]
+    for _ in range(2):
+        values = environ(live, get("/", *[f"{name}: {at}" for at, name in enumerate(names)]))
+        assert [values.get(f"HTTP_{name.upper()}") for name in names] == [str(at) for at in range(size)]
+
+
+def test_each_request_has_its_own_host(live: Live) -> None:
+    """Whatever the requests before it had; what comes twice in a row is kept for the next ones."""
+    sent = ["a.example", "a.example", "a.example", None, "b.example", "a.example", "b.example"]
+    sent += ["b.example", "b.example", None, "b.example", "a.example", "c" * 300, "c" * 300, "c" * 300, None]
+
+    def seen(host: str | None) -> str | None:
+        named = f"Host: {host}\r\n" if host else ""
+        values = environ(live, f"GET / HTTP/1.{int(bool(host))}\r\n{named}\r\n".encode())
+        value: str | None = values.get("HTTP_HOST")
+        return value
+
+    assert [seen(host) for host in sent] == sent
+
+
 def test_each_request_has_an_environ_of_its_own(live: Live) -> None:
     """Nothing of one request is in the next one on the same connection."""
     with live.connect() as client:

@@ -50,6 +50,45 @@ def test_status_line(status: str, line: bytes) -> None:
     assert response_head(status, []).data.startswith(line)
 
 
+STATUSES = ["200 OK", "200 OK", "201 OK", "200 Ok", "200 OK ", "200", "200", "200 ", "200 ", "404 " + "x" * 45]
+STATUSES += ["404 " + "x" * 49, "404 " + "x" * 50, "404 " + "y" * 49, "404 " + "x" * 100, "404 " + "x" * 49]
+
+
+@pytest.mark.parametrize("first", STATUSES)
+@pytest.mark.parametrize("second", STATUSES)
+def test_status_line_behind_another(first: str, second: str) -> None:
+    """What the response before said makes no difference."""
+    for status in (first, second, first):
+        head = response_head(status, [])
+        assert head.data.startswith(f"HTTP/1.1 {status}{' ' * (len(status) == 3)}\r\n".encode())
+        assert head.status == int(status[:3])
+
+
+@pytest.mark.parametrize("octets", [False, True])
+@pytest.mark.parametrize("size", [*range(41), 47, 48, 49, 63, 64, 65, 100])
+def test_every_byte_of_a_field_is_looked_at_and_written(size: int, octets: bool) -> None:
+    def lines(name: str, value: str) -> list[bytes]:
+        raw = (name.encode("latin-1"), value.encode("latin-1"))
+        head = response_head("200 OK", [raw], octets=True) if octets else response_head("200 OK", [(name, value)])
+        return head.data.split(b"\r\n")
+
+    text = "".join(chr(0x21 + (7 * i) % 0x5D) for i in range(size))
+    assert lines("X-Name", text)[1] == f"X-Name: {text}".encode()
+    for at in range(size):
+        for good in "\t \x80\xff":
+            value = text[:at] + good + text[at + 1 :]
+            assert lines("X-Name", value)[1] == f"X-Name: {value}".encode("latin-1")
+        for bad in ("\0", "\r", "\n", "\x1f", "\x7f"):
+            with pytest.raises(ResponseError, match="control"):
+                lines("X-Name", text[:at] + bad + text[at + 1 :])
+    name = "".join(chr(0x61 + (7 * i) % 26) for i in range(size))
+    if name:
+        assert lines(name, "v")[1] == f"{name}: v".encode()
+    for at in range(size):
+        with pytest.raises(ResponseError, match="token"):
+            lines(name[:at] + ":" + name[at + 1 :], "v")
+
+
 @pytest.mark.parametrize(
     "status",
     [

@@ -7,27 +7,33 @@ the base already, and values that clients repeat are kept and given out again.
 Knows: heads, environ keys, header policy. Must not know: sockets, HTTP versions.
 """
 
-from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
+from cpython.dict cimport PyDict_Copy, PyDict_DelItem, PyDict_SetItem
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeLatin1
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr
 
 import sys
 
 from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
-from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, NAME_SLOTS
+from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, HOST_FIELD, NAME_SLOTS, same_bytes
 from tricorn.http.request cimport Field, RequestHead
 
 cdef extern from "Python.h":
     # Borrowed: the value that is under the key afterwards.
     PyObject* PyDict_SetDefault(object, object, object) except NULL
+    Py_ssize_t PyDict_GET_SIZE(object)
     unsigned char* PyUnicode_1BYTE_DATA(object)
-    Py_ssize_t PyUnicode_GET_LENGTH(object)
 
-cdef PyObject* KEYS[NAME_SLOTS]     # strong references, made when a name is first seen
-cdef bint IS_REPEATED[NAME_SLOTS]
-cdef PyObject* VALUES[NAME_SLOTS]   # strong references: the last value of each name that clients repeat
+# What is kept of a name.
+cdef struct Kept:
+    PyObject* key               # strong, made when the name is first seen
+    bint is_repeated            # clients send the same value again and again
+    PyObject* value             # strong: the last one of such a name, not empty; NULL: none yet
+    const unsigned char* text   # its bytes
+    Py_ssize_t size
+
+cdef Kept KEPT[NAME_SLOTS]
 
 cdef str REQUEST_METHOD = sys.intern("REQUEST_METHOD")
 cdef str PATH_INFO = sys.intern("PATH_INFO")
@@ -51,30 +57,34 @@ cdef object _make_key(RequestHead head, Field* field):
 cdef inline object _key(RequestHead head, Field* field):
     if field.slot < 0:
         return _make_key(head, field)
-    if KEYS[field.slot] == NULL:
+    if KEPT[field.slot].key == NULL:
         key = _make_key(head, field)
-        IS_REPEATED[field.slot] = is_repeated(head.raw(field.name).lower())
+        KEPT[field.slot].is_repeated = is_repeated(head.raw(field.name).lower())
         Py_INCREF(key)
-        KEYS[field.slot] = <PyObject*>key
-    return <object>KEYS[field.slot]
+        KEPT[field.slot].key = <PyObject*>key
+    return <object>KEPT[field.slot].key
 
 
 cdef inline object _value(RequestHead head, Field* field):
     """The value of a field whose key is known."""
     cdef const unsigned char* text = head.data + field.value.start
     cdef Py_ssize_t size = field.value.length
-    cdef PyObject* kept
-    if field.slot < 0 or not IS_REPEATED[field.slot] or size > LONGEST_KEPT:
+    cdef Kept* kept = &KEPT[field.slot]
+    if field.slot < 0 or not kept.is_repeated or size > LONGEST_KEPT or size == 0:
         return PyUnicode_DecodeLatin1(<const char*>text, size, NULL)
-    kept = VALUES[field.slot]
-    if kept != NULL and PyUnicode_GET_LENGTH(<object>kept) == size and memcmp(
-        PyUnicode_1BYTE_DATA(<object>kept), text, size
-    ) == 0:
-        return <object>kept
+    if size == kept.size and same_bytes(kept.text, text, size):
+        return <object>kept.value
+    return _kept_value(kept, text, size)
+
+
+cdef object _kept_value(Kept* kept, const unsigned char* text, Py_ssize_t size):
+    cdef PyObject* before = kept.value
     value = PyUnicode_DecodeLatin1(<const char*>text, size, NULL)
     Py_INCREF(value)
-    VALUES[field.slot] = <PyObject*>value
-    Py_XDECREF(kept)
+    kept.value = <PyObject*>value
+    kept.text = PyUnicode_1BYTE_DATA(value)
+    kept.size = size
+    Py_XDECREF(before)
     return value
 
 
@@ -146,11 +156,21 @@ cdef class EnvironBuilder(Translator):
         self.last_host = peer.host
         return 0
 
+    cdef int _host(self, dict environ, value) except -1:
+        """A Host that is not the usual one. Which comes twice in a row becomes that: values that come again are one object."""
+        PyDict_SetItem(environ, HTTP_HOST, value)
+        if value is self.last_name:
+            PyDict_SetItem(self.base, HTTP_HOST, value)
+            self.usual_name = value
+        self.last_name = value
+        return 0
+
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1:
         cdef Field* field
         cdef PyObject* there
         cdef Py_ssize_t size
         cdef dict repeated = None
+        cdef bint has_host = False
         cdef int i
         for i in range(head.count):
             field = &head.fields[i]
@@ -158,11 +178,18 @@ cdef class EnvironBuilder(Translator):
                 continue
             key = _key(head, field)
             value = _value(head, field)
-            size = PyDict_Size(environ)
+            if field.kind == HOST_FIELD:        # there is one at most
+                has_host = True
+                if value is not self.usual_name:
+                    self._host(environ, value)
+                continue
+            size = PyDict_GET_SIZE(environ)
             there = PyDict_SetDefault(environ, key, value)
-            if PyDict_Size(environ) == size:
+            if PyDict_GET_SIZE(environ) == size:
                 repeated = {} if repeated is None else repeated
                 repeated.setdefault(key, [<object>there]).append(value)
+        if not has_host and self.usual_name is not None:
+            PyDict_DelItem(environ, HTTP_HOST)
         if repeated is not None:
             _join(environ, repeated)
         return 0

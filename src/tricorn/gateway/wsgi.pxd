@@ -24,6 +24,7 @@ cdef class WSGICall:
     cdef object write(self, data)
     cdef int run(self, object application, dict environ, object context) except -1
     cdef int resume(self) except -1
+    cdef int _failed(self) except -1
     cdef int _deliver(self, object iterable) except -1
     cdef int _deliver_whole(self, list pieces) except -1
     cdef int _iterate(self) except -1

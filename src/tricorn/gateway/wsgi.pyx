@@ -47,6 +47,10 @@ cdef extern from *:
     """
     int tricorn_pending_error() except -1
 
+# Cython's `try` saves and restores what exception is being handled, which costs some 60 instructions though nothing is raised.
+# So what fails is called unchecked, and `try` stands where the error is dealt with.
+ctypedef int (*Unchecked)(WSGICall, object, dict) noexcept
+
 DEFAULT_BLOCK_SIZE = 65536
 cdef object MISSING = object()
 cdef object ListIterator = type(iter([]))
@@ -145,31 +149,25 @@ cdef class WSGICall:
 
     cdef int run(self, object application, dict environ, object context) except -1:
         """Call the application, in a copy of `context`, and send what it returns. Its exceptions come through as they are."""
+        cdef int outcome
         self.vectorcall = <void*>_called
         self.context = PyContext_Copy(context)
         PyContext_Enter(self.context)
-        try:
-            try:
-                return self._deliver(application(environ, self))
-            except BaseException:
-                self.ended = True
-                self._close()
-                raise
-        finally:
-            PyContext_Exit(self.context)
+        outcome = (<Unchecked>_serve)(self, application, environ)
+        if outcome < 0:
+            return self._failed()
+        PyContext_Exit(self.context)
+        return outcome
 
     cdef int resume(self) except -1:
         """Go on after PAUSED."""
+        cdef int outcome
         PyContext_Enter(self.context)
-        try:
-            try:
-                return self._iterate()
-            except BaseException:
-                self.ended = True
-                self._close()
-                raise
-        finally:
-            PyContext_Exit(self.context)
+        outcome = (<Unchecked>_serve)(self, None, None)
+        if outcome < 0:
+            return self._failed()
+        PyContext_Exit(self.context)
+        return outcome
 
     cdef int abandon(self) except -1:
         """Give up a paused call: its client is gone, and what is still written goes nowhere."""
@@ -181,6 +179,18 @@ cdef class WSGICall:
         return 0
 
     # ---- details -----------------------------------------------------------------------------------
+
+    cdef int _failed(self) except -1:
+        """An exception is on its way, from the application or from what it gave us."""
+        try:
+            try:
+                return tricorn_pending_error()
+            except BaseException:
+                self.ended = True
+                self._close()
+                raise
+        finally:
+            PyContext_Exit(self.context)
 
     cdef int _deliver(self, object iterable) except -1:
         self.iterable = iterable
@@ -205,12 +215,12 @@ cdef class WSGICall:
     cdef int _deliver_whole(self, list pieces) except -1:
         """All pieces are there, so the length of the body is known."""
         cdef bytes body
-        for piece in pieces:
-            if not isinstance(piece, bytes):
-                raise GatewayError(f"each piece of the body must be bytes, not {type(piece).__name__}")
-        body = _exactly(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        if body or not self.sent:
-            self._put(body, len(body))
+        if len(pieces) == 1 and type(pieces[0]) is bytes:
+            body = <bytes>pieces[0]
+        else:
+            body = _joined(pieces)
+        if PyBytes_GET_SIZE(body) or not self.sent:
+            self._put(body, PyBytes_GET_SIZE(body))
         return self._finish()
 
     cdef int _iterate(self) except -1:
@@ -285,6 +295,20 @@ cdef class WSGICall:
         if close is not None:
             close()
         return 0
+
+
+cdef int _serve(WSGICall call, object application, dict environ) except -1:
+    """Call the application; None: go on with what it has returned."""
+    if application is None:
+        return call._iterate()
+    return call._deliver(application(environ, call))
+
+
+cdef bytes _joined(list pieces):
+    for piece in pieces:
+        if not isinstance(piece, bytes):
+            raise GatewayError(f"each piece of the body must be bytes, not {type(piece).__name__}")
+    return _exactly(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
 
 cdef bytes _exactly(object piece):

@@ -1,11 +1,17 @@
 from tricorn.http.buffer cimport Buffer
 
+cdef enum:
+    STATUS_ROOM = 64
+
 # What the fields that we add ourselves look like now.
 cdef class Defaults:
     cdef bytes server           # b"Server: name\r\n", or empty
     cdef char date[37]          # b"Date: " + IMF-fixdate + CR LF
     cdef Buffer block           # both
     cdef long long second       # which second `date` is for
+    cdef unsigned char status_line[STATUS_ROOM]     # the last one that was written, with its CR LF
+    cdef Py_ssize_t status_size                     # of it
+    cdef int status
 
     cdef void refresh(self, long long second) noexcept
 

@@ -7,6 +7,7 @@ Knows: bytes and rules. Must not know: sockets, clocks (the second is an argumen
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from http import HTTPStatus
@@ -14,13 +15,16 @@ from http import HTTPStatus
 from tricorn.http.chars cimport DIGIT, classes
 from tricorn.http.names cimport (
     DATE, HOP_BY_HOP, LENGTH, OPTIONS, ORDINARY, PLAIN, SERVER, AnswerKind, NameSlot, answer_kind_of, find_name, kind_of,
-    name_slots,
+    name_slots, same_bytes,
 )
 
 from tricorn.http.errors import ResponseError
 
 cdef extern from "Python.h":
     tuple PyList_AsTuple(object)
+    PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
+    Py_ssize_t PyTuple_GET_SIZE(object)
+    bint PyUnicode_IS_COMPACT_ASCII(object)
     tuple PyTuple_GetSlice(object, Py_ssize_t, Py_ssize_t)
     int PyUnicode_KIND(object)
     unsigned char* PyUnicode_1BYTE_DATA(object)
@@ -36,7 +40,8 @@ cdef extern from "<stdio.h>" nogil:
     int snprintf(char*, size_t, const char*, ...)
 
 cdef extern from "scan.h" nogil:
-    const unsigned char* scan_text(const unsigned char* p, const unsigned char* end)
+    bint is_text(const unsigned char* p, Py_ssize_t n)
+    void copy_bytes(unsigned char* to, const unsigned char* source, Py_ssize_t n)
 
 cdef const unsigned char* CLASS = classes()
 cdef NameSlot* NAMES = name_slots()
@@ -90,6 +95,13 @@ cdef enum:
 
 cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str what) except NULL:
     """The bytes of a string; every char of it must be below U+0100 (PEP 3333, "Unicode Issues")."""
+    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
+        length[0] = PyUnicode_GET_LENGTH(text)
+        return PyUnicode_1BYTE_DATA(text)
+    return _unusual_text(text, length, what)
+
+
+cdef const unsigned char* _unusual_text(object text, Py_ssize_t* length, str what) except NULL:
     if type(text) is not str and not isinstance(text, str):
         raise ResponseError(f"{what} must be str, not {type(text).__name__}")
     if PyUnicode_KIND(text) != 1:
@@ -98,12 +110,17 @@ cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str wh
     return PyUnicode_1BYTE_DATA(text)
 
 
-cdef int _status(Buffer out, object status, Reply* reply) except -1:
+cdef int _status(Buffer out, Defaults defaults, object status, Reply* reply) except -1:
+    """The status line. Most responses repeat the last one, which needs no second look."""
     cdef Py_ssize_t n
+    cdef Py_ssize_t start = out.size
     cdef const unsigned char* p = _latin1(status, &n, "the status")
+    if n + 11 == defaults.status_size and same_bytes(defaults.status_line + 9, p, n):
+        reply.status = defaults.status
+        return out.add(defaults.status_line, defaults.status_size)
     if n < 3 or not (CLASS[p[0]] & CLASS[p[1]] & CLASS[p[2]] & DIGIT) or (n > 3 and p[3] != c' '):
         raise ResponseError("the status must be three digits, a space and a reason")
-    if scan_text(p, p + n) != p + n:
+    if not is_text(p, n):
         raise ResponseError("the status contains control characters")
     reply.status = (p[0] - c'0') * 100 + (p[1] - c'0') * 10 + (p[2] - c'0')
     if reply.status < 200:
@@ -114,7 +131,12 @@ cdef int _status(Buffer out, object status, Reply* reply) except -1:
     out.size += n + 9
     if n == 3:
         out.add(b" ", 1)        # RFC 9112 §4: the space stays when the reason is empty
-    return out.add(b"\r\n", 2)
+    out.add(b"\r\n", 2)
+    if out.size - start <= STATUS_ROOM:
+        defaults.status_size = out.size - start
+        defaults.status = reply.status
+        memcpy(defaults.status_line, out.data + start, defaults.status_size)
+    return 0
 
 
 cdef inline int _put(
@@ -123,10 +145,10 @@ cdef inline int _put(
     cdef unsigned char* p
     out.reserve(n + v + 4)
     p = out.data + out.size
-    memcpy(p, name, n)
+    copy_bytes(p, name, n)
     p[n] = c':'
     p[n + 1] = c' '
-    memcpy(p + n + 2, value, v)
+    copy_bytes(p + n + 2, value, v)
     p[n + v + 2] = 13
     p[n + v + 3] = 10
     out.size += n + v + 4
@@ -143,10 +165,14 @@ cdef inline const unsigned char* _octets(object data, Py_ssize_t* length, str wh
 
 cdef inline tuple _pair(object header, bint octets):
     """A header as a tuple that owns its two strings while they are looked at. Calls no code of a subclass."""
+    if type(header) is tuple and PyTuple_GET_SIZE(header) == 2:
+        return <tuple>header
+    return _unusual_pair(header, octets)
+
+
+cdef tuple _unusual_pair(object header, bint octets):
     cdef tuple pair = None
-    if type(header) is tuple:
-        pair = <tuple>header
-    elif octets and isinstance(header, list):
+    if octets and isinstance(header, list):
         pair = PyList_AsTuple(header)
     elif octets and isinstance(header, tuple):
         pair = PyTuple_GetSlice(header, 0, 3)       # of a third item only its presence counts
@@ -178,15 +204,15 @@ cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) 
     for header in headers:
         pair = _pair(header, reply.octets)
         if reply.octets:
-            name = _octets(pair[0], &n, "a header name")
-            value = _octets(pair[1], &v, "a header value")
+            name = _octets(<object>PyTuple_GET_ITEM(pair, 0), &n, "a header name")
+            value = _octets(<object>PyTuple_GET_ITEM(pair, 1), &v, "a header value")
         else:
-            name = _latin1(pair[0], &n, "a header name")
-            value = _latin1(pair[1], &v, "a header value")
+            name = _latin1(<object>PyTuple_GET_ITEM(pair, 0), &n, "a header name")
+            value = _latin1(<object>PyTuple_GET_ITEM(pair, 1), &v, "a header value")
         slot = find_name(NAMES, name, n)
         if slot == -2:
             raise ResponseError(f"the header name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
-        if scan_text(value, value + v) != value + v:
+        if not is_text(value, v):
             raise ResponseError(f"the value of the header {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
         kind = NAMES[slot].answer if slot >= 0 else answer_kind_of(name, n)
         if kind == ORDINARY:
@@ -269,7 +295,7 @@ cdef int write_head(Buffer out, Defaults defaults, str status, object headers, R
     """
     cdef long long declared = -1
     cdef int seen
-    _status(out, status, reply)
+    _status(out, defaults, status, reply)
     seen = _fields(out, headers, reply, &declared)
     _frame(out, reply, declared)
     if not seen & (HAS_SERVER | HAS_DATE):
@@ -321,7 +347,7 @@ cdef int write_trailers(Buffer out, object headers) except -1:
         value = _octets(pair[1], &v, "a trailer value")
         if find_name(NAMES, name, n) == -2:
             raise ResponseError(f"the trailer name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
-        if scan_text(value, value + v) != value + v:
+        if not is_text(value, v):
             raise ResponseError(f"the value of the trailer {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
         if kind_of(name, n) != PLAIN or answer_kind_of(name, n) != ORDINARY:
             raise ResponseError(

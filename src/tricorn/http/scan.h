@@ -12,6 +12,8 @@
  *
  * same_bytes: whether two stretches of n bytes, 1 or more, are equal. Names are short: a call of memcmp takes longer.
  *
+ * copy_bytes: as memcpy, of n bytes that are mostly few.
+ *
  * name_hash: of a name of n bytes, 1 or more.
  *
  * Sixteen or eight bytes a step where SSE2 is there (every x86-64 has it), one byte a step elsewhere and at the
@@ -149,6 +151,29 @@ same_bytes(const unsigned char *a, const unsigned char *b, ptrdiff_t n)
     if (n >= 4)
         return load_4(a) == load_4(b) && load_4(a + n - 4) == load_4(b + n - 4);
     return a[0] == b[0] && a[n >> 1] == b[n >> 1] && a[n - 1] == b[n - 1];
+}
+
+static inline void
+copy_bytes(unsigned char *to, const unsigned char *from, ptrdiff_t n)
+{
+    uint64_t first_8, last_8;
+    uint32_t first_4, last_4;
+    if (n > 16) {
+        memcpy(to, from, (size_t)n);
+    } else if (n >= 8) {
+        first_8 = load_8(from);
+        last_8 = load_8(from + n - 8);
+        memcpy(to, &first_8, 8);
+        memcpy(to + n - 8, &last_8, 8);
+    } else if (n >= 4) {
+        first_4 = load_4(from);
+        last_4 = load_4(from + n - 4);
+        memcpy(to, &first_4, 4);
+        memcpy(to + n - 4, &last_4, 4);
+    } else {
+        for (; n > 0; n--)
+            *to++ = *from++;
+    }
 }
 
 static inline unsigned int

@@ -27,12 +27,20 @@ class ResponseHead(NamedTuple):
     length: int
 
 
+# As a server has them: the same for one response after the other.
+cdef Defaults LAST = None
+cdef str LAST_SERVER = None
+
+
 cdef Defaults _defaults(str server, long long second):
-    cdef Defaults defaults = Defaults(server)
+    global LAST, LAST_SERVER
+    cdef Defaults defaults = LAST if server == LAST_SERVER else Defaults(server)
     # gmtime_r() fails beyond the years that fit an int; a clock never gets there, a fuzzer does.
     if not 0 <= second < 253402300800:
         raise ValueError("the second must be between the years 1970 and 9999")
     defaults.refresh(second)
+    LAST = defaults
+    LAST_SERVER = server
     return defaults
 
 

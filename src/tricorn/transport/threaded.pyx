@@ -55,6 +55,15 @@ cdef enum:
 
 cdef long long SECOND = 1000000000
 
+# As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
+ctypedef int (*Unchecked)(ThreadedConnection, WSGICall, bint) noexcept
+
+cdef extern from *:
+    """
+    static int tricorn_pending_error(void) { return -1; }
+    """
+    int tricorn_pending_error() except -1
+
 cdef enum:
     # While one read goes on, nobody else has the GIL: this much takes some 40 µs.
     LARGEST_READ = 262144
@@ -450,16 +459,14 @@ cdef class ThreadedConnection(Connection):
 
     cdef int _run(self, Lane lane, bint resumed) except -1:
         cdef WSGICall call = self.call
-        cdef int outcome = COMPLETE
+        cdef int outcome
         cdef str status
         cdef object failure = None
         self._enter(lane, monotonic() if resumed else self.started_ns)
-        try:
-            outcome = call.resume() if resumed else call.run(
-                self.service.application, self.environ, self.service.context
-            )
-        except BaseException as error:
-            failure = error
+        outcome = (<Unchecked>_call)(self, call, resumed)
+        if outcome < 0:
+            failure = _raised()
+            outcome = COMPLETE
         self._return_control(lane)
         status = call.status if failure is None else self._failed(lane, failure)
         return self._leave(lane, outcome, status, call.headers)
@@ -535,18 +542,26 @@ cdef class ThreadedConnection(Connection):
     cdef int _let_go(self) except -1:
         """Of the request: whatever the application has kept of it leads nowhere now."""
         cdef WSGICall call = self.call
-        cdef StreamInput stream = self.stream
-        cdef object body_file = self.body_file
-        self.call = self.stream = self.body_file = self.lane = None
-        if stream is not None:
+        cdef StreamInput stream = None
+        cdef object body_file = None
+        self.call = None
+        if self.lane is not None:
+            self.lane = None
+        if self.stream is not None:
+            stream = self.stream
+            self.stream = None
             stream.exchange = None
+        if self.body_file is not None:
+            body_file = self.body_file
+            self.body_file = None
         if call is not None:
             call.ended = True
             call.exchange = None
             call.context = None     # from here on destructors of the application's may run
         self.environ = None
         self.method = self.uri = None
-        self.store = None
+        if self.store is not None:
+            self.store = None
         if body_file is not None:
             _close_quietly(body_file)
         return 0
@@ -715,6 +730,21 @@ cdef class ThreadedConnection(Connection):
                 self.reply.keep_alive = False
                 raise RequestCut("the client sends the request body too slowly")
         return 0
+
+
+cdef int _call(ThreadedConnection connection, WSGICall call, bint resumed) except -1:
+    """Have the application produce the response, or go on with it."""
+    if resumed:
+        return call.resume()
+    return call.run(connection.service.application, connection.environ, connection.service.context)
+
+
+cdef object _raised():
+    """The exception that is on its way, which is at its end here."""
+    try:
+        tricorn_pending_error()
+    except BaseException as error:
+        return error
 
 
 cdef int _slice(long long deadline) noexcept:
