@@ -39,6 +39,16 @@ def test_a_blocked_loop_is_seen_and_its_stack_is_dumped() -> None:
         assert live.request("/").status == 200
 
 
+@pytest.mark.slow
+def test_a_request_that_was_answered_is_not_to_blame() -> None:
+    """Its last step was taken by the loop, not by us; what holds the loop afterwards is not a request."""
+    with Live("life:app", "--timeout=1", kind="asgi") as live:
+        assert live.request("/nap-later").status == 200
+        log = live.wait_log("no sign of life")
+        (line,) = [each for each in log.splitlines() if "no sign of life" in each]
+        assert "nap-later" not in line
+
+
 # -- the access log
 
 

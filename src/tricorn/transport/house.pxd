@@ -35,6 +35,7 @@ cdef class House:
     cdef int give_up(self, object connection, object error) except -1
     cdef int later(self, object connection) except -1
     cdef int started(self, HTTPCall call) except -1
+    cdef int ended(self, HTTPCall call) except -1
     cdef int leave(self, HTTPCall call, long long now) except -1
     cdef int cancel(self, HTTPCall call) except -1
     cdef int cancel_overdue(self, long long now) except -1

@@ -112,6 +112,13 @@ cdef class House:
             return self.cancel(call)
         return 0
 
+    cdef int ended(self, HTTPCall call) except -1:
+        """Its task is over. Where the loop took its last step, no batch of events says that the loop has nothing to do."""
+        self.calls.discard(call)
+        if not self.calls and not self.collecting:
+            self.lane.cell.busy_since_ns = 0
+        return 0
+
     cdef int cancel(self, HTTPCall call) except -1:
         """The task, or what it awaits, may be of a class of the application's."""
         task = call.task

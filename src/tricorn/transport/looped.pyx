@@ -86,7 +86,7 @@ cdef class Ending:
 
     def __call__(self, task):
         cdef LoopConnection connection = self.connection
-        connection.house.calls.discard(self.call)
+        connection.house.ended(self.call)
         connection.conclude(self.call, failure_of(task))
 
 

@@ -1,7 +1,7 @@
 """`life.py` as an ASGI application: the same paths, the same answers.
 
 `/block` waits without holding the loop. `/spin` waits in turns of the loop. `/nap` holds the loop for 60 s,
-without the GIL; `/freeze` with it.
+without the GIL; `/freeze` with it. `/nap-later` answers, and the loop is held when it is over.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if path in GATED:
         Path(argument + ".in").write_text(str(os.getpid()))
         await _wait(argument, pause=0.002 if path == "/block" else 0)
+    if path == "/nap-later":
+        asyncio.get_running_loop().call_later(0.2, time.sleep, 60)
+        await asyncio.sleep(0.05)
     await send({"type": "http.response.start", "status": 200, "headers": [PLAIN]})
     if path == "/trickle":
         await _piece(send, b"first;")
