@@ -60,6 +60,59 @@ def test_every_key_has_its_type(server: Server) -> None:
     assert tuple(scope["server"]) == server.address
 
 
+PARTS = {
+    "asgi": {"version": "3.0", "spec_version": "2.5"},
+    "extensions": {"http.response.early_hint": {}},
+    "state": {},
+}
+
+
+@pytest.mark.parametrize("how", ["", "?waits"], ids=["at once", "later"])
+@pytest.mark.parametrize("path", ["/mark", "/swap", "/hold"])
+def test_what_one_request_does_to_its_scope_is_not_seen_by_the_next(
+    servers: Servers, path: str, how: str
+) -> None:
+    """Each has dicts of its own, and what one put there ends with it."""
+    server = servers.get(kind="asgi", app="asgi_scopes:app")
+    for _ in range(3):
+        with server.connect() as client:
+            for each in (path + how, "/look", "/spoil", "/look"):
+                client.send(get(each))
+                response = client.response()
+                assert response.status == 200
+                if each == "/look":
+                    assert literal(response.body) == (PARTS, True, False)
+
+
+def test_requests_at_the_same_time_have_dicts_of_their_own(servers: Servers) -> None:
+    server = servers.get(kind="asgi", app="asgi_scopes:app")
+    with server.connect() as first, server.connect() as second, server.connect() as third:
+        first.send(get("/hold?waits"))
+        second.send(get("/mark?waits"))
+        third.send(get("/look"))
+        assert literal(third.response().body)[0] == PARTS
+        assert first.response().status == second.response().status == 200
+        third.send(get("/look"))
+        assert literal(third.response().body) == (PARTS, True, False)
+
+
+def test_the_path_is_that_of_the_request(server: Server) -> None:
+    """However it resembles the one before."""
+    with server.connect() as client:
+        for line, path, raw in (
+            ("/scope", "/scope", b"/scope"),
+            ("/scope?q", "/scope", b"/scope"),
+            ("/sc%6Fpe", "/scope", b"/sc%6Fpe"),
+            ("/scope", "/scope", b"/scope"),
+            ("http://a.example/scope", "/scope", b"/scope"),
+            ("/sc%6fpe", "/scope", b"/sc%6fpe"),
+        ):
+            client.send(get(line))
+            scope = literal(client.response().body)
+            assert (scope["path"], scope["raw_path"]) == (path, raw)
+            assert scope["query_string"] == (b"q" if "?" in line else b"")
+
+
 def test_trailers_are_offered_to_who_takes_them(server: Server) -> None:
     """RFC 9110 §6.5.1: a recipient may drop them, and most do. HTTP/1.0 has none."""
     for line, offered in (
@@ -209,3 +262,28 @@ def test_what_a_request_leaves_in_its_extensions_is_gone(server: Server) -> None
     for _ in range(2):
         with server.connect() as client:
             assert ask(client, "/changes-extensions", b"TE: trailers").body == b"clean"
+
+
+# -- what comes beside it
+
+
+def test_receive_and_send_look_like_methods(servers: Servers) -> None:
+    server = servers.get(kind="asgi", app="asgi_scopes:app")
+    told, refused = scope_of(server, get("/functions"))
+    assert told == [("receive", "()", True, True, True), ("send", "(message)", True, True, True)]
+    assert refused == 4
+
+
+def test_the_end_of_an_awaitable_may_be_kept(servers: Servers) -> None:
+    """Each carries its own message, for as long as somebody has it."""
+    server = servers.get(kind="asgi", app="asgi_scopes:app")
+    chunked = b"POST /by-hand HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    for _ in range(2):
+        with server.connect() as client:
+            client.send(chunked)
+            client.send(b"1\r\nb\r\n0\r\n\r\n")
+            told, apart = literal(client.response().body)
+        assert told
+        assert apart
+        assert all(each == ("http.request", True, None) for each in told)
+    assert scope_of(server, get("/look"))[1] is True

@@ -30,13 +30,16 @@ cdef enum:
 cdef inline object part(PyObject** parts, int key, object otherwise):
     return <object>parts[key] if parts[key] != NULL else otherwise
 
+# It is what the application calls to send: as `send` it gets the call itself.
 cdef class HTTPCall:
+    cdef void* vectorcall           # vectorcallfunc; where the interpreter looks for it
+    cdef object __weakref__
     cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
     cdef Gate gate
     cdef WaitQueue readers          # those in receive(); None: there never was one
     cdef WaitQueue writers          # those in send()
     cdef readonly object task
-    cdef object context             # contextvars.Context of the task, while it runs
+    cdef object context             # contextvars.Context of the task, where that cannot tell it
     cdef str method, uri            # for the log: the application may change what it is given
     cdef readonly str status
     cdef readonly object headers
@@ -84,6 +87,13 @@ cdef class HTTPCall:
     cdef int _end_of_body(self) except -1
     cdef int _end(self) except -1
 
+# What the application calls to receive.
+@cython.final
+cdef class Receive:
+    cdef void* vectorcall
+    cdef object __weakref__
+    cdef HTTPCall call
+
 @cython.final
 cdef class Awaiting:
     cdef HTTPCall call
@@ -92,7 +102,11 @@ cdef class Awaiting:
     cdef bint sending           # of send(), not of receive()
     cdef bint begun             # it was awaited
 
-    cdef object _step(self)
+    # A Wait; or, if it has ended, its result.
+    cdef object _step(self, bint* ended)
+    cdef int _leave(self) except -1
+
+cdef int make_callable(object kind) except -1
 
 # What an application hands in, checked, as objects of exactly the built-in types: these call no foreign code later.
 # The values of a message, borrowed from the dict that this returns; NULL where it has none.

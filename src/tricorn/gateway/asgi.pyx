@@ -14,14 +14,16 @@ Knows: the application interface. Must not know: where bytes go, HTTP versions, 
 import sys
 import warnings
 from http import HTTPStatus
+from inspect import signature
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
 from libc.string cimport memcmp, memset
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, mark_as_coroutine_function
+from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, end_with, mark_as_coroutine_function
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ResponseError
@@ -30,19 +32,63 @@ cdef extern from "Python.h":
     object PyMethod_New(object, object)
     object PyNumber_Index(object)
     str PyUnicode_FromObject(object)
+    object PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
+    void PyObject_GC_UnTrack(PyObject*)
     bint PyUnicode_IS_ASCII(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
     unsigned char* PyUnicode_1BYTE_DATA(object)
 
-# A C function that has set an exception: calling it through this declaration raises it.
+# Slots that Cython would fill at a price: a traceback for each StopIteration that carries a result, the exception that is being
+# handled put aside for each deallocation, a tuple for each call.
 cdef extern from *:
     """
-    static PyObject *tricorn_stop_iteration(PyObject *value) {
-        PyErr_SetObject(PyExc_StopIteration, value);
+    typedef PyObject *(*tricorn_step)(PyObject *, int *);
+    static tricorn_step tricorn_take_step;
+    static void (*tricorn_end_with)(PyObject *);
+
+    static PyObject *tricorn_next(PyObject *self) {
+        int ended = 0;
+        PyObject *found = tricorn_take_step(self, &ended);
+        if (found == NULL || !ended)
+            return found;
+        if (found != Py_None)
+            tricorn_end_with(found);
+        Py_DECREF(found);
         return NULL;
     }
+
+    static destructor tricorn_plain_dealloc;
+    static void (*tricorn_before_dealloc)(PyObject *);
+
+    static void tricorn_dealloc(PyObject *self) {
+        tricorn_before_dealloc(self);
+        tricorn_plain_dealloc(self);
+    }
+
+    static void tricorn_make_awaitable(
+        PyObject *class, tricorn_step step, void (*end_with)(PyObject *), void (*before_dealloc)(PyObject *)
+    ) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        tricorn_take_step = step;
+        tricorn_end_with = end_with;
+        tricorn_before_dealloc = before_dealloc;
+        tricorn_plain_dealloc = type->tp_dealloc;
+        type->tp_iternext = tricorn_next;
+        type->tp_dealloc = tricorn_dealloc;
+        PyType_Modified(type);
+    }
+
+    static void tricorn_make_callable(PyObject *class, Py_ssize_t offset) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        type->tp_vectorcall_offset = offset;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified(type);
+    }
     """
-    object tricorn_stop_iteration(object)
+    ctypedef object (*tricorn_step)(object, bint*)
+    void tricorn_make_awaitable(object, tricorn_step, void (*)(PyObject*) noexcept, void (*)(PyObject*) noexcept)
+    void tricorn_make_callable(object, Py_ssize_t)
 
 cdef str START = "http.response.start"
 cdef str BODY = "http.response.body"
@@ -179,19 +225,15 @@ cdef long long _position(object number) except -2:
 cdef class Awaiting:
     """One use of receive() or send(). Like a coroutine, it does nothing before it is awaited."""
 
-    def __dealloc__(self):
-        if not self.begun:
-            _warn_unawaited(self)
-
-    cdef object _step(self):
-        """A Wait, or None where it has ended with the result None. Another result comes as the exception StopIteration."""
+    cdef object _step(self, bint* ended):
         cdef HTTPCall call = self.call
         cdef Gate gate = call.gate
         cdef WaitQueue queue
         if self.wait is not None:
-            self.close()
+            self._leave()
         self.begun = True
         gate.admit()
+        ended[0] = True
         if self.sending:
             content = self.content
             self.content = None
@@ -200,10 +242,18 @@ cdef class Awaiting:
         else:
             message = call._message()
             if message is not PENDING:
-                return tricorn_stop_iteration(message)
+                return message
+        ended[0] = False
         queue = call._queue(self.sending)
         self.wait = queue.enter()
         return self.wait
+
+    cdef int _leave(self) except -1:
+        cdef HTTPCall call = self.call
+        cdef WaitQueue queue = call._queue(self.sending)
+        queue.leave(self.wait)
+        self.wait = None
+        return 0
 
     def __await__(self):
         return self
@@ -212,18 +262,16 @@ cdef class Awaiting:
         return self
 
     def __next__(self):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration     # Cython makes no exception of it here
-        return wait
+        return self.send(None)
 
     # These make it a collections.abc.Coroutine, which asyncio.create_task() asks for.
 
     def send(self, value):
-        wait = self._step()
-        if wait is None:
-            raise StopIteration
-        return wait
+        cdef bint ended = False
+        found = self._step(&ended)
+        if not ended:
+            return found
+        raise StopIteration() if found is None else StopIteration(found)
 
     def throw(self, kind, value=None, traceback=None):
         self.close()
@@ -232,19 +280,31 @@ cdef class Awaiting:
         raise value
 
     def close(self):
-        cdef HTTPCall call = self.call
-        cdef WaitQueue queue
         self.begun = True
         if self.wait is not None:
-            queue = call._queue(self.sending)
-            queue.leave(self.wait)
-            self.wait = None
+            self._leave()
 
 
-cdef void _warn_unawaited(Awaiting awaiting) noexcept:
-    """As the interpreter does for coroutines."""
-    what = "send" if awaiting.sending else "receive"
+cdef object _step_of(object awaiting, bint* ended):
+    return (<Awaiting>awaiting)._step(ended)
+
+
+cdef void _end_of(PyObject* awaiting) noexcept:
+    """It is about to be deallocated. As the interpreter does for coroutines, it warns where nobody has awaited it."""
+    cdef bint sending
+    if (<Awaiting>awaiting).begun:
+        return
+    sending = (<Awaiting>awaiting).sending
+    PyObject_GC_UnTrack(awaiting)       # warnings are foreign code
+    _warn_unawaited(sending)
+
+
+cdef void _warn_unawaited(bint sending) noexcept:
+    what = "send" if sending else "receive"
     warnings.warn(f"{what}() was never awaited", RuntimeWarning, 1)
+
+
+tricorn_make_awaitable(Awaiting, _step_of, end_with, _end_of)
 
 
 @cython.freelist(64)
@@ -253,26 +313,31 @@ cdef class HTTPCall:
 
     def receive(self):
         """http.request with what is there of the body, then http.disconnect."""
-        cdef Awaiting awaiting = Awaiting.__new__(Awaiting)
-        awaiting.call = self
-        return awaiting
+        return _awaiting(self, None, False)
 
     def send(self, message):
         """Awaiting it raises GatewayError for what is against the specification, ClientDisconnected, ResponseError."""
-        cdef Awaiting awaiting = Awaiting.__new__(Awaiting)
-        awaiting.call = self
-        awaiting.content = message if message is not None else NO_MESSAGE
-        awaiting.sending = True
-        return awaiting
+        return _awaiting(self, message if message is not None else NO_MESSAGE, True)
+
+    def __call__(self, message):
+        return self.send(message)
+
+    def __getattr__(self, name):
+        """To whoever looks it is the method `send`."""
+        return _of_method(PyMethod_New(SEND, self), name)
 
     # ---- what the transport calls ------------------------------------------------------------------
 
     cdef int run(self, Gate gate, object application, dict scope) except -1:
+        cdef Receive receive = Receive.__new__(Receive)
+        receive.call = self
+        receive.vectorcall = <void*>_called_to_receive
+        self.vectorcall = <void*>_called_to_send
         self.gate = gate
-        self.context = gate.new_context()
-        self.task = gate.start(
-            application(scope, PyMethod_New(RECEIVE, self), PyMethod_New(SEND, self)), self.context
-        )
+        try:
+            self.task = gate.start(application(scope, receive, self))
+        finally:
+            self.context = gate.take_context()
         return 0
 
     cdef int arrived(self) except -1:
@@ -513,7 +578,59 @@ cdef class HTTPCall:
         return exchange.over()
 
 
-# For each call methods are made of these; to look them up by their names takes six times as long.
+@cython.freelist(64)
+cdef class Receive:
+    """What HTTPCall.receive is as a bound method, and quicker to make and to call."""
+
+    def __call__(self):
+        return self.call.receive()
+
+    def __getattr__(self, name):
+        return _of_method(PyMethod_New(RECEIVE, self.call), name)
+
+
+cdef inline Awaiting _awaiting(HTTPCall call, object content, bint sending):
+    cdef Awaiting awaiting = Awaiting.__new__(Awaiting)
+    awaiting.call = call
+    awaiting.content = content
+    awaiting.sending = sending
+    return awaiting
+
+
+cdef object _called_to_send(object call, PyObject** arguments, size_t flags, PyObject* names):
+    if names != NULL or PyVectorcall_NARGS(flags) != 1:
+        return PyObject_Vectorcall(PyMethod_New(SEND, call), arguments, flags, names)
+    return _awaiting(<HTTPCall>call, <object>arguments[0] if <object>arguments[0] is not None else NO_MESSAGE, True)
+
+
+cdef object _called_to_receive(object receive, PyObject** arguments, size_t flags, PyObject* names):
+    cdef HTTPCall call = (<Receive>receive).call
+    if names != NULL or PyVectorcall_NARGS(flags):
+        return PyObject_Vectorcall(PyMethod_New(RECEIVE, call), arguments, flags, names)
+    return _awaiting(call, None, False)
+
+
+cdef object _of_method(object method, str name):
+    return signature(method) if name == "__signature__" else getattr(method, name)
+
+
+cdef int make_callable(object kind) except -1:
+    """Have the interpreter call objects of this class, or subclass of HTTPCall, by their vectorcall."""
+    cdef HTTPCall call
+    cdef Receive receive
+    if kind is Receive:
+        receive = Receive.__new__(Receive)
+        tricorn_make_callable(kind, <char*>&receive.vectorcall - <char*><void*>receive)
+    else:
+        call = HTTPCall.__new__(HTTPCall)
+        tricorn_make_callable(kind, <char*>&call.vectorcall - <char*><void*>call)
+    return 0
+
+
+make_callable(HTTPCall)
+make_callable(Receive)
+
+# What the two are to whoever looks.
 cdef object RECEIVE = HTTPCall.receive
 cdef object SEND = HTTPCall.send
 mark_as_coroutine_function(RECEIVE)

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 # How an application's task waits for the transport, and how it is woken without a detour.
 
 # The one way into application code from compiled code of this process's event loop.
@@ -8,19 +10,20 @@ cdef class Gate:
     cdef object factory         # the one that was set last
     cdef bint hands_on          # … and whether it takes the context of a task
     cdef object context         # what the context of each task is a copy of
-    cdef object spare           # a context for the next task; None: it is made then
-    cdef object placed          # what `keywords` has
-    cdef dict keywords          # of a task's class; `context` is the spare one, or is put in
+    cdef object template        # a copy of it, of which tasks make theirs when they are constructed
+    cdef bint constructing      # … as one does now
+    cdef object last_context    # of the last task
+    cdef dict keywords          # of a task's class
+    cdef object done            # a future that has a result
     cdef unsigned long thread   # of the loop
     cdef bint open              # nobody is in application code: it may be entered from here
     cdef bint acting            # a message of the application's is being acted on
 
-    # A context of its own for a task.
-    cdef object new_context(self)
-    # A task for `coroutine`, run until it first has to wait where the interpreter can do that.
-    cdef object start(self, object coroutine, object context)
-    cdef object _own_task(self, object coroutine, object context)
-    cdef int _place(self, object context) except -1
+    # A task for `coroutine`, with a context of its own, run until it first has to wait where the interpreter can do that.
+    cdef object start(self, object coroutine)
+    # That of the task that was started last, unless it can be asked for it; the gate forgets it.
+    cdef object take_context(self)
+    cdef object _own_task(self, object coroutine)
     cdef int wake(self, Wait wait) except -1
     cdef int admit(self) except -1
 
@@ -49,6 +52,10 @@ cdef object PENDING
 # Have a compiled method that returns an awaitable count as a coroutine function.
 cdef int mark_as_coroutine_function(object method) except -1
 cdef object failure_of(object task)
-cdef bint is_over(object task) except -1
+# The same, or PENDING where it is not over. likely: it is, as it seems.
+cdef object outcome_of(object task, bint likely)
+cdef object context_of(object task)
+# Set StopIteration with this value, as an awaitable ends.
+cdef void end_with(PyObject* value) noexcept
 # Call it in a copy of `context`, or where there is none in the present one.
 cdef int call_within(object context, object function) except -1

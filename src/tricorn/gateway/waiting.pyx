@@ -18,10 +18,10 @@ Knows: what asyncio's Task asks of the objects that it waits for. Must not know:
 """
 
 cimport cython
-from cpython.dict cimport PyDict_SetItem
+from cpython.object cimport PyObject
 
 import sys
-from asyncio import CancelledError, InvalidStateError, Task
+from asyncio import CancelledError, Future, InvalidStateError, Task
 from contextvars import copy_context
 from inspect import iscoroutinefunction, signature
 
@@ -33,27 +33,87 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     unsigned long PyThread_get_thread_ident()
+    bint PyCFunction_Check(object)
+    PyObject* PyCFunction_GetSelf(object) except? NULL
 
 # A call of a class with keywords makes a tuple and a dict for its constructor each time. Here the dict is kept.
+#
+# A result that an awaitable ends with travels in a StopIteration, of which nobody sees more than the result, as a rule. To make one costs
+# more than all else of a step, so the same is set again and again, if nobody has kept it, and emptied when the task's step is over.
 cdef extern from *:
     """
-    static PyObject *tricorn_construct(PyObject *class, PyObject *arguments, PyObject *keywords) {
-        PyTypeObject *type = (PyTypeObject *)class;
-        PyObject *made = type->tp_new(type, arguments, keywords);
-        if (made != NULL && type->tp_init(made, arguments, keywords) < 0)
-            Py_CLEAR(made);
-        return made;
+    static PyObject *tricorn_new(PyObject *class, PyObject *arguments, PyObject *keywords) {
+        return ((PyTypeObject *)class)->tp_new((PyTypeObject *)class, arguments, keywords);
     }
+
+    static int tricorn_init(PyObject *made, PyObject *arguments, PyObject *keywords) {
+        return Py_TYPE(made)->tp_init(made, arguments, keywords);
+    }
+
+    #if PY_VERSION_HEX >= 0x030C0000
+    static PyStopIterationObject *tricorn_stop;
+    static int tricorn_stop_is_full;
+
+    static int tricorn_stop_is_ours(void) {
+        return Py_REFCNT(tricorn_stop) == 1 && Py_REFCNT(tricorn_stop->args) == 1 && tricorn_stop->traceback == NULL
+            && tricorn_stop->context == NULL && tricorn_stop->cause == NULL && tricorn_stop->notes == NULL
+            && tricorn_stop->dict == NULL && PyTuple_GET_SIZE(tricorn_stop->args) == 1;
+    }
+
+    static void tricorn_fill_stop(PyObject *value) {
+        PyObject *argument = PyTuple_GET_ITEM(tricorn_stop->args, 0);
+        PyObject *former = tricorn_stop->value;
+        PyTuple_SET_ITEM(tricorn_stop->args, 0, Py_NewRef(value));
+        tricorn_stop->value = Py_NewRef(value);
+        Py_DECREF(argument);
+        Py_XDECREF(former);
+    }
+
+    static void tricorn_empty_stop(void) {
+        if (!tricorn_stop_is_full)
+            return;
+        tricorn_stop_is_full = 0;
+        if (tricorn_stop_is_ours())
+            tricorn_fill_stop(Py_None);
+        else
+            Py_CLEAR(tricorn_stop);
+    }
+
+    static void tricorn_lend_stop(PyObject *value) {
+        tricorn_empty_stop();       /* which may call foreign code, and that may have another one lent */
+        if (tricorn_stop == NULL) {
+            tricorn_stop = (PyStopIterationObject *)PyObject_CallOneArg(PyExc_StopIteration, Py_None);
+            if (tricorn_stop == NULL)
+                return;
+        }
+        if (tricorn_stop_is_full || !tricorn_stop_is_ours()) {
+            PyErr_SetObject(PyExc_StopIteration, value);
+            return;
+        }
+        tricorn_fill_stop(value);
+        tricorn_stop_is_full = 1;
+        PyErr_SetRaisedException(Py_NewRef((PyObject *)tricorn_stop));
+    }
+    #else
+    /* There an exception is made only where somebody looks at it. */
+    static void tricorn_empty_stop(void) {}
+    static void tricorn_lend_stop(PyObject *value) { PyErr_SetObject(PyExc_StopIteration, value); }
+    #endif
+
+    static void tricorn_set_stop(PyObject *value) { PyErr_SetObject(PyExc_StopIteration, value); }
     """
-    object tricorn_construct(object, tuple, dict)
+    object tricorn_new(object, tuple, dict)
+    int tricorn_init(object, tuple, dict) except -1
+    void tricorn_empty_stop() noexcept
+    void tricorn_lend_stop(PyObject*) noexcept
+    void tricorn_set_stop(PyObject*) noexcept
 
 cdef bint EAGER = sys.version_info >= (3, 12)
-cdef str CONTEXT = sys.intern("context")
-
 # Of the interpreter's own class, looked up once.
 cdef object OwnTask = Task
 cdef object DONE = Task.done
 cdef object EXCEPTION = Task.exception
+cdef object GET_CONTEXT = getattr(Task, "get_context", None)    # since 3.12
 PENDING = object()                  # instead of a message or a result: it has to be waited for
 
 
@@ -83,16 +143,44 @@ cdef object failure_of(object task):
         return error
 
 
-cdef bint is_over(object task) except -1:
-    return DONE(task) if type(task) is OwnTask else task.done()
+cdef object outcome_of(object task, bint likely):
+    if type(task) is not OwnTask:
+        return failure_of(task) if task.done() else PENDING
+    if not likely:
+        return failure_of(task) if DONE(task) else PENDING
+    try:
+        return failure_of(task)
+    except InvalidStateError:
+        return PENDING
+
+
+cdef inline bint _is_of_own_task(object callback):
+    """It is told that something has happened by any future that is over, and knows what one of asyncio's own holds without a call."""
+    cdef PyObject* of
+    if not PyCFunction_Check(callback):
+        return False
+    of = PyCFunction_GetSelf(callback)
+    return of != NULL and type(<object>of) is OwnTask
+
+
+cdef object context_of(object task):
+    """None: it does not tell."""
+    return GET_CONTEXT(task) if type(task) is OwnTask and GET_CONTEXT is not None else None
+
+
+cdef bint STEPPING = False      # a task takes a step, behind which we look after it
+
+
+cdef void end_with(PyObject* value) noexcept:
+    if STEPPING:
+        tricorn_lend_stop(value)
+    else:
+        tricorn_set_stop(value)
 
 
 cdef int call_within(object context, object function) except -1:
     """A copy, since the context itself may be in use: in another thread, or further up the stack."""
-    if context is None:
-        function()
-    else:
-        PyContext_Copy(context).run(function)
+    (PyContext_Copy(context) if context is not None else copy_context()).run(function)
     return 0
 
 
@@ -115,7 +203,10 @@ cdef class Gate:
         self.call_soon = loop.call_soon
         self.task_factory = loop.get_task_factory
         self.context = context
-        self.keywords = {"loop": loop, "context": None, **({"eager_start": True} if EAGER else {})}
+        self.template = PyContext_Copy(context)
+        self.keywords = {"loop": loop, **({"eager_start": True} if EAGER else {})}
+        self.done = Future(loop=loop)
+        self.done.set_result(None)
         self.thread = PyThread_get_thread_ident()
 
     def task(self, coroutine):
@@ -126,38 +217,49 @@ cdef class Gate:
             return Task(coroutine, loop=self.loop, context=context)
         return self._made(factory, coroutine, context)
 
-    cdef object new_context(self):
-        context = self.spare
-        self.spare = None
-        return context if context is not None else PyContext_Copy(self.context)
+    cdef object take_context(self):
+        context = self.last_context
+        self.last_context = None
+        return context
 
-    cdef object start(self, object coroutine, object context):
+    cdef object start(self, object coroutine):
+        global STEPPING
         cdef bint was_open = self.open
+        cdef bint was_stepping = STEPPING
         factory = self.task_factory()       # it may be set, and changed, at any time
         self.open = False
+        STEPPING = True
         try:
-            if factory is not None:
-                if self.placed is context:
-                    self._place(None)
-                return self._made(factory, coroutine, context)
-            return self._own_task(coroutine, context)
+            if factory is None and EAGER and not self.constructing:
+                return self._own_task(coroutine)
+            return self._task_in(PyContext_Copy(self.context), factory, coroutine)
         finally:
+            STEPPING = was_stepping
             self.open = was_open
+            tricorn_empty_stop()
 
-    cdef object _own_task(self, object coroutine, object context):
-        cdef object next = PyContext_Copy(self.context)
-        if self.placed is not context:
-            PyDict_SetItem(self.keywords, CONTEXT, context)
+    cdef object _own_task(self, object coroutine):
+        """A task that is given no context takes a copy of the present one; that costs less than to hand it one."""
+        cdef object task = None
+        PyContext_Enter(self.template)
+        self.constructing = True
         try:
-            return tricorn_construct(OwnTask, (coroutine,), self.keywords)
+            arguments = (coroutine,)
+            task = tricorn_new(OwnTask, arguments, self.keywords)
+            tricorn_init(task, arguments, self.keywords)
+            return task
+        except (SystemExit, KeyboardInterrupt):
+            self.last_context = context_of(task)    # its first step has raised it
+            raise
         finally:
-            self._place(next)
+            self.constructing = False
+            PyContext_Exit(self.template)
 
-    cdef int _place(self, object context) except -1:
-        """For the next task. What a request keeps in its own context ends with the request, so that must not stay there."""
-        PyDict_SetItem(self.keywords, CONTEXT, context)
-        self.placed = self.spare = context
-        return 0
+    def _task_in(self, context, factory, coroutine):
+        self.last_context = context
+        if factory is not None:
+            return self._made(factory, coroutine, context)
+        return Task(coroutine, context=context, **self.keywords)
 
     def _made(self, factory, coroutine, context):
         """Not by loop.create_task(): what that hands to a factory depends on the loop, and not every factory takes it."""
@@ -182,6 +284,7 @@ cdef class Gate:
 
     cdef int wake(self, Wait wait) except -1:
         """Have the task that waits go on."""
+        global STEPPING
         callback = wait.callback
         wait.fired = True
         wait.callback = None
@@ -191,14 +294,17 @@ cdef class Gate:
             self.call_soon(callback, wait, context=wait.context)
             return 0
         self.open = False
+        STEPPING = True
         PyContext_Enter(wait.context)
         try:
-            callback(wait)
+            callback(self.done if _is_of_own_task(callback) else wait)
         except (SystemExit, KeyboardInterrupt):
             return 0        # it ended the task, whose end is reported to whoever started it
         finally:
             PyContext_Exit(wait.context)
+            STEPPING = False
             self.open = True
+            tricorn_empty_stop()
         return 0
 
 

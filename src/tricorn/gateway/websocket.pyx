@@ -15,7 +15,7 @@ from cpython.object cimport PyObject
 
 from tricorn.gateway.asgi cimport (
     KEY_BYTES, KEY_CODE, KEY_COUNT, KEY_HEADERS, KEY_REASON, KEY_SUBPROTOCOL, KEY_TEXT, HTTPCall, checked_bytes,
-    checked_headers, checked_text, is_same, part, shown_kind, take_apart,
+    checked_headers, checked_text, is_same, make_callable, part, shown_kind, take_apart,
 )
 from tricorn.gateway.exchange cimport AsyncExchange, MessageExchange
 from tricorn.gateway.waiting cimport PENDING
@@ -174,3 +174,6 @@ cdef tuple _checked_pair(object pair):
     except (TypeError, ValueError):
         raise ResponseError("each header must be a pair of a name and a value") from None
     return checked_bytes(name, "a header name"), checked_bytes(value, "a header value")
+
+
+make_callable(WebSocketCall)

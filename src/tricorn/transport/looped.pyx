@@ -18,7 +18,7 @@ Knows: calls of the ASGI gateway. Must not know: how the loop is told about desc
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.scope cimport ScopeBuilder, header_of
 from tricorn.gateway.translator cimport Peer, method_of
-from tricorn.gateway.waiting cimport Gate, call_within, failure_of, is_over
+from tricorn.gateway.waiting cimport PENDING, Gate, call_within, context_of, failure_of, outcome_of
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, MORE, REFUSED, SLOW_BODY, SLOW_HEAD, BodyDecoder, refusal
@@ -449,7 +449,9 @@ cdef class LoopConnection(Connection):
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
         call.starting = False
-        if failure is None and not is_over(call.task):
+        if failure is None:
+            failure = outcome_of(call.task, call.ended)
+        if failure is PENDING:
             house.calls.add(call)
             house.started(call)
             ending = Ending.__new__(Ending)
@@ -457,13 +459,15 @@ cdef class LoopConnection(Connection):
             ending.call = call
             call.task.add_done_callback(ending, context=house.gate.context)
             return call.flush_head()
-        return self.conclude(call, failure if failure is not None else failure_of(call.task))
+        return self.conclude(call, failure)
 
     cdef int conclude(self, HTTPCall call, object failure) except -1:
         """The application's task is over."""
         cdef Lane lane = self.lane
         cdef bint owned = self.owned
         cdef WebSocketLine line = self.line
+        if call.context is None and call.task is not None and (failure is not None or not call.ended):
+            call.context = context_of(call.task)
         # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
         call.task = None
         if failure is None and call is self.call and self.state != UPGRADED and not call.ended:
@@ -521,7 +525,7 @@ cdef class LoopConnection(Connection):
         cdef bint was_open = gate.open
         gate.open = False
         try:
-            return call_within(call.context, record)
+            return call_within(_context_of(call), record)
         except BaseException as error:      # whatever becomes of the request does not depend on it
             report(self.service.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error)
             return 0
@@ -797,6 +801,11 @@ cdef class LoopConnection(Connection):
     cdef int over(self) except -1:
         self.is_over = True
         return 0 if self.owned else self._resume()
+
+
+cdef object _context_of(HTTPCall call):
+    """None: that of its first step, which is the present one."""
+    return call.context if call.context is not None or call.task is None else context_of(call.task)
 
 
 cdef bint _is_farewell(HTTPCall call, object failure) except -1:
