@@ -2,8 +2,14 @@ from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.http.request cimport RequestHead
 
 cdef class ScopeBuilder(Translator):
-    cdef dict base_11, base_10      # of the requests of one listener, by HTTP/1.minor
-    cdef dict versions
+    cdef dict base                  # what the next scope begins as; its path and client are those of the last one
+    cdef object client
+    cdef bytes raw_path
+    cdef dict own_state             # values of `base`, which nobody else has unless they are lent; None: there is no state
+    cdef dict own_versions
+    cdef dict own_extensions
+    cdef bint lent                  # to the request that came last
+    cdef dict versions              # what they begin as
     cdef dict extensions_11, extensions_10      # what is offered to clients that take no trailers
     cdef bint offers_trailers, offers_refusals
     cdef str root_path
@@ -11,8 +17,15 @@ cdef class ScopeBuilder(Translator):
 
     # trailers: whether they are offered. What the application has made of its scope is never asked.
     cdef dict build(self, RequestHead head, Peer peer, str method, str target, bint* trailers)
+    # A request has let go of its scope.
+    cdef int take_back(self) except -1
     # The same scope for a WebSocket.
     cdef int make_websocket(self, dict scope, list subprotocols) except -1
+    cdef int _renew(self) except -1
+    cdef int _renew_versions(self) except -1
+    cdef int _renew_extensions(self) except -1
+    cdef int _renew_state(self) except -1
+    cdef int _place_path(self, RequestHead head, str target) except -1
     cdef list _headers(self, RequestHead head, Peer peer)
     cdef int _forwarded(self, dict scope, RequestHead head, Peer peer) except -1
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1

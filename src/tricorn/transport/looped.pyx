@@ -576,7 +576,9 @@ cdef class LoopConnection(Connection):
             call = None
         self.line = None
         self.call = None
-        self.scope = None
+        if self.scope is not None:
+            self.scope = None
+            self.builder.take_back()
         self.body = None
         self.body_size = 0
         self.body_since = self.body_deadline = 0
