@@ -22,7 +22,9 @@ held: list[Scope] = []
 marks: list[weakref.ref[Mark]] = []
 
 
-async def app(scope: Scope, receive: Callable[[], Awaitable[Scope]], send: Callable[[Scope], Awaitable[None]]) -> None:
+async def app(
+    scope: Scope, receive: Callable[[], Awaitable[Scope]], send: Callable[[Scope], Awaitable[None]]
+) -> None:
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
     if scope["path"] == "/by-hand":
@@ -104,7 +106,13 @@ def by_hand(receive: Callable[[], Awaitable[Scope]], send: Callable[[Scope], Awa
 def functions(receive: Callable[[], Awaitable[Scope]], send: Callable[[Scope], Awaitable[None]]) -> object:
     """They look like the methods that they are, and refuse what these would."""
     told = [
-        (each.__name__, str(inspect.signature(each)), weakref.ref(each)() is each, each == each, callable(each))
+        (
+            each.__name__,
+            str(inspect.signature(each)),
+            weakref.ref(each)() is each,
+            each == each,
+            callable(each),
+        )
         for each in (receive, send)
     ]
     refused = 0

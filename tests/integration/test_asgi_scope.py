@@ -269,7 +269,8 @@ def test_what_a_request_leaves_in_its_extensions_is_gone(server: Server) -> None
 
 def test_receive_and_send_look_like_methods(servers: Servers) -> None:
     server = servers.get(kind="asgi", app="asgi_scopes:app")
-    told, refused = scope_of(server, get("/functions"))
+    found: Any = scope_of(server, get("/functions"))
+    told, refused = found
     assert told == [("receive", "()", True, True, True), ("send", "(message)", True, True, True)]
     assert refused == 4
 
@@ -286,4 +287,5 @@ def test_the_end_of_an_awaitable_may_be_kept(servers: Servers) -> None:
         assert told
         assert apart
         assert all(each == ("http.request", True, None) for each in told)
-    assert scope_of(server, get("/look"))[1] is True
+    found: Any = scope_of(server, get("/look"))
+    assert found[1] is True

@@ -18,12 +18,12 @@ from inspect import signature
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Next
+from cpython.dict cimport PyDict_Copy, PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject
 from libc.string cimport memcmp, memset
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, end_with, mark_as_coroutine_function
+from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, call_by_vector, end_with, mark_as_coroutine_function
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ResponseError
@@ -78,17 +78,9 @@ cdef extern from *:
         type->tp_dealloc = tricorn_dealloc;
         PyType_Modified(type);
     }
-
-    static void tricorn_make_callable(PyObject *class, Py_ssize_t offset) {
-        PyTypeObject *type = (PyTypeObject *)class;
-        type->tp_vectorcall_offset = offset;
-        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        PyType_Modified(type);
-    }
     """
     ctypedef object (*tricorn_step)(object, bint*)
     void tricorn_make_awaitable(object, tricorn_step, void (*)(PyObject*) noexcept, void (*)(PyObject*) noexcept)
-    void tricorn_make_callable(object, Py_ssize_t)
 
 cdef str START = "http.response.start"
 cdef str BODY = "http.response.body"
@@ -113,6 +105,9 @@ cdef int _list_keys() except -1:
 
 
 _list_keys()
+
+# What receive() gives is a copy of it: that costs less than to build it up.
+cdef dict REQUEST = {"type": "http.request", "body": b"", "more_body": False}
 
 # What send(None) hands over.
 cdef tuple NO_MESSAGE = (None,)
@@ -142,6 +137,14 @@ cdef dict take_apart(object message, PyObject** parts):
             return take_apart(_in_known_keys(<dict>message), parts)
         parts[i] = value
     return <dict>message
+
+
+cdef dict _request(bytes body, bint more):
+    cdef dict message = PyDict_Copy(REQUEST)
+    PyDict_SetItem(message, <object>KEYS[KEY_BODY], body)
+    if more:
+        PyDict_SetItem(message, <object>KEYS[KEY_MORE_BODY], True)
+    return message
 
 
 cdef dict _in_known_keys(dict message):
@@ -409,7 +412,7 @@ cdef class HTTPCall:
             data = exchange.take_body(&more)
             if data or not more:
                 self.read = not more
-                return {"type": "http.request", "body": data, "more_body": bool(more)}
+                return _request(data, more)
             if self.exchange is None or self.disconnected:      # found on the way
                 return self._disconnect_message()
         return PENDING
@@ -620,10 +623,10 @@ cdef int make_callable(object kind) except -1:
     cdef Receive receive
     if kind is Receive:
         receive = Receive.__new__(Receive)
-        tricorn_make_callable(kind, <char*>&receive.vectorcall - <char*><void*>receive)
+        call_by_vector(kind, <char*>&receive.vectorcall - <char*><void*>receive)
     else:
         call = HTTPCall.__new__(HTTPCall)
-        tricorn_make_callable(kind, <char*>&call.vectorcall - <char*><void*>call)
+        call_by_vector(kind, <char*>&call.vectorcall - <char*><void*>call)
     return 0
 
 

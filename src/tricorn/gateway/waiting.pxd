@@ -14,6 +14,7 @@ cdef class Gate:
     cdef bint constructing      # … as one does now
     cdef object last_context    # of the last task
     cdef dict keywords          # of a task's class
+    cdef object get_loop        # a function that returns the loop
     cdef object done            # a future that has a result
     cdef unsigned long thread   # of the loop
     cdef bint open              # nobody is in application code: it may be entered from here
@@ -29,6 +30,7 @@ cdef class Gate:
 
 # Something that a task waits for: what asyncio expects of a future, and no more.
 cdef class Wait:
+    cdef void* vectorcall       # vectorcallfunc, of add_done_callback
     cdef Gate gate
     cdef object callback
     cdef object context
@@ -59,3 +61,6 @@ cdef object context_of(object task)
 cdef void end_with(PyObject* value) noexcept
 # Call it in a copy of `context`, or where there is none in the present one.
 cdef int call_within(object context, object function) except -1
+
+# Have the interpreter call objects of this class by the vectorcallfunc that is at `offset` in each.
+cdef void call_by_vector(object kind, Py_ssize_t offset) noexcept

@@ -33,6 +33,11 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     unsigned long PyThread_get_thread_ident()
+    PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
+    Py_ssize_t PyTuple_GET_SIZE(object)
+    object PyMethod_New(object, object)
+    object PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
     bint PyCFunction_Check(object)
     PyObject* PyCFunction_GetSelf(object) except? NULL
 
@@ -48,6 +53,13 @@ cdef extern from *:
 
     static int tricorn_init(PyObject *made, PyObject *arguments, PyObject *keywords) {
         return Py_TYPE(made)->tp_init(made, arguments, keywords);
+    }
+
+    static void tricorn_make_callable(PyObject *class, Py_ssize_t offset) {
+        PyTypeObject *type = (PyTypeObject *)class;
+        type->tp_vectorcall_offset = offset;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified(type);
     }
 
     #if PY_VERSION_HEX >= 0x030C0000
@@ -102,12 +114,14 @@ cdef extern from *:
 
     static void tricorn_set_stop(PyObject *value) { PyErr_SetObject(PyExc_StopIteration, value); }
     """
+    void tricorn_make_callable(object, Py_ssize_t)
     object tricorn_new(object, tuple, dict)
     int tricorn_init(object, tuple, dict) except -1
     void tricorn_empty_stop() noexcept
     void tricorn_lend_stop(PyObject*) noexcept
     void tricorn_set_stop(PyObject*) noexcept
 
+cdef str CONTEXT = sys.intern("context")
 cdef bint EAGER = sys.version_info >= (3, 12)
 # Of the interpreter's own class, looked up once.
 cdef object OwnTask = Task
@@ -133,6 +147,10 @@ cdef int mark_as_coroutine_function(object method) except -1:
     code = method.__code__
     (<PyCodeObject*>code).co_flags |= CO_COROUTINE
     return 0
+
+
+cdef void call_by_vector(object kind, Py_ssize_t offset) noexcept:
+    tricorn_make_callable(kind, offset)
 
 
 cdef object failure_of(object task):
@@ -205,6 +223,7 @@ cdef class Gate:
         self.context = context
         self.template = PyContext_Copy(context)
         self.keywords = {"loop": loop, **({"eager_start": True} if EAGER else {})}
+        self.get_loop = self._loop_of_waits
         self.done = Future(loop=loop)
         self.done.set_result(None)
         self.thread = PyThread_get_thread_ident()
@@ -216,6 +235,9 @@ cdef class Gate:
         if factory is None:
             return Task(coroutine, loop=self.loop, context=context)
         return self._made(factory, coroutine, context)
+
+    def _loop_of_waits(self):
+        return self.loop
 
     cdef object take_context(self):
         context = self.last_context
@@ -310,7 +332,11 @@ cdef class Gate:
 
 @cython.freelist(64)
 cdef class Wait:
-    """The part of a future that Task._step() uses."""
+    """The part of a future that Task._step() uses.
+
+    A task asks for each method only to call it. So that none has to be made for that, `get_loop` is one that all have in common, and
+    `add_done_callback` is the object itself.
+    """
 
     @property
     def _asyncio_future_blocking(self):
@@ -320,8 +346,13 @@ cdef class Wait:
     def _asyncio_future_blocking(self, bint value):
         self.blocking = value
 
+    @property
     def get_loop(self):
-        return self.gate.loop
+        return self.gate.get_loop
+
+    @property
+    def add_done_callback(self):
+        return self
 
     def done(self):
         return self.fired
@@ -329,7 +360,10 @@ cdef class Wait:
     def cancelled(self):
         return self.was_cancelled
 
-    def add_done_callback(self, callback, *, context=None):
+    def __call__(self, callback, *, context=None):
+        self._add(callback, context=context)
+
+    def _add(self, callback, *, context=None):
         if self.fired:
             self.gate.call_soon(callback, self, context=context)
         else:
@@ -364,6 +398,22 @@ cdef class Wait:
         return None
 
 
+cdef object _called_to_add(object wait, PyObject** arguments, size_t flags, PyObject* names):
+    cdef PyObject* context = NULL
+    if names != NULL and PyTuple_GET_SIZE(<object>names) == 1 and PyTuple_GET_ITEM(<object>names, 0) == <PyObject*>CONTEXT:
+        context = arguments[1]
+    if context == NULL or PyVectorcall_NARGS(flags) != 1 or (<Wait>wait).fired or <object>context is None:
+        return PyObject_Vectorcall(PyMethod_New(ADD, wait), arguments, flags, names)
+    (<Wait>wait).callback = <object>arguments[0]
+    (<Wait>wait).context = <object>context
+    return None
+
+
+cdef object ADD = Wait._add
+cdef Wait MODEL = Wait()
+call_by_vector(Wait, <char*>&MODEL.vectorcall - <char*><void*>MODEL)
+
+
 cdef class WaitQueue:
     """Those who wait for one thing. Usually one at most."""
 
@@ -372,6 +422,7 @@ cdef class WaitQueue:
 
     cdef Wait enter(self):
         cdef Wait wait = Wait.__new__(Wait)
+        wait.vectorcall = <void*>_called_to_add
         wait.gate = self.gate
         wait.blocking = True
         wait.next = self.first
