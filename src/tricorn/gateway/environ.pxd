@@ -1,6 +1,9 @@
+cimport cython
+
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.http.request cimport RequestHead
 
+@cython.final
 cdef class EnvironBuilder(Translator):
     cdef dict base
     cdef str script_name

@@ -13,6 +13,8 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memchr
 
+cimport cython
+
 import sys
 
 from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
@@ -97,6 +99,7 @@ cdef object _path(RequestHead head):
     return decoded_path(head).decode("latin-1")
 
 
+@cython.final
 cdef class EnvironBuilder(Translator):
     """Builds environs for requests that came in through one listener.
 
@@ -157,7 +160,7 @@ cdef class EnvironBuilder(Translator):
         return 0
 
     cdef int _host(self, dict environ, value) except -1:
-        """A Host that is not the usual one. Which comes twice in a row becomes that: values that come again are one object."""
+        """A Host that is not the usual one. What comes twice in a row becomes that: it is the same object then."""
         PyDict_SetItem(environ, HTTP_HOST, value)
         if value is self.last_name:
             PyDict_SetItem(self.base, HTTP_HOST, value)

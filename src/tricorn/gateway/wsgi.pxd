@@ -1,3 +1,5 @@
+cimport cython
+
 from tricorn.gateway.exchange cimport Exchange
 
 cdef enum Outcome:
@@ -8,6 +10,7 @@ cdef class FileWrapper:
     cdef readonly object filelike
     cdef readonly Py_ssize_t blksize
 
+@cython.final
 cdef class WSGICall:
     cdef void* vectorcall           # PEP 590
     cdef Exchange exchange

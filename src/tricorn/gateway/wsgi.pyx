@@ -47,8 +47,8 @@ cdef extern from *:
     """
     int tricorn_pending_error() except -1
 
-# Cython's `try` saves and restores what exception is being handled, which costs some 60 instructions though nothing is raised.
-# So what fails is called unchecked, and `try` stands where the error is dealt with.
+# Cython's `try` saves and restores what exception is being handled, which costs some 60 instructions though nothing
+# is raised. So what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(WSGICall, object, dict) noexcept
 
 DEFAULT_BLOCK_SIZE = 65536
@@ -80,6 +80,7 @@ cdef class FileWrapper:
             close()
 
 
+@cython.final
 @cython.freelist(16)
 cdef class WSGICall:
     """One call. It is also the `start_response` that the application is given, and the `write` that this returns:

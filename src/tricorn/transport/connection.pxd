@@ -90,6 +90,7 @@ cdef class Connection(AsyncExchange):
     cdef int _requests(self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _await_request(self, Lane lane) except -1
     cdef Py_ssize_t _begin(self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t _untranslatable(self, Lane lane) except -1
     cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _end_of_input(self, Lane lane) except -1
     cdef int _response_done(self, Lane lane) except -1

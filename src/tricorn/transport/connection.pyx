@@ -28,7 +28,7 @@ from tricorn.transport.poller cimport READ, Poller
 from tricorn.transport.service cimport LANE_BUFFER, Lane, Service
 from tricorn.transport.system cimport (
     EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET, close as close_fd, errno, iovec, linger, msghdr,
-    recv, send, sendmsg, setsockopt, shutdown,
+    recv, send, sendmsg, setsockopt, shutdown, tricorn_pending_error,
 )
 
 from tricorn.http.errors import ProtocolError
@@ -51,6 +51,17 @@ cdef long long SECOND = 1000000000
 cdef long long LINGER_TIME = 2 * SECOND
 
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+# As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
+ctypedef int (*Unchecked)(Connection, RequestHead) noexcept
+
+
+cdef int _translate(Connection connection, RequestHead head) except -1:
+    cdef long long limit = connection.service.limits.body
+    if limit and head.framing == BODY_LENGTH and head.content_length > limit:
+        raise refusal(LONG_BODY)
+    return connection._translate(head)
 
 
 cdef bint welcome(Connection self, Service service, int fd, unsigned int serial, Peer peer, long long now):
@@ -350,14 +361,17 @@ cdef class Connection(AsyncExchange):
         self.client_stays = head.keep_alive
         self.head_sent = False
         self.deadline = 0
+        if (<Unchecked>_translate)(self, head) < 0:
+            return self._untranslatable(lane)
+        return self._open_request(lane, head, data, size)
+
+    cdef Py_ssize_t _untranslatable(self, Lane lane) except -1:
+        """A limit or the header policy refuses the request, if it is not a fault of ours."""
         try:
-            if service.limits.body and head.framing == BODY_LENGTH and head.content_length > service.limits.body:
-                raise refusal(LONG_BODY)
-            self._translate(head)
+            tricorn_pending_error()
         except ProtocolError as error:
             self._refuse(lane, error)
-            return 0
-        return self._open_request(lane, head, data, size)
+        return 0
 
     cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
         cdef const unsigned char* content

@@ -26,6 +26,8 @@ Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 
+cimport cython
+
 import os
 import sys
 
@@ -99,6 +101,7 @@ cdef class Parking:
         PyThread_release_lock(self.lock)
 
 
+@cython.final
 cdef class Reactor(Reception):
     """The transport of one worker.
 

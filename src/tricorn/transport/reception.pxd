@@ -30,6 +30,7 @@ cdef class Reception:
     cdef int accept(self, Lane lane, int index, bint last=*) except -1
     cdef bint make_room(self)
     cdef int dispatch(self, Lane lane, unsigned long long token) except -1
+    cdef int _failed(self, Lane lane, Connection connection) except -1
     cdef int expire_overdue(self, Lane lane, long long now) except -1
     cdef int close_down(self, Lane lane, bint backlog, int code=*) except -1
     cdef int flush_log(self) except -1

@@ -13,7 +13,7 @@ from tricorn.transport.service cimport Lane, Service
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t, tricorn_return_memory,
+    socklen_t, tricorn_pending_error, tricorn_return_memory,
 )
 
 from tricorn.transport.failures import report
@@ -28,6 +28,14 @@ cdef long long SECOND = 1000000000
 # Of a lack of descriptors the log speaks no more often than this, and calls it over when it was not felt for so long.
 cdef long long REMINDER = 10 * SECOND
 cdef long long CALM = 2 * SECOND
+
+
+# As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
+ctypedef int (*Unchecked)(Connection, Lane) noexcept
+
+
+cdef int _on_event(Connection connection, Lane lane) except -1:
+    return connection.on_event(lane)
 
 
 cdef class Reception:
@@ -206,8 +214,13 @@ cdef class Reception:
         if connection.serial != <unsigned int>(token >> 32):
             return 0        # an event of an earlier connection
         self.started_ns = lane.now
+        if (<Unchecked>_on_event)(connection, lane) < 0:
+            self._failed(lane, connection)
+        return 0
+
+    cdef int _failed(self, Lane lane, Connection connection) except -1:
         try:
-            connection.on_event(lane)
+            tricorn_pending_error()
         except BaseException:
             self.give_up(lane, connection)
         return 0

@@ -1,4 +1,4 @@
-# What the transport asks of the operating system.
+# What the transport asks of the operating system, and of C.
 
 cdef extern from *:
     """
@@ -12,6 +12,13 @@ cdef extern from *:
     """
     # What the C library keeps of freed memory goes back to the system, where the library has a way to say so.
     int tricorn_return_memory() nogil
+
+cdef extern from *:
+    """
+    static int tricorn_pending_error(void) { return -1; }
+    """
+    # What has failed and was called unchecked has left an exception behind: this raises it.
+    int tricorn_pending_error() except -1
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t

@@ -1,3 +1,5 @@
+cimport cython
+
 from tricorn.gateway.environ cimport EnvironBuilder
 from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.translator cimport Peer
@@ -11,6 +13,7 @@ from tricorn.transport.service cimport Lane, Service
 cdef class EarlyHints:
     cdef list lanes
 
+@cython.final
 cdef class ThreadedConnection(Connection):
     cdef EnvironBuilder builder
     cdef long long body_since       # when the body began to be read

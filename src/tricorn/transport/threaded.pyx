@@ -13,6 +13,8 @@ Knows: threads (as lanes), the WSGI gateway. Must not know: signals, settings, o
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+cimport cython
+
 import io
 
 from tricorn.gateway.environ cimport EnvironBuilder
@@ -34,7 +36,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.service cimport LANE_BUFFER, Lane, PyThreadState_SetAsyncExc, Service
 from tricorn.transport.system cimport (
     CLOCK_REALTIME_COARSE, EAGAIN, EINTR, POLLIN, POLLOUT, SHUT_RDWR, clock_gettime, errno, poll, pollfd, recv, shutdown,
-    timespec,
+    timespec, tricorn_pending_error,
 )
 
 cdef extern from "pythread.h":
@@ -57,12 +59,6 @@ cdef long long SECOND = 1000000000
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(ThreadedConnection, WSGICall, bint) noexcept
-
-cdef extern from *:
-    """
-    static int tricorn_pending_error(void) { return -1; }
-    """
-    int tricorn_pending_error() except -1
 
 cdef enum:
     # While one read goes on, nobody else has the GIL: this much takes some 40 µs.
@@ -106,6 +102,7 @@ cdef class EarlyHints:
         raise GatewayError("early hints were sent from a thread that serves no request")
 
 
+@cython.final
 cdef class ThreadedConnection(Connection):
     cdef int on_event(self, Lane lane) except -1:
         """The descriptor is ready for what it was watched for, or broken."""
