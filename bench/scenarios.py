@@ -312,9 +312,9 @@ ASGI_SCENARIOS = (
     asgi(
         "asgi-file-1mb",
         "A file of 1 MiB with http.response.pathsend",
-        "Tricorn and Granian offer `http.response.pathsend`. For the others the application reads the file "
-        "and sends it in pieces of 64 KiB. The floors send from memory.",
-        Launch("asgi_file_megabyte", body_size=MIB),
+        "Some servers offer `http.response.pathsend`; Tricorn is told to. For the others the application "
+        "reads the file and sends it in pieces of 64 KiB. The floors send from memory.",
+        Launch("asgi_file_megabyte", body_size=MIB, files=True),
         ASGI_ALL,
     ),
     asgi(

@@ -25,6 +25,7 @@ class Server:
     access_log: str = ""
     no_access_log: str = ""
     idle: str = ""
+    files: str = ""
     interface: str = WSGI
     threads: bool = False
     own: bool = False
@@ -55,6 +56,7 @@ class Launch:
     close: bool = False
     access_log: bool = False
     idle: bool = False
+    files: bool = False
     websocket: bool = False
 
 
@@ -102,6 +104,6 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         pool=launch.threads if launch.threads > 1 else 0,
         body_size=launch.body_size,
         mode="close" if launch.close else "websocket" if launch.websocket else "",
-        extra=f"{log} {server.idle if launch.idle else ''}",
+        extra=f"{log} {server.idle if launch.idle else ''} {server.files if launch.files else ''}",
     )
     return shlex.split(words)

@@ -2,11 +2,9 @@
  *
  *     wsload PORT CONNECTIONS text|binary|deflate PAYLOAD_FILE
  *
- * It opens all connections to 127.0.0.1 one after the other, prints `ready` and waits for a line on its standard
- * input that says for how many seconds it shall drive them. Then each connection sends one message and, when the whole echo has come, the next, until the time is up;
- * echoes that are still under way then are awaited for GRACE seconds. It prints the result in the words of wrk and
- * keeps the connections until its standard input ends, so that neither the handshakes nor the closing need to be in
- * a measurement that is taken between these moments.
+ * It opens its connections one after the other. Then each sends one message and, when the whole echo has come, the
+ * next, until the time is up; echoes that are still under way then are awaited for GRACE seconds. Neither the handshakes
+ * nor the closing need to be in a measurement that is taken between `ready` and the result.
  *
  * The payload is what the file holds; for `deflate` it has been compressed already (permessage-deflate without
  * context take-over, RFC 7692), is sent with RSV1 set, and the echo may be any whole message with RSV1 set. In the
@@ -14,34 +12,13 @@
  * §5.3); to be lighter than any server this one takes the frames in turn from VARIANTS that were masked before.
  * Pings are not answered: a run is shorter than the patience of any server.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
+#include "load.h"
 #include <sys/random.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
 
-#define BATCH 64
 #define READ_SIZE (256 * 1024)
 #define VARIANTS 16
-#define GRACE 2.0
 #define CONNECT_TIMEOUT 10 /* seconds, for each handshake */
 #define ANSWER_LIMIT 4096
-
-/* Latencies in microseconds: exact up to 2^SUB_BITS, then 2^SUB_BITS steps for each power of two (0.4 %). */
-#define SUB_BITS 8
-#define SUB (1 << SUB_BITS)
-#define STEPS (SUB * 26)
 
 #define FIN 0x80
 #define RSV1 0x40
@@ -80,36 +57,10 @@ static size_t frame_size;
 static int opcode, deflate;
 
 static struct connection *connections;
-static int ep, stopped;
+static int stopped;
 static long under_way;
 
-static uint64_t messages, connect_errors, read_errors, write_errors, wrong_echoes, bytes_read;
-static uint64_t latencies[STEPS];
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- what is sent ---- */
-
-static void read_payload(const char *path) {
-    FILE *file = fopen(path, "rb");
-    long size;
-    if (!file || fseek(file, 0, SEEK_END)) die(path);
-    size = ftell(file);
-    rewind(file);
-    payload_size = (size_t)size;
-    payload = malloc(payload_size + 1);
-    if (!payload || fread(payload, 1, payload_size, file) != payload_size) die(path);
-    fclose(file);
-}
 
 static char *masked_frame(void) {
     unsigned char mask[4];
@@ -158,29 +109,15 @@ static int upgraded(int fd) {
 }
 
 static int open_one(int port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-    struct timeval patience = {.tv_sec = CONNECT_TIMEOUT};
     char request[1024];
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = connect_to(port, CONNECT_TIMEOUT);
     int n = snprintf(request, sizeof request,
                      "GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
                      port, KEY, deflate ? OFFER : "");
-    if (fd < 0) die("socket");
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) || !send_all(fd, request, (size_t)n) ||
-        !upgraded(fd) || fcntl(fd, F_SETFL, O_NONBLOCK)) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static void watch(struct connection *c, int operation, unsigned events) {
-    struct epoll_event event = {.events = events, .data.ptr = c};
-    if (epoll_ctl(ep, operation, c->fd, &event)) die("epoll_ctl");
+    if (fd < 0 || (send_all(fd, request, (size_t)n) && upgraded(fd))) return fd;
+    close(fd);
+    return -1;
 }
 
 /* ---- one connection ---- */
@@ -196,13 +133,13 @@ static void drop(struct connection *c, uint64_t *reason) {
 static void flush(struct connection *c) {
     ssize_t n = send(c->fd, c->frame + (frame_size - c->unsent), c->unsent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) {
-        drop(c, &write_errors);
+        drop(c, &tally.write_errors);
         return;
     }
     if (n > 0) c->unsent -= (size_t)n;
     if (c->blocked == !!c->unsent) return;
     c->blocked = !!c->unsent;
-    watch(c, EPOLL_CTL_MOD, c->blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    watch_again(c->fd, c, c->blocked);
 }
 
 static void send_next(struct connection *c) {
@@ -212,23 +149,10 @@ static void send_next(struct connection *c) {
     flush(c);
 }
 
-static unsigned step_of(double seconds) {
-    uint64_t micros = seconds > 0 ? (uint64_t)(seconds * 1e6) : 0;
-    unsigned power = 0;
-    while (micros >> power >= 2 * SUB && power < 24) power++;
-    return (unsigned)(power * SUB + (micros >> power));
-}
-
-static double micros_of(unsigned step) {
-    unsigned power = step < 2 * SUB ? 0 : step / SUB - 1;
-    return (double)((uint64_t)(step - power * SUB) << power);
-}
-
 /* The whole echo is here. Returns 0 when the connection has nothing more to read. */
 static int finish_message(struct connection *c) {
-    if (!deflate && c->matched != payload_size) wrong_echoes++;
-    latencies[step_of(now() - c->sent_at)]++;
-    messages++;
+    if (!deflate && c->matched != payload_size) tally.refused++;
+    count_answer(now() - c->sent_at);
     c->in_message = 0;
     c->matched = 0;
     if (stopped) {
@@ -275,7 +199,7 @@ static void take(struct connection *c, const char *data, size_t size) {
             c->head[c->head_size++] = (unsigned char)*data++;
             size--;
             if (c->head_size == head_wanted(c) && !begin_payload(c)) {
-                drop(c, &wrong_echoes);
+                drop(c, &tally.refused);
                 return;
             }
             continue;
@@ -283,7 +207,7 @@ static void take(struct connection *c, const char *data, size_t size) {
         if (c->frame_left) {
             size_t part = size < c->frame_left ? size : (size_t)c->frame_left;
             if (!take_payload(c, data, part)) {
-                drop(c, &wrong_echoes);
+                drop(c, &tally.refused);
                 return;
             }
             data += part;
@@ -300,10 +224,10 @@ static void receive(struct connection *c) {
     static char buffer[READ_SIZE];
     ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
     if (n > 0) {
-        bytes_read += (uint64_t)n;
+        tally.bytes_read += (uint64_t)n;
         take(c, buffer, (size_t)n);
     } else if (n == 0 || errno != EAGAIN) {
-        drop(c, &read_errors);
+        drop(c, &tally.read_errors);
     }
 }
 
@@ -316,11 +240,11 @@ static long open_all(int port, long wanted) {
         c->fd = open_one(port);
         c->variant = (unsigned)i;
         if (c->fd < 0)
-            connect_errors++;
+            tally.connect_errors++;
         else
-            watch(c, EPOLL_CTL_ADD, EPOLLIN);
+            watch_new(c->fd, c);
     }
-    return wanted - (long)connect_errors;
+    return wanted - (long)tally.connect_errors;
 }
 
 static void serve(struct epoll_event *event) {
@@ -343,60 +267,29 @@ static void drive(long wanted, double until) {
     }
 }
 
-static void print_percentile(unsigned percent) {
-    uint64_t seen = 0, enough = (messages * percent + 99) / 100;
-    unsigned step = 0;
-    while (step < STEPS - 1 && (seen += latencies[step]) < enough) step++;
-    printf("    %3u%% %.2fus\n", percent, micros_of(step));
-}
-
-static void print_result(double seconds) {
-    printf("  Latency Distribution\n");
-    print_percentile(50);
-    print_percentile(75);
-    print_percentile(90);
-    print_percentile(99);
-    printf("  %llu requests in %.2fs, %.2fMB read\n", (unsigned long long)messages, seconds,
-           (double)bytes_read / 1e6);
-    printf("  Socket errors: connect %llu, read %llu, write %llu, timeout %ld\n",
-           (unsigned long long)connect_errors, (unsigned long long)read_errors, (unsigned long long)write_errors,
-           under_way);
-    printf("  Non-2xx or 3xx responses: %llu\n", (unsigned long long)wrong_echoes);
-    printf("Requests/sec: %.2f\n", (double)messages / seconds);
-    fflush(stdout);
-}
-
 static void set_form(const char *name) {
     deflate = !strcmp(name, "deflate");
     opcode = !strcmp(name, "binary") ? BINARY : TEXT;
 }
 
 int main(int argc, char **argv) {
-    struct rlimit files;
-    double began;
+    double began, seconds, took;
     long wanted, i;
-    char line[64];
     if (argc != 5) {
         fprintf(stderr, "usage: %s PORT CONNECTIONS text|binary|deflate PAYLOAD_FILE\n", argv[0]);
         return 2;
     }
     wanted = atol(argv[2]);
     set_form(argv[3]);
-    read_payload(argv[4]);
+    payload = read_file(argv[4], &payload_size);
     for (i = 0; i < VARIANTS; i++) frames[i] = masked_frame();
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    connections = calloc((size_t)wanted, sizeof *connections);
-    ep = epoll_create1(0);
-    if (!connections || ep < 0) die("calloc");
+    connections = prepare(wanted, sizeof *connections);
     under_way = open_all(atoi(argv[1]), wanted);
-    puts("ready");
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 0;
+    seconds = wait_for_start();
     began = now();
-    drive(wanted, began + atof(line));
-    print_result(now() - began);
-    while (getchar() != EOF) continue;
+    drive(wanted, began + seconds);
+    took = now() - began;
+    print_result(took, took, (uint64_t)under_way);
+    wait_for_end();
     return 0;
 }

@@ -1,5 +1,7 @@
 """The tables of servers and scenarios fit together."""
 
+import subprocess
+
 import pytest
 
 from bench import options, paths, scenarios, servers, targets
@@ -28,6 +30,14 @@ def test_a_command_is_made_for_its_scenario():
     assert " ".join(words).endswith(wanted)
     assert words[words.index("--threads") + 1] == "8"
     assert "127.0.0.1:4711" in words
+
+
+def test_files_are_sent_by_their_path_where_a_server_can():
+    command = servers.command(servers.find("asgi", "tricorn"), scenarios.by_name("asgi-file-1mb").launch, 1)
+    settings = subprocess.run(
+        [*command, "--print-config"], cwd=paths.APPS, capture_output=True, text=True, timeout=20, check=True
+    )
+    assert "http.response.pathsend" in settings.stdout
 
 
 def test_a_server_that_needs_no_pool_for_one_thread_has_none():
