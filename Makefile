@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test test-all check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
+.PHONY: help build run test test-all test-sample check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,11 +38,19 @@ build: $(STAMPS)/built $(STAMPS)/tooled  ## the virtual environment with all pac
 run: $(STAMPS)/built  ## serve the example application on 127.0.0.1:8000
 	$(BIN)/tricorn --chdir examples hello:app
 
-test: build  ## the suite, without what takes longer than about a second
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+# Which combinations of the axes a run takes: tests/harness/axes.py. JOBS=0 runs in one process, as a debugger wants it.
+JOBS ?= $(shell nproc)
+SEED ?= $(or $(shell git rev-parse --short HEAD 2>/dev/null),$(shell date +%F))
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-test-all: build  ## the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+test: build  ## the suite: each pair of values of two axes, without what takes longer than about a second
+	$(PYTEST) -m 'not slow' --combinations=pairwise $(ARGS)
+
+test-all: build  ## the whole suite: the full product of the axes
+	$(PYTEST) $(ARGS)
+
+test-sample: build  ## a third of what `make test` leaves out: SEED=any text, by default the commit
+	$(PYTEST) --combinations=sample --seed='$(SEED)' $(ARGS)
 
 format:
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

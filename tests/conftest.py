@@ -1,10 +1,19 @@
-"""What all tests begin with."""
+"""What all tests begin with: the axes as fixtures, and which of their combinations a run takes."""
 
 from __future__ import annotations
 
+import gc
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+# What asserts for the tests and is no test module.
+pytest.register_assert_rewrite("harness", "integration", "transport.served", "faults.served")
+
+from harness.axes import AXES  # noqa: E402 - behind register_assert_rewrite
+from harness.combinations import in_sample, pairwise  # noqa: E402
+from harness.server import Servers  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the signature of a hook
@@ -13,3 +22,105 @@ def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the signa
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 - the signature of a hook
+    """Thousands of tests stay until the end: the garbage collector need not look at them each time.
+
+    A full collection took a third of a second, and the tests that measure work ask for hundreds.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+# -- the axes (harness/axes.py)
+
+
+def axis(name: str) -> pytest.FixtureDef[str]:
+    values = AXES[name]
+    # What could not be otherwise is not said in the name of each test.
+    ids = [pytest.HIDDEN_PARAM] if len(values) == 1 else None
+
+    @pytest.fixture(name=name, params=values, ids=ids)
+    def value(request: pytest.FixtureRequest) -> str:
+        return request.param  # type: ignore[no-any-return]
+
+    return value
+
+
+kind = axis("kind")
+wire = axis("wire")
+delivery = axis("delivery")
+
+
+@pytest.fixture(scope="module")
+def running_servers() -> Iterator[Servers]:
+    running = Servers()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def servers(running_servers: Servers, wire: str) -> Servers:
+    """Servers by their options, shared by the tests of a module, on the test's wire."""
+    return running_servers.on(wire)
+
+
+# -- which combinations of them
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("axes", "combinations of the axes")
+    group.addoption(
+        "--combinations",
+        choices=("all", "pairwise", "sample"),
+        default="all",
+        help="pairwise: each pair of values; sample: a third of what pairwise and -m 'not slow' leave out",
+    )
+    group.addoption("--seed", default="1", help="any text: which sample is taken")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    which, seed = config.getoption("--combinations"), config.getoption("--seed")
+    return f"combinations: {which}" + (f", seed {seed}" if which == "sample" else "")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m: what is chosen does not depend on them
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    which = config.getoption("--combinations")
+    if which == "all":
+        return
+    chosen = {item.nodeid for group in _by_function(items) for item in _pairwise(group)}
+    if which == "sample":
+        seed = config.getoption("--seed")
+        left_out = [item for item in items if item.nodeid not in chosen or item.get_closest_marker("slow")]
+        chosen = {item.nodeid for item in left_out if in_sample(item.nodeid, seed)}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
+    items[:] = [item for item in items if item.nodeid in chosen]
+
+
+def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
+    """Items of one test function; they need not stand together."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    yield from groups.values()
+
+
+def _pairwise(items: list[pytest.Item]) -> list[pytest.Item]:
+    rows = [_row(item) for item in items]
+    return [items[number] for number in pairwise(rows, [item.nodeid for item in items])]
+
+
+def _row(item: pytest.Item) -> tuple[object, ...]:
+    """The item's value of each axis, and its case: all else that it is parametrised by."""
+    callspec = getattr(item, "callspec", None)
+    params = {} if callspec is None else callspec.params
+    axes = tuple(params[name] for name in AXES if name in params)
+    case = tuple((name, _key(value)) for name, value in sorted(params.items()) if name not in AXES)
+    return (*axes, case)
+
+
+def _key(value: object) -> object:
+    """By identity: what is equal need not be one case, as 1 == True. A text may be made for each value."""
+    return value if isinstance(value, str) else id(value)

@@ -1,25 +1,9 @@
-"""Fixtures of the conformance tests: servers that are shared by all cases with the same options."""
+"""The two servers that most conformance tests talk to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from harness.server import KINDS, Server, Servers
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    running = Servers()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(params=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> str:
-    """A worker kind; wire cases bring their own."""
-    name: str = request.param
-    return name
+from harness.server import Server, Servers
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import SMUGGLED, Case, accepted, chunked, deliver, head, post, refused, run, wire_cases
 from harness.client import Client
-from harness.server import ONE_OF_EACH, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 
 END = b"0\r\n\r\n"
 

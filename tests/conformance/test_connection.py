@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import SMUGGLED, Case, accepted, chunked, deliver, head, post, run, wire_cases
-from harness.client import Client
-from harness.server import ONE_OF_EACH, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 
 # RFC 9110 §7.6.1: a list of tokens, compared without case.
 CLOSES = [
@@ -284,7 +284,7 @@ def test_connections_do_not_mix(server: Server) -> None:
 
 
 def test_a_slow_head_delays_nobody(server: Server) -> None:
-    with Client(server.address) as slow:
+    with server.connect() as slow:
         slow.send(b"GET / HTTP/1.1\r\nHost: a")
         for _ in range(10):
             assert server.get("/")[0] == 200

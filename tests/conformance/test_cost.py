@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import head
 from harness.cost import assert_linear
-from harness.server import ONE_OF_EACH, Server, Servers
+from harness.server import Server, Servers
 
 LIMITS = (
     "--limit-request-line=0",

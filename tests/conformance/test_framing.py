@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from harness.axes import KINDS_OF
 from harness.cases import SMUGGLED, Case, accepted, chunked, head, post, refused, run, wire_cases
-from harness.server import KINDS_OF, Server, Servers
+from harness.server import Server, Servers
 
 FIVE = b"5\r\nhello\r\n0\r\n\r\n"
 

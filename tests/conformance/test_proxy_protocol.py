@@ -9,9 +9,9 @@ import ipaddress
 import struct
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import SMUGGLED, Case, accepted, deliver, head, post, run, wire_cases
-from harness.client import Client
-from harness.server import ONE_OF_EACH, Server, Servers
+from harness.server import Server, Servers
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL, PROXY = 0x20, 0x21
@@ -156,7 +156,7 @@ def test_version_2(case: Case, servers: Servers, kind: str, delivery: str, versi
 def check_refused(server: Server, data: bytes, delivery: str = "whole", *, source: str | None = None) -> None:
     """Closed, with a 400 or without a word, and the application saw nothing."""
     server.seen()
-    with Client(server.address, source=source) as client:
+    with server.connect(source=source) as client:
         deliver(client, data, delivery)
         response = client.maybe_response()
         if response is not None:
@@ -264,7 +264,7 @@ def test_the_idle_time_begins_with_the_header(servers: Servers, kind: str) -> No
         kind=kind,
         preamble=b"PROXY UNKNOWN\r\n",
     )
-    with Client(server.address) as client:
+    with server.connect() as client:
         assert client.is_quiet(1.3)
         client.send(V1)
         assert client.is_quiet(0.7)

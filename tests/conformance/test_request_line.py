@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from harness.cases import Case, accepted, head, refused, run, wire_cases
-from harness.client import Client
 from harness.server import Server, Servers
 
 HOST = b"Host: a.example\r\n"
@@ -280,7 +279,7 @@ def test_connect_closes_whatever_is_answered(server: Server, trailing: bytes) ->
 def test_a_bare_line_end_is_answered_at_once(server: Server, start: bytes) -> None:
     """RFC 9112 §2.2. Nothing more is sent, and the answer does not wait for it."""
     server.seen()
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.send(start)
         assert client.response().status == 400
         client.wait_closed()

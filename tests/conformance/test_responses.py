@@ -13,9 +13,10 @@ import sys
 import time
 
 import pytest
+from harness.axes import KINDS, KINDS_OF, ONE_OF_EACH
 from harness.cases import NEXT, SMUGGLED, head
 from harness.client import Client, Response
-from harness.server import APPS, BOOT_DEADLINE, KINDS, KINDS_OF, ONE_OF_EACH, Server, Servers, wait_for
+from harness.server import APPS, BOOT_DEADLINE, Server, Servers, wait_for
 
 sys.path.insert(0, str(APPS))
 import asgi_misbehave

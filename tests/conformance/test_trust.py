@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import SMUGGLED, Case, accepted, head, refused, run, wire_cases
-from harness.client import Client
-from harness.server import ONE_OF_EACH, Server, Servers
+from harness.server import Server, Servers
 
 TRUST = ("--forwarded-allow-ips", "127.0.0.1,10.0.0.0/8,2001:db8:aa::/48")
 STRANGER = "127.0.0.2"
@@ -239,7 +239,7 @@ def test_what_a_stranger_says(
     trusting: Server, line: bytes, key: str, value: str | None, target: bytes
 ) -> None:
     trusting.seen()
-    with Client(trusting.address, source=STRANGER) as client:
+    with trusting.connect(source=STRANGER) as client:
         _, port = client.name
         client.send(head(line, start=b"GET " + target + b" HTTP/1.1"))
         assert client.response().status == 200
@@ -258,7 +258,7 @@ def test_what_a_stranger_says(
 def test_the_client_in_front_of_a_stranger_does_not_count(trusting: Server) -> None:
     """The peer is not trusted, so it is the client, whatever chain it sends."""
     trusting.seen()
-    with Client(trusting.address, source=STRANGER) as client:
+    with trusting.connect(source=STRANGER) as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7, 127.0.0.1, 10.0.0.1"))
         assert client.response().status == 200
     assert trusting.seen()[0]["environ"]["REMOTE_ADDR"] == STRANGER
@@ -301,7 +301,7 @@ def test_forwarder_headers_are_the_proxys_even_if_others_are_refused(
     (request,) = server.seen()
     assert request["environ"]["HTTP_REMOTE_USER"] == "ann"
     assert request["environ"]["SCRIPT_NAME"] == "/app"
-    with Client(server.address, source=STRANGER) as client:
+    with server.connect(source=STRANGER) as client:
         client.send(head(b"REMOTE_USER: ann", start=b"GET /app/a HTTP/1.1") + SMUGGLED)
         status = client.response().status
     requests = server.seen()
@@ -328,7 +328,7 @@ def test_everybody_is_trusted_on_request(servers: Servers, kind: str) -> None:
     """With `*` every address of the chain is trusted, so the left-most is the client."""
     server = servers.get("--forwarded-allow-ips=*", kind=kind)
     server.seen()
-    with Client(server.address, source=STRANGER) as client:
+    with server.connect(source=STRANGER) as client:
         client.send(head(b"X-Forwarded-For: 203.0.113.7, 198.51.100.1"))
         assert client.response().status == 200
     assert server.seen()[0]["environ"]["REMOTE_ADDR"] == "203.0.113.7"

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS
-
-pytest.register_assert_rewrite("faults.served")
-
-from faults.plan import build  # noqa: E402 - behind register_assert_rewrite
-from faults.served import Faulty  # noqa: E402
+from faults.plan import build
+from faults.served import Faulty
+from harness.axes import KINDS
 
 
 @pytest.fixture(scope="session")

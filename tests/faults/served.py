@@ -12,8 +12,9 @@ from pathlib import Path
 
 from faults.judge import Stream
 from faults.plan import Fault, Plan
+from harness.axes import KINDS
 from harness.client import Address
-from harness.server import KINDS, Server, wait_for
+from harness.server import Server, wait_for
 
 APPS = Path(__file__).parent / "apps"
 #: What a client sends, each followed by what it waits for before it sends the next.

@@ -23,8 +23,8 @@ import pytest
 from faults.judge import Stream, is_whole, what_is_wrong
 from faults.plan import Fault
 from faults.served import Faulty, Steps
+from harness.axes import KINDS, KINDS_OF
 from harness.cases import head
-from harness.server import KINDS, KINDS_OF
 from harness.websocket import CLOSE, frame, handshake
 
 EVERYTHING = os.environ.get("FAULTS") == "all"

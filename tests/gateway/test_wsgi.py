@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.axes import KINDS_OF
 from harness.client import Client, Response
-from harness.server import KINDS_OF, wait_for
+from harness.server import wait_for
 from integration.live import Live, in_background, message
 
 APPS = Path(__file__).parent / "apps"

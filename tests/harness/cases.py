@@ -5,7 +5,7 @@ Knows: what every accepted and every refused message has in common. Must not kno
     refused("two spaces", b"GET  / HTTP/1.1\\r\\n...", 400)
     accepted("lower-case method", b"get / HTTP/1.1\\r\\n...", method="get")
 
-Deliveries:
+Deliveries (harness/axes.py):
     whole     in one send
     bytes     each byte in a send of its own (of long messages: the edges)
     cuts      at random places, which depend on nothing but the name of the case
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,20 +25,6 @@ import pytest
 
 from harness.client import Client, Response
 from harness.server import Server
-
-DELIVERIES = ("whole", "bytes", "cuts", "trailing")
-
-#: Worker kind and deliveries. The parser is the same in all kinds, so the others run those that differ in
-#: what the worker does: one message, and two; on the event loop a message may also come in several reads.
-MATRIX = [
-    (kind, delivery)
-    for kind, deliveries in {
-        "sync": DELIVERIES,
-        "gthread": ("whole", "trailing"),
-        "asgi": ("whole", "cuts", "trailing"),
-    }.items()
-    for delivery in deliveries
-]
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: next.example\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: smuggled.example\r\n\r\n"
@@ -103,33 +89,42 @@ def chunked(body: bytes, *lines: bytes, path: bytes = b"/") -> bytes:
 
 
 def wire_cases(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    """Parametrise a test by `case`, `kind` and `delivery`; it calls `run`."""
+    """Parametrise a test by `case`; it takes `kind` and `delivery`, and calls `run`."""
     names = [case.name for case in cases]
     assert len(names) == len(set(names)), "two cases of one name"
-    return pytest.mark.parametrize(
-        ("case", "kind", "delivery"),
-        [
-            pytest.param(case, kind, delivery, id=f"{case.name}-{kind}-{delivery}")
-            for case in cases
-            for kind, delivery in MATRIX
-        ],
-    )
+    return pytest.mark.parametrize("case", cases, ids=names)
 
 
-def pieces(data: bytes, delivery: str, seed: str) -> Iterator[bytes]:
+def pieces(data: bytes, delivery: str, seed: str) -> Iterable[bytes]:
     """The sends that `data` is delivered in."""
-    if delivery == "bytes":
-        edge = len(data) if len(data) <= 4 * _EDGE else _EDGE
-        yield from (data[at : at + 1] for at in range(edge))
-        if edge < len(data):
-            yield data[edge:-_EDGE]
-            yield from (data[at : at + 1] for at in range(len(data) - _EDGE, len(data)))
-    elif delivery == "cuts":
-        chance = random.Random(seed)
-        cuts = sorted(chance.randrange(len(data) + 1) for _ in range(6))
-        yield from (data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b)
-    else:
-        yield data
+    return _PIECES[delivery](data, seed)
+
+
+def _whole(data: bytes, _: str) -> Iterable[bytes]:
+    return [data]
+
+
+def _bytes(data: bytes, _: str) -> Iterator[bytes]:
+    edge = len(data) if len(data) <= 4 * _EDGE else _EDGE
+    yield from (data[at : at + 1] for at in range(edge))
+    if edge < len(data):
+        yield data[edge:-_EDGE]
+        yield from (data[at : at + 1] for at in range(len(data) - _EDGE, len(data)))
+
+
+def _cuts(data: bytes, seed: str) -> Iterable[bytes]:
+    chance = random.Random(seed)
+    cuts = sorted(chance.randrange(len(data) + 1) for _ in range(6))
+    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b]
+
+
+#: What is behind it is the affair of `run`.
+_PIECES: dict[str, Callable[[bytes, str], Iterable[bytes]]] = {
+    "whole": _whole,
+    "bytes": _bytes,
+    "cuts": _cuts,
+    "trailing": _whole,
+}
 
 
 def deliver(client: Client, data: bytes, delivery: str, seed: str = "") -> None:
@@ -147,7 +142,7 @@ def run(case: Case, server: Server, delivery: str, *, source: str | None = None)
     behind = b""
     if delivery == "trailing":
         behind = NEXT if case.reaches and not case.closes else SMUGGLED
-    with Client(server.address, source=source) as client:
+    with server.connect(source=source) as client:
         deliver(client, case.raw + behind, delivery, case.name)
         response = _response(client, case)
         saw = [case.request_method] if case.reaches else []

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -86,6 +87,7 @@ class Client:
         source: str | None = None,
         timeout: float = DEADLINE,
         receive_buffer: int | None = None,
+        wrap: Callable[[socket.socket], socket.socket] | None = None,
     ) -> None:
         family = socket.AF_UNIX
         if isinstance(address, tuple):
@@ -105,6 +107,8 @@ class Client:
         self.hung_up = False
         self.takes_trailers = False  # else a trailer section is an error
         self.socket.connect(address)
+        if wrap is not None:
+            self.socket = wrap(self.socket)
 
     def __enter__(self) -> Client:
         return self

@@ -12,6 +12,7 @@ Many cases fail there and show where servers differ; it is how the harness itsel
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shlex
@@ -22,44 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.axes import KINDS, WIRES
 from harness.client import Address, Client, ClosedError
 
 APPS = Path(__file__).parent.parent / "apps"
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What the tests have to know about a kind of worker.
-
-    options: select it on the command line.
-    interface: of its applications, "wsgi" or "asgi".
-    early: it calls the application before it has the body. So an application hears of a request whose body is
-        broken, cut or too long: it is told that the client is gone, and is never given a body that ends well.
-    """
-
-    options: tuple[str, ...]
-    interface: str = "wsgi"
-    early: bool = False
-
-
-#: Worker kinds that one test body runs against. A new kind is one line here.
-KINDS: dict[str, Kind] = {
-    "sync": Kind(("--worker-class", "sync")),
-    "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
-    "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
-}
-
-#: The kinds whose applications have an interface.
-KINDS_OF = {
-    interface: [name for name, kind in KINDS.items() if kind.interface == interface]
-    for interface in ("wsgi", "asgi")
-}
-#: The first kind of each interface: for what does not depend on threads.
-ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]
 
 #: Applications of the tests that exist for other interfaces too; the tests know the first name only.
 TWINS = {
@@ -110,11 +81,13 @@ class Server:
         options: Sequence[str] = (),
         *,
         kind: str = "sync",
+        wire: str = "plain",
         address: Address = ("127.0.0.1", 0),
         preamble: bytes = b"",
         environ: dict[str, str] | None = None,
     ) -> None:
         self.kind = KINDS[kind]
+        self.wire = WIRES[wire]
         self.app = TWINS[self.kind.interface].get(app, app)
         self.options = tuple(options)
         self.preamble = preamble
@@ -134,7 +107,7 @@ class Server:
         other = os.environ.get("TRICORN_TEST_COMMAND")
         start = shlex.split(other) if other else [sys.executable, "-m", "tricorn"]
         bind = ("--bind", f"fd://{self.listener.fileno()}")
-        return [*start, *bind, *self.kind.options, *self.options, self.app]
+        return [*start, *bind, *self.kind.options, *self.wire.options, *self.options, self.app]
 
     def start(self, *, wait: bool = True) -> Server:
         """Run it. Without `wait` the first client waits in the backlog until the server is there."""
@@ -162,7 +135,7 @@ class Server:
         """Until it answers. One connection waits in the backlog while the server boots."""
         assert self.process is not None
         end = time.monotonic() + BOOT_DEADLINE
-        with Client(self.address, timeout=0.1) as client:
+        with self.connect(timeout=0.1) as client:
             client.send(self.preamble + b"GET /seen HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n")
             while b"\r\n\r\n" not in client.buffer:
                 try:
@@ -176,11 +149,11 @@ class Server:
         self.seen()
 
     def connect(self, **options: Any) -> Client:
-        return Client(self.address, **options)
+        return Client(self.address, wrap=self.wire.wrap, **options)
 
     def get(self, path: str) -> tuple[int, bytes]:
         """One `GET` on a connection of its own: (status, body)."""
-        with Client(self.address, timeout=10) as client:
+        with self.connect(timeout=10) as client:
             client.send(
                 self.preamble
                 + f"GET {path} HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n".encode("ascii")
@@ -255,6 +228,13 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[tuple[Any, ...], Server] = {}
         self._failed: dict[tuple[Any, ...], str] = {}
+        self._wire = "plain"
+
+    def on(self, wire: str) -> Servers:
+        """The same servers, where `get` gives those on this wire."""
+        view = copy.copy(self)
+        view._wire = wire
+        return view
 
     def get(
         self,
@@ -265,14 +245,14 @@ class Servers:
         preamble: bytes = b"",
     ) -> Server:
         """A server with `options` over the defaults of these tests: one worker, long keep-alive."""
-        key = (app, kind, options, address, preamble)
+        key = (app, kind, self._wire, options, address, preamble)
         if key in self._failed:  # do not wait for the same failure again
             raise AssertionError(self._failed[key])
         if key not in self._running:
             defaults = ("--workers", "1", "--keep-alive", "30")
             try:
                 self._running[key] = Server(
-                    app, (*defaults, *options), kind=kind, address=address, preamble=preamble
+                    app, (*defaults, *options), kind=kind, wire=self._wire, address=address, preamble=preamble
                 ).start()
             except AssertionError as error:
                 self._failed[key] = str(error)

@@ -16,7 +16,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from harness.server import KINDS
+from harness.axes import KINDS
 from integration.live import Live
 
 HEAD = """

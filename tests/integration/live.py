@@ -31,6 +31,7 @@ class Live(Server):
         app: str,
         *options: str,
         kind: str = "sync",
+        wire: str = "plain",
         workers: int = 1,
         chdir: Path = APPS,
         ready: str = "/",
@@ -40,7 +41,7 @@ class Live(Server):
         defaults = ("--workers", str(workers), "--chdir", str(chdir))
         if errorlog is not None:
             defaults += ("--error-logfile", str(errorlog))
-        super().__init__(app, (*defaults, *options), kind=kind, environ=environ)
+        super().__init__(app, (*defaults, *options), kind=kind, wire=wire, environ=environ)
         self.errorlog = errorlog
         self.ready = ready
         self.wanted = workers

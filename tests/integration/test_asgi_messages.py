@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from harness.cases import SMUGGLED, chunked, head, post
-from harness.client import Client
 from harness.server import Server, Servers, wait_for
 from integration.asgi import PAGES, Notes, ask, get, open_gate, resident, worker_of
 
@@ -395,7 +394,7 @@ def test_a_failure_behind_the_response_is_logged(server: Server, gate: str) -> N
 
 def test_half_closed_clients_read_on(server: Server) -> None:
     """A client that has said all it wants to say is answered."""
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.send(head(start=b"GET /quick HTTP/1.1"))
         client.finish()
         assert client.response().body == b"quick"

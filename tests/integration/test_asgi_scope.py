@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from harness.cases import head
-from harness.client import Client
 from harness.server import Server, Servers
 from harness.websocket import Socket
 from integration.asgi import PAGES, ask, get, literal
@@ -195,7 +194,7 @@ def test_a_unix_socket(servers: Servers, tmp_path_factory: pytest.TempPathFactor
 
 def test_ipv6(servers: Servers) -> None:
     server = servers.get(kind="asgi", app=PAGES, address=("::1", 0))
-    with Client(server.address) as client:
+    with server.connect() as client:
         scope = literal(ask(client, "/scope").body)
         assert tuple(scope["client"]) == client.name
     assert tuple(scope["server"]) == server.address

@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS_OF, wait_for
+from harness.axes import KINDS_OF
+from harness.server import wait_for
 from integration.answering import serving, told
 from integration.live import entered, message
 

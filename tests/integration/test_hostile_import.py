@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS, wait_for
+from harness.axes import KINDS
+from harness.server import wait_for
 from integration.answering import serving, told, write_site
 
 PRELOAD = pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.axes import KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
-from harness.server import KINDS, KINDS_OF, ONE_OF_EACH, wait_for
+from harness.server import wait_for
 from integration.live import Live, Load, entered, is_alive, message, poll_until
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
@@ -483,7 +484,6 @@ def many_descriptors() -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
 def test_ten_thousand_idle_connections(kind: str, many_descriptors: int) -> None:
     """They cost memory only: no thread, and no time of those who are served."""
     count = 10_000

@@ -6,7 +6,8 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from harness.server import ONE_OF_EACH, wait_for
+from harness.axes import ONE_OF_EACH
+from harness.server import wait_for
 from integration.live import Live, message
 
 CLIENTS = 30

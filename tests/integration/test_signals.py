@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from harness.axes import KINDS, ONE_OF_EACH
 from harness.client import ClosedError
-from harness.server import KINDS, ONE_OF_EACH, TWINS, wait_for
+from harness.server import TWINS, wait_for
 from integration.live import APPS, Live, Load, entered, in_background, is_alive, message
 
 TERM, INT, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.cases import chunked, head, post
 from harness.client import Client
-from harness.server import KINDS, ONE_OF_EACH, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 
 LIMIT = 0.3
 LATE = 2.5
@@ -31,9 +32,9 @@ PATIENT = (*SHORT[:-1], "--keep-alive=20")
 BIG = 30_000_000  # more than both sockets' buffers and the server's own hold
 
 
-@pytest.fixture(params=list(KINDS))
-def server(servers: Servers, request: pytest.FixtureRequest) -> Server:
-    return servers.get(*SHORT, "--min-body-rate=0", kind=request.param)
+@pytest.fixture
+def server(servers: Servers, kind: str) -> Server:
+    return servers.get(*SHORT, "--min-body-rate=0", kind=kind)
 
 
 def limited(action: Callable[[], None], *, limit: float = LIMIT) -> None:

@@ -56,7 +56,7 @@ class TestAtoms:
             ("%(M)s", "1234"),
             ("%(D)s", "1234567"),
             ("%(L)s", "1.234567"),
-            ("%(p)s", str(os.getpid())),
+            pytest.param("%(p)s", str(os.getpid()), id="%(p)s-pid"),  # the same name in each process
             ("%({X-Trace}i)s", "t-1"),
             ("%({content-type}i)s", "text/plain"),
             ("%({x-missing}i)s", "-"),

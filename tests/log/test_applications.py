@@ -9,7 +9,8 @@ import select
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS, KINDS_OF, wait_for
+from harness.axes import KINDS_OF
+from harness.server import wait_for
 from integration.live import Live
 from log.test_setup import RECORD
 
@@ -47,7 +48,6 @@ def test_our_log_goes_on(name: str, preload: str, tmp_path: Path) -> None:
         assert "Tricorn has stopped" in live.log()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_for_each_kind(kind: str, tmp_path: Path) -> None:
     with served(tmp_path, CONFIGURES["dictConfig"], kind) as live:
         assert live.request("/").status == 500
@@ -134,7 +134,6 @@ def test_what_a_worker_raises_at_its_end_is_a_block(tmp_path: Path) -> None:
         assert "ValueError: at the end" in lines
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_costs_lines_and_no_request(kind: str, tmp_path: Path) -> None:
     options = ("--access-logfile", "/dev/full", "--keep-alive", "30")
     with served(tmp_path, "", kind, *options) as live:
@@ -146,7 +145,6 @@ def test_a_full_disk_costs_lines_and_no_request(kind: str, tmp_path: Path) -> No
         live.stop()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_an_error_log_on_a_full_disk_costs_no_request(kind: str, tmp_path: Path) -> None:
     live = served(tmp_path, "", kind, "--error-logfile", "/dev/full")
     live.start(wait=False)

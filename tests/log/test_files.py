@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS, KINDS_OF, wait_for
+from harness.axes import KINDS_OF
+from harness.server import wait_for
 from integration.live import Live
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -180,7 +181,6 @@ def test_each_way_to_rotate(rotate: Callable[[Path], object], place: Path) -> No
         live.stop()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_rotation_without_a_user(kind: str, place: Path) -> None:
     with served(place, place, kind) as live:
         check_rotation(live, place, move_away)

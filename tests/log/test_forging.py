@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.axes import ONE_OF_EACH
 from harness.client import ClosedError
-from harness.server import ONE_OF_EACH, wait_for
+from harness.server import wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from integration.live import Live

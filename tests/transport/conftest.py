@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.register_assert_rewrite("transport.served")
-
-from transport.served import Pool  # noqa: E402 - behind register_assert_rewrite
+from transport.served import Pool
 
 
 @pytest.fixture(scope="module")

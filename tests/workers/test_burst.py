@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.server import KINDS, wait_for
+from harness.server import wait_for
 from integration.live import Live
 
 BURST = range(signal.SIGRTMIN, signal.SIGRTMIN + 16)
@@ -38,7 +38,6 @@ def burst(live: Live, pid: int) -> None:
     live.signal(signal.SIGCONT, pid)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("who", ["worker", "master"])
 def test_a_burst_of_signals_harms_nobody(tmp_path: Path, kind: str, who: str) -> None:
     """faulthandler's stack for signal handlers would overflow, and memory behind it be overwritten."""

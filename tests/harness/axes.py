@@ -1,0 +1,85 @@
+"""The axes of the suite: what one test body runs on. They are declared here and nowhere else.
+
+A test gets a value of an axis by naming the axis as an argument, or through a fixture that does so:
+
+    def test_head(servers: Servers, kind: str) -> None:     # every kind of worker and, because of `servers`,
+        response = get(servers.get(kind=kind), "/")         # every wire
+
+`@pytest.mark.parametrize("kind", ONE_OF_EACH)` restricts it to some values.
+
+`make test-all` runs the whole product. `make test` runs as much of it as it takes that each pair of values of
+two axes appears. What else a test is parametrised by, its cases, counts as one more axis there: each case
+meets each value of each axis, but not all of their combinations. `make test-sample` runs a part of what that
+leaves out. How they choose: harness/combinations.py.
+
+A new value is one line in a table below. What makes it real takes it from there:
+
+    kind        `Server` starts with its options
+    wire        `Server` starts with its options, and `Server.connect` wraps the socket; fixture `servers`
+    delivery    `pieces` in cases.py has a way of cutting of that name
+
+A new axis is one line in `AXES`, and one in tests/conftest.py, which makes a fixture of it.
+
+Knows: names, and how the server is told of them. Must not know: processes, pytest.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the tests have to know about a kind of worker.
+
+    options: select it on the command line.
+    interface: of its applications, "wsgi" or "asgi".
+    early: it calls the application before it has the body. So an application hears of a request whose body is
+        broken, cut or too long: it is told that the client is gone, and is never given a body that ends well.
+    """
+
+    options: tuple[str, ...]
+    interface: str = "wsgi"
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How bytes travel between client and server.
+
+    options: of the server.
+    wrap: makes of a connected socket the client's end of it; None: that is the socket itself.
+    """
+
+    options: tuple[str, ...] = ()
+    wrap: Callable[[socket.socket], socket.socket] | None = None
+
+
+KINDS: dict[str, Kind] = {
+    "sync": Kind(("--worker-class", "sync")),
+    "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
+    "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
+}
+
+WIRES: dict[str, Wire] = {
+    "plain": Wire(),
+}
+
+#: What each means stands at the top of cases.py.
+DELIVERIES = ("whole", "bytes", "cuts", "trailing")
+
+AXES: dict[str, tuple[str, ...]] = {
+    "kind": tuple(KINDS),
+    "wire": tuple(WIRES),
+    "delivery": DELIVERIES,
+}
+
+#: The kinds whose applications have an interface.
+KINDS_OF = {
+    interface: [name for name, kind in KINDS.items() if kind.interface == interface]
+    for interface in ("wsgi", "asgi")
+}
+#: The first kind of each interface: for what does not depend on threads.
+ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]

@@ -1,0 +1,64 @@
+"""What `make test`, `make test-sample` and `make test-all` run of the product of the axes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from itertools import combinations, product
+from pathlib import Path
+
+from harness.axes import AXES
+
+TESTS = Path(__file__).parent.parent
+#: Tests of each sort: along two axes with cases, along one, along none of them; slow ones.
+FILES = ("conformance/test_expect.py", "integration/test_memory.py", "log/test_files.py")
+ALONG_ALL = "tests/conformance/test_expect.py::test_other_expectations"
+SEVERAL = {axis: values for axis, values in AXES.items() if len(values) > 1}
+
+
+@cache
+def collected(*options: str) -> frozenset[str]:
+    """The ids of the tests that a run with these options takes."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
+    found = subprocess.run(
+        [*command, *FILES], cwd=TESTS, capture_output=True, text=True, timeout=60, check=True
+    )
+    return frozenset(line for line in found.stdout.splitlines() if "::" in line)
+
+
+def quick(*options: str) -> frozenset[str]:
+    return collected("-m", "not slow", *options)
+
+
+def rows(tests: frozenset[str]) -> set[tuple[str, ...]]:
+    """Values of the axes that have several, and the case."""
+    starts = (test.partition("[") for test in tests)
+    return {tuple(row[:-1].split("-", len(SEVERAL))) for name, _, row in starts if name == ALONG_ALL}
+
+
+def test_the_whole_product_is_there() -> None:
+    """An axis with one value is not named."""
+    cases = {row[-1] for row in rows(collected())}
+    assert len(cases) > 2
+    assert rows(collected()) == set(product(*SEVERAL.values(), cases))
+
+
+def test_each_case_meets_each_value_of_each_axis() -> None:
+    every, some = rows(collected()), rows(quick("--combinations=pairwise"))
+    for one, other in combinations(range(len(SEVERAL) + 1), 2):
+        assert {(row[one], row[other]) for row in some} == {(row[one], row[other]) for row in every}
+    assert len(some) < len(every) / 2
+
+
+def test_what_has_one_axis_or_none_is_run_whole() -> None:
+    assert {test for test in quick() if "conformance" not in test} <= quick("--combinations=pairwise")
+
+
+def test_a_sample_is_of_what_is_left_out() -> None:
+    left_out = collected() - quick("--combinations=pairwise")
+    one, other = (collected("--combinations=sample", f"--seed={seed}") for seed in "ab")
+    assert one != other
+    assert one | other < left_out
+    slow = collected() - quick()
+    assert slow & (one | other)
