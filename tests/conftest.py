@@ -113,12 +113,15 @@ def _pairwise(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _row(item: pytest.Item) -> tuple[object, ...]:
-    """The item's value of each axis, and its case: all else that it is parametrised by."""
+    """The item's value of each axis, and its case: all else that it is parametrised by.
+
+    A test that knows no axes may call other things by their names; they are its cases.
+    """
     callspec = getattr(item, "callspec", None)
     params = {} if callspec is None else callspec.params
-    axes = tuple(params[name] for name in AXES if name in params)
-    case = tuple((name, _key(value)) for name, value in sorted(params.items()) if name not in AXES)
-    return (*axes, case)
+    axes = {name: value for name, value in params.items() if value in AXES.get(name, ())}
+    case = tuple((name, _key(value)) for name, value in params.items() if name not in axes)
+    return (*(axes[name] for name in sorted(axes)), case)
 
 
 def _key(value: object) -> object:

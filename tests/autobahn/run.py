@@ -80,8 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _server(options: Sequence[str]) -> Server:
     """The server under test, bound and not yet started."""
-    tests = str(Path(__file__).parent.parent)
-    return Server("autobahn.echo:app", ("--workers", "1", "--chdir", tests, *options), kind="asgi")
+    return Server("asgi_autobahn:app", ("--workers", "1", *options), kind="asgi")
 
 
 def _complaint(server: Server) -> str:

@@ -1,6 +1,6 @@
 """RFC 9110 §6, §8.6, §15 and RFC 9112 §4, §6, §7: what the server makes of an application's answer.
 
-The application is `apps/misbehave.py`, or its twin for ASGI. Whatever it does, the client gets one
+The application is `tests/apps/misbehave.py`, or its twin for ASGI. Whatever it does, the client gets one
 well-formed response, or one that it can tell to be incomplete, and nothing that the application did not
 want to be seen.
 """
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import email.utils
 import re
-import sys
 import time
 
+import asgi_misbehave
+import misbehave
 import pytest
 from harness.axes import KINDS, KINDS_OF, ONE_OF_EACH
 from harness.cases import NEXT, SMUGGLED, head
 from harness.client import Client, Response
-from harness.server import APPS, BOOT_DEADLINE, Server, Servers, wait_for
-
-sys.path.insert(0, str(APPS))
-import asgi_misbehave
-import misbehave
+from harness.server import BOOT_DEADLINE, Server, Servers, wait_for
 from misbehave import BAD_LENGTH, GOOD_FIELD, SECRET
 
 HIDDEN = SECRET.encode()

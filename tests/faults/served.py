@@ -14,9 +14,8 @@ from faults.judge import Stream
 from faults.plan import Fault, Plan
 from harness.axes import KINDS
 from harness.client import Address
-from harness.server import Server, wait_for
+from harness.server import APPS, Server, wait_for
 
-APPS = Path(__file__).parent / "apps"
 #: What a client sends, each followed by what it waits for before it sends the next.
 Steps = Sequence[tuple[bytes, bytes]]
 DEADLINE = 4.0

@@ -16,7 +16,6 @@ from harness.client import Client, Response
 from harness.server import wait_for
 from integration.live import Live, in_background, message
 
-APPS = Path(__file__).parent / "apps"
 Serve = Callable[..., Live]
 
 
@@ -28,7 +27,7 @@ def serve() -> Iterator[Serve]:
     def get(*options: str, kind: str = "sync", environ: dict[str, str] | None = None) -> Live:
         key = (kind, options, tuple((environ or {}).items()))
         if key not in running:
-            live = Live("pages:app", "--keep-alive=30", *options, kind=kind, chdir=APPS, environ=environ)
+            live = Live("pages:app", "--keep-alive=30", *options, kind=kind, environ=environ)
             running[key] = live.__enter__()
         return running[key]
 
@@ -544,7 +543,7 @@ def test_no_early_hints_in_http_1_0(live: Live) -> None:
 
 def test_errors_are_the_error_log(kind: str, tmp_path: Path) -> None:
     log = tmp_path / "error.log"
-    with Live("pages:app", kind=kind, chdir=APPS, errorlog=log) as live:
+    with Live("pages:app", kind=kind, errorlog=log) as live:
         live.request("/errors")
         text = live.wait_log("printed")
     for line in ("one line for the log", "two parts", "caf", "printed"):
@@ -592,7 +591,7 @@ def test_environ_is_complete(live: Live) -> None:
 
 @pytest.mark.parametrize(("options", "expected"), [((), False), (("--workers=2",), True)])
 def test_multiprocess(options: tuple[str, ...], expected: bool) -> None:
-    with Live("pages:app", *options, chdir=APPS) as live:
+    with Live("pages:app", *options) as live:
         assert environ(live, get("/"))["wsgi.multiprocess"] is expected
 
 

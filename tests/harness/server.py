@@ -162,7 +162,7 @@ class Server:
             return response.status, response.body
 
     def seen(self) -> list[dict[str, Any]]:
-        """What the application saw since the last time, in order (see `apps/recorder.py`).
+        """What the application saw since the last time, in order (see `tests/apps/recorder.py`).
 
         It is asked over the wire, so all that the worker had read before this has been handled. It fails when
         another process answers than before: then a worker died on the way.

@@ -1,4 +1,4 @@
-"""What the ASGI-only tests share: notes and gates of `apps/asgi_pages.py`, and the memory of a worker.
+"""What the ASGI-only tests share: notes and gates of `tests/apps/asgi_pages.py`, and the memory of a worker.
 
 Knows: `GET /seen` and `GET /open`. Must not know: any page.
 """

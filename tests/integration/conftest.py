@@ -12,7 +12,7 @@ from integration.live import Live
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """What `/block` of apps/life.py waits for."""
+    """What `/block` of tests/apps/life.py waits for."""
     return tmp_path / "gate"
 
 

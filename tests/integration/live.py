@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client, ClosedError, Response
-from harness.server import BOOT_DEADLINE, Server, wait_for
+from harness.server import APPS, BOOT_DEADLINE, Server, wait_for
 
 HERE = Path(__file__).parent
-APPS = HERE / "apps"
 EXAMPLES = HERE.parent.parent / "examples"
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 from harness.client import Client
-from harness.server import APPS, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 from harness.websocket import PING, PONG, UPGRADE, Socket
 from integration.asgi import Notes, ask, get, open_gate
 from integration.live import Live
@@ -217,7 +217,7 @@ def test_a_client_is_not_blamed_for_an_application_that_reads_nothing(servers: S
 
 def test_websockets_count_as_requests_of_max_requests() -> None:
     """Also where the last one is a WebSocket."""
-    with Live(EDGES, "--max-requests=3", kind="asgi", chdir=APPS, ready="/query") as live:
+    with Live(EDGES, "--max-requests=3", kind="asgi", ready="/query") as live:
         assert live.get("/query?2")[0] == 200
         with Socket(live, "/echo") as socket:
             socket.text("last")
@@ -231,7 +231,7 @@ def test_websockets_count_as_requests_of_max_requests() -> None:
 
 def test_the_target_in_the_log_is_what_came() -> None:
     """Here the path that the application is given is as long: two were decoded, a root path put in front."""
-    with Live(EDGES, "--root-path=/api", kind="asgi", chdir=APPS, ready="/query") as live:
+    with Live(EDGES, "--root-path=/api", kind="asgi", ready="/query") as live:
         assert live.request("/%0a%0a").status == 500
         live.wait_log("(GET /%0a%0a)")
 

@@ -6,7 +6,6 @@ import signal
 import sys
 
 import pytest
-from harness.server import APPS
 from integration.asgi import get
 from integration.live import Live
 
@@ -26,7 +25,6 @@ def test_requests_run_in_tasks_of_the_factory(loop: str, factory: str, where: st
         "asgi_factories:app",
         "--asgi-loop=asgi_factories:new_loop",
         kind="asgi",
-        chdir=APPS,
         environ=environ,
     ) as live:
         counts = []

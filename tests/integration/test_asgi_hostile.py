@@ -5,16 +5,12 @@ One head, a framing that is right or visibly cut, no crash.
 
 from __future__ import annotations
 
-import sys
-
 import pytest
+from asgi_hostile import HOSTILE, LARGE
 from harness.client import ClosedError, Response
-from harness.server import APPS, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 from harness.websocket import Socket
 from integration.asgi import Notes, ask, get, literal
-
-sys.path.insert(0, str(APPS))
-from asgi_hostile import HOSTILE, LARGE
 
 LOGGED = "--access-logformat=%(r)s %(s)s %({user-agent}i)s %(h)s %({x-sum}o)s %({content-type}o)s"
 

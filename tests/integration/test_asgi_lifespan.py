@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.server import APPS, wait_for
+from harness.server import wait_for
 from integration.live import Live, message
 
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
@@ -19,7 +19,6 @@ def live_with(way: str, *options: str, environ: dict[str, str] | None = None, wo
         *options,
         kind="asgi",
         workers=workers,
-        chdir=APPS,
         environ={"LIFESPAN": way, **(environ or {})},
     )
 

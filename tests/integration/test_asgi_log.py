@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from harness.cases import post
-from harness.server import APPS, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 from harness.websocket import Socket
 from integration.asgi import ask, get
 from integration.live import Live
@@ -124,7 +124,6 @@ def test_a_traceback_of_the_lifespan_is_a_block(way: str) -> None:
         "asgi_lifespan:app",
         "--asgi-lifespan-shutdown-timeout=0.3",
         kind="asgi",
-        chdir=APPS,
         environ={"LIFESPAN": way},
     ) as live:
         live.signal(signal.SIGTERM)

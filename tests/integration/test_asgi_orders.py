@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 
 import pytest
-from harness.client import Client, Response
-from harness.server import APPS, Server, Servers, wait_for
-from integration.asgi import get
-
-sys.path.insert(0, str(APPS))
 from asgi_orders import PIECE
+from harness.client import Client, Response
+from harness.server import Server, Servers, wait_for
+from integration.asgi import get
 
 #: Bodies: the last step has no `+`. `path` is a body by itself.
 BODIES = (

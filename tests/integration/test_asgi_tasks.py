@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 
 import pytest
-from harness.client import Client, ClosedError
-from harness.server import APPS, Server, Servers, wait_for
-from integration.asgi import PAGES, Notes, ask, get, open_gate
-
-sys.path.insert(0, str(APPS))
 from asgi_pages import TOOLS
+from harness.client import Client, ClosedError
+from harness.server import Server, Servers, wait_for
+from integration.asgi import PAGES, Notes, ask, get, open_gate
 
 GRACE = 0.3
 SHORT_GRACE = (f"--asgi-disconnect-grace-period={GRACE}",)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import ClosedError
-from harness.server import APPS, wait_for
+from harness.server import wait_for
 from integration.asgi import PAGES
 from integration.live import Live, message
 
@@ -65,7 +65,7 @@ def lines(access: Path, count: int) -> list[str]:
 
 def test_the_access_log(access: Path) -> None:
     options = (f"--access-logfile={access}", FORMAT)
-    with Live("asgi_echo:app", *options, kind="asgi", chdir=APPS, ready="/unread") as live:
+    with Live("asgi_echo:app", *options, kind="asgi", ready="/unread") as live:
         fields = ["X-In: in", "Referer: http://a.example/"]
         assert live.request("/big?5", fields=fields).body == b"bbbbb"
         assert live.request("/stream?70000", method="HEAD").status == 200
@@ -84,7 +84,7 @@ def test_the_access_log(access: Path) -> None:
 
 def test_the_access_log_in_json(access: Path) -> None:
     options = (f"--access-logfile={access}", "--access-logformat=json")
-    with Live("asgi_echo:app", *options, kind="asgi", chdir=APPS, ready="/unread") as live:
+    with Live("asgi_echo:app", *options, kind="asgi", ready="/unread") as live:
         live.request("/big?5")
         _, told = (json.loads(line) for line in lines(access, 2))
         live.stop()
@@ -116,7 +116,7 @@ def test_a_client_that_left_before_its_response_is_499(access: Path, gate: Path)
 
 
 def test_what_the_application_raises_is_logged_with_its_request() -> None:
-    with Live(PAGES, kind="asgi", chdir=APPS, ready="/quick") as live:
+    with Live(PAGES, kind="asgi", ready="/quick") as live:
         assert live.request("/raises-group").status == 500
         log = live.wait_log("in a task of the application")
         assert "/raises-group" in log
@@ -128,7 +128,7 @@ def test_what_the_application_raises_is_logged_with_its_request() -> None:
 
 def fails(*options: str, app: str = PAGES, kind: str = "asgi") -> str:
     """The log of a service that does not start."""
-    live = Live(app, *options, kind=kind, chdir=APPS)
+    live = Live(app, *options, kind=kind)
     live.start(wait=False)
     try:
         assert live.wait_exit() in {2, 3}
@@ -159,7 +159,7 @@ def test_an_asgi_application_on_a_wsgi_worker(kind: str) -> None:
 
 @pytest.mark.parametrize("app", ["asgi_echo", "echo", "asgi_pages:application_object"])
 def test_auto_recognises_the_interface(app: str) -> None:
-    with Live(app, "--worker-class=auto", kind="asgi", chdir=APPS, ready="/seen") as live:
+    with Live(app, "--worker-class=auto", kind="asgi", ready="/seen") as live:
         assert live.request("/seen").status == 200
         live.stop()
 
@@ -189,7 +189,7 @@ def test_idle_and_busy_connections_while_draining(gate: Path) -> None:
 
 def test_tasks_that_go_on_behind_the_end_are_cancelled() -> None:
     """At the end of `graceful_timeout` the process ends, whatever the tasks do."""
-    with Live(PAGES, "--graceful-timeout=0.5", kind="asgi", chdir=APPS, ready="/quick") as live:
+    with Live(PAGES, "--graceful-timeout=0.5", kind="asgi", ready="/quick") as live:
         with live.connect() as client:
             client.send(message("/background-task?never"))
             assert client.response().body == b"answered"

@@ -174,19 +174,19 @@ BAD_TEXT = {
 
 
 @pytest.mark.parametrize(
-    ("wire", "code"),
+    ("sent", "code"),
     [
-        *(pytest.param(wire, 1002, id=name) for name, wire in BROKEN.items()),
-        *(pytest.param(wire, 1007, id=f"text: {name}") for name, wire in BAD_TEXT.items()),
+        *(pytest.param(sent, 1002, id=name) for name, sent in BROKEN.items()),
+        *(pytest.param(sent, 1007, id=f"text: {name}") for name, sent in BAD_TEXT.items()),
     ],
 )
-def test_a_broken_frame_ends_the_connection(server: Server, wire: bytes, code: int) -> None:
+def test_a_broken_frame_ends_the_connection(server: Server, sent: bytes, code: int) -> None:
     """What came before it has been answered; the application hears the same code, and nobody is hurt."""
     mark, notes = server.log_mark(), Notes(server)
     with Socket(server, "/echo") as socket:
         socket.text("before")
         assert socket.message() == "before"
-        socket.client.send(wire + frame(TEXT, b"behind"))
+        socket.client.send(sent + frame(TEXT, b"behind"))
         assert socket.failed_with() == code
     message = notes.wait("disconnect")
     assert message["type"] == "websocket.disconnect"
@@ -219,7 +219,7 @@ def test_a_message_at_the_limit(strict: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "wire",
+    "sent",
     [
         frame(BINARY, b"m" * 1001),
         frame(BINARY, b"m" * 500, fin=False) + frame(CONTINUATION, b"m" * 501),
@@ -228,10 +228,10 @@ def test_a_message_at_the_limit(strict: Server) -> None:
     ],
     ids=["whole", "fragments", "huge, not sent", "not sent"],
 )
-def test_a_message_over_the_limit_is_1009(strict: Server, wire: bytes) -> None:
+def test_a_message_over_the_limit_is_1009(strict: Server, sent: bytes) -> None:
     """As soon as its length is known."""
     with Socket(strict, "/echo") as socket:
-        socket.client.send(wire)
+        socket.client.send(sent)
         assert socket.failed_with() == 1009
 
 
@@ -282,16 +282,16 @@ def test_compressed_fragments(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "wire",
+    "sent",
     [
         frame(TEXT, b"\xff\xff\xff", bits=RSV1),
         frame(TEXT, squeezed(b"a"), bits=RSV1, fin=False) + frame(CONTINUATION, b"b", bits=RSV1),
     ],
     ids=["not deflated", "RSV1 on a continuation"],
 )
-def test_bad_compression_ends_the_connection(server: Server, wire: bytes) -> None:
+def test_bad_compression_ends_the_connection(server: Server, sent: bytes) -> None:
     with Socket(server, "/echo", DEFLATE) as socket:
-        socket.client.send(wire)
+        socket.client.send(sent)
         assert socket.failed_with() in {1002, 1007}
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
+from asgi_sockets import BROKEN_BEFORE
 from harness.cases import head
-from harness.server import APPS, Server, Servers
+from harness.server import Server, Servers
 from harness.websocket import CLOSE, KEY, TEXT, UPGRADE, Socket, frame, handshake
 from integration.asgi import Notes, ask, get, literal, open_gate
-
-sys.path.insert(0, str(APPS))
-from asgi_sockets import BROKEN_BEFORE
 
 SOCKETS = "asgi_sockets:app"
 

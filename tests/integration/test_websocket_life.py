@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import itertools
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from asgi_sockets import BROKEN_BEHIND
 from harness.client import ClosedError
-from harness.server import APPS, Server, Servers, wait_for
+from harness.server import Server, Servers, wait_for
 from harness.websocket import BINARY, CLOSE, PING, PONG, TEXT, Socket, close_payload, frame
 from integration.asgi import Notes, ask, open_gate, resident, worker_of
 from integration.live import Live
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-
-sys.path.insert(0, str(APPS))
-from asgi_sockets import BROKEN_BEHIND
 
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 SOCKETS = "asgi_sockets:app"
@@ -353,7 +350,7 @@ def test_time_limits_of_requests_do_not_hold(servers: Servers) -> None:
 
 
 def live_server(*options: str) -> Live:
-    return Live(SOCKETS, *options, kind="asgi", chdir=APPS, ready="/quick")
+    return Live(SOCKETS, *options, kind="asgi", ready="/quick")
 
 
 @pytest.mark.parametrize(

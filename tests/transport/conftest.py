@@ -18,5 +18,5 @@ def serve() -> Iterator[Pool]:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """What an application waits for (see apps/gates.py)."""
+    """What an application waits for (see tests/apps/gates.py)."""
     return tmp_path / "gate"

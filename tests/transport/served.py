@@ -14,8 +14,6 @@ from harness.client import Client
 from harness.server import wait_for
 from integration.live import Live, message
 
-APPS = Path(__file__).parent / "apps"
-
 
 class Pool:
     """Running servers by application and options."""
@@ -26,7 +24,7 @@ class Pool:
     def __call__(self, app: str, *options: str, kind: str = "gthread") -> Live:
         key = (app, kind, *options)
         if key not in self._running:
-            live = Live(app, "--keep-alive=30", *options, kind=kind, chdir=APPS)
+            live = Live(app, "--keep-alive=30", *options, kind=kind)
             self._running[key] = live.__enter__()
         return self._running[key]
 

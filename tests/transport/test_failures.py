@@ -10,7 +10,7 @@ from harness.websocket import Socket, handshake
 from integration.live import Live, message
 from transport.served import Pool, same_worker
 
-#: As apps/failures.py names them.
+#: As tests/apps/failures.py names them.
 FAILURES = (
     *("class", "text", "trace", "cause", "attribute", "meta", "end", "argument"),
     *("bare", "exit", "interrupt", "generator", "iteration"),

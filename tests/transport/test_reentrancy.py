@@ -9,7 +9,7 @@ import pytest
 from integration.live import Live, message
 from transport.served import Pool, same_worker
 
-#: As apps/reentrant.py names them.
+#: As tests/apps/reentrant.py names them.
 HOOKS = (
     *("iter", "next", "len", "bool", "close", "del", "file-read", "file-fileno", "file-tell", "file-close"),
     *("piece-list", "piece-iterator", "header", "garbage", "log-more", "log-fewer"),
