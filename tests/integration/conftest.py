@@ -16,6 +16,7 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest takes the values of the fixture `kind`
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A framework's application runs on the kinds of its interface."""
     if "site" in metafunc.fixturenames:
