@@ -38,8 +38,9 @@ build: $(STAMPS)/built $(STAMPS)/tooled  ## the virtual environment with all pac
 run: $(STAMPS)/built  ## serve the example application on 127.0.0.1:8000
 	$(BIN)/tricorn --chdir examples hello:app
 
-# Which combinations of the axes a run takes: tests/harness/axes.py. JOBS=0 runs in one process, as a debugger wants it.
-JOBS ?= $(shell nproc)
+# Which combinations of the axes a run takes: tests/harness/axes.py. One process more than there are processors, since
+# tests also wait; JOBS=0 runs them in one, as a debugger wants it.
+JOBS ?= $(shell expr $$(nproc) + 1)
 SEED ?= $(or $(shell git rev-parse --short HEAD 2>/dev/null),$(shell date +%F))
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
