@@ -61,7 +61,7 @@ def draining(service: Service) -> None:
 
 def stopping(service: Service) -> None:
     service.mood(drain="never at all")
-    service.start(graceful_timeout=2.0)  # which is waited for to the end
+    service.start()
     service.signal(signal.SIGINT)
     service.wait(lambda: len(service.events("SIGINT")) == 2)
 
