@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness.client import Client
@@ -26,6 +27,8 @@ def frozen(live: Live) -> Iterator[None]:
     """The worker stands still: what is sent meanwhile waits for it."""
     worker = int(live.request("/").body)
     os.kill(worker, signal.SIGSTOP)
+    stat = Path(f"/proc/{worker}/stat")
+    wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it stands still")
     try:
         yield
     finally:
