@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "tricorn"
 
-_FROM = re.compile(r"^\s*from\s+([\w.]+)\s+c?import\s+(.+)$", re.MULTILINE)
+_FROM = re.compile(r"^\s*from\s+([\w.]+)\s+c?import\s+(\([^)]*\)|.+)$", re.MULTILINE)
 _IMPORT = re.compile(r"^\s*c?import\s+([\w., ]+)", re.MULTILINE)
 _TRIPLE = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
@@ -23,7 +23,8 @@ _COMMENT = re.compile(r"#.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Module:
-    """One source file. `name` is its path in the package, `room` the first part of that."""
+    """One source file. `name` is its path in the package, `room` the first part of that. `dotted` is what it
+    is imported by; a module and its declarations (.pxd, .pyi) share it."""
 
     path: Path
 
@@ -34,6 +35,10 @@ class Module:
     @property
     def room(self) -> str:
         return self.name.split("/")[0].split(".")[0]
+
+    @property
+    def dotted(self) -> str:
+        return _dotted(self.path)
 
     @property
     def is_compiled(self) -> bool:
@@ -86,10 +91,13 @@ class Module:
 
 
 def _members(module: str, names: list[str]) -> list[str]:
-    """`from tricorn import scoreboard` imports a module too."""
-    if module == "tricorn":
-        return [f"tricorn.{name}" for name in names if name in ROOMS]
-    return [module]
+    """`from tricorn.log import setup` imports a module too."""
+    return [f"{module}.{name}" if f"{module}.{name}" in DOTTED else module for name in names]
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 #: Rooms are the packages and the modules directly in the package.
@@ -103,3 +111,6 @@ ROOMS = {
 MODULES = [
     Module(path) for path in sorted(PACKAGE.rglob("*")) if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}
 ]
+
+#: What all of them are imported by; packages count as modules, as they do for Python.
+DOTTED = {module.dotted for module in MODULES}
