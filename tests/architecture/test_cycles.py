@@ -1,7 +1,7 @@
 """Modules import each other in one direction, also inside a room.
 
 What counts: each `import` and `cimport`, in sources and in declarations (.pxd, .pyi). One inside a function
-counts too, because it only moves the circle from the start to the first call. One under `TYPE_CHECKING` counts,
+counts, because it only moves the circle from the start to the first call. One under `TYPE_CHECKING` counts,
 because the question is what a reader has to know first, not whether the interpreter gets along. It does not
 count that Python runs the `__init__` of a module's package.
 """

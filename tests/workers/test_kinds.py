@@ -26,9 +26,9 @@ from tricorn.handover import Assignment
 from tricorn.scoreboard import Board
 from tricorn.workers.boot import run_worker
 
-def server_for(interface):
+def server_for(kind):
     def serve(assignment, application, inbox):
-        print("served:", interface.value, application.__name__, inbox.fd > 0)
+        print("served:", kind.name, application.__name__, inbox.fd > 0)
         return 0
     return serve
 
@@ -59,16 +59,16 @@ WANTS_ASGI = (
 )
 
 CASES: dict[str, tuple[str, list[str], int, list[str]]] = {
-    "auto, WSGI": ("web", [], 0, ["served: WSGI web True"]),
-    "auto, ASGI": ("live", [], 0, ["served: ASGI live True"]),
-    "auto, untold": ("secret", [], 0, [UNTOLD, "served: WSGI secret True"]),
-    "auto, WSGI, threads": ("web", ["--threads", "4"], 0, ["served: WSGI web True"]),
-    "auto, ASGI, threads": ("live", ["--threads", "4"], 0, [NO_THREADS, "served: ASGI live True"]),
-    "sync, WSGI": ("web", ["-k", "sync"], 0, ["served: WSGI web True"]),
-    "sync, untold": ("secret", ["-k", "sync"], 0, ["served: WSGI secret True"]),
+    "auto, WSGI": ("web", [], 0, ["served: gthread web True"]),
+    "auto, ASGI": ("live", [], 0, ["served: asgi live True"]),
+    "auto, untold": ("secret", [], 0, [UNTOLD, "served: gthread secret True"]),
+    "auto, WSGI, threads": ("web", ["--threads", "4"], 0, ["served: gthread web True"]),
+    "auto, ASGI, threads": ("live", ["--threads", "4"], 0, [NO_THREADS, "served: asgi live True"]),
+    "sync, WSGI": ("web", ["-k", "sync"], 0, ["served: sync web True"]),
+    "sync, untold": ("secret", ["-k", "sync"], 0, ["served: sync secret True"]),
     "gthread, ASGI": ("live", ["-k", "gthread"], 3, [WANTS_WSGI]),
-    "asgi, ASGI": ("live", ["-k", "asgi"], 0, ["served: ASGI live True"]),
-    "asgi, untold": ("secret", ["-k", "asgi"], 0, ["served: ASGI secret True"]),
+    "asgi, ASGI": ("live", ["-k", "asgi"], 0, ["served: asgi live True"]),
+    "asgi, untold": ("secret", ["-k", "asgi"], 0, ["served: asgi secret True"]),
     "asgi, WSGI": ("web", ["-k", "asgi"], 3, [WANTS_ASGI]),
 }
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
+from tricorn import kinds
 from tricorn.config.declaration import KEY, Declared, Shared, setting
 from tricorn.config.parsers import (
     addresses,
@@ -35,6 +36,7 @@ from tricorn.config.parsers import (
     whole_number,
     words_of,
 )
+from tricorn.kinds import Runner
 
 APPLICATION = "Application"
 SOCKET = "Server socket"
@@ -48,17 +50,6 @@ LOGGING = "Logging"
 PROCESS = "Process"
 
 NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
-ABSENT_WORKERS = dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"), NOT_YET)
-#: Classes that configurations for Gunicorn name by their path, in lower case, and the word for what they do.
-FOREIGN_WORKERS = {
-    "uvicorn.workers.uvicornworker": "asgi",
-    "uvicorn.workers.uvicornh11worker": "asgi",
-    "uvicorn_worker.uvicornworker": "asgi",
-    "uvicorn_worker.uvicornh11worker": "asgi",
-    "gunicorn.workers.gasgi.asgiworker": "asgi",
-    "gunicorn.workers.gthread.threadworker": "gthread",
-    "gunicorn.workers.sync.syncworker": "sync",
-}
 #: Of the ASGI specification's extensions, those that the server has.
 EXTENSIONS = (
     "http.response.early_hint",
@@ -155,18 +146,16 @@ class Settings:
         doc="The number of worker processes. One or two per core is a good start.",
     )
     worker_class: str = setting(
-        "auto",
+        kinds.AUTO,
         flags=("-k", "--worker-class"),
         parse=one_of(
-            *("auto", "sync", "gthread", "asgi"),
-            absent=ABSENT_WORKERS,
-            aliases=FOREIGN_WORKERS,
+            *kinds.words(),
+            absent=dict.fromkeys(kinds.absent(), NOT_YET),
+            aliases=kinds.other_names(),
             foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
         ),
         section=WORKERS,
-        doc="The kind of worker. `auto` looks at the application: it serves ASGI with `asgi`, and WSGI "
-        "with `threads` threads. `sync` and `gthread` are Gunicorn's names for workers with one thread "
-        "and with several. `uvicorn.workers.UvicornWorker` is accepted as `asgi`.",
+        doc=f"The kind of worker. {kinds.description()}",
     )
     threads: int = setting(
         1,
@@ -198,8 +187,9 @@ class Settings:
         parse=optional(seconds(example="10")),
         section=WORKERS,
         doc="How long the application may work on a request without sending anything to the client. If it "
-        "is not set: the value of `timeout` where a request holds a thread (sync, gthread); no limit "
-        "where it only holds a task (asgi), because event streams and long polls may be silent for "
+        "is not set: the value of `timeout` where a request holds a thread "
+        f"({kinds.running_on(Runner.THREADS)}); no limit where it only holds a task "
+        f"({kinds.running_on(Runner.LOOP)}), because event streams and long polls may be silent for "
         "long. 0 means no limit.",
     )
     graceful_timeout: float = setting(

@@ -27,6 +27,7 @@ from tricorn.config.declaration import Declared
 from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
 from tricorn.config.files import maybe_read_default, read_named
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.kinds import Runner, maybe_kind
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"
@@ -157,10 +158,11 @@ def remarks(sources: Sources) -> Iterator[str]:
 
 def remarks_together(settings: Settings) -> Iterator[str]:
     """What is no mistake, but does not do what the writer may believe."""
-    if settings.worker_class == "asgi" and settings.threads > 1:
+    kind = maybe_kind(settings.worker_class)
+    if kind is not None and kind.runner is not Runner.THREADS and settings.threads > 1:
         yield (
-            f"threads: {settings.threads} has no effect with worker_class asgi, whose workers have one event "
-            f"loop each ({settings.origins['threads']}); set workers instead"
+            f"threads: {settings.threads} has no effect with worker_class {kind.name}, whose workers have "
+            f"{kind.runner.value} each ({settings.origins['threads']}); set workers instead"
         )
 
 

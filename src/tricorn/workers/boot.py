@@ -1,7 +1,7 @@
 """How every worker begins: signals noted, application loaded, and the server chosen that it is for.
 
-Knows: applications and their two kinds, what `worker_class` asks for, how a boot fails. Must not know: the
-servers (it is given a way to get them), the master.
+Knows: applications and their interfaces, what the row of a kind says, how a boot fails. Must not know: which
+kinds there are, their servers (it is given a way to get them), the master.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
-from tricorn import forks
+from tricorn import forks, kinds
 from tricorn.config.settings import Settings
-from tricorn.gateway.loader import AppLoadError, Interface, kind_of, load_application, maybe_kind_of
+from tricorn.gateway.loader import AppLoadError, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
+from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
 from tricorn.sigaction import use_usual_stack
 from tricorn.workers.signals import Inbox
@@ -26,22 +28,13 @@ log = logging.getLogger("tricorn.error")
 #: Serves until told to stop, or until the master is gone. Returns the exit code of the process.
 Serve = Callable[[Assignment, Any, Inbox], int]
 
-#: What each `worker_class` serves; None: what the application is.
-WANTED: Mapping[str, Interface | None] = {
-    "auto": None,
-    "sync": Interface.WSGI,
-    "gthread": Interface.WSGI,
-    "asgi": Interface.ASGI,
-}
-
-#: The application's kind → what to write instead of a `worker_class` that serves the other one.
-INSTEAD = {
-    Interface.ASGI: "write --worker-class auto, or asgi",
-    Interface.WSGI: "write --worker-class auto, or gthread; or wrap it: asgiref.wsgi.WsgiToAsgi(…)",
+#: (interface of the application, interface wanted) → what makes one of the other.
+WRAPPERS: Mapping[tuple[str, str], str] = {
+    (kinds.WSGI, kinds.ASGI): "asgiref.wsgi.WsgiToAsgi(…)",
 }
 
 
-def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment) -> int:
+def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment) -> int:
     """A worker's life. Returns the exit code of the process."""
     inbox = Inbox()
     inbox.open()
@@ -52,6 +45,9 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
     use_usual_stack()
     watched = Watched([*assignment.listeners, inbox.fd, assignment.lifeline])
     settings = assignment.settings
+    wanted = kinds.maybe_kind(settings.worker_class)
+    if wanted is not None and (reason := maybe_unprepared(wanted)) is not None:
+        return failed(assignment, reason)
     try:
         application = assignment.application
         if application is None:
@@ -63,11 +59,29 @@ def run_worker(server_for: Callable[[Interface], Serve], assignment: Assignment)
     except BaseException as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
         return failed(assignment, raised(settings, error))
     hold_signals(inbox, "while it was loaded")
-    interface = WANTED[settings.worker_class] or kind_of(application)
-    if settings.worker_class == "auto":
-        for line in remarks(settings, application, interface):
-            log.info(line)
-    return server_for(interface)(assignment, application, inbox)
+    if wanted is not None:
+        return server_for(wanted)(assignment, application, inbox)
+    found = kinds.usual(kind_of(application).value)
+    for line in remarks(settings, application, found):
+        log.info(line)
+    return server_for(found)(assignment, application, inbox)
+
+
+def function_at(path: str) -> Any:
+    """The function that a row names, as module:function."""
+    module, _, function = path.partition(":")
+    return getattr(import_module(module), function)
+
+
+def maybe_unprepared(kind: WorkerKind) -> str | None:
+    """Do what this kind needs before the application is imported. Why that cannot be done, or None."""
+    if kind.prepare is None:
+        return None
+    try:
+        function_at(kind.prepare)()
+    except Exception as error:  # noqa: BLE001 - the library that the kind is made of is foreign code
+        return f"worker_class {kind.name!r} cannot be used: {type(error).__name__}: {error}"
+    return None
 
 
 def failed(assignment: Assignment, text: str) -> int:
@@ -149,25 +163,30 @@ def end_stranger(when: str, error: BaseException | None = None) -> NoReturn:
 
 def check_kind(settings: Settings, application: Callable[..., Any]) -> None:
     """An application that does not tell its kind is taken at the settings' word."""
-    wanted, found = WANTED[settings.worker_class], maybe_kind_of(application)
-    if wanted is not None and found is not None and wanted is not found:
+    wanted, found = kinds.maybe_kind(settings.worker_class), maybe_kind_of(application)
+    if wanted is not None and found is not None and wanted.interface != found.value:
+        wrapper = WRAPPERS.get((found.value, wanted.interface))
+        hint = f"; or wrap it: {wrapper}" if wrapper else ""
         raise AppLoadError(
             f"{settings.wsgi_app!r} is an application for {found.value}, and worker_class "
-            f"{settings.worker_class!r} serves {wanted.value}; {INSTEAD[found]}"
+            f"{wanted.name!r} serves {wanted.interface}; write --worker-class {kinds.AUTO}, or "
+            f"{kinds.usual(found.value).name}{hint}"
         )
 
 
-def remarks(settings: Settings, application: Callable[..., Any], interface: Interface) -> list[str]:
+def remarks(settings: Settings, application: Callable[..., Any], kind: WorkerKind) -> list[str]:
     """What shows only when the application is there; with an explicit `worker_class` it is no question."""
     said = []
     if maybe_kind_of(application) is None:
+        words = f"{kinds.usual(kinds.ASGI).name} or {kinds.usual(kinds.WSGI).name}"
         said.append(
             f"The parameters of {settings.wsgi_app!r} do not tell whether it is WSGI or ASGI, so it is "
-            "served as WSGI; --worker-class asgi or gthread settles it"
+            f"served as {kind.interface}; --worker-class {words} settles it"
         )
-    if interface is Interface.ASGI and settings.threads > 1:
+    if kind.runner is not Runner.THREADS and settings.threads > 1:
         said.append(
-            f"threads = {settings.threads} makes no difference to an ASGI application; more workers do"
+            f"threads = {settings.threads} makes no difference to an {kind.interface} application; "
+            "more workers do"
         )
     return said
 

@@ -1,29 +1,22 @@
-"""Which server stands behind which kind of application, and the worker that finds out.
+"""From the row of a kind of worker to the function that serves, and the worker that finds out which it is.
 
-Knows: the names of the servers. Must not know: the master, or what a server does.
+Knows: how a row names a function. Must not know: the master, which kinds there are, what a server does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 
+from tricorn import kinds
 from tricorn.config.settings import Settings
-from tricorn.gateway.loader import Interface
 from tricorn.handover import RunWorker
-from tricorn.workers.boot import WANTED, Serve, run_worker
-
-#: Named, not imported: a worker for WSGI never loads an event loop.
-SERVERS: Mapping[Interface, str] = {
-    Interface.WSGI: "tricorn.workers.threaded:serve_threaded",
-    Interface.ASGI: "tricorn.workers.asgi:serve_asgi",
-}
+from tricorn.kinds import WorkerKind
+from tricorn.workers.boot import Serve, function_at, run_worker
 
 
-def server_for(interface: Interface) -> Serve:
-    module, _, function = SERVERS[interface].partition(":")
-    serve: Serve = getattr(import_module(module), function)
+def server_for(kind: WorkerKind) -> Serve:
+    """Imported only when it is asked for: a worker for WSGI never loads an event loop."""
+    serve: Serve = function_at(kind.serve)
     return serve
 
 
@@ -33,5 +26,5 @@ def worker_for(settings: Settings) -> RunWorker:
     What these settings will need is imported here already, in the master, so that its workers share the
     memory and start at once. With `auto` that is a guess until the application is there.
     """
-    server_for(WANTED[settings.worker_class] or Interface.WSGI)
+    server_for(kinds.maybe_kind(settings.worker_class) or kinds.usual(kinds.WSGI))
     return partial(run_worker, server_for)

@@ -1,0 +1,148 @@
+"""The kinds of workers: one row each, from which `worker_class`, its words and the choice in the worker come.
+
+It is a room of its own because two rooms read it that must not know each other: config, which needs the names
+before anything is loaded, and workers, which needs the modules behind them. So it is plain data: modules are
+named, not imported, and an interface is a word (gateway/loader.py has the type).
+
+Knows: the kinds, and their names here, in Gunicorn and in Uvicorn. Must not know: what a kind does, who asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+#: The word for no kind in particular: the application decides.
+AUTO = "auto"
+
+WSGI, ASGI = "WSGI", "ASGI"
+
+
+class Runner(Enum):
+    """On what a kind runs the application. The value is what each worker has of it."""
+
+    THREADS = "threads"
+    LOOP = "one event loop"
+
+
+@dataclass(frozen=True)
+class WorkerKind:
+    """One kind of worker.
+
+    name: the word for `worker_class`.
+    interface: of the applications that it serves.
+    runner: on what it runs them.
+    doc: what it does, for users, to stand behind the name.
+    serve: the function that serves, as module:function; it is a workers.boot.Serve.
+    also: other names by which configurations ask for it. The first one is shown in the reference.
+    is_usual: `auto` takes it for applications of its interface.
+    prepare: a function, as module:function, which the worker calls without arguments before it imports the
+        application. With `auto` the kind is not known by then, so a usual kind has none.
+    """
+
+    name: str
+    interface: str
+    runner: Runner
+    doc: str
+    serve: str
+    also: tuple[str, ...] = ()
+    is_usual: bool = False
+    prepare: str | None = None
+
+
+def table(*rows: WorkerKind) -> Mapping[str, WorkerKind]:
+    """The kinds by name. Raises ValueError where the rows contradict each other."""
+    names = Counter([AUTO, *(name.lower() for row in rows for name in (row.name, *row.also))])
+    usual = Counter(row.interface for row in rows if row.is_usual)
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise ValueError(f"more than one kind of worker is called {twice[0]!r}")
+    if usual != Counter({row.interface for row in rows}):
+        raise ValueError("one kind of worker has to be the usual one for each interface")
+    if any(row.is_usual and row.prepare for row in rows):
+        raise ValueError("a usual kind of worker is chosen too late to prepare anything")
+    return MappingProxyType({row.name: row for row in rows})
+
+
+THREADED = "tricorn.workers.threaded:serve_threaded"
+
+KINDS = table(
+    WorkerKind(
+        "sync",
+        interface=WSGI,
+        runner=Runner.THREADS,
+        doc="serves WSGI applications with `threads` threads; it is Gunicorn's name for a worker with one",
+        serve=THREADED,
+        also=("gunicorn.workers.sync.SyncWorker",),
+    ),
+    WorkerKind(
+        "gthread",
+        interface=WSGI,
+        runner=Runner.THREADS,
+        doc="does the same; it is Gunicorn's name for a worker with several",
+        serve=THREADED,
+        also=("gunicorn.workers.gthread.ThreadWorker",),
+        is_usual=True,
+    ),
+    WorkerKind(
+        "asgi",
+        interface=ASGI,
+        runner=Runner.LOOP,
+        doc="serves ASGI applications on an event loop",
+        serve="tricorn.workers.asgi:serve_asgi",
+        also=(
+            "uvicorn.workers.UvicornWorker",
+            "uvicorn.workers.UvicornH11Worker",
+            "uvicorn_worker.UvicornWorker",
+            "uvicorn_worker.UvicornH11Worker",
+            "gunicorn.workers.gasgi.ASGIWorker",
+        ),
+        is_usual=True,
+    ),
+)
+
+#: Gunicorn's words for its workers. Those that name no kind of ours are refused by name.
+GUNICORNS = ("sync", "gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado")
+
+
+def maybe_kind(word: str) -> WorkerKind | None:
+    """The kind that `worker_class` names; None for AUTO."""
+    return None if word == AUTO else KINDS[word]
+
+
+def words() -> tuple[str, ...]:
+    """What `worker_class` may be."""
+    return (AUTO, *KINDS)
+
+
+def other_names() -> Mapping[str, str]:
+    """Other names, in lower case → the word for the kind."""
+    return {name.lower(): kind.name for kind in KINDS.values() for name in kind.also}
+
+
+def absent() -> tuple[str, ...]:
+    """Words of Gunicorn's for what we do not have."""
+    return tuple(word for word in GUNICORNS if word not in KINDS and word not in other_names())
+
+
+def usual(interface: str) -> WorkerKind:
+    """The kind that `auto` takes for an application with this interface."""
+    return next(kind for kind in KINDS.values() if kind.is_usual and kind.interface == interface)
+
+
+def running_on(runner: Runner) -> str:
+    """The words for the kinds with this runner, to stand in parentheses."""
+    return ", ".join(kind.name for kind in KINDS.values() if kind.runner is runner)
+
+
+def description() -> str:
+    """What the reference says of the words."""
+    chosen = " and ".join(f"`{kind.name}` for {kind.interface}" for kind in KINDS.values() if kind.is_usual)
+    each = " ".join(f"`{kind.name}` {kind.doc}." for kind in KINDS.values())
+    also = ", ".join(f"`{kind.also[0]}` as `{kind.name}`" for kind in KINDS.values() if kind.also)
+    return (
+        f"`{AUTO}` looks at the application, and takes {chosen}. {each} "
+        f"Names from Gunicorn and Uvicorn are accepted too: {also}."
+    )
