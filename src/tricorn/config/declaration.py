@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeVar
 
 from tricorn.config.parsers import Kind
 
 T = TypeVar("T")
 KEY = "declared"
+
+
+class Core(Enum):
+    """What of the compiled core takes values of settings. The value says where it stands."""
+
+    TERMS = "transport/service.pxd"
+    LIMITS = "http/request.pxd"
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,10 @@ class Shared:
 
 @dataclass(frozen=True)
 class Declared:
-    """All there is to say about one setting; the command line, the files and the pages are made of this."""
+    """All there is to say about one setting; the command line, the files and the pages are made of this.
+
+    fills: what of the core gets the value, as `kind.to_core` makes it: (Core.TERMS, name of the attribute).
+    """
 
     name: str
     default: Any
@@ -36,6 +47,7 @@ class Declared:
     env: Shared | None
     positional: bool
     in_files: bool
+    fills: tuple[Core, str] | None
 
     @property
     def variable(self) -> str:
@@ -68,10 +80,11 @@ def setting(
     env: Shared | None = None,
     positional: bool = False,
     in_files: bool = True,
+    fills: tuple[Core, str] | None = None,
 ) -> T:
     """Declares one field of `Settings`. The name is the field's; the type checker holds default, parser and
     field to one type. A default goes through a factory because a read-only mapping is not hashable in 3.11,
     and dataclasses refuse such defaults."""
-    declared = Declared("", default, parse, section, doc, flags, env, positional, in_files)
+    declared = Declared("", default, parse, section, doc, flags, env, positional, in_files, fills)
     made: T = field(default_factory=lambda: default, metadata={KEY: declared})
     return made

@@ -48,6 +48,24 @@ def no_remark(_: object) -> str:
     return ""
 
 
+#: The core counts in 64 bits, and adds to what it counts. A larger limit would not be one anyway: a time, which
+#: is in nanoseconds there, is 146 years then.
+LARGEST = 1 << 62
+
+
+def as_it_is(value: Any) -> object:
+    return value
+
+
+def bounded(number: int) -> int:
+    return min(number, LARGEST)
+
+
+def nanoseconds(seconds: float) -> int:
+    """0, which often stands for "no limit", stays 0, and nothing else becomes 0."""
+    return max(int(min(seconds * 1e9, LARGEST)), int(seconds > 0))
+
+
 @dataclass(frozen=True)
 class Kind(Generic[T]):
     """One kind of value.
@@ -62,6 +80,7 @@ class Kind(Generic[T]):
     blank: an empty text is a value (a list without items, "not set", "no").
     show: the value in the form one would write it.
     remark: what should be said about a form that is understood but is not ours; an empty text if nothing.
+    to_core: the value as the compiled core has it; this is where its units differ from those of the settings.
     """
 
     convert: Callable[[object], T]
@@ -74,6 +93,7 @@ class Kind(Generic[T]):
     blank: bool = False
     show: Callable[[Any], str] = show_plain
     remark: Callable[[object], str] = no_remark
+    to_core: Callable[[Any], object] = as_it_is
 
     @property
     def is_switch(self) -> bool:
@@ -115,7 +135,7 @@ def whole_number(
             raise refuse(number, words)
         return number
 
-    return Kind(convert, words, metavar, str(example))
+    return Kind(convert, words, metavar, str(example), to_core=bounded)
 
 
 def maybe_whole(written: object) -> int | None:
@@ -157,7 +177,7 @@ def seconds(*, example: str = "30") -> Kind[float]:
             raise refuse(written, words)
         return number
 
-    return Kind(convert, words, "SECONDS", example)
+    return Kind(convert, words, "SECONDS", example, to_core=nanoseconds)
 
 
 def octal_mode() -> Kind[int]:
@@ -304,7 +324,10 @@ def proxy_versions() -> Kind[str]:
         word = str(written).strip().lower()
         return known.convert(also.get(word, written))
 
-    return Kind(convert, known.words, "VERSION", "v2", known.choices, bare="auto")
+    def to_core(version: str) -> object:
+        return None if version == "off" else version
+
+    return Kind(convert, known.words, "VERSION", "v2", known.choices, bare="auto", to_core=to_core)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
@@ -316,7 +339,16 @@ def optional(kind: Kind[T]) -> Kind[T | None]:
         return kind.convert(written)
 
     return Kind(
-        convert, kind.words, kind.metavar, kind.example, kind.choices, kind.bare, kind.split, True, kind.show
+        convert,
+        kind.words,
+        kind.metavar,
+        kind.example,
+        kind.choices,
+        kind.bare,
+        kind.split,
+        True,
+        kind.show,
+        to_core=lambda value: None if value is None else kind.to_core(value),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 from tricorn import kinds
-from tricorn.config.declaration import KEY, Declared, Shared, setting
+from tricorn.config.declaration import KEY, Core, Declared, Shared, setting
 from tricorn.config.parsers import (
     addresses,
     assignments,
@@ -171,6 +171,7 @@ class Settings:
         flags=("--worker-connections",),
         parse=whole_number(1, example=10000),
         section=WORKERS,
+        fills=(Core.TERMS, "max_connections"),
         doc="How many connections a worker holds at once. At the limit, idle keep-alive connections are "
         "closed first; then no more are accepted.",
     )
@@ -186,6 +187,7 @@ class Settings:
         flags=("--request-timeout",),
         parse=optional(seconds(example="10")),
         section=WORKERS,
+        fills=(Core.TERMS, "request_timeout"),
         doc="How long the application may work on a request without sending anything to the client. If it "
         "is not set: the value of `timeout` where a request holds a thread "
         f"({kinds.running_on(Runner.THREADS)}); no limit where it only holds a task "
@@ -204,6 +206,7 @@ class Settings:
         flags=("--max-requests",),
         parse=whole_number(example=10000),
         section=WORKERS,
+        fills=(Core.TERMS, "max_requests"),
         doc="Replace a worker after this many requests. 0 means never.",
     )
     max_requests_jitter: int = setting(
@@ -221,6 +224,7 @@ class Settings:
         flags=("--keep-alive",),
         parse=seconds(example="75"),
         section=CLIENT,
+        fills=(Core.TERMS, "keepalive"),
         doc="How long a connection may be idle between requests. With 0, it is closed after each response.",
     )
     header_timeout: float = setting(
@@ -228,6 +232,7 @@ class Settings:
         flags=("--header-timeout",),
         parse=seconds(example="5"),
         section=CLIENT,
+        fills=(Core.TERMS, "header_timeout"),
         doc="How long a client may take to send a request head. A client that has sent a part of it gets a "
         "408; one that has sent nothing is disconnected.",
     )
@@ -236,6 +241,7 @@ class Settings:
         flags=("--body-timeout",),
         parse=seconds(example="60"),
         section=CLIENT,
+        fills=(Core.TERMS, "body_timeout"),
         doc="How long a client may pause while it sends a request body. Then it gets a 408.",
     )
     min_body_rate: int = setting(
@@ -243,6 +249,7 @@ class Settings:
         flags=("--min-body-rate",),
         parse=size(example="1k"),
         section=CLIENT,
+        fills=(Core.TERMS, "min_body_rate"),
         doc="The lowest rate at which a client may send a request body, in bytes per second on average. A "
         "slower client gets a 408. 0 means no limit.",
     )
@@ -251,6 +258,7 @@ class Settings:
         flags=("--write-timeout",),
         parse=seconds(example="60"),
         section=CLIENT,
+        fills=(Core.TERMS, "write_timeout"),
         doc="How long a client may go without reading anything of its response. Then the connection is "
         "reset.",
     )
@@ -261,6 +269,7 @@ class Settings:
         flags=("--limit-request-line",),
         parse=size(example="4094"),
         section=LIMITS,
+        fills=(Core.LIMITS, "request_line"),
         doc="The maximum length of a request line, in bytes. A longer one gets a 414. With 0, only "
         "`limit_request_head` applies.",
     )
@@ -269,6 +278,7 @@ class Settings:
         flags=("--limit-request-fields",),
         parse=whole_number(0, 32768, example=200),
         section=LIMITS,
+        fills=(Core.LIMITS, "fields"),
         doc="The maximum number of header fields in a request. With more, it gets a 431. With 0, only "
         "`limit_request_head` applies.",
     )
@@ -277,6 +287,7 @@ class Settings:
         flags=("--limit-request-field_size", "--limit-request-field-size"),
         parse=size(example="16k"),
         section=LIMITS,
+        fills=(Core.LIMITS, "field_size"),
         doc="The maximum length of one header field, in bytes. A longer one gets a 431. With 0, only "
         "`limit_request_head` applies.",
     )
@@ -285,6 +296,7 @@ class Settings:
         flags=("--limit-request-head",),
         parse=size(1024, 1 << 30, example="128k"),
         section=LIMITS,
+        fills=(Core.LIMITS, "head"),
         doc="The maximum length of a whole request head, in bytes. A longer one gets a 431. This limit "
         "cannot be turned off, because it bounds the memory that a client can use.",
     )
@@ -293,6 +305,7 @@ class Settings:
         flags=("--limit-request-body",),
         parse=size(example="10m"),
         section=LIMITS,
+        fills=(Core.LIMITS, "body"),
         doc="The maximum length of a request body, in bytes. A longer one gets a 413. 0 means no limit.",
     )
     limit_body_drain: int = setting(
@@ -300,6 +313,7 @@ class Settings:
         flags=("--limit-body-drain",),
         parse=size(example="1m"),
         section=LIMITS,
+        fills=(Core.TERMS, "body_drain"),
         doc="If the application has not read the whole request body, up to this many bytes are read and "
         "dropped to keep the connection. If more is left, the connection is closed.",
     )
@@ -308,6 +322,7 @@ class Settings:
         flags=("--request-buffering",),
         parse=switch(),
         section=LIMITS,
+        fills=(Core.TERMS, "buffering"),
         doc="Read the whole request body before the application is called, so that a slow upload holds no "
         "thread. If off, the application reads from the connection. For WSGI only.",
     )
@@ -316,6 +331,7 @@ class Settings:
         flags=("--request-buffer-size",),
         parse=size(example="1m"),
         section=LIMITS,
+        fills=(Core.TERMS, "request_buffer"),
         doc="A request body up to this size is always kept in memory. A longer one takes its memory from "
         "`request_buffer_memory`. For ASGI: how far the server reads ahead of the application.",
     )
@@ -324,6 +340,7 @@ class Settings:
         flags=("--request-buffer-memory",),
         parse=size(example="256m"),
         section=LIMITS,
+        fills=(Core.TERMS, "request_memory"),
         doc="How much memory the request bodies of a worker that are longer than `request_buffer_size` may "
         "take together. A body that does not fit goes to a temporary file; with 0, all of them do.",
     )
@@ -332,6 +349,7 @@ class Settings:
         flags=("--response-buffer-size",),
         parse=size(1, example="1m"),
         section=LIMITS,
+        fills=(Core.TERMS, "response_buffer"),
         doc="How many bytes of a response may wait for a slow client. Beyond that, the application's "
         "iterator is paused; in ASGI, `send()` waits.",
     )
@@ -462,6 +480,7 @@ class Settings:
         flags=("--proxy-protocol",),
         parse=proxy_versions(),
         section=TRUST,
+        fills=(Core.TERMS, "proxy_mode"),
         doc="Expect the PROXY protocol at the start of each connection: off, v1, v2, or auto for both "
         "versions. The option without a value means auto. A connection without the header is refused.",
     )
@@ -500,6 +519,7 @@ class Settings:
         flags=("--server-header",),
         parse=text(blank=True, example="web"),
         section=TRUST,
+        fills=(Core.TERMS, "server_header"),
         doc="The Server header of responses. If empty, none is sent.",
     )
 
@@ -587,6 +607,7 @@ class Settings:
         parse=switch(),
         env=Shared("SENDFILE"),
         section=PROCESS,
+        fills=(Core.TERMS, "sendfile"),
         doc="Let the kernel send files that the application returns through `wsgi.file_wrapper`.",
     )
     check_config: bool = setting(

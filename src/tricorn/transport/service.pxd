@@ -14,8 +14,23 @@ cdef extern from "Python.h":
 cdef enum:
     LANE_BUFFER = 65536
 
+# What the settings say to the transport. Each attribute is one of them, which says so where it is declared
+# (`fills` in config/settings.py); this is the only other place where it stands.
+cdef class Terms:
+    # nanoseconds; 0 switches a limit off
+    cdef public long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout
+    # bytes a second
+    cdef public long long min_body_rate
+    # bytes
+    cdef public long long body_drain
+    cdef public Py_ssize_t request_buffer, request_memory, response_buffer
+    cdef public bint buffering, sendfile
+    cdef public long long max_connections, max_requests
+    cdef public str proxy_mode          # "v1", "v2", "auto" or None
+    cdef public str server_header
+
 # What all connections of a worker share.
-cdef class Service:
+cdef class Service(Terms):
     cdef readonly object application
     cdef readonly object context        # a copy of it is what each request runs in
     cdef readonly object logger
@@ -25,22 +40,14 @@ cdef class Service:
     cdef readonly Row row
     cdef readonly AccessLog access_log
     cdef readonly object trusted        # TrustedPeers
-    cdef readonly object proxy_mode     # "v1", "v2", "auto" or None
     cdef readonly object proxy_peers    # TrustedPeers
     cdef object runnable                # deque of connections that need an application thread
     cdef list table                     # connections by descriptor
 
-    # nanoseconds
-    cdef readonly long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout
-    # bytes
-    cdef readonly long long min_body_rate, body_drain
-    cdef readonly Py_ssize_t request_buffer, response_buffer
-    cdef Budget body_memory             # for request bodies beyond request_buffer
-    cdef readonly bint buffering, sendfile
-    cdef readonly int max_connections
+    cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
 
     cdef readonly int connections
-    cdef readonly long long requests, max_requests
+    cdef readonly long long requests
     cdef public bint draining
     cdef long long queued               # bytes that waited for slow clients since memory was last given back
     cdef bint full                      # the connection limit is reached: who closes one wakes a listener

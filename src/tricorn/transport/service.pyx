@@ -7,6 +7,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from collections import deque
 from contextvars import Context
+from types import GetSetDescriptorType
 
 from tricorn.transport.system cimport (
     CLOCK_REALTIME_COARSE, EFD_CLOEXEC, EFD_NONBLOCK, clock_gettime, close, errno, eventfd, timespec, write,
@@ -14,47 +15,39 @@ from tricorn.transport.system cimport (
 
 import os
 
-cdef long long SECOND = 1000000000
+
+cdef class Terms:
+    """terms: a mapping with a value for each of the attributes. Raises TypeError where one is missing or unknown."""
+
+    def __init__(self, terms):
+        known = {name for name, member in vars(Terms).items() if isinstance(member, GetSetDescriptorType)}
+        if wrong := known ^ terms.keys():
+            raise TypeError(f"terms of the transport are missing or unknown: {', '.join(sorted(wrong))}")
+        for name, value in terms.items():
+            setattr(self, name, value)
 
 
-cdef class Service:
-    """Times are seconds, 0 switches a limit off; sizes are bytes, 0 means no bound."""
+cdef class Service(Terms):
+    """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one."""
 
     def __init__(
-        self, *, application, logger, Limits limits, str server_header, Row row, AccessLog access_log, trusted,
-        proxy_mode=None, proxy_peers=None, double header_timeout=10, double keepalive=5, double body_timeout=30,
-        double write_timeout=30, double request_timeout=0, long long min_body_rate=240,
-        long long body_drain=65536, Py_ssize_t request_buffer=65536, Py_ssize_t response_buffer=262144,
-        Py_ssize_t request_memory=67108864,
-        bint buffering=True, bint sendfile=True, int max_connections=1000, long long max_requests=0, context=None,
+        self, terms, *, application, logger, Limits limits, Row row, AccessLog access_log, trusted, proxy_peers,
+        context=None,
     ):
+        Terms.__init__(self, terms)
         self.application = application
         self.context = Context() if context is None else context
         self.logger = logger
         self.limits = limits
-        self.defaults = Defaults(server_header)
+        self.defaults = Defaults(self.server_header)
         self.poller = Poller()
         self.row = row
         self.access_log = access_log
         self.trusted = trusted
-        self.proxy_mode = proxy_mode
         self.proxy_peers = proxy_peers
         self.runnable = deque()
         self.table = []
-        self.header_timeout = <long long>(header_timeout * SECOND)
-        self.keepalive = <long long>(keepalive * SECOND)
-        self.body_timeout = <long long>(body_timeout * SECOND)
-        self.write_timeout = <long long>(write_timeout * SECOND)
-        self.request_timeout = <long long>(request_timeout * SECOND)
-        self.min_body_rate = min_body_rate
-        self.body_drain = body_drain
-        self.request_buffer = request_buffer
-        self.body_memory = Budget(request_memory)
-        self.response_buffer = response_buffer
-        self.buffering = buffering
-        self.sendfile = sendfile
-        self.max_connections = max_connections
-        self.max_requests = max_requests
+        self.body_memory = Budget(self.request_memory)
 
     def __cinit__(self, *args, **kwargs):
         self.waker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)

@@ -335,7 +335,7 @@ def farewell_of(settings: Settings) -> float:
     """How long the application's shutdown may take, seconds."""
     if settings.asgi_lifespan == "off":
         return 0
-    return settings.asgi_lifespan_shutdown_timeout or UNLIMITED
+    return min(settings.asgi_lifespan_shutdown_timeout or UNLIMITED, UNLIMITED)
 
 
 def server_of(listener: Listener) -> tuple[str, int | None]:

@@ -9,11 +9,13 @@ import contextvars
 import logging
 import math
 import random
+from dataclasses import replace
 from select import POLLIN, poll
 from time import monotonic
 from typing import Any
 
-from tricorn.config.settings import Settings
+from tricorn.config.declaration import Core
+from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
 from tricorn.http.policy import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
@@ -30,43 +32,31 @@ def make_service(
     request_timeout: float,
     context: contextvars.Context | None = None,
 ) -> Service:
-    """context: a copy of it is what each request runs in; None: an empty one."""
+    """request_timeout: where it is not set, it depends on the kind of worker. context: a copy of it is what
+    each request runs in; None: an empty one."""
     settings = assignment.settings
-    max_requests = settings.max_requests
-    if max_requests:
-        max_requests += random.randint(0, settings.max_requests_jitter)
+    jitter = random.randint(0, settings.max_requests_jitter) if settings.max_requests else 0
+    settings = replace(settings, request_timeout=request_timeout, max_requests=settings.max_requests + jitter)
     return Service(
+        filled(settings, Core.TERMS),
         application=application,
         logger=log,
-        limits=Limits(
-            request_line=settings.limit_request_line,
-            field_size=settings.limit_request_field_size,
-            fields=settings.limit_request_fields,
-            head=settings.limit_request_head,
-            body=settings.limit_request_body,
-        ),
-        server_header=settings.server_header,
+        limits=Limits(**filled(settings, Core.LIMITS)),
         row=assignment.row,
         access_log=log_setup.open_access_log(settings),
         trusted=policy.trusted,
-        proxy_mode=None if settings.proxy_protocol == "off" else settings.proxy_protocol,
         proxy_peers=TrustedPeers(settings.proxy_allow_ips),
-        header_timeout=settings.header_timeout,
-        keepalive=settings.keepalive,
-        body_timeout=settings.body_timeout,
-        write_timeout=settings.write_timeout,
-        request_timeout=request_timeout,
-        min_body_rate=settings.min_body_rate,
-        body_drain=settings.limit_body_drain,
-        request_buffer=settings.request_buffer_size,
-        request_memory=settings.request_buffer_memory,
-        response_buffer=settings.response_buffer_size,
-        buffering=settings.request_buffering,
-        sendfile=settings.sendfile,
-        max_connections=settings.worker_connections,
-        max_requests=max_requests,
         context=context,
     )
+
+
+def filled(settings: Settings, part: Core) -> dict[str, Any]:
+    """What the settings say to this part of the core: values by attribute, in its units."""
+    return {
+        declared.fills[1]: declared.kind.to_core(getattr(settings, declared.name))
+        for declared in SETTINGS.values()
+        if declared.fills is not None and declared.fills[0] == part
+    }
 
 
 def end_of_drain(settings: Settings) -> float:
