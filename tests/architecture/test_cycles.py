@@ -71,7 +71,7 @@ def test_imports_of_every_kind_are_found() -> None:
     """The tests above would pass on a graph without edges."""
     edges = graph()
     expected = {
-        "tricorn.log.access": "tricorn.log.access_format",  # import in a .pyx
+        "tricorn.log.access_line": "tricorn.log.access_format",  # import in a .pyx
         "tricorn.transport.service": "tricorn.http.buffer",  # cimport in a .pxd
         "tricorn.transport.reactor": "tricorn.gateway.environ",  # import in a .pyi
         "tricorn.cli": "tricorn.arbiter.arbiter",  # import in a function

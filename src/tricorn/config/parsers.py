@@ -48,8 +48,8 @@ def no_remark(_: object) -> str:
     return ""
 
 
-#: The core counts in 64 bits, and adds to what it counts. A larger limit would not be one anyway: a time, which
-#: is in nanoseconds there, is 146 years then.
+#: The core counts in 64 bits, and adds to what it counts. A limit of this size is none: a time, which is in
+#: nanoseconds there, is 146 years.
 LARGEST = 1 << 62
 
 

@@ -1,11 +1,11 @@
 """The words of an access log format: from `%(h)s "%(r)s"` to a list of steps.
 
 Knows: the atoms, where an environ and an ASGI scope have their values, what a wrong format should have been.
-Must not know: how a step is carried out (access.pyx), where the lines go, settings.
+Must not know: how a step is carried out (access_line.pyx), where the lines go, settings.
 
 A step names its value by the key of the environ, for ASGI too: `scope_place` says where a scope has the same.
 
-It runs once at start, so it is plain Python; each step then costs `access.pyx` one `switch`.
+It runs once at start, so it is plain Python; each step then costs `access_line.pyx` one `switch`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JSON = "json"
 
 
 class Step(NamedTuple):
-    """One thing to append. `kind` is a key of `KINDS` in access.pyx."""
+    """One thing to append. `kind` is a key of `KINDS` in access_line.pyx."""
 
     kind: str
     text: str = ""  # literal text, or the lower-case name of a response header
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an ASGI scope has a value. `kind` is a key of `PLACES` in access.pyx."""
+    """Where an ASGI scope has a value. `kind` is a key of `PLACES` in access_line.pyx."""
 
     kind: str
     name: str = ""  # key of the scope, or lower-case name of a header, in which `_` stands for `-` too

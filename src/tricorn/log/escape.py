@@ -1,6 +1,6 @@
 """Escaping for the error log: no text that came from outside may end a line or steer a terminal.
 
-Knows: characters. Must not know: records, files. (The access log escapes bytes, in access.pyx.)
+Knows: characters. Must not know: records, files. (The access log escapes bytes, in access_line.pyx.)
 """
 
 from __future__ import annotations
