@@ -40,7 +40,8 @@ class WorkerKind:
     also: other names by which configurations ask for it. The first one is shown in the reference.
     is_usual: `auto` takes it for applications of its interface.
     prepare: a function, as module:function, which the worker calls without arguments before it imports the
-        application. With `auto` the kind is not known by then, so a usual kind has none.
+        application (with `preload_app`, the master has imported it before). With `auto` the kind is not known
+        by then, so a usual kind has none.
     """
 
     name: str
