@@ -156,6 +156,8 @@ class Worker:
         starting = self._own_task(self.lifespan.startup())
 
         def interrupt() -> None:
+            if starting.done():
+                return  # what comes now stays where it is until the worker serves: nothing is left to cancel
             for wish in self.inbox.take():
                 if wish is Wish.REOPEN:
                     log_setup.reopen()
