@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +145,32 @@ def test_signals_that_were_blocked_by_who_started_it(service: Service) -> None:
     service.wait_for_log("Reload done")
     service.signal(signal.SIGTERM)
     assert service.exit_code() == 0
+
+
+#: Is told to stop between any two steps of the installation: each that changes a handler sends TERM.
+INSTALL = """
+import os, signal
+from tricorn.arbiter.signals import SignalPipe
+
+set_handler = signal.signal
+sent = []
+
+def signal_(number, handler):
+    before = set_handler(number, handler)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sent.append(number)
+    return before
+
+pipe = SignalPipe()
+signal.signal = signal_
+pipe.install()
+print(bool(sent), list(pipe.arrived()).count(signal.SIGTERM) == len(sent))
+"""
+
+
+def test_no_stop_is_lost_while_the_handlers_are_installed() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INSTALL], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ended.stdout == "True True\n"

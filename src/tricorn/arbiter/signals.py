@@ -184,6 +184,9 @@ class SignalPipe:
         if not self._is_open:
             # A child of the foreign code came back through the master's frames.
             return []
+        # First: without it, a signal that finds a handler which only wakes is lost. A full pipe (64 KiB of
+        # unread signals) already wakes the loop; the warning would help nobody.
+        woken = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         said = self._trespasses()
         for number in MEANING:
             signal.signal(number, _only_wake)
@@ -197,8 +200,7 @@ class SignalPipe:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.SIG_IGN)
         self._held = {number: signal.getsignal(number) for number in signal.valid_signals()}
-        # A full pipe (64 KiB of unread signals) already wakes the loop; the warning would help nobody.
-        if signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False) != self._writer:
+        if woken != self._writer:
             said.append("the wake-up descriptor; the master has restored its own")
         use_usual_stack()  # a preloaded application may have enabled faulthandler
         # Last, because what was held back arrives now.
