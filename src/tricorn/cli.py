@@ -25,7 +25,8 @@ from tricorn.gateway.loader import AppLoadError
 from tricorn.http.policy import TrustedPeers
 from tricorn.log.access_format import compile_format
 from tricorn.net.activation import VARIABLES, handed_over
-from tricorn.net.address import FdAddress, parse_address
+from tricorn.net.address import FdAddress, parse_bind
+from tricorn.tls import rules
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -197,12 +198,13 @@ def complain(severity: str, text: str) -> None:
 
 def check_addresses(settings: Settings) -> None:
     for address in settings.bind:
-        parse_address(address)
+        parse_bind(address)
 
 
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
 CHECKS: dict[str, Callable[[Settings], object]] = {
     "bind": check_addresses,
+    "certfile": rules.check,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
@@ -214,7 +216,7 @@ def with_sockets(settings: Settings, sockets: Sequence[str]) -> Settings:
 
     So they go before `bind`, as in Gunicorn, unless that names descriptors: then it says which ones.
     """
-    if not sockets or any(isinstance(parse_address(address), FdAddress) for address in settings.bind):
+    if not sockets or any(isinstance(parse_bind(address).address, FdAddress) for address in settings.bind):
         return settings
     warnings = settings.warnings
     if settings.origins["bind"] != DEFAULT:

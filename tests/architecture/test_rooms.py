@@ -12,7 +12,7 @@ import pytest
 from architecture.source import MODULES, ROOMS, ROOT, Module
 
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
-SIDE_ROOMS = {"config", "kinds", "log", "net", "scoreboard", "handover", "forks", "sigaction"}
+SIDE_ROOMS = {"config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kinds": set(),
     "log": {"config"},
     "net": {"config"},
+    "tls": {"config", "net"},
     "scoreboard": set(),
     "forks": set(),
     "sigaction": set(),
@@ -87,6 +88,7 @@ FOREIGN: dict[str, str] = {
     "config": r"\b([Aa]rbiter|[Rr]eactor|Worker|fork)\b",
     "log": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker)\b",
     "net": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker|wsgi|environ)\b",
+    "tls": r"\b([Aa]rbiter|[Rr]eactor|wsgi|fork|waitpid|recv|accept|start_response)\b",
     "scoreboard": r"\b([Aa]rbiter|[Rr]eactor|Connection|[Ss]ettings|decide)\b",
 }
 

@@ -58,7 +58,6 @@ def test_reads(words: list[str], values: dict[str, object]) -> None:
             ["--no-preload=1"],
             "--no-preload: does not take a value (command line); write --no-preload or --preload=1",
         ),
-        (["--certfile", "x.pem"], "--certfile: this option of Gunicorn is not supported"),
         (
             ["-D"],
             "-D: this option of Gunicorn is not supported (command line); Tricorn stays in the foreground",

@@ -141,12 +141,6 @@ def test_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
             "ZeroDivisionError: division by zero (tricorn.conf.py, line 2)",
         ),
         ("tricorn.conf.py", "import json\njson.loads('x')", "(tricorn.conf.py, line 2)"),
-        ("gunicorn.conf.py", "certfile = 'x.pem'", "certfile: this setting of Gunicorn is not supported"),
-        (
-            "gunicorn.conf.py",
-            "def ssl_context(config, default): ...",
-            "ssl_context: this setting of Gunicorn",
-        ),
         ("gunicorn.conf.py", "daemon = True", "daemon: this setting of Gunicorn is not supported"),
         ("gunicorn.conf.py", "class worker_class: ...", "worker_class: "),
     ],

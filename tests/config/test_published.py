@@ -112,11 +112,26 @@ EXPECTED: dict[str, Taken | Refused] = {
     "limits_without_none": Taken({"limit_request_line": 0, "reuse_port": True, "sendfile": False}),
     "output": Taken({"accesslog": "/dev/stdout", "errorlog": "/dev/stderr"}, ignored("capture_output")),
     "development": Taken({"workers": 1}, ignored("reload", "reload_engine", "reload_extra_files")),
-    "tls": Refused(
-        "certfile: this setting of Gunicorn is not supported (gunicorn.conf.py); Tricorn does not support TLS"
+    "tls": Taken(
+        {
+            "certfile": "/etc/letsencrypt/live/site/fullchain.pem",
+            "keyfile": "/etc/letsencrypt/live/site/privkey.pem",
+            "bind": ("0.0.0.0:443",),
+        }
     ),
     "tls_optional": Taken({}),
-    "tls_context": Refused("ssl_context: this setting of Gunicorn is not supported"),
+    "tls_options": Taken(
+        {"certfile": "/etc/ssl/site.pem", "cert_reqs": 2, "ciphers": "ECDHE+AESGCM"},
+        (
+            "ssl_version is ignored (gunicorn.conf.py): Gunicorn ignores it too, since 21.0",
+            *ignored("do_handshake_on_connect"),
+        ),
+    ),
+    "tls_context": Taken({}, ("ssl_context: has no effect without certfile (gunicorn.conf.py)",)),
+    "tls_context_imported": Taken({"certfile": "/etc/ssl/site.pem"}),
+    "tls_without_certificate": Refused(
+        "keyfile: there is no certificate for this key (gunicorn.conf.py); set certfile"
+    ),
     "daemon": Refused(
         "daemon: this setting of Gunicorn is not supported (gunicorn.conf.py); Tricorn stays in"
     ),

@@ -86,5 +86,5 @@ def setting(
     field to one type. A default goes through a factory because a read-only mapping is not hashable in 3.11,
     and dataclasses refuse such defaults."""
     declared = Declared("", default, parse, section, doc, flags, env, positional, in_files, fills)
-    made: T = field(default_factory=lambda: default, metadata={KEY: declared})
+    made: T = field(default_factory=lambda: default, metadata={KEY: declared}, repr=not parse.is_secret)
     return made

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -172,14 +173,14 @@ def is_setting(name: str, value: object, code: Code) -> bool:
     An object that was imported under the name of a setting is something else: `from decouple import config`.
     So is a function under the name of a setting that takes none: `from importlib import reload`.
     """
-    is_plain = type(value) in PLAIN
+    is_plain = type(value) in PLAIN or isinstance(value, IntEnum)  # ssl.PROTOCOL_TLS
     if name in MISSING:
         return is_plain or name in CALLED
     if name not in SETTINGS or isinstance(value, ModuleType):
         return False
     if not SETTINGS[name].in_files:
         return is_plain and name not in code.used
-    return is_plain or name not in code.imported
+    return is_plain or name in CALLED or name not in code.imported
 
 
 def judge(contents: Contents, name: str, code: Code) -> None:

@@ -29,7 +29,9 @@ class Missing:
         return self.verdict == IGNORE or not value or value in self.harmless
 
 
-NO_TLS = "Tricorn does not support TLS yet; put a proxy that does in front"
+SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the lowest version"
+#: ssl.PROTOCOL_TLS, _TLS_CLIENT and _TLS_SERVER, as numbers, texts and names: all mean any version.
+ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER")
 NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
 NO_LOGGING = "Tricorn does not support this yet; docs/logging.md says what it supports"
@@ -60,19 +62,18 @@ HOOKS = (
 )
 DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
 
-#: Settings whose values are functions or classes.
+#: Settings whose values are functions or classes, ours among them.
 CALLED = frozenset({*HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
 
 MISSING: Mapping[str, Missing] = {
-    "certfile": Missing(REFUSE, NO_TLS, ("--certfile",)),
-    "keyfile": Missing(REFUSE, NO_TLS, ("--keyfile",)),
-    "ca_certs": Missing(REFUSE, NO_TLS, ("--ca-certs",)),
-    "cert_reqs": Missing(REFUSE, NO_TLS, ("--cert-reqs",), harmless=("0",)),
-    "ciphers": Missing(REFUSE, NO_TLS, ("--ciphers",)),
-    "ssl_context": Missing(REFUSE, NO_TLS),
-    "ssl_version": Missing(IGNORE, NEEDLESS, ("--ssl-version",)),
+    "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
     "suppress_ragged_eofs": Missing(IGNORE, NEEDLESS, ("--suppress-ragged-eofs",), switch=True),
-    "do_handshake_on_connect": Missing(IGNORE, NEEDLESS, ("--do-handshake-on-connect",), switch=True),
+    "do_handshake_on_connect": Missing(
+        WARN,
+        "a handshake never keeps others waiting, and has header_timeout to end",
+        ("--do-handshake-on-connect",),
+        switch=True,
+    ),
     "daemon": Missing(
         REFUSE,
         "Tricorn stays in the foreground; run it under systemd or another supervisor",

@@ -81,6 +81,7 @@ class Kind(Generic[T]):
     show: the value in the form one would write it.
     remark: what should be said about a form that is understood but is not ours; an empty text if nothing.
     to_core: the value as the compiled core has it; this is where its units differ from those of the settings.
+    is_secret: the value is never shown.
     """
 
     convert: Callable[[object], T]
@@ -94,6 +95,7 @@ class Kind(Generic[T]):
     show: Callable[[Any], str] = show_plain
     remark: Callable[[object], str] = no_remark
     to_core: Callable[[Any], object] = as_it_is
+    is_secret: bool = False
 
     @property
     def is_switch(self) -> bool:
@@ -349,7 +351,76 @@ def optional(kind: Kind[T]) -> Kind[T | None]:
         True,
         kind.show,
         to_core=lambda value: None if value is None else kind.to_core(value),
+        is_secret=kind.is_secret,
     )
+
+
+def verify_mode() -> Kind[int]:
+    """Gunicorn's numbers, which are those of Python's ssl module, or the words that these have there."""
+    choices = ("none", "optional", "required")
+    words = f"one of {', '.join(choices)}, or 0, 1, 2"
+
+    def convert(written: object) -> int:
+        if isinstance(written, str) and (word := written.strip().lower().removeprefix("cert_")) in choices:
+            return choices.index(word)
+        number = maybe_whole(written)
+        if number is None or number >= len(choices) or number < 0:
+            raise refuse(written, words)
+        return int(number)
+
+    return Kind(convert, words, "WHEN", choices[-1], choices, show=lambda mode: choices[mode])
+
+
+def tls_version() -> Kind[str]:
+    """Also with what other programs put in front: TLSv1.3, TLS 1.3. In a file it may be a number."""
+    forbidden = dict.fromkeys(("1.0", "1.1"), "is not safe and was forbidden by RFC 8996")
+    known = one_of("1.2", "1.3", absent=forbidden)
+
+    def convert(written: object) -> str:
+        if isinstance(written, float):
+            written = str(written)
+        if isinstance(written, str):
+            written = re.sub(r"(?i)^tls *v?(?=1)", "", written.strip())
+        return known.convert(written)
+
+    return Kind(convert, known.words, "VERSION", "1.3", known.choices)
+
+
+def secret() -> Kind[str]:
+    """A text that no message quotes. Spaces may be a part of it."""
+
+    def convert(written: object) -> str:
+        if not isinstance(written, str) or re.search(r"[\x00\r\n]", written):
+            raise BadValueError("is not one line of text")
+        return written
+
+    return Kind(
+        convert,
+        "one line of text",
+        "TEXT",
+        "correct horse",
+        show=lambda value: "(not set)" if value is None else "(set, not shown)",
+        is_secret=True,
+    )
+
+
+def function() -> Kind[Callable[..., Any] | str]:
+    """A function, or where to find one. Whether it is there is seen when it is needed: to import it here
+    would run foreign code before anything is ready for that."""
+    words = "a function, or module:function"
+
+    def convert(written: object) -> Callable[..., Any] | str:
+        if callable(written):
+            return written
+        module, colon, name = written.strip().partition(":") if isinstance(written, str) else ("", "", "")
+        if not colon or not name.isidentifier() or not all(map(str.isidentifier, module.split("."))):
+            raise refuse(written, words)
+        return f"{module}:{name}"
+
+    def show(value: object) -> str:
+        return getattr(value, "__qualname__", "a function") if callable(value) else show_plain(value)
+
+    return Kind(convert, words, "FUNCTION", "myproject.tls:ssl_context", show=show)
 
 
 # ------------------------------------------------------------------------------------------- lists
@@ -396,8 +467,10 @@ def words_of(*choices: str) -> Kind[tuple[str, ...]]:
     return comma_list(check, words=words, example=",".join(choices[:2]), metavar="NAMES")
 
 
-def paths() -> Kind[tuple[str, ...]]:
-    return comma_list(str, words="directories separated by commas", example="lib,vendor", metavar="DIRS")
+def paths(
+    words: str = "directories", *, example: str = "lib,vendor", metavar: str = "DIRS"
+) -> Kind[tuple[str, ...]]:
+    return comma_list(str, words=f"{words} separated by commas", example=example, metavar=metavar)
 
 
 def peer(item: str) -> str:

@@ -53,7 +53,9 @@ def entry(declared: Declared) -> str:
 
 
 def how_on_command_line(declared: Declared) -> str:
-    return " ".join(f"`{usage}`" for usage in usages(declared)) if declared.flags else "the argument"
+    if not declared.flags:
+        return "the argument" if declared.positional else "(not there)"
+    return " ".join(f"`{usage}`" for usage in usages(declared))
 
 
 def variables(declared: Declared) -> Iterator[str]:

@@ -8,9 +8,10 @@ Knows: the settings. Must not know: where values come from (sources.py) or what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
+from typing import Any
 
 from tricorn import kinds
 from tricorn.config.declaration import KEY, Core, Declared, Shared, setting
@@ -19,6 +20,7 @@ from tricorn.config.parsers import (
     assignments,
     field_names,
     field_values,
+    function,
     group_id,
     loop_name,
     mount_point,
@@ -29,10 +31,13 @@ from tricorn.config.parsers import (
     peers,
     proxy_versions,
     seconds,
+    secret,
     size,
     switch,
     text,
+    tls_version,
     user_id,
+    verify_mode,
     whole_number,
     words_of,
 )
@@ -40,6 +45,7 @@ from tricorn.kinds import Runner
 
 APPLICATION = "Application"
 SOCKET = "Server socket"
+TLS = "TLS"
 WORKERS = "Workers"
 CLIENT = "Client time limits"
 LIMITS = "Limits"
@@ -119,7 +125,8 @@ class Settings:
         section=SOCKET,
         doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N. "
         "Repeatable; in TRICORN_BIND several are separated by commas. If only $PORT is set, it means "
-        "0.0.0.0:$PORT.",
+        "0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it is not. With neither, TCP is "
+        "for TLS if there is a certificate, and Unix sockets are not.",
     )
     backlog: int = setting(
         2048,
@@ -134,6 +141,96 @@ class Settings:
         parse=switch(),
         section=SOCKET,
         doc="Set SO_REUSEPORT on the listening sockets, so that another server can bind the same port.",
+    )
+
+    # ---------------------------------------------------------------------------------------- TLS
+    certfile: str | None = setting(
+        None,
+        flags=("--certfile",),
+        parse=optional(text(metavar="FILE", example="/etc/letsencrypt/live/example.org/fullchain.pem")),
+        section=TLS,
+        doc="The server's certificate, with those that sign it behind it, in PEM. It turns TLS on for all "
+        "TCP sockets (see `bind`). When the file changes, the new certificate is used within seconds, "
+        "without a reload.",
+    )
+    keyfile: str | None = setting(
+        None,
+        flags=("--keyfile",),
+        parse=optional(text(metavar="FILE", example="/etc/letsencrypt/live/example.org/privkey.pem")),
+        section=TLS,
+        doc="The private key of the certificate, in PEM. If not set, it is in `certfile`. It is read before "
+        "`user` takes effect, so only root needs to be able to read it.",
+    )
+    keyfile_password: str | None = setting(
+        None,
+        parse=optional(secret()),
+        section=TLS,
+        doc="The password of encrypted private keys. There is no option for it, because everybody can see "
+        "the command line. The environment variable is not passed on to the application.",
+    )
+    keyfile_password_file: str | None = setting(
+        None,
+        flags=("--keyfile-password-file",),
+        parse=optional(text(metavar="FILE", example="/run/secrets/key-password")),
+        section=TLS,
+        doc="A file whose first line is the password of encrypted private keys.",
+    )
+    certificates: tuple[str, ...] = setting(
+        (),
+        flags=("--certificates",),
+        parse=paths("files and directories", example="/etc/letsencrypt/live", metavar="PATHS"),
+        section=TLS,
+        doc="More certificates, for clients that ask for their names (SNI): files with a certificate and its "
+        "key, or directories of them. The key may also be beside it: site.pem and site.key, fullchain.pem "
+        "and privkey.pem. `certfile` is for everybody else; if it is not set, the first of these is.",
+    )
+    tls_minimum_version: str = setting(
+        "1.2",
+        flags=("--tls-minimum-version",),
+        parse=tls_version(),
+        section=TLS,
+        doc="The lowest version of TLS that clients may use.",
+    )
+    ciphers: str | None = setting(
+        None,
+        flags=("--ciphers",),
+        parse=optional(text(metavar="LIST", example="ECDHE+AESGCM:ECDHE+CHACHA20")),
+        section=TLS,
+        doc="The ciphers for TLS 1.2, as an OpenSSL cipher list. If not set, Python's choice. Those of TLS "
+        "1.3 cannot be chosen; all of them are safe.",
+    )
+    ca_certs: str | None = setting(
+        None,
+        flags=("--ca-certs",),
+        parse=optional(text(metavar="FILE", example="/etc/tricorn/clients-ca.pem")),
+        section=TLS,
+        doc="The certificates of those who may sign client certificates, in PEM.",
+    )
+    cert_reqs: int = setting(
+        0,
+        flags=("--cert-reqs",),
+        parse=verify_mode(),
+        section=TLS,
+        doc="Whether clients must show a certificate: `none` (0) does not ask for one, `optional` (1) does, "
+        "and `required` (2) refuses clients without one. A certificate that `ca_certs` has not signed is "
+        "always refused.",
+    )
+    crlfile: str | None = setting(
+        None,
+        flags=("--crlfile",),
+        parse=optional(text(metavar="FILE", example="/etc/tricorn/revoked.pem")),
+        section=TLS,
+        doc="Lists of revoked client certificates, in PEM: a current one of each authority that has signed "
+        "any. The file is read again when it changes.",
+    )
+    ssl_context: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+        None,
+        flags=("--ssl-context",),
+        parse=optional(function()),
+        section=TLS,
+        doc="A function that makes or changes the `ssl.SSLContext`, as in Gunicorn. It is called with the "
+        "settings and a function that returns the context that Tricorn would use. With several "
+        "certificates it is called for each, and again when one is renewed.",
     )
 
     # ------------------------------------------------------------------------------------ workers

@@ -34,6 +34,8 @@ DEFAULT = "default"
 #: Options in the environment, from low to high.
 OPTION_VARIABLES = ("GUNICORN_CMD_ARGS", "TRICORN_CMD_ARGS")
 PREFIX = "TRICORN_"
+#: Settings that do nothing without a certificate. Where that is dangerous it is an error (tls/rules.py).
+TLS_ONLY = ("ciphers", "tls_minimum_version", "ssl_context", "ca_certs", "keyfile_password_file")
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,12 @@ def remarks_together(settings: Settings) -> Iterator[str]:
             f"threads: {settings.threads} has no effect with worker_class {kind.name}, whose workers have "
             f"{kind.runner.value} each ({settings.origins['threads']}); set workers instead"
         )
+    has_tls = settings.certfile is not None or settings.certificates
+    for name in TLS_ONLY if not has_tls else ():
+        if getattr(settings, name) != SETTINGS[name].default:
+            yield f"{name}: has no effect without certfile ({settings.origins[name]})"
+    if has_tls and settings.ca_certs is not None and not settings.cert_reqs and settings.ssl_context is None:
+        yield f"ca_certs: has no effect while cert_reqs is none ({settings.origins['ca_certs']})"
 
 
 def check_together(settings: Settings) -> None:

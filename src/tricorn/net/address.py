@@ -5,6 +5,7 @@ Knows: how an address is written and shown. Must not know: sockets, name resolut
     HOST  HOST:PORT  :PORT  [IPV6]  [IPV6]:PORT  tcp://…     TcpAddress
     unix:PATH  unix:@NAME  unix:\\0NAME                       UnixAddress
     fd://N                                                   FdAddress
+    https://…  http://…                                      any of these, with TLS or without
 """
 
 from __future__ import annotations
@@ -64,6 +65,33 @@ class FdAddress:
 Address = TcpAddress | UnixAddress | FdAddress
 
 
+#: What may stand before an address.
+SCHEMES = ("http", "https")
+
+
+@dataclass(frozen=True)
+class Bind:
+    """What one `bind` says. scheme: None if it leaves that to the other settings.
+
+    The scheme is not a part of the address: a listening socket can change it without being opened anew.
+    """
+
+    address: Address
+    scheme: str | None = None
+
+
+def parse_bind(text: str) -> Bind:
+    """What `text` means; ValueError says what to write instead."""
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator or scheme not in SCHEMES:
+        return Bind(parse_address(text))
+    address = parse_address(rest)
+    if isinstance(address, TcpAddress) and ":" not in rest.removeprefix("tcp://").rpartition("]")[2]:
+        # Elsewhere the default would be 80 or 443, and in a `bind` it is 8000: what is meant is not clear.
+        raise ValueError(f"{text!r} needs a port: write {scheme}://{rest}:{443 if scheme == 'https' else 80}")
+    return Bind(address, scheme)
+
+
 def parse_address(text: str) -> Address:
     """The address that `text` means; ValueError says what to write instead."""
     text = text.strip()
@@ -74,7 +102,7 @@ def parse_address(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if separator and scheme != "tcp":
         raise ValueError(
-            f"{text!r}: bind does not support {scheme}://: write HOST:PORT, tcp://HOST:PORT or unix:PATH"
+            f"{text!r}: bind does not support {scheme}://: write HOST:PORT, https://HOST:PORT or unix:PATH"
         )
     if text.startswith(("/", "./", "../")):
         raise ValueError(f"{text!r} looks like a path: write unix:{text}")

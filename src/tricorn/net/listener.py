@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.net.address import UNIX_PATH_MAX, Address, FdAddress, TcpAddress, UnixAddress, parse_address
+from tricorn.net.address import UNIX_PATH_MAX, Address, FdAddress, TcpAddress, UnixAddress, parse_bind
 
 #: The owner and the group connect, the world does not: peers on a unix socket are trusted.
 DEFAULT_SOCKET_MODE = 0o660
@@ -154,7 +154,7 @@ def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[L
 
 def _parse(text: str) -> Address:
     try:
-        return parse_address(text)
+        return parse_bind(text).address
     except ValueError as error:
         raise ConfigError("bind", "", str(error)) from None
 

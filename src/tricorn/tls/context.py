@@ -1,0 +1,119 @@
+"""Makes an `ssl.SSLContext` for a certificate, as the settings ask for it.
+
+Knows: Python's ssl module, Gunicorn's hook `ssl_context`. Must not know: files, SNI, sockets.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.tls.material import Material, Pair, load_pair, trust
+
+#: Offered by ALPN (RFC 7301), best first. A client that offers none of these, or nothing, gets HTTP/1.1 too.
+PROTOCOLS = ("http/1.1",)
+
+MINIMUM_VERSIONS: Mapping[str, ssl.TLSVersion] = {
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+#: Renegotiation lets a client make the server do a handshake again and again (TLS 1.2); nothing needs it.
+#: Compression tells how alike secret and chosen text are (CRIME).
+OPTIONS = ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+
+
+class ContextMaker:
+    """One way to make contexts. Raises ConfigError, as `make` does."""
+
+    def __init__(self, settings: Settings, protocols: Sequence[str] = PROTOCOLS) -> None:
+        self._settings = settings
+        self._protocols = list(protocols)
+        self._hook = maybe_hook(settings)
+
+    def make(self, pair: Pair, material: Material) -> ssl.SSLContext:
+        """A context that shows this certificate."""
+        if self._hook is None:
+            return self._make(pair, material)
+        settings = replace(self._settings, certfile=pair.certfile, keyfile=pair.keyfile)
+        try:
+            made = self._hook(settings, lambda: self._make(pair, material))
+        except ConfigError:
+            raise
+        except Exception as error:
+            what = f"the function raised {type(error).__name__}: {error}"
+            raise ConfigError("ssl_context", "", what, "mend it, or leave it out") from error
+        return _usable(made)
+
+    def _make(self, pair: Pair, material: Material) -> ssl.SSLContext:
+        settings = self._settings
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = MINIMUM_VERSIONS[settings.tls_minimum_version]
+        context.options |= OPTIONS
+        context.set_alpn_protocols(self._protocols)
+        if settings.ciphers is not None:
+            set_ciphers(context, settings.ciphers)
+        try:
+            load_pair(context, pair.pem, material.password)
+        except ssl.SSLError as error:
+            # The pair was tried already, so it is these ciphers that it cannot be used with.
+            raise ConfigError("ciphers", "", f"OpenSSL refuses {pair.certfile}: {error}") from error
+        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
+        try:
+            trust(context, material)
+        except ssl.SSLError as error:
+            raise ConfigError("ca_certs", "", f"OpenSSL refuses a certificate: {error}") from error
+        return context
+
+
+def set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
+    try:
+        context.set_ciphers(ciphers)
+    except ssl.SSLError as error:
+        hint = "`openssl ciphers -v` lists what there is"
+        if "TLS_" in ciphers:
+            hint = "those of TLS 1.3 (TLS_…) are always on, and cannot be chosen here; name those of TLS 1.2"
+        what = f"{ciphers!r} leaves no cipher for TLS 1.2 that {ssl.OPENSSL_VERSION} has"
+        raise ConfigError("ciphers", "", what, hint) from error
+
+
+def unknown_ciphers(ciphers: str) -> Iterator[str]:
+    """OpenSSL leaves out silently what it does not know, so that a misspelt cipher is not there."""
+    for word in ciphers.replace(",", ":").replace(" ", ":").split(":"):
+        if word and word[0] not in "!-+@":
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(word)
+            except ssl.SSLError:
+                yield word
+
+
+def maybe_hook(settings: Settings) -> Callable[..., Any] | None:
+    """The function of the settings, imported if they name it. Raises ConfigError."""
+    hook = settings.ssl_context
+    if not isinstance(hook, str):
+        return hook
+    module, _, name = hook.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        what = f"{hook!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError("ssl_context", "", what, "write module:function") from error
+    if not callable(found):
+        raise ConfigError("ssl_context", "", f"{hook!r} is not a function", "write module:function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _usable(made: object) -> ssl.SSLContext:
+    if not isinstance(made, ssl.SSLContext):
+        what = f"the function returned {type(made).__name__}, not an ssl.SSLContext"
+        raise ConfigError("ssl_context", "", what, "return default_ssl_context_factory(), or one of your own")
+    if made.protocol == ssl.PROTOCOL_TLS_CLIENT:
+        what = "the function returned a context for clients"
+        raise ConfigError("ssl_context", "", what, "make it with ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)")
+    return made

@@ -1,0 +1,201 @@
+"""Takes renewed certificates into use, in all processes, without a new one.
+
+Knows: when files have changed, how the master's reading reaches the workers. Must not know: what is done with
+contexts (server.py), who calls, and how often.
+
+The master looks at the files (`look`), because often only root may read a key. What it reads it checks and
+publishes in shared memory; workers look there (`take`). So all have the same pair at the same time, a mistake
+is found once, and workers need no right to read anything.
+
+A pair is two files, and whoever renews it replaces one after the other. So files must be the same at two
+looks before they are read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.tls.files import Signature, signature_of
+from tricorn.tls.material import Material, Pair, files_of, read_material
+from tricorn.tls.server import ServerTLS, day, names_of
+
+log = logging.getLogger("tricorn.error")
+
+#: How often the master should look, seconds. A renewal is in use after two looks.
+INTERVAL = 5.0
+
+_DIGEST = hashlib.sha256().digest_size
+_ROOM = 1 << 26
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look has found. renewed: what is new, in words. error: why nothing was taken."""
+
+    renewed: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Renewal:
+    """Made in the master before the fork; the workers have the copies that the fork makes."""
+
+    def __init__(self, tls: ServerTLS) -> None:
+        self._tls = tls
+        self._shared = SharedPage()
+        self._taken = self._shared.write(encoded(tls.material))
+        self._seen = self._done = signatures_of(tls.settings)
+        self._warned: datetime | None = None
+
+    # -- in the master -----------------------------------------------------------------------------------
+
+    def look(self, *, at_once: bool = False) -> Outcome | None:
+        """Reads the files if they have changed, and publishes what they hold. None: there is nothing new.
+        at_once: also if they have changed just now, or not at all (HUP)."""
+        if not self._tls.is_renewable:
+            return None
+        found = signatures_of(self._tls.settings)
+        is_settled, self._seen = found == self._seen, found
+        if not at_once and (not is_settled or found == self._done):
+            return None
+        self._done = found
+        outcome = self._read()
+        if outcome.error:
+            log.error("A certificate was not renewed, the old one stays in use: %s", outcome.error)
+        for line in outcome.renewed:
+            log.info("%s", line)
+        return outcome
+
+    def _read(self) -> Outcome:
+        before = self._tls.material
+        try:
+            material = read_material(self._tls.settings)
+            if material == before:
+                return Outcome()
+            self._tls.use(material)
+        except ConfigError as error:
+            return Outcome(error=str(error))
+        self._taken = self._shared.write(encoded(material))
+        return Outcome(_news(before, material))
+
+    def publish(self) -> None:
+        """For the workers: what a reload (`maybe_server_tls`) has put into use."""
+        self._taken = self._shared.write(encoded(self._tls.material))
+        self._seen = self._done = signatures_of(self._tls.settings)
+
+    def warn(self, now: datetime) -> None:
+        """Logs once a day what is about to expire. To be called after `look`."""
+        if self._warned is None or (now - self._warned).days >= 1:
+            self._warned = now
+            for remark in self._tls.expiring(now):
+                log.warning("%s", remark.text)
+
+    # -- in a worker -------------------------------------------------------------------------------------
+
+    def take(self) -> bool:
+        """Puts into use what the master has published since the last call; whether there was something. One
+        system call if not."""
+        if self._shared.digest() == self._taken:
+            return False
+        text = self._shared.maybe_read()
+        if text is None:
+            return False  # it is being written: the next call finds it
+        self._taken = hashlib.sha256(text).digest()
+        try:
+            self._tls.use(decoded(text))
+        except ConfigError as error:
+            log.error("Worker %d keeps the old certificate: %s", os.getpid(), error)  # noqa: TRY400 - its text says it
+            return False
+        return True
+
+    def close(self) -> None:
+        self._shared.close()
+
+
+class SharedPage:
+    """A text in memory that one process writes, and those that it has forked read. Its digest stands in
+    front: a reader that finds another one has come in the middle of writing."""
+
+    def __init__(self) -> None:
+        self._fd = os.memfd_create("tricorn-tls-shared", os.MFD_CLOEXEC)
+
+    def write(self, text: bytes) -> bytes:
+        """Gives the digest."""
+        digest = hashlib.sha256(text).digest()
+        if digest != self.digest():
+            size = len(text).to_bytes(8, "big")
+            _write_all(self._fd, size + text, _DIGEST)
+            _write_all(self._fd, digest, 0)
+        return digest
+
+    def digest(self) -> bytes:
+        return os.pread(self._fd, _DIGEST, 0)
+
+    def maybe_read(self) -> bytes | None:
+        start = _DIGEST + 8
+        size = int.from_bytes(os.pread(self._fd, 8, _DIGEST), "big")
+        text = os.pread(self._fd, size, start) if size <= _ROOM else b""
+        return text if hashlib.sha256(text).digest() == self.digest() else None
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    while data:
+        count = os.pwrite(fd, data, offset)
+        data, offset = data[count:], offset + count
+
+
+def signatures_of(settings: Settings) -> Mapping[str, Signature]:
+    """The state of each file; of a directory too, so that a new certificate in one is seen."""
+    try:
+        pairs = files_of(settings)
+    except ConfigError:
+        pairs = ()  # reading will say what is wrong
+    named = (
+        *(settings.certfile, settings.keyfile, settings.keyfile_password_file),
+        *(settings.ca_certs, settings.crlfile, *settings.certificates),
+    )
+    paths = [os.path.join(settings.chdir, path) for path in named if path is not None]
+    paths += [path for pair in pairs for path in (pair.certfile, pair.keyfile)]
+    return {path: signature_of(path) for path in paths}
+
+
+def _news(before: Material, now: Material) -> tuple[str, ...]:
+    lines = [
+        f"Certificate {pair.certfile} is new: for {names_of(pair.leaf)}, until {day(pair.leaf.not_after)}"
+        for pair in now.pairs
+        if pair not in before.pairs
+    ]
+    left = {pair.certfile for pair in before.pairs} - {pair.certfile for pair in now.pairs}
+    lines += [f"Certificate {certfile} is no longer there" for certfile in sorted(left)]
+    if (now.authorities, now.revocations) != (before.authorities, before.revocations):
+        lines.append("Client certificates are verified by new files")
+    return tuple(lines)
+
+
+def encoded(material: Material) -> bytes:
+    """As text, to be read by a process that need not believe it: no pickle."""
+    pairs = [[pair.certfile, pair.keyfile, pair.pem.decode("latin-1")] for pair in material.pairs]
+    authorities = base64.b64encode(material.authorities).decode()
+    revocations = material.revocations.decode("latin-1")
+    return json.dumps([pairs, material.password, authorities, revocations]).encode()
+
+
+def decoded(text: bytes) -> Material:
+    pairs, password, authorities, revocations = json.loads(text)
+    return Material(
+        tuple(Pair(certfile, keyfile, pem.encode("latin-1")) for certfile, keyfile, pem in pairs),
+        password,
+        base64.b64decode(authorities),
+        revocations.encode("latin-1"),
+    )

@@ -1,0 +1,3 @@
+from objects_base import ssl_context
+
+certfile = "/etc/ssl/site.pem"

@@ -1,0 +1,1 @@
+keyfile = "/etc/ssl/site.key"
