@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,3 +185,72 @@ def test_a_reader_who_has_seen_enough(arguments: list[str]) -> None:
     )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+# --------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A certificate and its key in one file, and an application beside it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "5", "-subj", "/CN=x"]
+    words += ["-addext", "subjectAltName=DNS:site.test", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    (tmp_path / "tls_app.py").write_text(HELLO)
+    (tmp_path / "site.pem").write_text(key.read_text() + certificate.read_text())
+    return tmp_path / "site.pem"
+
+
+def test_check_config_reads_the_certificate(site: Path, capsys: Output) -> None:
+    assert main(["--check-config", "--certfile", site.name, "tls_app:app"]) == 0
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"tricorn: warning: Certificate {site} for site.test expires on ")
+    assert "in 4 days" in shown
+
+
+@pytest.mark.parametrize("words", [["--check-config"], []])
+def test_a_mistake_in_a_certificate_ends_the_start(words: list[str], site: Path, capsys: Output) -> None:
+    site.write_text("hello")
+    assert main([*words, "--certfile", "site.pem", "tls_app:app"]) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith(
+            f"tricorn: error: certfile: {site} is not a PEM file (command line); a PEM file has lines such as"
+        )
+    )
+
+
+def test_nothing_is_served_in_the_clear_that_should_have_tls(site: Path, capsys: Output) -> None:
+    assert main(["--certfile", site.name, "-b", "127.0.0.1:0", "tls_app:app"]) == 2
+    assert "certfile: TLS is not available yet (command line)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("site")
+def test_a_reload_cannot_bring_tls() -> None:
+    launch = Launch([])
+    Path("tricorn.toml").write_text("wsgi_app = 'tls_app:app'\ncertfile = 'site.pem'\n")
+    with pytest.raises(ConfigError, match="certfile: TLS is not available yet"):
+        launch.reload()
+
+
+def test_the_password_of_a_key_stays_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload needs it, the application does not."""
+    monkeypatch.setenv("TRICORN_KEYFILE_PASSWORD", "sesame")
+    launch = Launch([])
+    assert "TRICORN_KEYFILE_PASSWORD" not in os.environ
+    for _ in range(2):
+        settings = launch.settings()
+        assert settings.keyfile_password == "sesame"
+        assert "sesame" not in repr(settings)
+
+
+def test_print_config_does_not_show_a_password(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setenv("TRICORN_KEYFILE_PASSWORD", "sesame")
+    assert main(["--print-config"]) == 0
+    shown = capsys.readouterr().out
+    assert "sesame" not in shown
+    assert "(set, not shown)" in shown

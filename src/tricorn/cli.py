@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
 from tricorn.config.reference import print_config
-from tricorn.config.settings import Settings
+from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.policy import TrustedPeers
@@ -90,6 +91,7 @@ def serve(launch: Launch, settings: Settings) -> int:
     try:
         launch.enter(settings)
         tell_of_closed_streams(launch.closed, settings)
+        refuse_tls(settings)
         return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
@@ -101,6 +103,7 @@ def check(launch: Launch, settings: Settings) -> int:
 
     name = application_name(settings)
     launch.enter(settings, logs=False)
+    check_certificates(settings)
     try:
         load(settings)
     except AppLoadError as error:
@@ -112,6 +115,28 @@ def check(launch: Launch, settings: Settings) -> int:
         return EXIT_FAILURE
     print(f"tricorn: the settings and the application {name!r} are in order")
     return EXIT_OK
+
+
+def check_certificates(settings: Settings) -> None:
+    """Finds what is wrong with the files of TLS, and shows what there is to say of them."""
+    if not rules.is_wanted(settings):
+        return
+    from tricorn.tls.server import ServerTLS
+
+    try:
+        tls = ServerTLS(settings)
+    except ConfigError as error:
+        raise error.at(settings.origins.get(error.setting, "")) from error
+    for remark in tls.remarks(datetime.now(UTC)):
+        complain("warning" if remark.is_warning else "note", remark.text)
+
+
+def refuse_tls(settings: Settings) -> None:
+    """There is no transport for it yet, and to go on without would send in the clear what must not be."""
+    if rules.is_wanted(settings):
+        check_certificates(settings)
+        name = "certfile" if settings.certfile is not None else "certificates"
+        raise ConfigError(name, "", "TLS is not available yet", "put a proxy in front that has it")
 
 
 def application_name(settings: Settings) -> str:
@@ -244,6 +269,9 @@ class Launch:
             # They are meant for this process, and a child must not take the sockets for its own.
             os.environ.pop(name, None)
             self.environ.pop(name, None)
+        for secret in (each for each in SETTINGS.values() if each.kind.is_secret):
+            # A reload needs it; the application and the programs that it starts do not.
+            os.environ.pop(secret.variable, None)
         self.entered: Settings | None = None
         self.added_paths: list[str] = []
         self.added_variables: list[str] = []
@@ -261,6 +289,7 @@ class Launch:
         """The settings as they are now, applied. If they are wrong, ConfigError, and the old ones stay."""
         settings = self.settings()
         application_name(settings)
+        refuse_tls(settings)
         before = self.entered
         try:
             self.enter(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import ssl
 from typing import Any
 
 import pytest
@@ -41,6 +42,21 @@ ACCEPTED: list[tuple[str, object, object]] = [
     ("websocket_max_message_size", "16m", 1 << 24),
     ("websocket_max_message_size", 0, 0),
     ("websocket_ping_interval", "0", 0.0),
+    ("cert_reqs", "2", 2),
+    ("cert_reqs", ssl.CERT_OPTIONAL, 1),
+    ("cert_reqs", "Required", 2),
+    ("cert_reqs", "CERT_NONE", 0),
+    ("tls_minimum_version", "1.3", "1.3"),
+    ("tls_minimum_version", 1.2, "1.2"),
+    ("tls_minimum_version", "TLSv1.3", "1.3"),
+    ("tls_minimum_version", "tls1.2", "1.2"),
+    ("tls_minimum_version", "TLS 1.3", "1.3"),
+    ("certificates", "a.pem, live", ("a.pem", "live")),
+    ("certificates", ["a.pem", "live"], ("a.pem", "live")),
+    ("keyfile_password", " with spaces ", " with spaces "),
+    ("ssl_context", "site.tls:context", "site.tls:context"),
+    ("ssl_context", print, print),
+    ("ssl_context", None, None),
     ("preload_app", "yes", True),
     ("preload_app", "Off", False),
     ("preload_app", "", False),
@@ -148,6 +164,16 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("user", 2**32 - 1, "is not the name or the number of a user", ""),
     ("group", "no-such-group", "there is no group 'no-such-group'", ""),
     ("wsgi_app", "x" * 200 + "\n\0", "control character", ""),
+    ("cert_reqs", "3", "is not one of none, optional, required, or 0, 1, 2", "required"),
+    ("cert_reqs", -1, "is not one of none", ""),
+    ("cert_reqs", True, "is not one of none", ""),
+    ("tls_minimum_version", "1.1", "'1.1' is not safe and was forbidden by RFC 8996", "1.2, 1.3"),
+    ("tls_minimum_version", "TLSv1", "is not one of 1.2, 1.3", ""),
+    ("tls_minimum_version", "SSLv3", "is not one of 1.2, 1.3", ""),
+    ("keyfile_password", "sesame\n", "is not one line of text", ""),
+    ("keyfile_password", 1234, "is not one line of text", ""),
+    ("ssl_context", "site.tls", "'site.tls' is not a function, or module:function", "myproject.tls:"),
+    ("ssl_context", 7, "is not a function", ""),
 ]
 
 
@@ -181,7 +207,19 @@ def test_refuses(name: str, written: object, message: str, hint: str) -> None:
         ("bind", ("a:1", "b:2"), "a:1,b:2"),
         ("secure_scheme_headers", {"X": "y"}, "X=y"),
         ("server_header", "", "(empty)"),
+        ("cert_reqs", 1, "optional"),
+        ("keyfile_password", "sesame", "(set, not shown)"),
+        ("keyfile_password", None, "(not set)"),
+        ("ssl_context", print, "print"),
+        ("ssl_context", None, "(not set)"),
     ],
 )
 def test_shows(name: str, value: object, shown: str) -> None:
     assert SETTINGS[name].kind.show(value) == shown
+
+
+@pytest.mark.parametrize("written", ["sesame\n", ["sesame"], b"sesame"])
+def test_a_secret_is_not_quoted(written: object) -> None:
+    with pytest.raises(BadValueError) as caught:
+        SETTINGS["keyfile_password"].kind.parse(written)
+    assert "sesame" not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"

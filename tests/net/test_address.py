@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tricorn.net.address import Address, FdAddress, TcpAddress, UnixAddress, parse_address
+from tricorn.net.address import Address, Bind, FdAddress, TcpAddress, UnixAddress, parse_address, parse_bind
 
 GOOD: list[tuple[str, Address, str]] = [
     ("127.0.0.1:80", TcpAddress("127.0.0.1", 80), "http://127.0.0.1:80"),
@@ -55,6 +55,44 @@ BAD: list[tuple[str, str]] = [
     ("fd://x", "write fd://N"),
     ("fd:3", "write fd://N"),
 ]
+
+
+SCHEMES: list[tuple[str, Bind]] = [
+    ("host:80", Bind(TcpAddress("host", 80))),
+    ("tcp://host:80", Bind(TcpAddress("host", 80))),
+    ("https://0.0.0.0:443", Bind(TcpAddress("0.0.0.0", 443), "https")),
+    (" http://[::]:80 ", Bind(TcpAddress("::", 80), "http")),
+    ("https://:443", Bind(TcpAddress("0.0.0.0", 443), "https")),
+    ("https://unix:/run/x.sock", Bind(UnixAddress("/run/x.sock"), "https")),
+    ("http://unix:@name", Bind(UnixAddress("name", abstract=True), "http")),
+    ("http://fd://3", Bind(FdAddress(3), "http")),
+    ("unix:/run/http://x", Bind(UnixAddress("/run/http://x"))),
+]
+
+
+@pytest.mark.parametrize(("text", "bind"), SCHEMES)
+def test_schemes(text: str, bind: Bind) -> None:
+    assert parse_bind(text) == bind
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("https://host", "needs a port: write https://host:443"),
+        ("http://[::1]", "needs a port: write http://[::1]:80"),
+        ("https://tcp://host", "needs a port"),
+        ("https://", "write HOST:PORT"),
+        ("https://host:443/", "must not have a path"),
+        ("https://http://host:1", "bind does not support http://"),
+        ("HTTPS://host:1", "bind does not support HTTPS://"),
+        ("tls://host:1", "write HOST:PORT, https://HOST:PORT"),
+        ("https://443", "is a number without a host"),
+    ],
+)
+def test_bad_schemes(text: str, instead: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is what is tested
+        parse_bind(text)
+    assert instead in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "address", "shown"), GOOD, ids=[ascii(case[0]) for case in GOOD])
