@@ -262,6 +262,18 @@ def test_a_bad_file_for_the_password(
     assert (error.setting, said in error.message) == ("keyfile_password_file", True)
 
 
+@pytest.mark.parametrize("how", ["keyfile_password", "keyfile_password_file"])
+def test_a_password_without_end(how: str, site: Issued, settings_for: MakeSettings, write: Write) -> None:
+    word = "ä" * 513
+    settings = settings_for(
+        site,
+        keyfile=encrypted(site, write),
+        **{how: word if how == "keyfile_password" else write("word", word)},
+    )
+    error = refusal(settings)
+    assert (error.setting, "more than 1024 bytes" in error.message) == (how, True)
+
+
 def test_a_short_key(authority: Authority, settings_for: MakeSettings) -> None:
     issued = authority.issue("a.test", key=SHORT_RSA)
     assert "has a key that is too short to be safe" in refusal(settings_for(issued)).message

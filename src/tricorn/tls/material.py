@@ -26,6 +26,9 @@ from tricorn.tls.der import DERError
 from tricorn.tls.files import PairFiles, find_pairs, key_beside, read_file
 from tricorn.tls.pem import CERTIFICATES, REVOCATION_LISTS, Block, PEMError, blocks_of, with_labels
 
+#: Of a password, in bytes: what Python's ssl module hands to OpenSSL at most.
+PASSWORD_MAX = 1024
+
 #: OpenSSL's reasons → what is wrong, and what to do.
 REFUSED: Mapping[str, tuple[str, str]] = {
     "EE_KEY_TOO_SMALL": (
@@ -90,7 +93,7 @@ def files_of(settings: Settings) -> tuple[PairFiles, ...]:
 def password_of(settings: Settings) -> str | None:
     """The keys' password: its own setting, or the first line of the file that another one names."""
     if settings.keyfile_password_file is None:
-        return settings.keyfile_password
+        return _short_enough("keyfile_password", settings.keyfile_password)
     path = os.path.join(settings.chdir, settings.keyfile_password_file)
     lines = read_file("keyfile_password_file", path).splitlines()
     try:
@@ -101,6 +104,13 @@ def password_of(settings: Settings) -> str | None:
         raise ConfigError(
             "keyfile_password_file", "", f"{path} has an empty first line", "write the password there"
         )
+    return _short_enough("keyfile_password_file", password)
+
+
+def _short_enough(setting: str, password: str | None) -> str | None:
+    if password is not None and len(password.encode()) > PASSWORD_MAX:
+        what = f"the password has more than {PASSWORD_MAX} bytes, which OpenSSL does not take"
+        raise ConfigError(setting, "", what, "encrypt the key with a shorter one")
     return password
 
 
