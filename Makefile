@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test test-all test-sample check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
+.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ build: $(STAMPS)/built $(STAMPS)/tooled  ## the virtual environment with all pac
 
 run: $(STAMPS)/built  ## serve the example application on 127.0.0.1:8000
 	$(BIN)/tricorn --chdir examples hello:app
+
+cert:  ## a certificate for localhost, and an authority of your own that signs it, in .cert (docs/tls.md)
+	@tools/certificate .cert
 
 # Which combinations of the axes a run takes: tests/harness/axes.py. One process more than there are processors, since
 # tests also wait; JOBS=0 runs them in one, as a debugger wants it.

@@ -12,7 +12,14 @@ from tls.authority import RSA, Authority, Issued, meet, openssl
 from tls.conftest import MakeSettings
 
 from tricorn.tls.certificate import read_certificate
-from tricorn.tls.client import VERSIONS, cipher_suites, client_variables, serial_text, tls_extension
+from tricorn.tls.client import (
+    VERSIONS,
+    cipher_suites,
+    client_variables,
+    serial_text,
+    time_text,
+    tls_extension,
+)
 from tricorn.tls.server import ServerTLS
 
 SUBJECT = "/C=GB/O=Engines, Ltd/OU=Wheels/OU=Cogs/OU=Cards/CN=Zoë/emailAddress=zoe@a.test/UID=z1"
@@ -111,6 +118,27 @@ def test_a_control_character_stays_one_line(authority: Authority) -> None:
     variables = client_variables(authority.issue(subject="/CN=two\nlines").der, datetime.now(UTC))
     assert variables["SSL_CLIENT_S_DN_CN"] == r"two\0Alines"
     assert variables["SSL_CLIENT_S_DN"] == r"CN=two\0Alines"
+
+
+def test_a_certificate_that_cannot_be_read(zoe: Issued) -> None:
+    """It has been verified, so the request is served, without names."""
+    strange = zoe.der.replace(b"zoe@a.test", b"zo\xeb@a.test")
+    assert client_variables(strange, datetime.now(UTC)) == {
+        "SSL_CLIENT_VERIFY": "SUCCESS",
+        "SSL_CLIENT_CERT": ssl.DER_cert_to_PEM_cert(strange),
+    }
+    extension = tls_extension(None, [strange], None, None)
+    assert (extension["client_cert_name"], len(extension["client_cert_chain"])) == (None, 1)
+
+
+def test_days_have_two_places() -> None:
+    assert time_text(datetime(2026, 8, 5, 6, 49, 24, tzinfo=UTC)) == "Aug  5 06:49:24 2026 GMT"
+
+
+def test_names_in_the_extension_are_those_of_rfc_4514(authority: Authority) -> None:
+    issued = authority.issue(subject="/SN=Byron/CN=Ada")
+    assert tls_extension(None, [issued.der], None, None)["client_cert_name"] == "CN=Ada,sn=Byron"
+    assert client_variables(issued.der, datetime.now(UTC))["SSL_CLIENT_S_DN"] == "CN=Ada,SN=Byron"
 
 
 def test_times_do_not_depend_on_the_locale(zoe: Issued) -> None:

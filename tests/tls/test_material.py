@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tls.conftest import MakeSettings
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls.material import Material, read_material
+from tricorn.tls.pem import blocks_of
 
 Write = Callable[[str, str | bytes], str]
 
@@ -103,6 +105,7 @@ def test_an_encrypted_key(
     assert read_material(settings).password == "open sesame "
     assert "sesame" not in repr(settings)
     assert "sesame" not in repr(read_material(settings))
+    assert "PRIVATE KEY" not in repr(read_material(settings))
 
 
 # ------------------------------------------------------------------------------------------ the mistakes
@@ -231,15 +234,18 @@ def test_a_chain_in_the_wrong_order(
     assert "must be the first in the file" in error.hint
 
 
-def encrypted(issued: Issued, write: Write) -> str:
+def encrypted(issued: Issued, write: Write, *options: str) -> str:
     key = write("key.pem", "")
-    openssl("pkey", "-aes256", "-passout", "pass:sesame", "-in", issued.keyfile, "-out", key)
+    openssl("pkey", *options, "-aes256", "-passout", "pass:sesame", "-in", issued.keyfile, "-out", key)
     return key
 
 
-def test_an_encrypted_key_without_password(site: Issued, settings_for: MakeSettings, write: Write) -> None:
+@pytest.mark.parametrize("options", [[], ["-traditional"]])
+def test_an_encrypted_key_without_password(
+    options: list[str], site: Issued, settings_for: MakeSettings, write: Write
+) -> None:
     """OpenSSL would ask at the terminal, and wait."""
-    error = refusal(settings_for(site, keyfile=encrypted(site, write)))
+    error = refusal(settings_for(site, keyfile=encrypted(site, write, *options)))
     assert "key.pem is encrypted, and there is no password for it" in error.message
     assert "keyfile_password_file" in error.hint
 
@@ -272,6 +278,29 @@ def test_a_password_without_end(how: str, site: Issued, settings_for: MakeSettin
     )
     error = refusal(settings)
     assert (error.setting, "more than 1024 bytes" in error.message) == (how, True)
+
+
+def test_a_list_that_openssl_cannot_read(
+    authority: Authority, site: Issued, settings_for: MakeSettings, write: Write
+) -> None:
+    """The dates are where they have to be, and what stands behind them is damaged."""
+    (block,) = blocks_of(authority.revoke(site).read_bytes())
+    whole = bytearray(block.der)
+    place = whole.rindex(b"\x03\x48") if b"\x03\x48" in whole else whole.rindex(b"\x03\x47")
+    whole[place] = 0x04  # the signature is no bit string any more
+    text = ssl.DER_cert_to_PEM_cert(bytes(whole)).replace("CERTIFICATE", "X509 CRL")
+    error = refusal(settings_for(site, crlfile=write("x", text)))
+    assert "x: OpenSSL cannot read a list in it" in error.message
+
+
+def test_a_certificate_behind_the_first_is_for_openssl_to_judge(
+    site: Issued, settings_for: MakeSettings, write: Write
+) -> None:
+    """A chain may hold what others have made, less strictly."""
+    damaged = "-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n"
+    error = refusal(settings_for(certfile=write("x.pem", site.pem + damaged), keyfile=str(site.keyfile)))
+    assert error.setting == "certfile"
+    assert "x.pem: a certificate in it is not one that OpenSSL can read" in error.message
 
 
 def test_a_short_key(authority: Authority, settings_for: MakeSettings) -> None:
@@ -329,6 +358,16 @@ def test_authorities(authority: Authority, site: Issued, settings_for: MakeSetti
         ("ca_certs", "hello", "x is not a PEM file"),
         ("ca_certs", None, "there is no file"),
         ("ca_certs", "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", "x holds no certificate"),
+        (
+            "ca_certs",
+            "-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n",
+            "x: a certificate in it is not one that OpenSSL can read",
+        ),
+        (
+            "ca_certs",
+            "-----BEGIN CERTIFICATE-----\nM*IB\n-----END CERTIFICATE-----\n",
+            "x: a certificate in it has a CERTIFICATE block that is not valid base64",
+        ),
         ("crlfile", "hello", "x is not a PEM file"),
         ("crlfile", None, "there is no file"),
         (

@@ -13,9 +13,10 @@ import pytest
 from tls.authority import Authority, Issued, meet
 from tls.conftest import MakeSettings
 
+from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls.material import Material, Pair
-from tricorn.tls.renewal import Outcome, Renewal, SharedPage, decoded, encoded
+from tricorn.tls.renewal import ROOM, Outcome, Renewal, SharedPage, decoded, encoded
 from tricorn.tls.server import ServerTLS, maybe_server_tls
 
 
@@ -167,10 +168,13 @@ def test_a_bad_file_keeps_the_old_pair(
     assert shown() == "newer"
 
 
-def test_a_file_that_is_touched_is_not_new(renewal: Renewal, live: Live, log: Log) -> None:
+def test_a_file_that_is_touched_is_not_new(
+    renewal: Renewal, tls: ServerTLS, live: Live, authority: Authority, log: Log
+) -> None:
     os.utime(live.certfile, (1, 1))
     assert [renewal.look() for _ in range(3)] == [None, Outcome(), None]
     assert log.messages == []
+    assert meet(tls.context, authority.client(), "site.test").server.context is tls.context
 
 
 def test_a_file_that_is_written_in_place(
@@ -301,7 +305,7 @@ def test_workers_take_what_a_reload_has_put_into_use(
 
 def test_a_page_is_read_as_it_was_written() -> None:
     page = SharedPage()
-    assert page.digest() == b""
+    assert page.maybe_read() is None
     for text in (b"a" * 100_000, b"b", b"", b"c" * 200_000):
         digest = page.write(text)
         assert page.digest() == digest
@@ -314,11 +318,20 @@ def test_a_page_that_is_being_written_is_not_read() -> None:
     page.write(b"old" * 1000)
     digest = page.digest()
     # The writer has come as far as the middle of the text.
-    os.pwrite(page._fd, b"new" * 500, 40)
+    page._memory[40:1540] = b"new" * 500
     assert page.maybe_read() is None
     assert page.digest() == digest
-    os.pwrite(page._fd, b"\xff" * 8, 32)  # an absurd length
+    page._memory[32:40] = b"\xff" * 8  # an absurd length
     assert page.maybe_read() is None
+    page.close()
+
+
+def test_a_page_has_an_end() -> None:
+    page = SharedPage()
+    page.write(b"kept")
+    with pytest.raises(ConfigError, match="certificates: all of them together have more than 16 MiB"):
+        page.write(b"x" * ROOM)
+    assert page.maybe_read() == b"kept"
     page.close()
 
 

@@ -39,6 +39,8 @@ TABLE = NameTable(
         ("foo.part.test", None),
         ("a.b.two.test", None),
         ("b.a.test", None),
+        ("f*.part.test", None),
+        ("a.*.two.test", None),
         ("xn--bcher-kva.shop.test", "shop"),
     ],
 )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from tricorn.tls.certificate import Certificate, DistinguishedName, read_certificate
+from tricorn.tls.der import DERError
 from tricorn.tls.distinguished import OPENSSL, RFC_4514, attributes_of, text_of
 
 #: The parts of a distinguished name that have a variable of their own: SSL_CLIENT_S_DN_CN.
@@ -59,12 +61,17 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 def client_variables(peer: bytes | None, now: datetime) -> dict[str, str]:
     """mod_ssl's variables of a client certificate. peer: what `getpeercert(True)` gives; the handshake has
     verified it, else there would be no connection. Text is as PEP 3333 wants it, UTF-8 read as Latin-1.
-    Raises DERError for a certificate that OpenSSL takes and we cannot read."""
+
+    OpenSSL takes certificates that our strict reader does not: of such a one there are no names, only itself.
+    """
     if peer is None:
         return {"SSL_CLIENT_VERIFY": "NONE"}
-    certificate = read_certificate(peer)
-    variables = {"SSL_CLIENT_VERIFY": "SUCCESS", **dict(_variables(certificate, now))}
-    return {name: value.encode().decode("latin-1") for name, value in variables.items()}
+    known = {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_CERT": ssl.DER_cert_to_PEM_cert(peer)}
+    with suppress(DERError):
+        known |= {
+            name: value.encode().decode("latin-1") for name, value in _variables(read_certificate(peer), now)
+        }
+    return known
 
 
 def _variables(certificate: Certificate, now: datetime) -> Iterator[tuple[str, str]]:
@@ -83,7 +90,6 @@ def _variables(certificate: Certificate, now: datetime) -> Iterator[tuple[str, s
     yield "SSL_CLIENT_V_REMAIN", str(max(0, certificate.days_left(now)))
     yield "SSL_CLIENT_A_SIG", algorithm_text(certificate.signature_algorithm)
     yield "SSL_CLIENT_A_KEY", algorithm_text(certificate.key_algorithm)
-    yield "SSL_CLIENT_CERT", ssl.DER_cert_to_PEM_cert(certificate.der)
 
 
 def _parts(prefix: str, name: DistinguishedName) -> Iterator[tuple[str, str]]:
@@ -124,18 +130,25 @@ def tls_extension(
     """The value of `scope["extensions"]["tls"]`.
 
     server_cert: PEM. client_chain: DER, the client's own certificate first; empty if it sent none. version:
-    what `SSLObject.version()` says. cipher_suite: see `cipher_suites`. Raises DERError, as the above.
+    what `SSLObject.version()` says. cipher_suite: see `cipher_suites`.
     """
     chain = list(client_chain)
     return {
         "server_cert": server_cert,
         "client_cert_chain": [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain],
-        "client_cert_name": text_of(read_certificate(chain[0]).subject, RFC_4514) if chain else None,
+        "client_cert_name": _maybe_name(chain[0]) if chain else None,
         # OpenSSL ends the handshake if it does not accept a certificate, so there is never an error to show.
         "client_cert_error": None,
         "tls_version": VERSIONS.get(version or ""),
         "cipher_suite": cipher_suite,
     }
+
+
+def _maybe_name(certificate: bytes) -> str | None:
+    try:
+        return text_of(read_certificate(certificate).subject, RFC_4514)
+    except DERError:  # see client_variables
+        return None
 
 
 def cipher_suites(context: ssl.SSLContext) -> dict[str, int]:

@@ -12,7 +12,6 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
@@ -25,6 +24,8 @@ from tricorn.tls.certificate import (
 from tricorn.tls.der import DERError
 from tricorn.tls.files import PairFiles, find_pairs, key_beside, read_file
 from tricorn.tls.pem import CERTIFICATES, REVOCATION_LISTS, Block, PEMError, blocks_of, with_labels
+
+UNREADABLE = "is not one that OpenSSL can read"
 
 #: Of a password, in bytes: what Python's ssl module hands to OpenSSL at most.
 PASSWORD_MAX = 1024
@@ -132,6 +133,11 @@ def read_material(settings: Settings) -> Material:
 def read_pair(files: PairFiles, password: str | None) -> Pair:
     """The certificate and its key, which belong together and which OpenSSL takes. Raises ConfigError."""
     certificates = _certificates_in(files.setting, files.certfile)
+    try:
+        # Of the others nothing has to be known here, and who made them may have been less strict than we are.
+        read_certificate(certificates[0].der)
+    except (PEMError, DERError) as error:
+        raise _damaged(files.setting, files.certfile, error) from error
     key = _key_in(files, password)
     pem = b"".join(block.text for block in certificates) + key.text
     _try(files, pem, password, key, certificates)
@@ -139,24 +145,17 @@ def read_pair(files: PairFiles, password: str | None) -> Pair:
 
 
 def _certificates_in(setting: str, path: str) -> list[Block]:
-    """All certificates of a file, readable each."""
+    """All certificates of a file."""
     content = read_file(setting, path)
     blocks = blocks_of(content)
     found = with_labels(blocks, CERTIFICATES)
     if not found:
         raise _without_certificate(setting, path, content, blocks)
-    for block in found:
-        _checked(setting, path, block)
     return found
 
 
-def _checked(setting: str, path: str, block: Block) -> Certificate:
-    try:
-        return read_certificate(block.der)
-    except (PEMError, DERError) as error:
-        raise ConfigError(
-            setting, "", f"{path}: a certificate in it {error}", "get the file again"
-        ) from error
+def _damaged(setting: str, path: str, error: Exception) -> ConfigError:
+    return ConfigError(setting, "", f"{path}: a certificate in it {error}", "get the file again")
 
 
 def _without_certificate(setting: str, path: str, content: bytes, blocks: Sequence[Block]) -> ConfigError:
@@ -220,7 +219,7 @@ def _try(
         reason = error.reason or ""
         if reason in NO_PAIR:
             raise _mismatch(files, key, certificates, password) from error
-        _refuse(files, key, reason, error)
+        raise _refused(files, key, certificates, password, reason) from error
 
 
 def _mismatch(
@@ -242,28 +241,33 @@ def _fit(certificate: Block, key: Block, password: str | None) -> bool:
     return True
 
 
-def _refuse(files: PairFiles, key: Block, reason: str, error: ssl.SSLError) -> NoReturn:
+def _refused(
+    files: PairFiles, key: Block, certificates: Sequence[Block], password: str | None, reason: str
+) -> ConfigError:
     if reason in REFUSED:
         what, hint = REFUSED[reason]
-        raise ConfigError(files.setting, "", f"{files.certfile} {what}", hint) from error
-    path = files.keyfile
+        return ConfigError(files.setting, "", f"{files.certfile} {what}", hint)
+    if len(certificates) > 1 and _fit(certificates[0], key, password):
+        return _damaged(files.setting, files.certfile, ValueError(UNREADABLE))
+    setting, path = files.key_setting, files.keyfile
     if key.is_encrypted:
-        raise ConfigError(
-            files.key_setting, "", f"{path} cannot be decrypted with the password", "look at keyfile_password"
-        ) from error
-    # Certificates were read by us already, so it is the key that OpenSSL does not understand.
+        what = f"{path} cannot be decrypted with the password"
+        return ConfigError(setting, "", what, "look at keyfile_password")
+    # The certificate was read by us already, so it is the key that OpenSSL does not understand.
     says = reason.replace("_", " ").lower() or "it is damaged"
-    raise ConfigError(
-        files.key_setting, "", f"{path}: OpenSSL does not take the key: {says}", "get the file again"
-    ) from error
+    return ConfigError(setting, "", f"{path}: OpenSSL does not take the key: {says}", "get the file again")
 
 
 def load_pair(context: ssl.SSLContext, pem: bytes, password: str | None) -> None:
     """`load_cert_chain` takes nothing but files, and reads the two of them one after the other: while they
     are being replaced it may get one old and one new. So it gets a file in memory that nobody replaces."""
-    # Never None: OpenSSL would ask at the terminal.
     with _memory_file(pem) as path:
-        context.load_cert_chain(path, password=password or "")
+        try:
+            # Never None: OpenSSL would ask at the terminal.
+            context.load_cert_chain(path, password=password or "")
+        except FileNotFoundError:
+            what = "/proc is not mounted, through which OpenSSL gets it"
+            raise ConfigError("certfile", "", what, "mount it, or leave out what hides it") from None
 
 
 class _memory_file:  # noqa: N801 - used like the functions of contextlib, which are written so
@@ -287,7 +291,15 @@ class _memory_file:  # noqa: N801 - used like the functions of contextlib, which
 
 def read_authorities(path: str) -> bytes:
     """The certificates of those who may sign a client's, in DER one behind the other. Raises ConfigError."""
-    return b"".join(block.der for block in _certificates_in("ca_certs", path))
+    blocks = _certificates_in("ca_certs", path)
+    try:
+        found = b"".join(block.der for block in blocks)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=found)
+    except PEMError as error:
+        raise _damaged("ca_certs", path, error) from error
+    except ssl.SSLError as error:
+        raise _damaged("ca_certs", path, ValueError(UNREADABLE)) from error
+    return found
 
 
 def read_revocations(path: str) -> bytes:
@@ -301,11 +313,16 @@ def read_revocations(path: str) -> bytes:
         raise ConfigError(
             "crlfile", "", f"{path} holds no revocation list", "it has lines -----BEGIN X509 CRL-----"
         )
+    lists = b"".join(block.text for block in found)
     try:
-        list(revocation_lists(content))
+        list(revocation_lists(lists))
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Material((), revocations=lists))
     except (PEMError, DERError) as error:
         raise ConfigError("crlfile", "", f"{path}: a list in it {error}", "get the file again") from error
-    return b"".join(block.text for block in found)
+    except ssl.SSLError as error:
+        what = f"{path}: OpenSSL cannot read a list in it"
+        raise ConfigError("crlfile", "", what, "get the file again") from error
+    return lists
 
 
 def revocation_lists(pem: bytes) -> Iterator[RevocationList]:
@@ -314,7 +331,7 @@ def revocation_lists(pem: bytes) -> Iterator[RevocationList]:
 
 
 def trust(context: ssl.SSLContext, material: Material) -> None:
-    """Let the context verify client certificates by what was read. Raises ssl.SSLError."""
+    """Let the context verify client certificates by what was read."""
     if material.authorities:
         context.load_verify_locations(cadata=material.authorities)
     if material.revocations:

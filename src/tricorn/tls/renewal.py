@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 import logging
+import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +34,11 @@ log = logging.getLogger("tricorn.error")
 #: How often the master should look, seconds. A renewal is in use after two looks.
 INTERVAL = 5.0
 
+#: For all that the files hold. The kernel gives only what is written to.
+ROOM = 16 * 1024 * 1024
+#: Where the digest ends and the length begins, and where that ends and the text begins.
 _DIGEST = hashlib.sha256().digest_size
-_ROOM = 1 << 26
+_TEXT = _DIGEST + 8
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ class Renewal:
             if material == before:
                 return Outcome()
             self._tls.use(material)
+            self._taken = self._shared.write(encoded(material))
         except ConfigError as error:
             return Outcome(error=str(error))
-        self._taken = self._shared.write(encoded(material))
         return Outcome(_news(before, material))
 
     def publish(self) -> None:
@@ -101,8 +105,8 @@ class Renewal:
     # -- in a worker -------------------------------------------------------------------------------------
 
     def take(self) -> bool:
-        """Puts into use what the master has published since the last call; whether there was something. One
-        system call if not."""
+        """Puts into use what the master has published since the last call; whether there was something. If
+        not, it has compared 32 bytes."""
         if self._shared.digest() == self._taken:
             return False
         text = self._shared.maybe_read()
@@ -122,48 +126,49 @@ class Renewal:
 
 class SharedPage:
     """A text in memory that one process writes, and those that it has forked read. Its digest stands in
-    front: a reader that finds another one has come in the middle of writing."""
+    front: a reader that finds another one has come in the middle of writing.
+
+    Not a file: applications close descriptors that they do not know, and the programs that they start would
+    inherit one with the keys in it.
+    """
 
     def __init__(self) -> None:
-        self._fd = os.memfd_create("tricorn-tls-shared", os.MFD_CLOEXEC)
+        self._memory = mmap.mmap(-1, ROOM)
 
     def write(self, text: bytes) -> bytes:
-        """Gives the digest."""
+        """Gives the digest. Raises ConfigError if it is too much."""
+        end = _TEXT + len(text)
+        if end > ROOM:
+            what = f"all of them together have more than {ROOM >> 20} MiB"
+            raise ConfigError("certificates", "", what, "name fewer, or fewer authorities in ca_certs")
         digest = hashlib.sha256(text).digest()
         if digest != self.digest():
-            size = len(text).to_bytes(8, "big")
-            _write_all(self._fd, size + text, _DIGEST)
-            _write_all(self._fd, digest, 0)
+            self._memory[_DIGEST:_TEXT] = len(text).to_bytes(_TEXT - _DIGEST, "big")
+            self._memory[_TEXT:end] = text
+            self._memory[:_DIGEST] = digest
         return digest
 
     def digest(self) -> bytes:
-        return os.pread(self._fd, _DIGEST, 0)
+        return self._memory[:_DIGEST]
 
     def maybe_read(self) -> bytes | None:
-        start = _DIGEST + 8
-        size = int.from_bytes(os.pread(self._fd, 8, _DIGEST), "big")
-        text = os.pread(self._fd, size, start) if size <= _ROOM else b""
+        size = int.from_bytes(self._memory[_DIGEST:_TEXT], "big")
+        text = self._memory[_TEXT : _TEXT + size]
         return text if hashlib.sha256(text).digest() == self.digest() else None
 
     def close(self) -> None:
-        os.close(self._fd)
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    while data:
-        count = os.pwrite(fd, data, offset)
-        data, offset = data[count:], offset + count
+        self._memory.close()
 
 
 def signatures_of(settings: Settings) -> Mapping[str, Signature]:
-    """The state of each file; of a directory too, so that a new certificate in one is seen."""
+    """The state of each file, and so which files there are: directories may get others."""
     try:
         pairs = files_of(settings)
     except ConfigError:
         pairs = ()  # reading will say what is wrong
     named = (
         *(settings.certfile, settings.keyfile, settings.keyfile_password_file),
-        *(settings.ca_certs, settings.crlfile, *settings.certificates),
+        *(settings.ca_certs, settings.crlfile),
     )
     paths = [os.path.join(settings.chdir, path) for path in named if path is not None]
     paths += [path for pair in pairs for path in (pair.certfile, pair.keyfile)]
