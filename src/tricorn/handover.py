@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Row
+from tricorn.tls.rules import speaks_tls
+
+if TYPE_CHECKING:
+    from tricorn.tls.renewal import Renewal  # which imports ssl, and most servers need none
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -37,6 +41,8 @@ class Assignment:
     fail: tells the master why the worker cannot boot (text for the log; logged once per generation).
     leave: ends the process with an exit code, from any thread, also when the main thread does not come back.
     application: the loaded application when `preload_app` is on, else None.
+    certificates: what TLS connections are made with (`tls.context`), made before the fork; None without TLS.
+        The worker calls `take()` about once a second. Which listeners it is for: `tls_listeners`.
     """
 
     settings: Settings
@@ -47,6 +53,13 @@ class Assignment:
     fail: Callable[[str], None]
     leave: Callable[[int], NoReturn]
     application: Any = None
+    certificates: Renewal | None = None
+
+    @property
+    def tls_listeners(self) -> Sequence[bool]:
+        """Of each listener, in their order, whether it is for TLS."""
+        pairs = zip(self.settings.bind, self.listeners, strict=True)
+        return [speaks_tls(bind, listener.address, self.settings) for bind, listener in pairs]
 
 
 #: Runs one worker in the process it is called in and returns the process's exit code.

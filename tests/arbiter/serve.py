@@ -28,9 +28,12 @@ from tricorn.arbiter.farewell import leave
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
+from tricorn.tls import renewal
+
+renewal.INTERVAL = 0.02
 
 HOME = Path(sys.argv[1])
-TUPLES = ("bind",)
+TUPLES = ("bind", "certificates")
 
 
 def read_settings() -> Settings:
@@ -80,10 +83,28 @@ def worker(job: Assignment) -> int:
         signal.signal(number, lambda *_: None)
     job.row.state = scoreboard.READY
     job.row.beat()
+    event("tls", os.getpid(), *map(int, job.tls_listeners))
+    event("shows", os.getpid(), *shown(job))
     event("ready", os.getpid(), job.row.generation, os.getppid(), os.getuid(), os.getgid(), random.random())
     event("application", os.getpid(), job.application)
     job.notify()
     return live(job, reader)
+
+
+def shown(job: Assignment) -> list[object]:
+    """Which context a worker has (it is the same object after a fork), and the names on its certificates."""
+    if job.certificates is None:
+        return []
+    tls = job.certificates.tls
+    return [id(tls.context), *(name for pair in tls.material.pairs for name in pair.leaf.dns)]
+
+
+def context(_settings: Settings, default: Any) -> Any:
+    """A hook that the settings may name."""
+    event("hook", os.getpid())
+    while mood().get("hook") == "hang":
+        time.sleep(0.01)
+    return default()
 
 
 def live(job: Assignment, wakes: int) -> int:
@@ -100,6 +121,8 @@ def live(job: Assignment, wakes: int) -> int:
         if now.get("retire") == os.getpid():
             return EXIT_OK
         job.row.beat()
+        if job.certificates is not None and job.certificates.take():
+            event("shows", os.getpid(), *shown(job))
         if job.lifeline in ready:
             event("orphan", os.getpid())
             return EXIT_OK

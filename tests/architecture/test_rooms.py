@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "forks",
         "sigaction",
     },
-    "arbiter": {"config", "log", "net", "scoreboard", "handover", "forks", "sigaction"},
+    "arbiter": {"config", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction"},
     "config": {"kinds"},
     "kinds": set(),
     "log": {"config"},
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scoreboard": set(),
     "forks": set(),
     "sigaction": set(),
-    "handover": {"config", "net", "scoreboard"},
+    "handover": {"config", "net", "tls", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},
 }

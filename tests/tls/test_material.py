@@ -225,6 +225,15 @@ def test_a_key_that_does_not_fit(
     assert error.message == f"{other.keyfile} is not the key of the certificate in {one.certfile}"
 
 
+def test_a_key_that_does_not_fit_in_one_file(
+    site: Issued, shop: Issued, settings_for: MakeSettings, write: Write
+) -> None:
+    path = write("x.pem", site.pem + shop.key)
+    error = refusal(settings_for(certfile=path))
+    assert error.setting == "certfile"
+    assert error.message == f"the key in {path} is not the key of the certificate in it"
+
+
 def test_a_chain_in_the_wrong_order(
     authority: Authority, site: Issued, settings_for: MakeSettings, write: Write
 ) -> None:

@@ -16,8 +16,8 @@ from tls.conftest import MakeSettings
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls.material import Material, Pair
-from tricorn.tls.renewal import ROOM, Outcome, Renewal, SharedPage, decoded, encoded
-from tricorn.tls.server import ServerTLS, maybe_server_tls
+from tricorn.tls.renewal import ROOM, Outcome, Renewal, SharedPage, certificates_for, decoded, encoded
+from tricorn.tls.server import ServerTLS
 
 
 class Live:
@@ -294,8 +294,7 @@ def test_workers_take_what_a_reload_has_put_into_use(
     workers: list[Worker], renewal: Renewal, tls: ServerTLS, live: Live, newer: Issued
 ) -> None:
     live.renew(newer)
-    assert maybe_server_tls(tls.settings, tls) is tls
-    renewal.publish()
+    assert certificates_for(tls.settings, renewal) is renewal
     assert [worker.ask() for worker in workers] == ["True newer"] * 3
     assert renewal.look() is None
 

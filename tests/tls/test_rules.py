@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from tricorn.config.errors import ConfigError
-from tricorn.config.settings import Settings
+from tricorn.config.settings import SETTINGS, Settings
 from tricorn.net.address import Address, FdAddress, TcpAddress, UnixAddress
+from tricorn.tls import server
 from tricorn.tls.rules import check, speaks_tls
 
 TCP, UNIX, FD = TcpAddress("0.0.0.0", 443), UnixAddress("/run/x.sock"), FdAddress(3)
@@ -70,3 +73,15 @@ def test_what_goes_together(values: dict[str, Any]) -> None:
 def test_speaks_tls(bind: str, address: Address, with_certificate: bool, without: bool) -> None:
     assert speaks_tls(bind, address, Settings(certfile="x.pem")) is with_certificate
     assert speaks_tls(bind, address, Settings()) is without
+
+
+def test_a_server_without_tls_imports_no_ssl() -> None:
+    """It would take its time and its memory, in each worker."""
+    code = "import sys, tricorn.cli, tricorn.arbiter.arbiter; print('ssl' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"
+
+
+def test_every_setting_of_tls_makes_another_context() -> None:
+    """Else a reload would not notice that it has changed."""
+    assert {name for name, declared in SETTINGS.items() if declared.section == "TLS"} < set(server.SETTINGS)

@@ -18,8 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from select import POLLIN, poll
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
@@ -46,10 +47,14 @@ from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.net.address import Address
+from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.scoreboard import Board
+from tricorn.tls import rules
+
+if TYPE_CHECKING:
+    from tricorn.tls.renewal import Renewal
 
 log = logging.getLogger("tricorn.error")
 
@@ -149,10 +154,11 @@ class Arbiter:
         log.info("Tricorn %s starts (pid %d)", __version__, os.getpid())
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
         self._lifeline, self._lifeline_writer = os.pipe()
+        certificates = self._first_certificates(settings)
         # The port first: that it is taken is known at once, that an application imports is not.
-        first = self._first_generation(settings)
-        for listener in first.listeners:
-            log.info("Listening at %s", listener.address)
+        first = self._first_generation(settings, certificates)
+        _report_listeners(first)
+        _report_certificates(certificates)
         if settings.preload_app:
             first.application = self._preload(settings)
         self._turned_at = time.monotonic()
@@ -164,13 +170,22 @@ class Arbiter:
             f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
 
-    def _first_generation(self, settings: Settings) -> Generation:
+    def _first_certificates(self, settings: Settings) -> Renewal | None:
+        if settings.ssl_context is None:
+            return _certificates_for(settings, None)
+        try:
+            with watching(self._signals, self._end_while_loading):
+                return _certificates_for(settings, None)
+        finally:
+            self._hold_signals("The function of ssl_context")
+
+    def _first_generation(self, settings: Settings, certificates: Renewal | None) -> Generation:
         """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
         started = time.monotonic()
         patience, said = 0.0, None
         while True:
             try:
-                return self._new_generation(1, settings)
+                return self._new_generation(1, settings, certificates)
             except ListenError as error:
                 if error.taken is None:
                     raise
@@ -220,12 +235,12 @@ class Arbiter:
         for said in self._signals.hold():
             log.warning("%s has changed %s", who, said)
 
-    def _new_generation(self, number: int, settings: Settings) -> Generation:
+    def _new_generation(self, number: int, settings: Settings, certificates: Renewal | None) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
         identity = identity_for(settings.user, settings.group)
         listeners = open_listeners(settings, keep=self._listeners)
         self._listeners += [listener for listener in listeners if listener not in self._listeners]
-        previous = self._generations[max(self._generations)] if self._generations else None
+        previous = self._latest_generation()
         generation = Generation(
             number,
             settings,
@@ -233,9 +248,13 @@ class Arbiter:
             _board_for(settings, previous),
             identity,
             previous.application if previous else None,
+            certificates,
         )
         self._generations[number] = generation
         return generation
+
+    def _latest_generation(self) -> Generation | None:
+        return self._generations[max(self._generations)] if self._generations else None
 
     def _clear_away(self) -> None:
         """What the master leaves behind: nothing. A child that comes by here has no part in that."""
@@ -264,6 +283,7 @@ class Arbiter:
             if exit_code is not None:
                 return self._stopped(exit_code)
             self._forget_old_generations()
+            self._attend_certificates()
             self._wait()
 
     def _take_signals(self) -> None:
@@ -286,6 +306,12 @@ class Arbiter:
                 "SIGUSR2: not supported. HUP loads new code and settings without losing a request; for a new "
                 "Python or Tricorn, restart the service with systemd socket activation"
             )
+
+    def _attend_certificates(self) -> None:
+        """Of older generations too: a reload that fails goes back to them."""
+        for generation in self._generations.values():
+            if generation.certificates is not None:
+                generation.certificates.attend(time.monotonic(), datetime.now(UTC))
 
     def _note_stray(self, number: int) -> None:
         if self._signals.is_stray(number) and number not in self._strays:
@@ -376,7 +402,8 @@ class Arbiter:
         listeners = tuple(self._listeners)
         try:
             settings = self._read_settings_again()
-            generation = self._new_generation(self._target.latest + 1, settings)
+            certificates = self._certificates_again(settings)
+            generation = self._new_generation(self._target.latest + 1, settings, certificates)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
             log.info("Reload abandoned: told to stop while the settings were being read")
@@ -392,9 +419,8 @@ class Arbiter:
         self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
-        for listener in self._listeners:
-            if listener not in listeners:
-                log.info("Listening at %s", listener.address)
+        _report_listeners(generation, known=listeners)
+        _report_certificates(certificates)
         self._warn_about_reload(settings)
         self._settings = settings
 
@@ -405,6 +431,16 @@ class Arbiter:
                 return self._read_settings()
         finally:
             self._hold_signals("The configuration")
+
+    def _certificates_again(self, settings: Settings) -> Renewal | None:
+        """May run foreign code, as the above."""
+        if settings.ssl_context is None:
+            return _certificates_for(settings, self._latest_generation())
+        try:
+            with self._signals.interruptible():
+                return _certificates_for(settings, self._latest_generation())
+        finally:
+            self._hold_signals("The function of ssl_context")
 
     def _reload_failed(self, why: str) -> None:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
@@ -627,6 +663,27 @@ def _is_orphan(holder: Holder) -> bool:
 def _report_wait(address: Address, holders: Sequence[Holder], patience: float) -> None:
     who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
     log.warning("%s is in use by %s: waiting up to %.0f s for it", address, who, patience)
+
+
+def _certificates_for(settings: Settings, previous: Generation | None) -> Renewal | None:
+    if not rules.is_wanted(settings):
+        return None
+    # Imported here: a server without TLS does not wait for ssl, nor hold it in memory.
+    from tricorn.tls.renewal import certificates_for
+
+    return certificates_for(settings, None if previous is None else previous.certificates)
+
+
+def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
+    for bind, listener in zip(generation.settings.bind, generation.listeners, strict=True):
+        if listener not in known:
+            is_tls = rules.speaks_tls(bind, listener.address, generation.settings)
+            log.info("Listening at %s", shown(listener.address, is_tls))
+
+
+def _report_certificates(certificates: Renewal | None) -> None:
+    for remark in certificates.tls.remarks(datetime.now(UTC)) if certificates else ():
+        log.log(logging.WARNING if remark.is_warning else logging.INFO, "%s", remark.text)
 
 
 def _board_for(settings: Settings, previous: Generation | None) -> Board:

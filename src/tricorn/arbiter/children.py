@@ -14,7 +14,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
@@ -23,6 +23,9 @@ from tricorn.arbiter.signals import signal_name
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
+
+if TYPE_CHECKING:
+    from tricorn.tls.renewal import Renewal
 
 #: On the status pipe: this byte only wakes the master, all others are the text of a failure.
 WAKE = b"\0"
@@ -41,6 +44,7 @@ class Generation:
     board: Board
     identity: Identity
     application: Any = None
+    certificates: Renewal | None = None
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
 

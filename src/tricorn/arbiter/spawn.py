@@ -149,6 +149,7 @@ def _work(job: Job, writer: int) -> int:
             fail=fail,
             leave=lambda code: _leave(job, code),
             application=generation.application,
+            certificates=generation.certificates,
         )
     )
 

@@ -65,6 +65,13 @@ class FdAddress:
 Address = TcpAddress | UnixAddress | FdAddress
 
 
+def shown(address: Address, tls: bool) -> str:
+    """As clients and the log call it."""
+    if not tls:
+        return str(address)
+    return f"https://{str(address).removeprefix('http://')}"
+
+
 #: What may stand before an address.
 SCHEMES = ("http", "https")
 

@@ -226,11 +226,14 @@ def _mismatch(
     files: PairFiles, key: Block, certificates: Sequence[Block], password: str | None
 ) -> ConfigError:
     what = f"{files.keyfile} is not the key of the certificate in {files.certfile}"
+    if files.keyfile == files.certfile:
+        what = f"the key in {files.certfile} is not the key of the certificate in it"
     if any(_fit(other, key, password) for other in certificates[1:]):
         hint = "the server's own certificate must be the first in the file, before those that sign it"
         return ConfigError(files.setting, "", f"{what}, but of another one in it", hint)
     hint = "a new certificate comes with a new key, often: take both from the same place"
-    return ConfigError(files.key_setting, "", what, hint)
+    setting = files.setting if files.keyfile == files.certfile else files.key_setting
+    return ConfigError(setting, "", what, hint)
 
 
 def _fit(certificate: Block, key: Block, password: str | None) -> bool:

@@ -27,7 +27,7 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls.files import Signature, signature_of
 from tricorn.tls.material import Material, Pair, files_of, read_material
-from tricorn.tls.server import ServerTLS, day, names_of
+from tricorn.tls.server import ServerTLS, day, maybe_server_tls, names_of
 
 log = logging.getLogger("tricorn.error")
 
@@ -53,20 +53,28 @@ class Renewal:
     """Made in the master before the fork; the workers have the copies that the fork makes."""
 
     def __init__(self, tls: ServerTLS) -> None:
-        self._tls = tls
+        self.tls = tls
         self._shared = SharedPage()
         self._taken = self._shared.write(encoded(tls.material))
         self._seen = self._done = signatures_of(tls.settings)
         self._warned: datetime | None = None
+        self._due = 0.0
 
     # -- in the master -----------------------------------------------------------------------------------
+
+    def attend(self, monotonic: float, now: datetime) -> None:
+        """Looks if it is time, and says what is about to expire. To be called in each turn of a loop."""
+        if monotonic >= self._due:
+            self._due = monotonic + INTERVAL
+            self.look()
+            self.warn(now)
 
     def look(self, *, at_once: bool = False) -> Outcome | None:
         """Reads the files if they have changed, and publishes what they hold. None: there is nothing new.
         at_once: also if they have changed just now, or not at all (HUP)."""
-        if not self._tls.is_renewable:
+        if not self.tls.is_renewable:
             return None
-        found = signatures_of(self._tls.settings)
+        found = signatures_of(self.tls.settings)
         is_settled, self._seen = found == self._seen, found
         if not at_once and (not is_settled or found == self._done):
             return None
@@ -79,27 +87,27 @@ class Renewal:
         return outcome
 
     def _read(self) -> Outcome:
-        before = self._tls.material
+        before = self.tls.material
         try:
-            material = read_material(self._tls.settings)
+            material = read_material(self.tls.settings)
             if material == before:
                 return Outcome()
-            self._tls.use(material)
+            self.tls.use(material)
             self._taken = self._shared.write(encoded(material))
         except ConfigError as error:
             return Outcome(error=str(error))
         return Outcome(_news(before, material))
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         """For the workers: what a reload (`maybe_server_tls`) has put into use."""
-        self._taken = self._shared.write(encoded(self._tls.material))
-        self._seen = self._done = signatures_of(self._tls.settings)
+        self._taken = self._shared.write(encoded(self.tls.material))
+        self._seen = self._done = signatures_of(self.tls.settings)
 
     def warn(self, now: datetime) -> None:
-        """Logs once a day what is about to expire. To be called after `look`."""
+        """Logs once a day what is about to expire."""
         if self._warned is None or (now - self._warned).days >= 1:
             self._warned = now
-            for remark in self._tls.expiring(now):
+            for remark in self.tls.expiring(now):
                 log.warning("%s", remark.text)
 
     # -- in a worker -------------------------------------------------------------------------------------
@@ -114,7 +122,7 @@ class Renewal:
             return False  # it is being written: the next call finds it
         self._taken = hashlib.sha256(text).digest()
         try:
-            self._tls.use(decoded(text))
+            self.tls.use(decoded(text))
         except ConfigError as error:
             log.error("Worker %d keeps the old certificate: %s", os.getpid(), error)  # noqa: TRY400 - its text says it
             return False
@@ -122,6 +130,19 @@ class Renewal:
 
     def close(self) -> None:
         self._shared.close()
+
+
+def certificates_for(settings: Settings, previous: Renewal | None) -> Renewal | None:
+    """What the settings ask for, or None. previous: what there was before a reload. It stays, and so do the
+    ticket keys, if only the files have changed; the workers that it has get what is new in them. Raises
+    ConfigError, and then nothing has changed."""
+    tls = maybe_server_tls(settings, None if previous is None else previous.tls)
+    if tls is None:
+        return None
+    if previous is None or tls is not previous.tls:
+        return Renewal(tls)
+    previous._publish()
+    return previous
 
 
 class SharedPage:
