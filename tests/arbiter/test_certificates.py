@@ -107,6 +107,7 @@ def test_a_reload_keeps_the_context(service: Service, pem: Path, issued: list[Is
     service.signal(signal.SIGHUP)
     service.wait_for_log("Reload done")
     service.wait(lambda: shows(service) == [[before[0], "new.test"]] * 2)
+    assert f"INFO Certificate {pem} for new.test expires on " in service.log()
 
 
 def test_a_reload_may_turn_it_on_and_off(service: Service, pem: Path) -> None:

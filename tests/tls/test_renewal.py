@@ -228,6 +228,23 @@ def test_what_expires_is_said_once_a_day(renewal: Renewal, tls: ServerTLS, log: 
     assert all("expires on" in message for message in log.messages)
 
 
+def test_it_looks_every_five_seconds(
+    renewal: Renewal, tls: ServerTLS, live: Live, newer: Issued, shown: Callable[[], str], log: Log
+) -> None:
+    """Times of a monotonic clock, and the calendar for what is about to expire."""
+    start = tls.material.pairs[0].leaf.not_before
+    renewal.attend(1000.0, start)
+    live.renew(newer)
+    for monotonic in (1000.1, 1004.9, 1005.0, 1009.9):
+        renewal.attend(monotonic, start)
+        assert shown() == "site.test"
+    renewal.attend(1010.0, start)
+    assert shown() == "newer"
+    assert len(log.messages) == 1
+    renewal.attend(2000.0, start + timedelta(days=85))
+    assert "expires on" in log.messages[1]
+
+
 # --------------------------------------------------------------------------------------------- in the workers
 
 
