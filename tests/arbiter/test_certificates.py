@@ -51,6 +51,11 @@ def test_the_log_names_certificates_and_schemes(service: Service, pem: Path) -> 
     assert {tuple(event[1:]) for event in service.events("tls")} == {("1", "0", "0")}
 
 
+def test_a_certificate_that_nobody_gets(service: Service, pem: Path) -> None:
+    service.start(certfile=str(pem), bind=["http://127.0.0.1:0"])
+    assert "WARNING certfile has no effect, because no bind is for TLS" in service.log()
+
+
 def test_all_workers_have_one_context(service: Service, pem: Path) -> None:
     service.start(certfile=str(pem), workers=3)
     first, *others = shows(service)
@@ -141,7 +146,18 @@ def test_a_stop_does_not_wait_for_the_hook(service: Service, pem: Path) -> None:
 def test_nor_in_a_reload(service: Service, pem: Path) -> None:
     service.start(certfile=str(pem), ssl_context="__main__:context")
     service.mood(hook="hang")
+    service.settings(certfile=str(pem), ssl_context="__main__:context", ciphers="HIGH")
     service.signal(signal.SIGHUP)
+    service.wait(lambda: len(service.events("hook")) == 2)
+    service.signal(signal.SIGTERM)
+    assert service.exit_code() == 0
+    assert "Reload abandoned" in service.log()
+
+
+def test_nor_in_a_renewal(service: Service, pem: Path, issued: list[Issued]) -> None:
+    service.start(certfile=str(pem), ssl_context="__main__:context")
+    service.mood(hook="hang")
+    pem.write_text(issued[1].both())
     service.wait(lambda: len(service.events("hook")) == 2)
     service.signal(signal.SIGTERM)
     assert service.exit_code() == 0

@@ -98,6 +98,12 @@ def test_bad_ciphers(ciphers: str, hint: str, site: Issued, settings_for: MakeSe
     assert f"{ciphers!r} leaves no cipher" in error.message
 
 
+def test_ciphers_that_do_not_go_with_the_key(site: Issued, settings_for: MakeSettings) -> None:
+    error = refusal(settings_for(site, ciphers="ALL:@SECLEVEL=5"))
+    assert error.setting == "ciphers"
+    assert f"OpenSSL does not use {site.certfile} with these settings" in error.message
+
+
 def test_unknown_ciphers() -> None:
     found = unknown_ciphers("ECDHE+AESGCM:ECHDE+CHACHA20 NOPE:!aNULL:-RC4:@STRENGTH:HIGH")
     assert list(found) == ["ECHDE+CHACHA20", "NOPE"]

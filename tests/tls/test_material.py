@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -294,10 +295,10 @@ def test_a_list_that_openssl_cannot_read(
 ) -> None:
     """The dates are where they have to be, and what stands behind them is damaged."""
     (block,) = blocks_of(authority.revoke(site).read_bytes())
-    whole = bytearray(block.der)
-    place = whole.rindex(b"\x03\x48") if b"\x03\x48" in whole else whole.rindex(b"\x03\x47")
-    whole[place] = 0x04  # the signature is no bit string any more
-    text = ssl.DER_cert_to_PEM_cert(bytes(whole)).replace("CERTIFICATE", "X509 CRL")
+    # The signature, a bit string, becomes an octet string.
+    *_, signature = re.finditer(rb"\x03[\x40-\x49]\x00\x30", block.der)
+    whole = block.der[: signature.start()] + b"\x04" + block.der[signature.start() + 1 :]
+    text = ssl.DER_cert_to_PEM_cert(whole).replace("CERTIFICATE", "X509 CRL")
     error = refusal(settings_for(site, crlfile=write("x", text)))
     assert "x: OpenSSL cannot read a list in it" in error.message
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,15 +73,15 @@ def settings(live: Live, settings_for: MakeSettings) -> Settings:
 
 
 @pytest.fixture
-def tls(settings: Settings) -> ServerTLS:
-    return ServerTLS(settings)
+def renewal(settings: Settings) -> Iterator[Renewal]:
+    made = Renewal(settings)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def renewal(tls: ServerTLS) -> Iterator[Renewal]:
-    made = Renewal(tls)
-    yield made
-    made.close()
+def tls(renewal: Renewal) -> ServerTLS:
+    return renewal.tls
 
 
 @pytest.fixture
@@ -115,12 +119,30 @@ def test_a_renewal(renewal: Renewal, live: Live, newer: Issued, shown: Callable[
     assert log.messages == [line]
 
 
-def test_at_once(renewal: Renewal, live: Live, newer: Issued, shown: Callable[[], str]) -> None:
-    """As HUP asks for it."""
+def test_a_reload_reads_at_once(
+    renewal: Renewal, live: Live, newer: Issued, shown: Callable[[], str], log: Log
+) -> None:
     live.renew(newer)
-    assert renewal.look(at_once=True) is not None
+    assert certificates_for(renewal.tls.settings, renewal) is renewal
     assert shown() == "newer"
-    assert renewal.look(at_once=True) == Outcome()
+    assert renewal.look() is None
+    assert log.messages == []
+
+
+def test_what_changes_while_it_is_read_is_found_later(
+    settings: Settings, live: Live, newer: Issued, authority: Authority
+) -> None:
+    """Whoever is called in the middle of it can arrange that."""
+
+    def hook(_: Settings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        live.renew(newer)
+        return default()
+
+    renewal = Renewal(replace(settings, ssl_context=hook))
+    assert meet(renewal.tls.context, authority.client(), "site.test").name == "site.test"
+    assert [bool(renewal.look()) for _ in range(2)] == [False, True]
+    assert meet(renewal.tls.context, authority.client(), "site.test").name == "newer"
+    renewal.close()
 
 
 def test_while_it_is_being_written(
@@ -191,8 +213,8 @@ def test_a_directory_gets_and_loses_certificates(
 ) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more/site.pem").write_text(site.both())
-    tls = ServerTLS(settings_for(certificates=("more",)))
-    renewal = Renewal(tls)
+    renewal = Renewal(settings_for(certificates=("more",)))
+    tls = renewal.tls
     (tmp_path / "more/shop.pem").write_text(shop.both())
     assert [bool(renewal.look()) for _ in range(2)] == [False, True]
     assert meet(tls.context, authority.client(), "shop.test").name == "shop.test"
@@ -209,8 +231,7 @@ def test_new_revocations_are_news(
     site: Issued, authority: Authority, settings_for: MakeSettings, log: Log
 ) -> None:
     listed = authority.revoke()
-    tls = ServerTLS(settings_for(site, ca_certs=str(authority.certfile), cert_reqs=2, crlfile=str(listed)))
-    renewal = Renewal(tls)
+    renewal = Renewal(settings_for(site, ca_certs=str(authority.certfile), cert_reqs=2, crlfile=str(listed)))
     authority.revoke(authority.issue(subject="/CN=Eve"))
     assert [bool(renewal.look()) for _ in range(2)] == [False, True]
     assert log.messages == ["Client certificates are verified by new files"]
@@ -234,6 +255,7 @@ def test_it_looks_every_five_seconds(
     """Times of a monotonic clock, and the calendar for what is about to expire."""
     start = tls.material.pairs[0].leaf.not_before
     renewal.attend(1000.0, start)
+    assert log.messages == []
     live.renew(newer)
     for monotonic in (1000.1, 1004.9, 1005.0, 1009.9):
         renewal.attend(monotonic, start)
@@ -292,7 +314,7 @@ def test_workers_take_what_the_master_has_read(
     assert [worker.ask() for worker in workers] == ["False site.test"] * 3
     live.renew(newer)
     assert [worker.ask() for worker in workers] == ["False site.test"] * 3
-    assert renewal.look(at_once=True) is not None
+    renewal.reload()
     assert [worker.ask() for worker in workers] == ["True newer"] * 3
     assert [worker.ask() for worker in workers] == ["False newer"] * 3
 
@@ -301,7 +323,8 @@ def test_workers_are_not_told_of_mistakes(
     workers: list[Worker], renewal: Renewal, live: Live, shop: Issued
 ) -> None:
     live.put(key=shop.keyfile)
-    outcome = renewal.look(at_once=True)
+    assert renewal.look() is None
+    outcome = renewal.look()
     assert outcome is not None
     assert outcome.error
     assert [worker.ask() for worker in workers] == ["False site.test"] * 3
@@ -314,6 +337,39 @@ def test_workers_take_what_a_reload_has_put_into_use(
     assert certificates_for(tls.settings, renewal) is renewal
     assert [worker.ask() for worker in workers] == ["True newer"] * 3
     assert renewal.look() is None
+
+
+def test_a_worker_without_descriptors_tries_again(
+    renewal: Renewal, live: Live, newer: Issued, shown: Callable[[], str], log: Log
+) -> None:
+    live.renew(newer)
+    renewal.reload()
+    renewal._taken = b"something older"  # as a worker has it that was forked before
+    with no_more_descriptors():
+        assert [renewal.take() for _ in range(3)] == [False] * 3
+    (error,) = log.messages
+    assert f"Worker {os.getpid()} keeps the old certificate: certfile: no file in memory can be made" in error
+    assert [renewal.take() for _ in range(2)] == [True, False]
+    assert shown() == "newer"
+
+
+def test_a_master_without_descriptors_goes_on(renewal: Renewal, live: Live, newer: Issued) -> None:
+    live.renew(newer)
+    with no_more_descriptors():
+        assert renewal.look() is None
+        outcome = renewal.look()
+    assert outcome is not None
+    assert "cannot be read: Too many open files" in outcome.error
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 # ------------------------------------------------------------------------------------------- the shared page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,8 @@ from tls.conftest import MakeSettings
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls.material import read_material
-from tricorn.tls.server import ServerTLS, maybe_server_tls
+from tricorn.tls.renewal import Renewal, certificates_for
+from tricorn.tls.server import ServerTLS
 
 
 @pytest.fixture
@@ -216,35 +218,48 @@ def test_a_new_list_of_the_revoked_is_used(
 # ------------------------------------------------------------------------------------------------- reload
 
 
-def test_no_certificate_no_tls(settings_for: MakeSettings) -> None:
-    assert maybe_server_tls(settings_for()) is None
+@pytest.fixture
+def certificates(both: Settings) -> Iterator[Renewal]:
+    made = certificates_for(both, None)
+    assert made is not None
+    yield made
+    made.close()
 
 
-def test_a_reload_keeps_the_context(both: Settings, authority: Authority, tmp_path: Path) -> None:
-    tls = maybe_server_tls(both)
-    assert tls is not None
+def test_no_certificate_no_tls(settings_for: MakeSettings, certificates: Renewal) -> None:
+    assert certificates_for(settings_for(), None) is None
+    assert certificates_for(settings_for(), certificates) is None
+
+
+def test_a_reload_keeps_the_context(
+    certificates: Renewal, both: Settings, authority: Authority, tmp_path: Path
+) -> None:
     (tmp_path / "more/new.pem").write_text(authority.issue("new.test").both())
-    assert maybe_server_tls(replace(both, workers=4), tls) is tls
-    assert meet(tls.context, authority.client(), "new.test").name == "new.test"
+    context = certificates.tls.context
+    assert certificates_for(replace(both, workers=4), certificates) is certificates
+    assert certificates.tls.context is context
+    assert meet(context, authority.client(), "new.test").name == "new.test"
 
 
 @pytest.mark.parametrize(
     "change", [{"ciphers": "HIGH"}, {"tls_minimum_version": "1.3"}, {"certificates": ()}]
 )
-def test_other_settings_are_another_context(change: dict[str, object], both: Settings) -> None:
-    tls = maybe_server_tls(both)
-    other = maybe_server_tls(replace(both, **change), tls)  # type: ignore[arg-type]
+def test_other_settings_are_another_context(
+    change: dict[str, object], certificates: Renewal, both: Settings
+) -> None:
+    other = certificates_for(replace(both, **change), certificates)  # type: ignore[arg-type]
     assert other is not None
-    assert other is not tls
+    assert other.tls.context is not certificates.tls.context
+    other.close()
 
 
-def test_a_reload_that_fails_changes_nothing(both: Settings, authority: Authority, tmp_path: Path) -> None:
-    tls = maybe_server_tls(both)
-    assert tls is not None
+def test_a_reload_that_fails_changes_nothing(
+    certificates: Renewal, both: Settings, authority: Authority, tmp_path: Path
+) -> None:
     (tmp_path / "more/shop.pem").write_text("PRIVATE KEY-----")
     with pytest.raises(ConfigError):
-        maybe_server_tls(both, tls)
-    assert meet(tls.context, authority.client(), "shop.test").name == "shop.test"
+        certificates_for(both, certificates)
+    assert meet(certificates.tls.context, authority.client(), "shop.test").name == "shop.test"
 
 
 def with_own_choice(_: Settings, default: object) -> ssl.SSLContext:
@@ -255,15 +270,36 @@ def with_own_choice(_: Settings, default: object) -> ssl.SSLContext:
 
 def test_a_hook_that_chooses_by_itself(site: Issued, settings_for: MakeSettings) -> None:
     settings = settings_for(site, ssl_context=with_own_choice)
-    tls = maybe_server_tls(settings)
-    assert tls is not None
+    tls = ServerTLS(settings)
     assert not tls.is_renewable
     assert any(
         "need a reload" in remark.text for remark in tls.remarks(tls.material.pairs[0].leaf.not_before)
     )
-    assert maybe_server_tls(settings, tls) is not tls
+    certificates = Renewal(settings)
+    other = certificates_for(settings, certificates)
+    assert other is not None
+    assert other is not certificates
+    for each in (certificates, other):
+        each.close()
 
 
 def test_a_hook_that_chooses_by_itself_among_several(both: Settings) -> None:
     with pytest.raises(ConfigError, match="ssl_context: the context has an sni_callback"):
         ServerTLS(replace(both, ssl_context=with_own_choice))
+
+
+def test_a_hook_that_gives_what_it_gave_before(
+    site: Issued, authority: Authority, settings_for: MakeSettings
+) -> None:
+    """Our own choice, which is still in it, is no choice of the hook's."""
+    kept: list[ssl.SSLContext] = []
+
+    def hook(_: Settings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        kept.append(default()) if not kept else None
+        return kept[0]
+
+    settings = settings_for(site, ssl_context=hook)
+    first, second = ServerTLS(settings), ServerTLS(settings)
+    assert first.context is second.context
+    assert second.is_renewable
+    assert meet(second.context, authority.client(), "site.test").name == "site.test"

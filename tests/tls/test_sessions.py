@@ -48,15 +48,22 @@ class Worker:
 
 
 @pytest.fixture
-def tls(site: Issued, settings_for: MakeSettings) -> ServerTLS:
-    return ServerTLS(settings_for(site))
+def pem(site: Issued, tmp_path: Path) -> Path:
+    path = tmp_path / "site.pem"
+    path.write_text(site.both())
+    return path
 
 
 @pytest.fixture
-def renewal(tls: ServerTLS) -> Iterator[Renewal]:
-    made = Renewal(tls)
+def renewal(pem: Path, settings_for: MakeSettings) -> Iterator[Renewal]:
+    made = Renewal(settings_for(certfile=str(pem)))
     yield made
     made.close()
+
+
+@pytest.fixture
+def tls(renewal: Renewal) -> ServerTLS:
+    return renewal.tls
 
 
 @pytest.fixture
@@ -97,22 +104,14 @@ def test_a_session_is_resumed_at_every_worker(
 def test_after_a_renewal_too(
     version: ssl.TLSVersion,
     workers: list[Worker],
-    tls: ServerTLS,
+    pem: Path,
     renewal: Renewal,
     authority: Authority,
 ) -> None:
     client = authority.client(minimum_version=version, maximum_version=version)
     _, session = visit(workers[0], client)
-    newer = authority.issue("site.test")
-    certfile, keyfile = Path(tls.settings.certfile or ""), Path(tls.settings.keyfile or "")
-    kept = certfile.read_bytes(), keyfile.read_bytes()
-    try:
-        certfile.write_bytes(newer.certfile.read_bytes())
-        keyfile.write_bytes(newer.keyfile.read_bytes())
-        assert renewal.look(at_once=True) is not None
-    finally:
-        certfile.write_bytes(kept[0])
-        keyfile.write_bytes(kept[1])
+    pem.write_text(authority.issue("site.test").both())
+    renewal.reload()
     assert visit(workers[1], client)[0] == "initial"
     assert [visit(worker, client, session)[0] for worker in workers] == ["resumed"] * WORKERS
 

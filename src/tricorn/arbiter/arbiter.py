@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
@@ -310,8 +310,24 @@ class Arbiter:
     def _attend_certificates(self) -> None:
         """Of older generations too: a reload that fails goes back to them."""
         for generation in self._generations.values():
-            if generation.certificates is not None:
-                generation.certificates.attend(time.monotonic(), datetime.now(UTC))
+            certificates = generation.certificates
+            if certificates is None or not certificates.is_due(time.monotonic()):
+                continue
+            # Interrupted: the signal is in the pipe, and the loop obeys it in its next turn.
+            with suppress(Interrupted), self._hook_of(generation.settings):
+                certificates.attend(time.monotonic(), datetime.now(UTC))
+
+    @contextmanager
+    def _hook_of(self, settings: Settings) -> Iterator[None]:
+        """Around what may call the function of ssl_context: foreign code. Interrupted: told to stop."""
+        if settings.ssl_context is None:
+            yield
+            return
+        try:
+            with self._signals.interruptible():
+                yield
+        finally:
+            self._hold_signals("The function of ssl_context")
 
     def _note_stray(self, number: int) -> None:
         if self._signals.is_stray(number) and number not in self._strays:
@@ -402,7 +418,8 @@ class Arbiter:
         listeners = tuple(self._listeners)
         try:
             settings = self._read_settings_again()
-            certificates = self._certificates_again(settings)
+            with self._hook_of(settings):
+                certificates = _certificates_for(settings, self._latest_generation())
             generation = self._new_generation(self._target.latest + 1, settings, certificates)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
@@ -431,16 +448,6 @@ class Arbiter:
                 return self._read_settings()
         finally:
             self._hold_signals("The configuration")
-
-    def _certificates_again(self, settings: Settings) -> Renewal | None:
-        """May run foreign code, as the above."""
-        if settings.ssl_context is None:
-            return _certificates_for(settings, self._latest_generation())
-        try:
-            with self._signals.interruptible():
-                return _certificates_for(settings, self._latest_generation())
-        finally:
-            self._hold_signals("The function of ssl_context")
 
     def _reload_failed(self, why: str) -> None:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
@@ -675,10 +682,16 @@ def _certificates_for(settings: Settings, previous: Generation | None) -> Renewa
 
 
 def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
-    for bind, listener in zip(generation.settings.bind, generation.listeners, strict=True):
+    settings = generation.settings
+    tls = [
+        rules.speaks_tls(bind, listener.address, settings)
+        for bind, listener in zip(settings.bind, generation.listeners, strict=True)
+    ]
+    for listener, is_tls in zip(generation.listeners, tls, strict=True):
         if listener not in known:
-            is_tls = rules.speaks_tls(bind, listener.address, generation.settings)
             log.info("Listening at %s", shown(listener.address, is_tls))
+    if generation.certificates is not None and not any(tls):
+        log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
 
 
 def _report_certificates(certificates: Renewal | None) -> None:

@@ -58,13 +58,15 @@ class ContextMaker:
         context.set_alpn_protocols(self._protocols)
         if settings.ciphers is not None:
             set_ciphers(context, settings.ciphers)
+        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
         try:
             load_pair(context, pair.pem, material.password)
+            trust(context, material)
         except ssl.SSLError as error:
-            # The pair was tried already, so it is these ciphers that it cannot be used with.
-            raise ConfigError("ciphers", "", f"OpenSSL refuses {pair.certfile}: {error}") from error
-        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
-        trust(context, material)
+            # All of it was tried already, so it does not go with the ciphers, if any are set: @SECLEVEL=3.
+            setting = "certfile" if settings.ciphers is None else "ciphers"
+            what = f"OpenSSL does not use {pair.certfile} with these settings: {error}"
+            raise ConfigError(setting, "", what, "leave the ciphers to Python") from error
         return context
 
 

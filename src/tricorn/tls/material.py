@@ -277,7 +277,11 @@ class _memory_file:  # noqa: N801 - used like the functions of contextlib, which
     """A file in memory with this content, and the path under which it can be opened while it is in use."""
 
     def __init__(self, content: bytes) -> None:
-        self._fd = os.memfd_create("tricorn-tls", os.MFD_CLOEXEC)
+        try:
+            self._fd = os.memfd_create("tricorn-tls", os.MFD_CLOEXEC)
+        except OSError as error:
+            what = f"no file in memory can be made, through which OpenSSL gets it: {error.strerror}"
+            raise ConfigError("certfile", "", what, "look at the limits of the process (ulimit)") from error
         left = memoryview(content)
         while left:
             left = left[os.write(self._fd, left) :]

@@ -25,9 +25,10 @@ from datetime import datetime
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.tls import rules
 from tricorn.tls.files import Signature, signature_of
 from tricorn.tls.material import Material, Pair, files_of, read_material
-from tricorn.tls.server import ServerTLS, day, maybe_server_tls, names_of
+from tricorn.tls.server import ServerTLS, day, names_of
 
 log = logging.getLogger("tricorn.error")
 
@@ -52,60 +53,66 @@ class Outcome:
 class Renewal:
     """Made in the master before the fork; the workers have the copies that the fork makes."""
 
-    def __init__(self, tls: ServerTLS) -> None:
-        self.tls = tls
+    def __init__(self, settings: Settings) -> None:
+        """Reads the files. Raises ConfigError."""
+        # Before they are read: what changes meanwhile is found at the next look.
+        self._seen = self._done = signatures_of(settings)
+        self.tls = ServerTLS(settings)
         self._shared = SharedPage()
-        self._taken = self._shared.write(encoded(tls.material))
-        self._seen = self._done = signatures_of(tls.settings)
+        self._taken = self._shared.write(encoded(self.tls.material))
+        self._refused = b""
         self._warned: datetime | None = None
         self._due = 0.0
 
     # -- in the master -----------------------------------------------------------------------------------
 
+    def is_due(self, monotonic: float) -> bool:
+        return monotonic >= self._due
+
     def attend(self, monotonic: float, now: datetime) -> None:
         """Looks if it is time, and says what is about to expire. To be called in each turn of a loop."""
-        if monotonic >= self._due:
+        if self.is_due(monotonic):
             self._due = monotonic + INTERVAL
             self.look()
             self.warn(now)
 
-    def look(self, *, at_once: bool = False) -> Outcome | None:
-        """Reads the files if they have changed, and publishes what they hold. None: there is nothing new.
-        at_once: also if they have changed just now, or not at all (HUP)."""
+    def look(self) -> Outcome | None:
+        """Reads the files if they have changed, and publishes what they hold. None: there is nothing new, or
+        what there is may be half of it."""
         if not self.tls.is_renewable:
             return None
         found = signatures_of(self.tls.settings)
         is_settled, self._seen = found == self._seen, found
-        if not at_once and (not is_settled or found == self._done):
+        if not is_settled or found == self._done:
             return None
         self._done = found
-        outcome = self._read()
-        if outcome.error:
-            log.error("A certificate was not renewed, the old one stays in use: %s", outcome.error)
+        before = self.tls.material
+        try:
+            self.reload()
+        except ConfigError as error:
+            # Its text says everything: a traceback would show our own lines.
+            log.error("A certificate was not renewed, the old one stays in use: %s", error)  # noqa: TRY400
+            return Outcome(error=str(error))
+        outcome = Outcome(_news(before, self.tls.material))
         for line in outcome.renewed:
             log.info("%s", line)
         return outcome
 
-    def _read(self) -> Outcome:
-        before = self.tls.material
-        try:
-            material = read_material(self.tls.settings)
-            if material == before:
-                return Outcome()
+    def reload(self) -> None:
+        """Reads the files as they are now, and publishes what they hold. Raises ConfigError, and then
+        nothing has changed. For HUP, which says itself what there is to say."""
+        found = signatures_of(self.tls.settings)
+        material = read_material(self.tls.settings)
+        if material != self.tls.material:
             self.tls.use(material)
-            self._taken = self._shared.write(encoded(material))
-        except ConfigError as error:
-            return Outcome(error=str(error))
-        return Outcome(_news(before, material))
-
-    def _publish(self) -> None:
-        """For the workers: what a reload (`maybe_server_tls`) has put into use."""
-        self._taken = self._shared.write(encoded(self.tls.material))
-        self._seen = self._done = signatures_of(self.tls.settings)
+        self._taken = self._shared.write(encoded(material))
+        self._seen = self._done = found
 
     def warn(self, now: datetime) -> None:
-        """Logs once a day what is about to expire."""
-        if self._warned is None or (now - self._warned).days >= 1:
+        """Logs what is about to expire, once a day; first a day after the start, which has said it."""
+        if self._warned is None:
+            self._warned = now
+        if (now - self._warned).days >= 1:
             self._warned = now
             for remark in self.tls.expiring(now):
                 log.warning("%s", remark.text)
@@ -120,12 +127,16 @@ class Renewal:
         text = self._shared.maybe_read()
         if text is None:
             return False  # it is being written: the next call finds it
-        self._taken = hashlib.sha256(text).digest()
+        digest = hashlib.sha256(text).digest()
         try:
             self.tls.use(decoded(text))
         except ConfigError as error:
-            log.error("Worker %d keeps the old certificate: %s", os.getpid(), error)  # noqa: TRY400 - its text says it
+            # The master could use it, so the trouble is this process's, and may pass: no descriptors.
+            if digest != self._refused:
+                self._refused = digest
+                log.error("Worker %d keeps the old certificate: %s", os.getpid(), error)  # noqa: TRY400 - says all
             return False
+        self._taken = digest
         return True
 
     def close(self) -> None:
@@ -136,12 +147,11 @@ def certificates_for(settings: Settings, previous: Renewal | None) -> Renewal | 
     """What the settings ask for, or None. previous: what there was before a reload. It stays, and so do the
     ticket keys, if only the files have changed; the workers that it has get what is new in them. Raises
     ConfigError, and then nothing has changed."""
-    tls = maybe_server_tls(settings, None if previous is None else previous.tls)
-    if tls is None:
+    if not rules.is_wanted(settings):
         return None
-    if previous is None or tls is not previous.tls:
-        return Renewal(tls)
-    previous._publish()
+    if previous is None or not previous.tls.is_same(settings) or not previous.tls.is_renewable:
+        return Renewal(settings)
+    previous.reload()
     return previous
 
 

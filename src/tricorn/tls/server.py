@@ -69,7 +69,7 @@ class ServerTLS:
         self._shown: WeakKeyDictionary[ssl.SSLContext, str] = WeakKeyDictionary()
         self._chosen = self._make(self.material)
         self.context = self._chosen.default
-        if self.context.sni_callback is None:
+        if is_free(self.context):
             self.context.sni_callback = self._choose
         elif len(self.material.pairs) > 1:
             hint = "choose by name in one of both places"
@@ -138,15 +138,11 @@ class ServerTLS:
                 yield remark
 
 
-def maybe_server_tls(settings: Settings, previous: ServerTLS | None = None) -> ServerTLS | None:
-    """What the settings ask for, or None. previous: what was there before a reload; it stays, with its ticket
-    keys, if only the files have changed. Raises ConfigError, and then `previous` is as it was."""
-    if not rules.is_wanted(settings):
-        return None
-    if previous is None or not previous.is_same(settings) or not previous.is_renewable:
-        return ServerTLS(settings)
-    previous.use(read_material(settings))
-    return previous
+def is_free(context: ssl.SSLContext) -> bool:
+    """Whether nobody chooses in it. The hook may give a context that it has given before a reload: then it
+    was we who chose."""
+    callback = context.sni_callback
+    return callback is None or getattr(callback, "__func__", None) is ServerTLS._choose
 
 
 # --------------------------------------------------------------------------------------------- words
