@@ -58,6 +58,23 @@ def test_client_certificates_are_verified_whatever_the_name(both: Settings, auth
             meet(tls.context, authority.client(), name)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_comes_back_is_known(
+    version: ssl.TLSVersion, both: Settings, authority: Authority
+) -> None:
+    """Its certificate is in the ticket, whichever certificate of ours it was shown."""
+    tls = ServerTLS(replace(both, ca_certs=str(authority.certfile), cert_reqs=2))
+    ada = authority.issue(subject="/CN=Ada")
+    client = authority.client(ada, maximum_version=version)
+    for name in ("site.test", "shop.test"):
+        session = meet(tls.context, client, name).client.session
+        again = meet(tls.context, client, name, session=session)
+        assert again.server.session_reused
+        assert again.server.getpeercert(True) == ada.der
+        assert session is not None
+        assert session.timeout == 7200  # docs/tls.md says so
+
+
 def test_alpn_whatever_the_name(both: Settings, authority: Authority) -> None:
     tls = ServerTLS(both)
     client = authority.client()
