@@ -1,7 +1,7 @@
 """Takes renewed certificates into use, in all processes, without a new one.
 
 Knows: when files have changed, how the master's reading reaches the workers. Must not know: what is done with
-contexts (server.py), who calls, and how often.
+contexts (server.py), who calls.
 
 The master looks at the files (`look`), because often only root may read a key. What it reads it checks and
 publishes in shared memory; workers look there (`take`). So all have the same pair at the same time, a mistake
