@@ -3,15 +3,16 @@
 For tests, fuzzing, and whoever wants to see what the engine makes of some bytes. Servers do not come this way:
 a Python object for each field is what the engine exists to avoid.
 
-Knows: how a connection drives the engine (a head borrows its bytes, keeps a copy only while it is incomplete).
-Must not know: any rule of HTTP. What is accepted and refused is decided in h1.pyx alone.
+Knows: how a connection drives the machine. Must not know: any rule of HTTP. What is accepted and refused is decided in
+h1.pyx, what may follow what in machine.pyx.
 """
 
 from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from tricorn.http.h1 cimport CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, BodyDecoder, parse_head, refusal
+from tricorn.http.h1 cimport CUT_BODY, DONE, REFUSED, BodyDecoder, refusal
+from tricorn.http.machine cimport BODY, OVER, ServerMachine
 from tricorn.http.request cimport BODY_LENGTH, NO_BODY, Limits, RequestHead
 
 cdef tuple FRAMINGS = ("none", "length", "chunked")
@@ -81,92 +82,72 @@ cdef class RequestReader:
 
     `feed` takes the bytes as they come, in pieces of any size, and returns the events that they complete.
     `finish` says that no more will come. `is_closed`: a request was refused or was the last one; what is fed
-    now is ignored, as a server that has closed the connection ignores it.
+    now is ignored, as a server that has closed the connection ignores it. Each request counts as answered when it is complete.
     """
 
     def __init__(self, Limits limits=None):
         self.limits = Limits() if limits is None else limits
+        self.machine = ServerMachine.__new__(ServerMachine)
+        self.machine.limits = self.limits
+        self.machine.offers_more = True
+
+    @property
+    def is_closed(self):
+        return self.machine.state == OVER
 
     def feed(self, bytes data not None):
         cdef list events = []
         cdef const unsigned char* p = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef Py_ssize_t left = len(data)
-        cdef RequestHead head
-        cdef RequestHead kept = None    # the head that waited for `data`: `p` points into its bytes now
         cdef Py_ssize_t used
-        while left and not self.is_closed:
-            if self.decoder is not None:
-                used = self._body(events, p, left)
-                p += used
-                left -= used
-                continue
-            if self.head is not None:
-                head = kept = self.head
-                self.head = None
-                head.append(p, <unsigned int>left)
-            else:
-                head = RequestHead.__new__(RequestHead)
-                head.borrow(p, <unsigned int>left)
-            if not self._parsed(events, head):
-                break
-            p = head.data + head.end
-            left = head.size - head.end
+        while left and self.machine.state != OVER:
+            used = self._body(events, p, left) if self.machine.state == BODY else self._head(events, p, left)
+            p += used
+            left -= used
         return events
 
     def finish(self):
         """The connection has ended: an event if that cuts a body."""
-        cut = self.decoder is not None and not self.is_closed
-        self.is_closed = True
-        self.head = None
-        self.decoder = None
-        return [_refused(CUT_BODY)] if cut else []
+        if self.machine.state == OVER:
+            return []
+        return [_refused(CUT_BODY)] if self.machine.end_input() else []
 
-    cdef bint _parsed(self, list events, RequestHead head) except -1:
-        """Read on in a head. True: it is complete, what stands behind it comes next."""
-        cdef int progress = parse_head(head, self.limits)
-        if progress == MORE:
-            head.keep()
-            self.head = head
-            return False
+    cdef Py_ssize_t _head(self, list events, const unsigned char* data, Py_ssize_t size) except -1:
+        """Read on in a head. Returns how much of `data` is done with."""
+        cdef ServerMachine machine = self.machine
+        cdef Py_ssize_t used = size
+        cdef RequestHead head = RequestHead.__new__(RequestHead)
+        cdef int progress = machine.read_head(head, data, size, &used)
         if progress == REFUSED:
-            self._refuse(events, head.error)
-            return False
-        # The one rule that a connection applies itself, since the head is right and only its body is not wanted.
-        if head.framing == BODY_LENGTH and self.limits.body and head.content_length > self.limits.body:
-            self._refuse(events, LONG_BODY)
-            return False
-        events.append(_head(head))
-        self.last = not head.keep_alive
-        if head.framing == NO_BODY:
-            self._end(events, ())
-        else:
-            self.decoder = BodyDecoder.__new__(BodyDecoder)
-            self.decoder.begin(head)
-        return True
+            events.append(_refused(machine.error))
+        elif progress == DONE:
+            head = machine.take_head(head)
+            events.append(_head(head))
+            if head.framing == NO_BODY:
+                self._end(events, ())
+            else:
+                machine.begin_body(head)
+        return used
 
     cdef Py_ssize_t _body(self, list events, const unsigned char* data, Py_ssize_t size) except -1:
         """Take one step in a body. Returns how much of `data` is done with."""
+        cdef ServerMachine machine = self.machine
+        cdef BodyDecoder decoder = machine.decoder
         cdef const unsigned char* content = NULL
         cdef Py_ssize_t length = 0
         cdef Py_ssize_t used = 0
-        cdef int progress = self.decoder.decode(data, size, &used, &content, &length, self.limits)
+        cdef int progress = machine.read_body(data, size, &used, &content, &length)
         if length:
             events.append(Data((<const char*>content)[:length]))
         if progress == REFUSED:
-            self._refuse(events, self.decoder.error)
+            events.append(_refused(machine.error))
         elif progress == DONE:
-            self._end(events, () if self.decoder.trailers is None else _fields(self.decoder.trailers))
+            self._end(events, () if decoder.trailers is None else _fields(decoder.trailers))
         return used
 
     cdef int _end(self, list events, tuple trailers) except -1:
         events.append(End(trailers))
-        self.decoder = None
-        self.is_closed = self.last
-        return 0
-
-    cdef int _refuse(self, list events, int error) except -1:
-        events.append(_refused(error))
-        self.is_closed = True
+        self.machine.after_response(False, 0)
         return 0
 
 

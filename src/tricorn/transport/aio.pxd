@@ -1,7 +1,7 @@
 from tricorn.transport.house cimport House
 from tricorn.transport.poller cimport Event
 from tricorn.transport.reception cimport Reception
-from tricorn.transport.service cimport Lane
+from tricorn.transport.lane cimport Lane
 
 cdef class Hub(Reception):
     cdef readonly House house

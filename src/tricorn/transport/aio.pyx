@@ -11,15 +11,16 @@ Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: 
 """
 
 from tricorn.gateway.scope cimport ScopeBuilder
-from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.connection cimport Connection
+from tricorn.transport.asgi_request cimport new_loop_runner
+from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.hold cimport Batch
 from tricorn.transport.house cimport House
-from tricorn.transport.looped cimport LoopConnection, new_looped
+from tricorn.transport.lane cimport Lane
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
-from tricorn.transport.service cimport Lane
 from tricorn.transport.system cimport read
+from tricorn.transport.websocket import new_socket
 
 cdef enum:
     BATCH = 64
@@ -39,19 +40,19 @@ cdef class Hub(Reception):
     """
 
     def __init__(self, House house, list listeners, on_change):
-        Reception.__init__(self, house.service, listeners)
+        Reception.__init__(self, new_loop_runner(house, new_socket), listeners)
         self.house = house
         self.on_change = on_change
         house.schedule = self._schedule
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)
-        self.service.poller.add(self.service.waker, READ, WAKER_TOKEN)
+        self.service.channels.poller.add(self.service.channels.waker, READ, WAKER_TOKEN)
 
     def open(self):
         """Begin to serve. The loop of the house need not run yet."""
         self.listen(True)
         self.swept_ns = monotonic()
-        self.house.gate.loop.add_reader(self.service.poller.fd, self._on_ready)
+        self.house.gate.loop.add_reader(self.service.channels.poller.fd, self._on_ready)
         self._tick()
 
     def drain(self, bint backlog, int code):
@@ -65,16 +66,16 @@ cdef class Hub(Reception):
 
     def close(self):
         """End what is left at once: tasks are cancelled, connections closed."""
-        cdef Connection connection
+        cdef Channel channel
         self.stopped = True
-        self.house.gate.loop.remove_reader(self.service.poller.fd)
+        self.house.gate.loop.remove_reader(self.service.channels.poller.fd)
         self.listen(False)
         for call in [call for call in self.house.calls if call.task is not None]:
             self.house.cancel(call)
-        for found in list(self.service.table):
+        for found in list(self.service.channels.channels):
             if found is not None:
-                connection = <Connection>found
-                connection.close()
+                channel = <Channel>found
+                channel.close()
         self.flush_log()
 
     def forsake(self):
@@ -88,22 +89,23 @@ cdef class Hub(Reception):
         """Deal with a batch of events. Returns how many they were."""
         cdef Event events[BATCH]
         cdef Lane lane = self.house.lane
-        cdef int n = self.service.poller.fetch(events, BATCH, 0)
+        cdef Batch batch = self.house.batch
+        cdef int n = self.service.channels.poller.fetch(events, BATCH, 0)
         cdef long long began
         cdef int i
         lane.cell.busy_since_ns = lane.now = monotonic()
-        self.house.gate.open = self.house.collecting = True
+        self.house.gate.open = lane.collecting = True
         try:
             for i in range(n):
                 began = lane.now
                 self.dispatch(lane, events[i].token)
                 lane.now = monotonic()      # the application may have taken its time
                 lane.longest_ns = max(lane.now - began, lane.longest_ns - (lane.longest_ns >> 4))
-                if self.house.first_held is not None and self._is_held_long(lane, n - i - 1):
-                    self.house.release()
+                if batch.count and self._is_held_long(lane, n - i - 1):
+                    batch.release()
         finally:
-            self.house.collecting = False
-            self.house.release()
+            lane.collecting = False
+            batch.release()
             self.house.gate.open = False
         lane.cell.busy_ns += monotonic() - lane.cell.busy_since_ns
         if not self.house.calls:
@@ -112,7 +114,7 @@ cdef class Hub(Reception):
 
     cdef bint _is_held_long(self, Lane lane, int waiting) noexcept:
         """Whether what is held back cannot wait for the next event, which may take as long as any of late."""
-        cdef long long held = lane.now - self.house.held_since
+        cdef long long held = lane.now - self.house.batch.since
         return held + lane.longest_ns > (HOLD_NS if waiting >= HOLD_FOR else HOLD_BRIEFLY_NS)
 
     def _schedule(self):
@@ -120,19 +122,19 @@ cdef class Hub(Reception):
 
     def _proceed(self):
         """Let those go on that gave way. Each gets one turn."""
-        cdef LoopConnection connection
+        cdef Protocol protocol
         cdef House house = self.house
         cdef int i
         cdef int n = len(house.waiting)
         house.gate.open = True
         try:
             for i in range(n):
-                connection = house.waiting.popleft()
+                protocol = house.waiting.popleft()
                 house.lane.now = monotonic()
                 try:
-                    connection.proceed(house.lane)
-                except BaseException as error:
-                    house.give_up(connection, error)
+                    protocol.proceed(house.lane)
+                except BaseException:
+                    self.give_up(house.lane, protocol.channel)
         finally:
             house.gate.open = False
             if house.waiting:
@@ -150,7 +152,7 @@ cdef class Hub(Reception):
 
     cdef long long _catch_up(self) except -1:
         """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
-        cdef int batches = self.service.connections // BATCH + 1
+        cdef int batches = self.service.channels.count // BATCH + 1
         while self._serve() == BATCH and batches > 0:
             batches -= 1
         return monotonic()
@@ -169,19 +171,16 @@ cdef class Hub(Reception):
         self.flush_log()
         if not self.listening and self.may_listen(now):
             self.listen(True)
-        if self.service.draining:
+        if self.service.channels.draining:
             self.on_change()
         return 0
-
-    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
-        return new_looped(self.house, <ScopeBuilder>builder, fd, serial, peer, now)
 
     cdef int own_event(self, Lane lane, unsigned long long token) except -1:
         cdef unsigned long long count
         if token != WAKER_TOKEN:
             return self.accept(lane, <int>(token - LISTENER_TOKENS))
-        read(self.service.waker, &count, sizeof(count))
-        if self.service.draining:
+        read(self.service.channels.waker, &count, sizeof(count))
+        if self.service.channels.draining:
             self.on_change()
         elif not self.listening and self.may_listen(monotonic()):
             self.listen(True)

@@ -1,4 +1,4 @@
-"""What the connections of one event loop share: the application, its running calls, and those whose time is up.
+"""What the requests of one event loop share: the application, its running calls, and those whose time is up.
 
 Knows: calls and their tasks. Must not know: the loop's interface, sockets.
 """
@@ -7,10 +7,9 @@ from collections import deque
 
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport Gate
-from tricorn.http.buffer cimport Buffer
-from tricorn.scoreboard cimport monotonic
-from tricorn.transport.looped cimport LoopConnection
-from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.hold cimport new_batch
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.service cimport Service
 
 from tricorn.transport.failures import report
 
@@ -43,54 +42,17 @@ cdef class House:
         self.lane = Lane()
         self.lane.cell = service.row.cell(0)
         self.aside = Lane()
+        self.batch = self.lane.batch = new_batch(self.lane)
         self.websockets = websockets
         self.calls = set()
         self.leaving = []
         self.waiting = deque()
-        self.arena = Buffer()
 
-    cdef int hold(self, object connection) except -1:
-        """It has begun to hold something back."""
-        cdef LoopConnection new = connection
-        if new.is_held:
-            return 0        # what it held back is out already, and it is still on the list
-        new.is_held = True
-        if self.first_held is None:
-            self.held_since = monotonic()
-            self.first_held = new
-        else:
-            (<LoopConnection>self.last_held).next_held = new
-        self.last_held = new
-        return 0
-
-    cdef int release(self) except -1:
-        """Send what was held back."""
-        cdef LoopConnection next = self.first_held
-        cdef LoopConnection connection
-        self.first_held = self.last_held = None
-        while next is not None:
-            connection = next
-            next = connection.next_held
-            connection.next_held = None
-            connection.is_held = False
-            try:
-                connection.uncollect()
-            except BaseException as error:
-                self.give_up(connection, error)
-        if self.first_held is None:
-            self.arena.size = 0
-        return 0
-
-    cdef int give_up(self, object connection, object error) except -1:
-        """Serving it failed through a fault of ours, or of a log handler. The others need not suffer."""
-        report(self.service.logger, "Internal error; the connection is closed", error=error)
-        return (<LoopConnection>connection).abort()
-
-    cdef int later(self, object connection) except -1:
+    cdef int later(self, object protocol) except -1:
         """Have it go on, but not from here: application code is on the stack, or others want their turn."""
         if not self.waiting:
             self.schedule()
-        self.waiting.append(connection)
+        self.waiting.append(protocol)
         return 0
 
     cdef int leave(self, HTTPCall call, long long now) except -1:
@@ -115,7 +77,7 @@ cdef class House:
     cdef int ended(self, HTTPCall call) except -1:
         """Its task is over. Where the loop took its last step, no batch of events says that the loop has nothing to do."""
         self.calls.discard(call)
-        if not self.calls and not self.collecting:
+        if not self.calls and not self.lane.collecting:
             self.lane.cell.busy_since_ns = 0
         return 0
 

@@ -33,13 +33,14 @@ import sys
 
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport CellData, monotonic
-from tricorn.transport.batch cimport Batch
-from tricorn.transport.connection cimport Connection
+from tricorn.transport.channel cimport Channel, ChannelTable, Protocol
+from tricorn.transport.hold cimport Batch, new_batch
+from tricorn.transport.lane cimport Lane
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
-from tricorn.transport.service cimport Lane, PyThreadState_SetAsyncExc, Service
-from tricorn.transport.system cimport POLLIN, poll, pollfd, read, usleep
-from tricorn.transport.threaded cimport EarlyHints, ThreadedConnection, new_threaded
+from tricorn.transport.service cimport Service
+from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
+from tricorn.transport.wsgi_request cimport EarlyHints, WSGIRequest, new_thread_runner
 
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.stacks import thread_stack
@@ -137,22 +138,23 @@ cdef class Reactor(Reception):
 
     def __init__(self, Service service, list listeners, int threads):
         cdef Lane lane
-        Reception.__init__(self, service, listeners)
+        Reception.__init__(self, new_thread_runner(service), listeners)
         self.threads = threads
         self.parked = []
         self.lanes = []
         for i in range(threads):
             lane = Lane()
             lane.may_call = True
-            lane.batch = Batch()
+            lane.batch = new_batch(lane)
             lane.number = i
+            lane.held_since = &self.held_since[i]
             lane.cell = service.row.cell(i)
             self.lanes.append(lane)
         for _, builder in listeners:
             builder.provide("wsgi.early_hints", EarlyHints(self.lanes))
         self.keeper = Lane()
         self.keeper.cell = service.row.cell(0)      # it never marks itself busy
-        service.poller.add(service.waker, READ, WAKER_TOKEN)
+        service.channels.poller.add(service.channels.waker, READ, WAKER_TOKEN)
         self.listen(True)
 
     # ---- the application's threads -----------------------------------------------------------------
@@ -193,7 +195,7 @@ cdef class Reactor(Reception):
         if self.stopping:
             return 0
         with nogil:
-            n = self.service.poller.fetch(found, READY_ROOM, -1)
+            n = self.service.channels.poller.fetch(found, READY_ROOM, -1)
         self._run_signal_handlers()
         if self.ready_at == self.ready_count:       # else the keeper has fetched meanwhile: the poller keeps ours
             self.ready_at = 0
@@ -226,7 +228,7 @@ cdef class Reactor(Reception):
             with nogil:
                 if forced:
                     usleep(1000)
-                there = self.service.poller.wait(-1)
+                there = self.service.channels.poller.wait(-1)
                 woken = monotonic()
             now = monotonic()
             forced = now - woken > FORCED_NS and now - self.started_ns < OLD_NS
@@ -247,7 +249,7 @@ cdef class Reactor(Reception):
     cdef bint _fetch(self):
         """Fetch events into `ready`, which is empty. Needs the GIL, keeps it. Whether there are any."""
         self.ready_at = 0
-        self.ready_count = self.service.poller.fetch(self.ready, READY_ROOM, 0)
+        self.ready_count = self.service.channels.poller.fetch(self.ready, READY_ROOM, 0)
         return self.ready_count > 0
 
     cdef int _lead(self, Lane lane) except -1:
@@ -271,8 +273,9 @@ cdef class Reactor(Reception):
                 self.ready_at += 1
                 lane.collecting = self._may_collect(lane)
                 self.dispatch(lane, self.ready[self.ready_at - 1].token)
+                lane.collecting = False
                 # A connection that closes releases too: then there is nothing left to look after.
-                self.held_since[lane.number] = batch.since if batch.count else 0
+                lane.held_since[0] = batch.since if batch.count else 0
                 if batch.count and lane.now - batch.since + lane.longest_ns > HOLD_NS:
                     self._release(lane)
                 if self.leaders > 1:
@@ -304,31 +307,33 @@ cdef class Reactor(Reception):
         return 0
 
     cdef int _proceed(self, Lane lane) except -1:
-        cdef ThreadedConnection connection = self.service.runnable.popleft()
+        cdef object waiting = self.service.runnable.popleft()
+        cdef Channel channel
         if self.service.runnable:
-            self.service.wake()     # this one may take long, and nothing else tells who waits in the poller
+            self.service.channels.wake()    # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
+        channel = (<WSGIRequest>waiting).protocol.channel if type(waiting) is WSGIRequest else (<Protocol>waiting).channel
         try:
-            connection.proceed(lane)
+            if type(waiting) is WSGIRequest:
+                (<WSGIRequest>waiting).proceed(lane)
+            else:
+                (<Protocol>waiting).proceed(lane)
         except BaseException:       # a fault of ours, or an application's that found a gap
-            self.give_up(lane, connection)
+            self.give_up(lane, channel)
         return 0
 
-    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
-        return new_threaded(self.service, builder, fd, serial, peer, now)
-
-    cdef int give_up(self, Lane lane, Connection connection) except -1:
+    cdef int give_up(self, Lane lane, Channel channel) except -1:
         if lane is not self.keeper:
             lane.calling = False
             lane.cell.busy_since_ns = 0
-        return Reception.give_up(self, lane, connection)
+        return Reception.give_up(self, lane, channel)
 
     cdef int own_event(self, Lane lane, unsigned long long token) except -1:
         cdef unsigned long long count
         if token == WAKER_TOKEN:
             if self.stopping:
                 return 0        # it stays ready, so that every thread sees it
-            read(self.service.waker, &count, sizeof(count))
+            read(self.service.channels.waker, &count, sizeof(count))
             return self._restore_listening(monotonic()) if not self.listening else 0
         return self.accept(lane, <int>(token - LISTENER_TOKENS))
 
@@ -341,15 +346,15 @@ cdef class Reactor(Reception):
         """
         cdef long long end = monotonic() + <long long>(timeout * SECOND)
         cdef long long now = 0
-        cdef bint draining = self.service.draining
-        cdef bint* now_draining = &self.service.draining
+        cdef bint draining = self.service.channels.draining
+        cdef bint* now_draining = &self.service.channels.draining
         cdef pollfd watched[3]
         cdef int n
         watched[0].fd = interrupt
         watched[0].events = POLLIN
         watched[1].fd = lifeline
         watched[1].events = POLLIN
-        watched[2].fd = self.service.poller.fd
+        watched[2].fd = self.service.channels.poller.fd
         watched[2].events = POLLIN
         while now < end:
             n = 3 if self.taken_over else 2
@@ -368,7 +373,7 @@ cdef class Reactor(Reception):
                 self._keep(now)
             except MemoryError:     # the next tick will do it; what the threads serve must not end for that
                 self.service.logger.error("Not enough memory for the housekeeping of the worker", exc_info=True)
-            if self.service.draining != draining or (draining and self.service.connections == 0):
+            if self.service.channels.draining != draining or (draining and self.service.channels.count == 0):
                 return
             if self.stuck and not draining:
                 return
@@ -408,7 +413,7 @@ cdef class Reactor(Reception):
         elif self.taken_over:
             self.taken_over = False
             if self.service.runnable:
-                self.service.wake()
+                self.service.channels.wake()
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_interval
             self._sweep(now)
@@ -477,12 +482,12 @@ cdef class Reactor(Reception):
         """As Reception.close_down; the keeper does it."""
         self.close_down(self.keeper, backlog)
         if self.service.runnable:
-            self.service.wake()
+            self.service.channels.wake()
 
     def stop(self):
         """Ask the threads to end after what they are doing."""
         self.stopping = True
-        self.service.wake()
+        self.service.channels.wake()
         while self.parked:
             self.standby += 1
             (<Parking>self.parked.pop()).wake()
@@ -491,7 +496,7 @@ cdef class Reactor(Reception):
     def nudge(self):
         """A signal has arrived. The main thread may sleep in the poller, and its handler runs nowhere else."""
         if self.threads == 1:
-            self.service.wake()
+            self.service.channels.wake()
 
     def forsake(self):
         Reception.forsake(self)

@@ -1,6 +1,8 @@
 from tricorn.gateway.translator cimport Peer, Translator
-from tricorn.transport.connection cimport Connection
-from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.channel cimport Channel
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.request cimport Runner
+from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport sockaddr_storage
 
 # Tokens of the poller that are no connections (whose serial numbers begin at 1).
@@ -9,6 +11,7 @@ cdef unsigned long long LISTENER_TOKENS
 
 cdef class Reception:
     cdef readonly Service service
+    cdef Runner runner
     cdef list listeners             # (descriptor, builder)
     cdef bint listening             # the listeners are in the poller
     cdef unsigned int serial
@@ -21,16 +24,15 @@ cdef class Reception:
     cdef long long started_ns       # when the youngest event began to be served
 
     # What a transport fills in.
-    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now)
     cdef int own_event(self, Lane lane, unsigned long long token) except -1
-    cdef int give_up(self, Lane lane, Connection connection) except -1
+    cdef int give_up(self, Lane lane, Channel channel) except -1
 
     cdef int listen(self, bint on) except -1
     cdef bint may_listen(self, long long now) except -1
     cdef int accept(self, Lane lane, int index, bint last=*) except -1
     cdef bint make_room(self)
     cdef int dispatch(self, Lane lane, unsigned long long token) except -1
-    cdef int _failed(self, Lane lane, Connection connection) except -1
+    cdef int _failed(self, Lane lane, Channel channel) except -1
     cdef int expire_overdue(self, Lane lane, long long now) except -1
     cdef int close_down(self, Lane lane, bint backlog, int code=*) except -1
     cdef int flush_log(self) except -1
@@ -38,4 +40,4 @@ cdef class Reception:
     cdef int _end_shortage(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
     cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1
-    cdef Connection _admitted(self, Lane lane, int fd, Peer peer, Translator translator)
+    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Translator translator)

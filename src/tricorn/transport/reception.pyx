@@ -8,15 +8,16 @@ import sys
 
 from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.connection cimport CLOSED, IDLE, Connection
-from tricorn.transport.service cimport Lane, Service
+from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.opening cimport open_channel
+from tricorn.transport.request cimport Runner
+from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socklen_t, tricorn_pending_error, tricorn_return_memory,
 )
-
-from tricorn.transport.failures import report
 
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
@@ -31,43 +32,40 @@ cdef long long CALM = 2 * SECOND
 
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
-ctypedef int (*Unchecked)(Connection, Lane) noexcept
+ctypedef int (*Unchecked)(Protocol, Lane) noexcept
 
 
-cdef int _on_event(Connection connection, Lane lane) except -1:
-    return connection.on_event(lane)
+cdef int _on_event(Protocol protocol, Lane lane) except -1:
+    return protocol.on_event(lane)
 
 
 cdef class Reception:
-    """service: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and the
-    Translator for what comes in there.
+    """runner: who answers requests. listeners: pairs of a listening, non-blocking socket's descriptor and the Translator for
+    what comes in there.
     """
 
-    def __init__(self, Service service, list listeners):
-        self.service = service
+    def __init__(self, Runner runner, list listeners):
+        self.runner = runner
+        self.service = runner.service
         self.listeners = listeners
         self.sweep_interval = self._shortest_limit() // 8
         self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
 
     def _shortest_limit(self):
         service = self.service
-        limits = [service.header_timeout, service.keepalive, service.body_timeout, service.write_timeout]
+        limits = [service.header_timeout, service.keepalive, service.body_timeout, service.channels.write_timeout]
         return min([limit for limit in limits if limit] or [SECOND])
 
     # ---- what a transport fills in -----------------------------------------------------------------
-
-    cdef Connection admit(self, Translator builder, int fd, unsigned int serial, Peer peer, long long now):
-        """A connection for a new client; None: this peer may not connect."""
-        raise NotImplementedError
 
     cdef int own_event(self, Lane lane, unsigned long long token) except -1:
         """An event of no connection."""
         raise NotImplementedError
 
-    cdef int give_up(self, Lane lane, Connection connection) except -1:
+    cdef int give_up(self, Lane lane, Channel channel) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
-        report(self.service.logger, "Internal error; the connection is closed", error=sys.exception())
-        return connection.abort()
+        cdef Runner runner = self.runner
+        return runner.give_up(channel, sys.exception())
 
     # ---- coming in ---------------------------------------------------------------------------------
 
@@ -77,22 +75,23 @@ cdef class Reception:
             return 0
         for i in range(len(self.listeners)):
             if on:
-                self.service.poller.add_listener(self.listeners[i][0], LISTENER_TOKENS + <unsigned int>i)
+                self.service.channels.poller.add_listener(self.listeners[i][0], LISTENER_TOKENS + <unsigned int>i)
             else:
-                self.service.poller.remove(self.listeners[i][0])
+                self.service.channels.poller.remove(self.listeners[i][0])
         self.listening = on
         return 0
 
     cdef bint may_listen(self, long long now) except -1:
         """Whether there is room, now that the listeners were taken out of the poller."""
-        if self.service.draining or now < self.accept_after:
+        cdef ChannelTable channels = self.service.channels
+        if channels.draining or now < self.accept_after:
             return False
-        self.service.full = self.service.connections >= self.service.max_connections and not self.make_room()
-        return not self.service.full
+        channels.full = channels.count >= channels.most and not self.make_room()
+        return not channels.full
 
     cdef int accept(self, Lane lane, int index, bint last=False) except -1:
         """last: although no new connections are wanted any more."""
-        cdef Service service = self.service
+        cdef ChannelTable channels = self.service.channels
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef int fd
@@ -100,10 +99,10 @@ cdef class Reception:
         cdef int _
         listener, translator = self.listeners[index]
         for _ in range(ACCEPT_RUN):
-            if service.draining and not last:
+            if channels.draining and not last:
                 return self.listen(False)   # also where it began meanwhile: what was accepted may have run for long
-            if service.connections >= service.max_connections and not self.make_room():
-                service.full = True     # the next connection that closes wakes somebody who listens again
+            if channels.count >= channels.most and not self.make_room():
+                channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
             size = sizeof(address)
             fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -118,43 +117,47 @@ cdef class Reception:
 
     cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1:
         cdef Service service = self.service
-        cdef Connection connection
+        cdef ChannelTable channels = service.channels
+        cdef Channel channel
+        cdef Protocol protocol
         try:
-            connection = self._admitted(lane, fd, _peer(address, service.trusted), translator)
-        except BaseException:   # no memory, most likely; nobody owns the descriptor yet
+            channel = self._admitted(lane, fd, _peer(address, service.trusted), translator)
+        except BaseException:   # no memory, most likely
             service.logger.error("Internal error; a new connection is closed", exc_info=True)
-            close(fd)
             return 0
-        if connection is None:
-            close(fd)
+        if channel is None:
             return 0
-        service.table[fd] = connection
-        service.connections += 1
-        service.row.data.connections = service.connections
-        service.row.data.accepted += 1
+        channels.add(channel)
         # Most clients have sent their request by now: reading at once spares a round through the poller.
+        protocol = channel.protocol
         try:
-            connection.on_event(lane)
+            protocol.on_event(lane)
         except BaseException:
-            self.give_up(lane, connection)
+            self.give_up(lane, channel)
         return 0
 
-    cdef Connection _admitted(self, Lane lane, int fd, Peer peer, Translator translator):
+    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Translator translator):
+        """None: this peer may not connect. What does not come to be a channel is closed with the object that it was to be."""
         cdef Service service = self.service
-        cdef Connection connection
+        cdef ChannelTable channels = service.channels
+        cdef Channel channel
         cdef int one = 1
-        if peer.host is not None:
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        while len(service.table) <= fd:
-            service.table.append(None)
         self.serial += 1
         if self.serial == 0:
             self.serial = 1
+        try:
+            channel = new_channel(channels, fd, self.serial)
+            channels.make_place(fd)
+        except MemoryError:
+            close(fd)
+            raise
+        if peer.host is not None:
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         lane.now = monotonic()
-        connection = self.admit(translator, fd, self.serial, peer, lane.now)
-        if connection is None:
-            service.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
-        return connection
+        if open_channel(channel, self.runner, translator, peer, lane.now):
+            return channel
+        service.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
+        return None
 
     cdef int _exhausted(self, int error) except -1:
         """The machine has nothing left for another connection. It is said at once, and then every few seconds how often."""
@@ -187,68 +190,68 @@ cdef class Reception:
 
     cdef bint make_room(self):
         """Close the longest idle keep-alive connections. False if there is none."""
-        cdef Connection connection
+        cdef Channel channel
         idle = []
-        for found in self.service.table:
+        for found in self.service.channels.channels:
             if found is not None:
-                connection = <Connection>found
-                if connection.state == IDLE and connection.head_sent and not connection.owned:
-                    idle.append((connection.deadline, connection.serial, connection))
+                channel = <Channel>found
+                if channel.protocol.is_idle():
+                    idle.append((channel.deadline, channel.serial, channel))
         idle.sort()
-        for _, _, connection in idle[:max(1, len(idle) // 64)]:
-            connection.close()
+        for _, _, channel in idle[:max(1, len(idle) // 64)]:
+            channel.close()
         return len(idle) > 0
 
     # ---- being there -------------------------------------------------------------------------------
 
     cdef int dispatch(self, Lane lane, unsigned long long token) except -1:
-        cdef Connection connection
-        cdef unsigned int fd
+        cdef Channel channel
         if token >> 32 == 0:
             return self.own_event(lane, token)
-        fd = <unsigned int>token
-        found = self.service.table[fd]
+        found = self.service.channels.channels[<unsigned int>token]
         if found is None:
             return 0
-        connection = <Connection>found
-        if connection.serial != <unsigned int>(token >> 32):
-            return 0        # an event of an earlier connection
+        channel = <Channel>found
+        if channel.serial != <unsigned int>(token >> 32):
+            return 0        # an event of an earlier channel
         self.started_ns = lane.now
-        if (<Unchecked>_on_event)(connection, lane) < 0:
-            self._failed(lane, connection)
+        if (<Unchecked>_on_event)(channel.protocol, lane) < 0:
+            self._failed(lane, channel)
         return 0
 
-    cdef int _failed(self, Lane lane, Connection connection) except -1:
+    cdef int _failed(self, Lane lane, Channel channel) except -1:
         try:
             tricorn_pending_error()
         except BaseException:
-            self.give_up(lane, connection)
+            self.give_up(lane, channel)
         return 0
 
     cdef int expire_overdue(self, Lane lane, long long now) except -1:
         """Close what has passed its deadline, and see what else has passed."""
-        cdef Connection connection
+        cdef Channel channel
+        cdef Protocol protocol
         cdef long long pending = 0
         self._end_shortage(now)
-        for found in list(self.service.table):
+        for found in list(self.service.channels.channels):
             if found is None:
                 continue
-            connection = <Connection>found
-            if connection.state != CLOSED and connection.overdue(now):
+            channel = <Channel>found
+            protocol = channel.protocol
+            if not channel.closed and protocol.overdue(now):
                 try:
-                    connection.expire(lane)
+                    protocol.expire(lane)
                 except BaseException:
-                    self.give_up(lane, connection)
-            if connection.outflow is not None:
-                pending += connection.outflow.pending
+                    self.give_up(lane, channel)
+            if channel.queue is not None:
+                pending += channel.queue.pending
         return self._return_memory(now, pending)
 
     cdef int _return_memory(self, long long now, long long pending) except -1:
         """Behind a burst of slow readers: what their responses took lies between things that stay, where the C library would
         keep it for ever. Looking for it takes milliseconds, so that is done when it is worth it, and not often."""
-        if self.service.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
+        if self.service.channels.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
             return 0
-        self.service.queued = pending
+        self.service.channels.queued = pending
         self.returned_at = now
         with nogil:
             tricorn_return_memory()
@@ -264,11 +267,11 @@ cdef class Reception:
 
         What is left is memory that leads nowhere. The poller's set belongs to both processes, so nothing is removed from it.
         """
-        cdef Connection connection
-        for found in self.service.table:
+        cdef Channel channel
+        for found in self.service.channels.channels:
             if found is not None:
-                connection = <Connection>found
-                connection.forsake()
+                channel = <Channel>found
+                channel.forsake()
         self.service.forsake()
 
     cdef int close_down(self, Lane lane, bint backlog, int code=0) except -1:
@@ -276,17 +279,21 @@ cdef class Reception:
 
         backlog: serve those who were let into the backlog. Not needed where another worker will. code: what WebSockets are closed with.
         """
-        cdef Connection connection
+        cdef Channel channel
+        cdef Protocol protocol
         cdef long long soon = monotonic() + SECOND
         cdef int i
         self.listen(False)
         for i in range(len(self.listeners) if backlog else 0):
             self.accept(lane, i, True)
-        self.service.draining = True
-        for found in list(self.service.table):
-            if found is not None:
-                connection = <Connection>found
-                connection.begin_drain(soon, code)
+        self.service.channels.draining = True
+        for found in list(self.service.channels.channels):
+            if found is None:
+                continue
+            channel = <Channel>found
+            protocol = channel.protocol
+            if not channel.closed:
+                protocol.begin_drain(soon, code)
         return 0
 
 

@@ -1,17 +1,14 @@
-"""What all connections of one worker share, and what each of its threads has for itself.
+"""What all connections of one worker share.
 
 Knows: limits and times as numbers. Must not know: settings, signals.
 """
-
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from collections import deque
 from contextvars import Context
 from types import GetSetDescriptorType
 
-from tricorn.transport.system cimport (
-    CLOCK_REALTIME_COARSE, EFD_CLOEXEC, EFD_NONBLOCK, clock_gettime, close, errno, eventfd, timespec, write,
-)
+from tricorn.transport.channel cimport ChannelTable
+from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
 import os
 
@@ -40,35 +37,28 @@ cdef class Service(Terms):
         self.logger = logger
         self.limits = limits
         self.defaults = Defaults(self.server_header)
-        self.poller = Poller()
+        self.channels = ChannelTable(logger, row, self.max_connections, self.write_timeout)
         self.row = row
         self.access_log = access_log
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.runnable = deque()
-        self.table = []
         self.body_memory = Budget(self.request_memory)
 
-    def __cinit__(self, *args, **kwargs):
-        self.waker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
-        if self.waker < 0:
-            raise OSError(errno, os.strerror(errno))
+    @property
+    def connections(self):
+        """How many there are."""
+        return self.channels.count
 
-    def __dealloc__(self):
-        if self.waker >= 0:
-            close(self.waker)
-
-    cdef int wake(self) noexcept nogil:
-        cdef unsigned long long one = 1
-        return <int>write(self.waker, &one, sizeof(one))
+    @property
+    def draining(self):
+        """Whether the worker ends: no new connections, idle ones close, the others after their request."""
+        return self.channels.draining
 
     cdef int forsake(self) except -1:
-        """As Reception.forsake. The epoll set is shared with the process that we come from: closed, never changed."""
+        """As Reception.forsake."""
         self.forsaken = True
-        self.poller.forsake()
-        if self.waker >= 0:
-            close(self.waker)
-            self.waker = -1
+        self.channels.forsake()
         if self.access_log is not None:
             self.access_log.forget()
         return 0
@@ -85,15 +75,3 @@ cdef class Service(Terms):
         cdef timespec wall
         clock_gettime(CLOCK_REALTIME_COARSE, &wall)
         self.defaults.refresh(wall.tv_sec)
-
-
-cdef class Lane:
-    def __cinit__(self):
-        self.buffer = <unsigned char*>PyMem_Malloc(LANE_BUFFER)
-        if self.buffer == NULL:
-            raise MemoryError()
-        self.out = Buffer.__new__(Buffer)
-        self.head = RequestHead.__new__(RequestHead)
-
-    def __dealloc__(self):
-        PyMem_Free(self.buffer)

@@ -1,4 +1,9 @@
-# What the transport asks of the operating system, and of C.
+# What the transport asks of the operating system, of the interpreter's C interface where Cython does not declare it, and of C.
+
+from cpython.object cimport PyObject
+
+cdef extern from "Python.h":
+    int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
 
 cdef extern from *:
     """

@@ -1,25 +1,33 @@
-from tricorn.gateway.exchange cimport MessageExchange
 from tricorn.gateway.websocket cimport WebSocketCall
+from tricorn.http.buffer cimport Buffer
 from tricorn.http.websocket cimport Deflate, FrameReader
-from tricorn.transport.connection cimport Connection
+from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
+from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.house cimport House, WebSocketTerms
-from tricorn.transport.service cimport Lane
+from tricorn.transport.lane cimport Lane
 
-cdef enum Phase:
+cdef enum WebSocketPhase:
     OPENING             # the application has not accepted
     OPEN
     CLOSING             # our close frame is out, the client's is awaited
     ENDED
 
-cdef class WebSocketLine(MessageExchange):
-    cdef Connection connection
+cdef class WebSocketProtocol(Protocol):
+    cdef WebSocketSession session
+    cdef bint gives_way             # it goes on with what is pending in a turn of its own
+
+cdef class WebSocketSession(Socket):
+    cdef ASGIRequest request        # None: it is over
+    cdef LoopRunner runner
+    cdef Channel channel
     cdef House house
     cdef WebSocketTerms terms
     cdef WebSocketCall call
     cdef object handshake
     cdef FrameReader reader
     cdef Deflate deflate
-    cdef Phase phase
+    cdef bytes pending              # what was read and not gone through
+    cdef WebSocketPhase phase
     cdef bint paused                # the application is behind: the client is not read
     cdef bint reading               # frames are being gone through
     cdef bytes owed_pong            # of the last ping, while the client does not read
@@ -29,14 +37,14 @@ cdef class WebSocketLine(MessageExchange):
     cdef long long ping_deadline    # for any sign of life; 0: none is awaited
     cdef long long close_deadline
 
-    # What the connection calls.
+    # What the channel brings.
     cdef int on_readable(self, Lane lane) except -1
+    cdef bint has_frames(self) noexcept
     cdef int go_on(self, Lane lane) except -1
     cdef int flushed(self) except -1
     cdef int lost(self) except -1
     cdef bint overdue(self, long long now) noexcept
     cdef int expire(self, Lane lane, long long now) except -1
-    cdef int conclude(self, object failure) except -1
     cdef int drain(self, int code) except -1
 
     cdef Py_ssize_t _frames(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
@@ -44,9 +52,10 @@ cdef class WebSocketLine(MessageExchange):
     cdef int _ping(self, Lane lane, bytes payload) except -1
     cdef int _give(self, Lane lane, int event) except -1
     cdef bint _end(self) noexcept
+    cdef int _leave(self) except -1
     cdef int _tell(self, int code, str reason) except -1
+    cdef int _send(self, Buffer out, bytes piece) except -1
     cdef int _say_close(self, int code, str reason) except -1
     cdef int _hang_up(self, Lane lane, int code, str reason) except -1
     cdef bint _is_full(self) noexcept
-
-cdef WebSocketLine new_line(Connection connection, House house, WebSocketCall call, object handshake)
+    cdef int _look_again(self) except -1

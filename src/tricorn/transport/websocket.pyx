@@ -1,13 +1,13 @@
-"""A WebSocket on a connection: frames in, messages to the application and back, until one side closes.
+"""A WebSocket on a channel: frames in, messages to the application and back, until one side closes.
 
-The plan. The connection stays the owner of the descriptor and of what is queued for it; from the handshake on it hands over
-what it reads. Whatever the client sends in order, it is given to the application in order, and while the application is behind, the client
+The plan. A session begins with the request for it. When the application accepts, a WebSocketProtocol takes the place of the protocol
+that has carried the request, and leads what happens on the channel here. Whatever the client sends in order, it is given to the application in order, and while the application is behind, the client
 is not read. Closing is a state of its own: after our close frame nothing more is sent, and the client has a while to answer.
 
 Guarantees: every end is told to the application, once, with a code; a client that pings without end, never reads, never
 answers or never closes is cut.
 
-Knows: frames (the engine's reader and writer), close codes, deadlines. Must not know: descriptors, the loop.
+Knows: frames (the engine's reader and writer), close codes, deadlines. Must not know: descriptors, the loop, how the request for it came.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -19,12 +19,14 @@ from tricorn.http.websocket cimport (
     FRAME_BINARY, FRAME_FAILED, FRAME_MORE, FRAME_PING, FRAME_PONG, FRAME_TEXT, OP_BINARY, OP_PING, OP_PONG,
     OP_TEXT, FrameReader, is_close_code, write_close, write_frame, write_frame_head, write_message, write_text,
 )
-from tricorn.scoreboard cimport monotonic
-from tricorn.transport.connection cimport UPGRADED, Connection
+from tricorn.scoreboard cimport count_request, monotonic
+from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
+from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.house cimport House
-from tricorn.transport.looped cimport LoopConnection
-from tricorn.transport.service cimport LANE_BUFFER, Lane
-from tricorn.transport.system cimport EAGAIN, EINTR, errno, recv
+from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.poller cimport READ, WRITE
+from tricorn.transport.request cimport RequestProtocol
+from tricorn.transport.wire cimport WIRE_AGAIN
 
 from tricorn.http.websocket_handshake import accept_head, negotiate
 
@@ -46,64 +48,175 @@ cdef enum:
 cdef long long SECOND = 1000000000
 
 
-cdef WebSocketLine new_line(Connection connection, House house, WebSocketCall call, object handshake):
-    cdef WebSocketLine self = WebSocketLine.__new__(WebSocketLine)
-    self.connection = connection
-    self.house = house
-    self.terms = house.websockets
-    self.call = call
-    self.handshake = handshake
+def new_socket(ASGIRequest request, object handshake):
+    """The session that a request asks for. handshake: as read_handshake() returns it."""
+    cdef WebSocketSession session = WebSocketSession.__new__(WebSocketSession)
+    session.request = request
+    session.house = request.house
+    session.terms = request.house.websockets
+    session.call = request.call
+    session.runner = request.runner
+    session.channel = request.protocol.channel
+    session.handshake = handshake
+    return session
+
+
+cdef WebSocketProtocol new_protocol(Channel channel, WebSocketSession session):
+    cdef WebSocketProtocol self = WebSocketProtocol.__new__(WebSocketProtocol)
+    self.channel = channel
+    self.session = session
     return self
 
 
-cdef class WebSocketLine(MessageExchange):
-    # ---- what the connection calls -----------------------------------------------------------------
+cdef class WebSocketProtocol(Protocol):
+    """The channel of an accepted WebSocket."""
+
+    cdef int on_event(self, Lane lane) except -1:
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        channel.owned = True
+        if channel.has_queued():
+            channel.flush(lane)
+        if not channel.closed and session.pending is None and not self.gives_way:
+            session.on_readable(lane)
+        return self.settle(lane)
+
+    cdef int settle(self, Lane lane) except -1:
+        """Go on with what is already here, then watch."""
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        cdef House house = session.house
+        cdef Protocol other
+        while session.has_frames() and not self.gives_way:
+            if not house.gate.open:
+                self.gives_way = True       # application code is on the stack
+                house.later(self)
+                break
+            session.go_on(lane)
+        if channel.closed:
+            return 0
+        if channel.protocol is not self:
+            other = channel.protocol
+            return other.settle(lane)
+        channel.owned = False
+        return channel.watch()
+
+    cdef int proceed(self, Lane lane) except -1:
+        cdef Channel channel = self.channel
+        self.gives_way = False
+        if channel.closed or channel.owned or channel.protocol is not self:
+            return 0
+        channel.owned = True
+        return self.settle(lane)
+
+    cdef int interest(self) noexcept:
+        cdef Channel channel = self.channel
+        cdef int interest = 0 if self.gives_way or self.session.paused else READ
+        if channel.has_queued() and not channel.gone and not channel.corked:
+            interest |= WRITE
+        return interest
+
+    cdef bint overdue(self, long long now) noexcept:
+        return (self.channel.deadline != 0 and self.channel.deadline <= now) or self.session.overdue(now)
+
+    cdef int expire(self, Lane lane) except -1:
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        lane.now = monotonic()      # applications may have run since the sweep began
+        if channel.deadline and channel.deadline <= lane.now:
+            return channel.abort()
+        channel.owned = True
+        session.expire(lane, lane.now)
+        return self.settle(lane)
+
+    cdef int begin_drain(self, long long soon, int code) except -1:
+        cdef WebSocketSession session = self.session
+        return session.drain(code)
+
+    cdef int on_queued(self) except -1:
+        cdef Channel channel = self.channel
+        return 0 if channel.owned or channel.corked else channel.watch()
+
+    cdef int on_flushed(self, Lane lane) except -1:
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        if not channel.has_queued():
+            channel.deadline = 0
+        return session.flushed()
+
+    cdef int on_lost(self) except -1:
+        cdef Channel channel = self.channel
+        return channel.close()
+
+    cdef int on_closed(self) except -1:
+        cdef WebSocketSession session = self.session
+        return session.lost()
+
+
+cdef class WebSocketSession(Socket):
+    # ---- what the channel brings -------------------------------------------------------------------
 
     cdef int on_readable(self, Lane lane) except -1:
-        cdef Connection connection = self.connection
+        cdef Channel channel = self.channel
         cdef ssize_t n = LANE_BUFFER
         cdef Py_ssize_t used
         cdef int reads = 0
-        while n == LANE_BUFFER and reads < READS and not self.paused and connection.state == UPGRADED:
-            n = recv(connection.fd, lane.buffer, LANE_BUFFER, 0)
+        while (n == LANE_BUFFER or channel.has_buffered()) and reads < READS and not self.paused and self.phase != ENDED:
+            n = channel.read(lane.buffer, LANE_BUFFER)
             if n == 0:
                 return self._hang_up(lane, ABNORMAL, "")
             if n < 0:
-                return 0 if errno == EAGAIN or errno == EINTR else connection._lost()
+                return 0 if n == WIRE_AGAIN else channel.lose()
             # Whatever a client sends shows that it is there.
             self.ping_deadline = 0
             self.next_ping = lane.now + self.terms.ping_interval
             reads += 1
             used = self._frames(lane, lane.buffer, n)
-            if used < n and connection.state == UPGRADED:
-                connection.pending = (<const char*>lane.buffer)[used:n]
+            if used < n and self.phase != ENDED:
+                self.pending = (<const char*>lane.buffer)[used:n]
         return 0
+
+    cdef bint has_frames(self) noexcept:
+        """Whether it can go on with what is pending."""
+        return self.pending is not None and not self.paused and self.phase != ENDED
 
     cdef int go_on(self, Lane lane) except -1:
         """With what was read before the application fell behind, or accepted."""
-        cdef Connection connection = self.connection
-        cdef bytes data = connection.pending
+        cdef bytes data = self.pending
         cdef Py_ssize_t used
-        if data is None or self.paused or self.phase == OPENING or self.phase == ENDED:
-            return 0
-        connection.pending = None
+        self.pending = None
         used = self._frames(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
-        if used < len(data) and connection.state == UPGRADED:
-            connection.pending = data[used:]
+        if used < len(data) and self.phase != ENDED:
+            self.pending = data[used:]
         return 0
 
     cdef int flushed(self) except -1:
         """The client has read. Much was queued, perhaps."""
         cdef WebSocketCall call = self.call
         cdef bytes payload = self.owed_pong
-        if payload is not None and not self.connection._has_queued():
+        if payload is not None and not self.channel.has_queued():
             self.owed_pong = None
             self._send_control(OP_PONG, payload)
         return call.drained()
 
     cdef int lost(self) except -1:
-        """The descriptor is closed, or as good as that."""
+        """The channel is closed."""
+        if self.request is None:
+            return 0
+        self._leave()
         return self._tell(ABNORMAL, "") if self._end() else 0
+
+    cdef int _leave(self) except -1:
+        """The request, which has lasted until now, is over."""
+        cdef ASGIRequest request = self.request
+        cdef LoopRunner runner = request.runner
+        cdef Lane lane = self.house.lane
+        self.request = None
+        lane.now = monotonic()
+        count_request(lane.cell, lane.now - request.started_ns)
+        runner.ends(request, lane)
+        request.call = None         # it goes on, for as long as the application likes
+        return request.let_go(lane)
 
     cdef bint _end(self) noexcept:
         """Whether it had not ended before."""
@@ -129,13 +242,13 @@ cdef class WebSocketLine(MessageExchange):
         return (self.ping_deadline or self.next_ping) <= now
 
     cdef int expire(self, Lane lane, long long now) except -1:
-        cdef Connection connection = self.connection
+        cdef Channel channel = self.channel
         if self.phase == CLOSING:
-            if connection._has_queued() and self.house.service.write_timeout:
+            if channel.has_queued() and channel.table.write_timeout:
                 # It has not been sent all of our close frame, or of what comes before; that has a limit of its own.
                 self.close_deadline = now + (self.terms.close_timeout or SECOND)
                 return 0
-            return connection.close()
+            return channel.close()
         if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
             return self._hang_up(lane, ABNORMAL, "keepalive ping timeout")
@@ -219,39 +332,47 @@ cdef class WebSocketLine(MessageExchange):
             return self._hang_up(lane, POLICY, "too many pings")
         if self.phase != OPEN:
             return 0
-        if self.connection._has_queued():
+        if self.channel.has_queued():
             self.owed_pong = payload    # RFC 6455 §5.5.3: the last one will do
             return 0
         self._send_control(OP_PONG, payload)
         return 0
 
     def _send_control(self, int opcode, bytes payload):
-        cdef Connection connection = self.connection
-        cdef Buffer out = connection.lane.out
+        cdef Buffer out = self.house.lane.out
         out.size = 0
         write_frame(out, opcode, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
-        connection._transmit(out, None, NULL, 0)
+        self._send(out, None)
+
+    cdef int _send(self, Buffer out, bytes piece) except -1:
+        cdef LoopRunner runner = self.runner
+        return runner.send(self.channel, None, out, piece, NULL, 0, False)
 
     cdef int _say_close(self, int code, str reason) except -1:
-        cdef Connection connection = self.connection
-        cdef Buffer out = connection.lane.out
+        cdef Buffer out = self.house.lane.out
         out.size = 0
         write_close(out, code, reason)
         self.owed_pong = None
-        return connection._transmit(out, None, NULL, 0)
+        return self._send(out, None)
 
     cdef int _hang_up(self, Lane lane, int code, str reason) except -1:
         """Nothing more is to be said by either side: the application is told, the connection ends."""
-        cdef LoopConnection connection = <LoopConnection>self.connection
+        cdef Channel channel = self.channel
         if not self._end():
             return 0
-        connection.end_socket(lane)
+        self._leave()
+        self.pending = None
+        channel.linger(lane)        # what is queued is still sent
+        if not channel.owned:
+            channel.watch()
         return self._tell(code, reason)
 
     # ---- from the application ----------------------------------------------------------------------
 
     cdef int accept(self, str subprotocol, object headers) except -1:
-        cdef LoopConnection connection = <LoopConnection>self.connection
+        cdef ASGIRequest request = self.request
+        cdef RequestProtocol before = request.protocol
+        cdef Channel channel = before.channel
         negotiated = negotiate(self.handshake.offers, self.terms.compression)
         head = accept_head(self.handshake, subprotocol, headers, negotiated)
         if negotiated is not None:
@@ -259,40 +380,55 @@ cdef class WebSocketLine(MessageExchange):
         self.reader = FrameReader(self.terms.max_message, self.deflate)
         self.handshake = None
         self.phase = OPEN
+        self.accepted = True
         self.next_ping = monotonic() + self.terms.ping_interval
         self.house.service.row.data.websockets += 1
-        connection._transmit(None, head, NULL, 0)
-        connection.become_socket()
+        request.call.status = "101 Switching Protocols"
+        self.pending = before.hand_over(request)
+        channel.protocol = new_protocol(channel, self)
+        self._send(None, head)
+        if channel.gone:
+            return channel.close()
+        self._look_again()
         return self.drain(self.house.drain_code) if self.house.drain_code else 0
 
+    cdef int _look_again(self) except -1:
+        """There may be something to go on with. (A fault of ours must not look like one of the application's, which calls us.)"""
+        cdef Channel channel = self.channel
+        cdef Protocol protocol = channel.protocol
+        cdef LoopRunner runner = self.runner
+        if channel.owned or channel.closed:
+            return 0
+        channel.owned = True
+        try:
+            return protocol.settle(self.house.lane)
+        except BaseException as error:
+            return runner.give_up(channel, error)
+
     cdef int send_text(self, str text) except -1:
-        cdef Connection connection = self.connection
-        cdef Buffer out = connection.lane.out
+        cdef Buffer out = self.house.lane.out
         if PyUnicode_GET_LENGTH(text) > INLINE and self.deflate is None:
             return self._send_large(OP_TEXT, text.encode("utf-8"))
         out.size = 0
         write_text(out, text, self.deflate)
-        connection.body_sent += out.size
-        return connection._transmit(out, None, NULL, 0)
+        self.request.body_sent += out.size
+        return self._send(out, None)
 
     cdef int send_bytes(self, bytes data) except -1:
-        cdef Connection connection = self.connection
-        cdef Buffer out = connection.lane.out
+        cdef Buffer out = self.house.lane.out
         if PyBytes_GET_SIZE(data) > INLINE and self.deflate is None:
             return self._send_large(OP_BINARY, data)
         out.size = 0
         write_message(out, OP_BINARY, data, self.deflate)
-        connection.body_sent += out.size
-        return connection._transmit(out, None, NULL, 0)
+        self.request.body_sent += out.size
+        return self._send(out, None)
 
     def _send_large(self, int opcode, bytes data):
-        cdef Connection connection = self.connection
-        cdef Buffer out = connection.lane.out
+        cdef Buffer out = self.house.lane.out
         out.size = 0
         write_frame_head(out, opcode, PyBytes_GET_SIZE(data), False)
-        connection.body_sent += out.size + PyBytes_GET_SIZE(data)
-        connection._transmit(out, data, NULL, 0)
-        return 0
+        self.request.body_sent += out.size + PyBytes_GET_SIZE(data)
+        return self._send(out, data)
 
     cdef int close_with(self, int code, str reason) except -1:
         if code != NO_CODE and not is_close_code(code):
@@ -303,10 +439,10 @@ cdef class WebSocketLine(MessageExchange):
         self.phase = CLOSING
         self.paused = False
         self.close_deadline = monotonic() + (self.terms.close_timeout or SECOND)
-        return (<LoopConnection>self.connection).look_again()
+        return self._look_again()
 
     cdef bint congested(self) noexcept:
-        return self.connection.congested()
+        return self.channel.is_congested(self.house.service.response_buffer)
 
     cdef int taken(self) except -1:
         """The application has taken a message; its size is not known any more, so the sum begins anew when all are taken."""
@@ -317,5 +453,5 @@ cdef class WebSocketLine(MessageExchange):
                 self.paused = False
                 self.ping_deadline = 0      # its answer may be among what was not read
                 if not self.reading:
-                    return (<LoopConnection>self.connection).look_again()
+                    return self._look_again()
         return 0

@@ -6,24 +6,22 @@ that the application gave, nothing is copied.
 Knows: descriptors. Must not know: HTTP, who waits, for how long.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memset
 
 import os
 
-from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, SHUT_RDWR, close, dup, errno, iovec, msghdr, off_t, sendfile, sendmsg, shutdown,
-)
+from tricorn.transport.system cimport close, dup, errno, iovec
+from tricorn.transport.wire cimport WIRE_AGAIN, Layer, wire_cut, wire_send_file, wire_sendv
 
 cdef enum:
-    # A non-blocking send of less than this costs less than giving the GIL away and taking it back.
-    SMALL = 32768
-    # What sendfile is asked for at a time, so that one fast client cannot keep a thread for a whole file.
+    # What the system is asked to send of a file at a time, so that one fast client cannot keep a thread for a whole file.
     FILE_STEP = 1 << 20
     FILE_STEPS = 4
     MOST_PARTS = 64         # that one system call takes from memory
 
 
+@cython.final
 cdef class FileSpan:
     def __cinit__(self):
         self.fd = -1
@@ -56,7 +54,8 @@ cdef FileSpan adopt_span(int fd, long long offset, long long size):
     return span
 
 
-cdef class Outflow:
+@cython.final
+cdef class SendQueue:
     def __cinit__(self):
         self.items = []
         self.orphaned = -1
@@ -89,43 +88,33 @@ cdef class Outflow:
         self.pending = 0
         self.files = 0
 
-    cdef int flush(self, int fd, bint* progress) except -2:
+    cdef int flush(self, int fd, Layer layer, bint* progress) except -2:
         """Send until the socket is full or nothing is left. Only one thread at a time may be in here."""
         cdef ssize_t n
-        cdef int error
         cdef int steps = 0
-        cdef FileSpan span
+        cdef bint is_file
         self.sending = True
         try:
             while self.items:
                 item = (<list>self.items)[0]
-                if type(item) is not FileSpan:
-                    n = self._send_pieces(fd, &error)
-                    if self._was_cleared(item):
-                        return FLOW_LOST
-                    if n > 0:
-                        progress[0] = True
-                        self._sent(n)
-                        continue
-                else:
-                    span = <FileSpan>item
-                    n = _send_file(fd, span, &error)
-                    if self._was_cleared(item):
-                        return FLOW_LOST
-                    if n > 0:
-                        progress[0] = True
-                        steps += 1
-                        if span.left == 0:
-                            del self.items[0]
-                            self.files -= 1
-                        elif steps == FILE_STEPS:
-                            return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
-                        continue
-                    if n == 0:
-                        return FLOW_LOST        # the file is shorter than it was: nothing can mend the length
-                if n < 0 and error == EINTR:
+                is_file = type(item) is FileSpan
+                n = self._send_file(fd, layer, <FileSpan>item) if is_file else self._send_pieces(fd, layer)
+                if self._was_cleared(item):
+                    return FLOW_LOST
+                if n <= 0:
+                    # A file that is shorter than it was: nothing can mend the length.
+                    return FLOW_BLOCKED if n == WIRE_AGAIN else FLOW_LOST
+                progress[0] = True
+                if not is_file:
+                    self._sent(n)
                     continue
-                return FLOW_BLOCKED if n < 0 and error == EAGAIN else FLOW_LOST
+                steps += 1
+                if (<FileSpan>item).left == 0:
+                    del self.items[0]
+                    self.files -= 1
+                elif steps == FILE_STEPS:
+                    return FLOW_BLOCKED     # by courtesy: it is writable, and will be served again
+            # What a layer has taken may not be out, although nothing waits here any more.
             return FLOW_EMPTY
         finally:
             self.sending = False
@@ -133,15 +122,13 @@ cdef class Outflow:
                 close(self.orphaned)
                 self.orphaned = -1
 
-    cdef ssize_t _send_pieces(self, int fd, int* error) except -2:
-        """Offer the socket what lies in memory in front of the next file. What send() would return."""
+    cdef ssize_t _send_pieces(self, int fd, Layer layer) except -3:
+        """Offer the socket what lies in memory in front of the next file. As wire_sendv."""
         cdef iovec parts[MOST_PARTS]
-        cdef msghdr message
         cdef list kept = []         # the connection may clear its queue while we are in the system call
         cdef Py_ssize_t offset = self.offset
         cdef Py_ssize_t total = 0
         cdef int count = 0
-        cdef ssize_t n
         for item in self.items:
             if type(item) is FileSpan or count == MOST_PARTS:
                 break
@@ -150,16 +137,13 @@ cdef class Outflow:
             total += <Py_ssize_t>parts[count].iov_len
             count += 1
             offset = 0
-        memset(&message, 0, sizeof(message))
-        message.msg_iov = parts
-        message.msg_iovlen = count
-        if total < SMALL:
-            n = sendmsg(fd, &message, MSG_NOSIGNAL)
-            error[0] = errno
-        else:
-            with nogil:
-                n = sendmsg(fd, &message, MSG_NOSIGNAL)
-                error[0] = errno
+        return wire_sendv(fd, layer, parts, count, total)
+
+    cdef ssize_t _send_file(self, int fd, Layer layer, FileSpan span) except -3:
+        cdef ssize_t n = wire_send_file(fd, layer, span.fd, span.offset, <size_t>min(span.left, <long long>FILE_STEP))
+        if n > 0:
+            span.offset += n
+            span.left -= n
         return n
 
     cdef int _sent(self, ssize_t n) except -1:
@@ -181,19 +165,6 @@ cdef class Outflow:
         return len(self.items) == 0 or (<list>self.items)[0] is not item
 
     cdef void orphan(self, int fd) noexcept:
-        """The connection closes while a thread sends: the descriptor is closed when that thread is back."""
+        """The channel closes while a thread sends: the descriptor is closed when that thread is back."""
         self.orphaned = fd
-        shutdown(fd, SHUT_RDWR)
-
-
-cdef ssize_t _send_file(int fd, FileSpan span, int* error) noexcept:
-    cdef off_t offset = span.offset
-    cdef size_t step = <size_t>min(span.left, <long long>FILE_STEP)
-    cdef ssize_t n
-    with nogil:
-        n = sendfile(fd, span.fd, &offset, step)    # may wait for a disk
-        error[0] = errno
-    if n > 0:
-        span.offset += n
-        span.left -= n
-    return n
+        wire_cut(fd)

@@ -1,3 +1,6 @@
+cimport cython
+from tricorn.transport.wire cimport Layer
+
 # What a flush came to.
 cdef enum Flow:
     FLOW_LOST = -1      # the peer is gone
@@ -5,6 +8,7 @@ cdef enum Flow:
     FLOW_EMPTY = 1      # all is sent
 
 # A stretch of a file. Its descriptor is its own, and is closed with it.
+@cython.final
 cdef class FileSpan:
     cdef int fd
     cdef long long offset
@@ -15,14 +19,16 @@ cdef FileSpan new_span(int source, long long offset, long long size)
 # … by `fd`, which it takes over, also where this fails.
 cdef FileSpan adopt_span(int fd, long long offset, long long size)
 
-cdef class Outflow:
+@cython.final
+cdef class SendQueue:
     cdef list items             # bytes, FileSpan
     cdef Py_ssize_t offset      # sent bytes of the first item
     cdef readonly long long pending     # bytes in memory that are not sent
     cdef int files              # spans of files that are not sent
-    cdef bint sending           # a thread is in a system call for this outflow
+    cdef bint sending           # a thread is in a system call for this queue
 
-    cdef ssize_t _send_pieces(self, int fd, int* error) except -2
+    cdef ssize_t _send_pieces(self, int fd, Layer layer) except -3
+    cdef ssize_t _send_file(self, int fd, Layer layer, FileSpan span) except -3
     cdef int _sent(self, ssize_t n) except -1
 
     cdef int orphaned           # a descriptor to close when the system call is over, else -1
@@ -33,5 +39,5 @@ cdef class Outflow:
     cdef int add_raw(self, const void* data, Py_ssize_t size) except -1
     cdef int add_span(self, FileSpan span) except -1
     cdef bint is_empty(self) noexcept
-    cdef int flush(self, int fd, bint* progress) except -2
+    cdef int flush(self, int fd, Layer layer, bint* progress) except -2
     cdef void clear(self) noexcept

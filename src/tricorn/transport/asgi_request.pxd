@@ -1,0 +1,52 @@
+cimport cython
+
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.exchange cimport MessageExchange
+from tricorn.gateway.scope cimport ScopeBuilder
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.request cimport RequestHead
+from tricorn.transport.channel cimport Channel
+from tricorn.transport.house cimport House
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.request cimport Request, RequestProtocol, Runner, Spares
+
+# What carries the messages of a WebSocket, from its request on.
+cdef class Socket(MessageExchange):
+    cdef bint accepted              # it has its channel, and the request is no other protocol's any more
+
+    # The application's task is over.
+    cdef int conclude(self, object failure) except -1
+
+@cython.final
+cdef class LoopRunner(Runner):
+    cdef House house
+    cdef object open_socket         # makes a Socket of a request and its handshake
+    cdef Spares spares
+
+    cdef ASGIRequest _fresh(self)
+    cdef int _cork(
+        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t size) except -1
+
+@cython.final
+cdef class ASGIRequest(Request):
+    cdef LoopRunner runner
+    cdef House house
+    cdef ScopeBuilder builder
+    cdef dict scope
+    cdef HTTPCall call
+    cdef Socket socket              # of a request for a WebSocket
+    cdef list body                  # pieces that have arrived and that the application has not taken
+    cdef Py_ssize_t body_size
+    cdef int body_reads             # in a row, for an application that takes what it gets at once
+    cdef long long active_ns        # when the application last gave something to the client
+    cdef bint ended                 # the client will send no more
+    cdef bint takes_trailers        # the client does
+
+    cdef int conclude(self, HTTPCall call, object failure) except -1
+    cdef bint answer_without(self, Lane lane, int status) except -1
+    cdef int end(self, Lane lane) except -1
+    cdef int fail(self, HTTPCall call, object failure) except -1
+    cdef int log_within(self, HTTPCall call, object record) except -1
+    cdef int _time_out(self, Lane lane) except -1
+
+cdef LoopRunner new_loop_runner(House house, object open_socket)

@@ -1,0 +1,517 @@
+"""A request whose application runs as a task of an event loop: ASGI.
+
+The plan. Everything happens in one thread, but not in one order: the application's code is called from here (it is started, it is
+woken) and calls back (it sends, it ends its response), also at times when nothing has happened on its connection. What it ends
+is dealt with by whoever owns the channel, which its protocol sees to.
+
+The body is read when there is room for it (back-pressure), and on the spot when the application asks for more.
+
+Guarantees: a call that its client has left gets its grace period and is then cancelled; background work after a response
+holds nothing up.
+
+Knows: calls of the ASGI gateway. Must not know: framing, how the loop is told about descriptors and timers.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.exchange cimport MessageExchange
+from tricorn.gateway.scope cimport ScopeBuilder, header_of
+from tricorn.gateway.translator cimport method_of
+from tricorn.gateway.waiting cimport PENDING, Gate, call_within, context_of, failure_of, outcome_of
+from tricorn.gateway.websocket cimport WebSocketCall
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.h1 cimport SLOW_BODY, refusal
+from tricorn.http.request cimport NO_BODY, RequestHead
+from tricorn.log.access cimport AccessLog
+from tricorn.scoreboard cimport count_request, monotonic
+from tricorn.transport.channel cimport Channel
+from tricorn.transport.hold cimport Batch
+from tricorn.transport.house cimport House
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.poller cimport READ
+from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, Spares, new_nowhere
+from tricorn.transport.send_queue cimport FileSpan, adopt_span
+from tricorn.transport.service cimport Service
+from tricorn.transport.wire cimport wire_cut
+
+from asyncio import CancelledError
+from functools import partial
+from http import HTTPStatus
+
+from tricorn.gateway.errors import ClientDisconnected, GatewayError
+from tricorn.http.websocket_handshake import is_upgrade, read_handshake
+from tricorn.log.exceptions import members_of, previous_of
+from tricorn.transport.failures import is_a, report
+from tricorn.transport.files import open_path, open_stretch
+from tricorn.transport.stacks import awaiting_stack
+
+cdef enum:
+    # Reads of a body on the spot, before others get their turn.
+    BODY_READS = 16
+    # What is longer, in one piece or in several, is not copied.
+    COLLECTED_SIZE = 16384
+    # So much is queued before the socket is asked.
+    CORKED = 524288
+    # Exceptions of one failure that are looked at for a reason not to log it.
+    MOST_LINKS = 64
+
+cdef long long SECOND = 1000000000
+# In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
+cdef str CLIENT_GONE = "499 Client Closed Request"
+
+
+cdef LoopRunner new_loop_runner(House house, object open_socket):
+    cdef LoopRunner runner = LoopRunner.__new__(LoopRunner)
+    runner.service = house.service
+    runner.octets = True
+    runner.nowhere = new_nowhere(runner.service)
+    runner.house = house
+    runner.open_socket = open_socket
+    runner.spares = Spares()
+    return runner
+
+
+@cython.final
+cdef class LoopRunner(Runner):
+    """Requests run as tasks of one event loop.
+
+    While a batch of events is gone through (`lane.collecting`), small sends are copied into one arena and larger ones queued where
+    they lie; they leave together, so that a client is woken once for all of them.
+    """
+
+    cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
+        cdef ASGIRequest request = self._fresh()
+        cdef ScopeBuilder builder = <ScopeBuilder>protocol.builder
+        request.protocol = protocol
+        request.builder = builder
+        request.method = method_of(head)
+        request.uri = head.text(head.target)
+        request.scope = builder.build(head, protocol.peer, request.method, request.uri, &request.takes_trailers)
+        # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
+        if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(request.scope, b"upgrade") or b""):
+            return self._for_socket(request, builder, protocol.minor_of(request))
+        request.call = HTTPCall.__new__(HTTPCall)
+        request.call.exchange = request
+        request.call.method = request.method
+        request.call.uri = request.uri
+        return request
+
+    def _for_socket(self, ASGIRequest request, ScopeBuilder builder, int minor):
+        """Until the application accepts, it is a request without a body. Raises ProtocolError."""
+        cdef WebSocketCall call = WebSocketCall.__new__(WebSocketCall)
+        handshake = read_handshake(request.method, minor, request.scope["headers"])
+        builder.make_websocket(request.scope, list(handshake.subprotocols))
+        call.exchange = request
+        call.method = request.method
+        call.uri = request.uri
+        request.call = call
+        request.socket = call.line = self.open_socket(request, handshake)
+        return request
+
+    cdef ASGIRequest _fresh(self):
+        """One that was used before, if there is any."""
+        cdef ASGIRequest request
+        cdef PyObject* spare = self.spares.take()
+        if spare != NULL:
+            request = <ASGIRequest>spare
+            Py_DECREF(request)
+            request.gone = request.torn = request.ended = False
+            request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
+            request.body_size = request.body_reads = 0
+            return request
+        request = ASGIRequest.__new__(ASGIRequest)
+        request.runner = self
+        request.house = self.house
+        return request
+
+    cdef bint may_call(self) noexcept:
+        return self.house.gate.open
+
+    cdef int queue_up(self, object waiting) except -1:
+        cdef House house = self.house
+        return house.later(waiting)
+
+    cdef int send(
+        self, Channel channel, Lane _, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+    ) except -1:
+        cdef House house = self.house
+        cdef Batch batch = house.batch
+        cdef Py_ssize_t size = tail_size
+        if out is not None:
+            size += out.size
+        if piece is not None:
+            size += PyBytes_GET_SIZE(piece)
+        if not house.lane.collecting or channel.gone or (channel.has_queued() and not channel.corked):
+            channel.release()
+            return channel.send(out, piece, tail, tail_size)
+        if channel.corked or batch.size_of(channel) + size > COLLECTED_SIZE:
+            return self._cork(channel, out, piece, tail, tail_size, size)
+        if not batch.takes(channel):
+            self._make_room(channel)
+            if channel.gone or channel.has_queued():
+                return channel.send(out, piece, tail, tail_size)
+        return batch.copy(channel, out, piece, tail, tail_size, monotonic() if batch.count == 0 else 0)
+
+    cdef int _cork(
+        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t size
+    ) except -1:
+        """Larger pieces are queued where they lie, and offered to the socket together."""
+        cdef Batch batch = self.house.batch
+        if not channel.corked:
+            channel.release()
+            if channel.gone or channel.has_queued():
+                return channel.send(out, piece, tail, tail_size)
+            if not batch.takes(channel):
+                self._make_room(channel)
+            batch.cork(channel, monotonic() if batch.count == 0 else 0)
+        channel.enqueue(out, piece, tail, tail_size, 0)
+        # Beyond this it has to run into the socket's limit, so that the application is told to wait.
+        return channel.release() if channel.queue.pending >= CORKED else 0
+
+    def _make_room(self, Channel channel):
+        """The batch takes nothing more of this channel: others have come behind it, or it is full."""
+        cdef Batch batch = self.house.batch
+        if channel.holder is not None:
+            channel.release()
+        if not batch.takes(channel):
+            batch.release()
+
+
+cdef class Socket(MessageExchange):
+    cdef int conclude(self, object failure) except -1:
+        raise NotImplementedError
+
+
+cdef class Ending:
+    """Told when a task is over."""
+
+    cdef ASGIRequest request
+    cdef HTTPCall call
+
+    def __call__(self, task):
+        cdef ASGIRequest request = self.request
+        request.house.ended(self.call)
+        request.conclude(self.call, failure_of(task))
+
+
+@cython.final
+cdef class ASGIRequest(Request):
+    # ---- its body ------------------------------------------------------------------------------------
+
+    cdef Delivery open_body(self, Lane lane, long long length) except *:
+        self.body = []
+        return STREAMED
+
+    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        self.body.append((<const char*>data)[:size])
+        self.body_size += size
+        return 0
+
+    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+        cdef list body = self.body
+        if was_chunked and len(body) > 1:
+            self.body = [b"".join(body)]        # many small chunks are one piece
+        self.wait_for_body(not is_over and self.wants_body())
+        return 0
+
+    cdef bint wants_body(self) noexcept:
+        return self.body_size < self.runner.service.request_buffer and not self.protocol.owes_continue(self)
+
+    # ---- what its protocol tells ---------------------------------------------------------------------
+
+    cdef int on_event(self, Lane lane) except -1:
+        """The client of a running request has sent more, or has ended."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef HTTPCall call
+        self.body_reads = 0
+        if not protocol.read_now(self, lane):
+            return 0
+        call = self.call
+        return call.arrived() if call is not None else 0
+
+    cdef int on_input_end(self, Lane lane) except -1:
+        """It has closed its side. It may still read: an answer that comes soon is sent."""
+        cdef HTTPCall call = self.call
+        self.ended = True
+        self.house.leave(call, monotonic())
+        return call.disconnect()
+
+    cdef bint on_cut(self, Lane lane, object error) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef HTTPCall call = self.call
+        self.log_within(call, partial(protocol.log_refusal, error))
+        self.ended = True
+        self.wait_for_body(False)
+        if protocol.is_unanswered(self):
+            return True
+        self.house.leave(call, monotonic())
+        call.disconnect()
+        return False
+
+    cdef int on_lost(self) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        cdef HTTPCall call = self.call
+        channel.deadline = 0
+        self.wait_for_body(False)
+        protocol.look_again(self)
+        self.house.leave(call, monotonic())
+        return call.disconnect()
+
+    cdef int on_flushed(self, Lane lane) except -1:
+        cdef HTTPCall call = self.call
+        if call is None or self.protocol.is_congested(self, self.runner.service.response_buffer // 2):
+            return 0
+        return call.drained()
+
+    cdef int on_queued(self) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.look_again(self)
+
+    cdef int interest(self) noexcept:
+        if self.ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
+            return 0
+        return READ
+
+    cdef bint overdue(self, long long now) noexcept:
+        cdef Service service = self.runner.service
+        if (self.body_deadline and self.body_deadline <= now) or self.trickles(now):
+            return True
+        return service.request_timeout and not self.gone and now - self.active_ns > service.request_timeout
+
+    cdef int expire(self, Lane lane, long long now) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        if channel.deadline and channel.deadline <= now:
+            wire_cut(channel.fd)        # it reads nothing
+            return channel.lose()
+        if (self.body_deadline and self.body_deadline <= now) or self.trickles(now):
+            return protocol.cut_body(lane, refusal(SLOW_BODY))
+        return self._time_out(lane)
+
+    cdef int let_go(self, Lane lane) except -1:
+        cdef House house = self.house
+        cdef HTTPCall call = self.call
+        self.call = None
+        if self.scope is not None:
+            self.scope = None
+            self.builder.take_back()
+        if self.socket is not None:
+            self.socket = None
+        if self.body is not None:
+            self.body = None
+            self.body_size = 0
+            self.body_since = self.body_deadline = 0
+        if call is not None and call.exchange is not None:
+            house.leave(call, monotonic())
+            call.let_go()
+        self.protocol = self.runner.nowhere
+        self.runner.spares.put(self)
+        return 0
+
+    # ---- serving -------------------------------------------------------------------------------------
+
+    cdef int start(self, Lane lane) except -1:
+        cdef HTTPCall call = self.call
+        cdef House house = self.house
+        cdef Runner runner = self.runner
+        cdef Ending ending
+        cdef object failure = None
+        call.starting = True
+        self.started_ns = self.active_ns = lane.now      # nothing has run since the clock was read
+        runner.begins(self, lane)
+        try:
+            call.run(house.gate, house.application, self.scope)
+        except BaseException as error:      # the application's: sys.exit() and the like end no worker
+            failure = error
+        call.starting = False
+        if failure is None:
+            failure = outcome_of(call.task, call.ended)
+        if failure is PENDING:
+            house.calls.add(call)
+            house.started(call)
+            ending = Ending.__new__(Ending)
+            ending.request = self
+            ending.call = call
+            call.task.add_done_callback(ending, context=house.gate.context)
+            return call.flush_head()
+        return self.conclude(call, failure)
+
+    cdef int conclude(self, HTTPCall call, object failure) except -1:
+        """The application's task is over."""
+        cdef Lane lane = self.house.lane
+        cdef Socket socket = self.socket
+        cdef bint is_socket = socket is not None and socket.accepted
+        if call.context is None and call.task is not None and (failure is not None or not call.ended):
+            call.context = context_of(call.task)
+        # Its exception leads to frames, and these to the call: left alone, that would be a cycle.
+        call.task = None
+        if failure is None and call is self.call and not is_socket and not call.ended:
+            failure = GatewayError("the application returned before its response was complete")
+            if call.disconnected:
+                failure.__cause__ = ClientDisconnected()        # nobody was there to be answered
+        if failure is not None and not _is_farewell(call, failure):
+            self.fail(call, failure)
+        call.context = None
+        if call is not self.call:       # its client has gone, or was answered without it
+            return 0
+        if is_socket:
+            return socket.conclude(failure)
+        if call.ended:
+            return 0
+        if not self.answer_without(lane, 500) and call.disconnected:
+            call.status = CLIENT_GONE
+        call.let_go()       # other tasks of the application's may still wait
+        return self.end(lane)
+
+    cdef bint answer_without(self, Lane lane, int status) except -1:
+        """In place of the application, which cannot or must not any more. Whether the response is cut for that."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef HTTPCall call = self.call
+        call.exchange = None
+        if not protocol.answer(self, status):
+            return True
+        call.status = f"{status} {HTTPStatus(status).phrase}"
+        call.headers = ()
+        return False
+
+    cdef int end(self, Lane lane) except -1:
+        """The response is complete, as far as the application goes."""
+        cdef RequestProtocol protocol = self.protocol
+        lane.now = monotonic()
+        count_request(lane.cell, lane.now - self.started_ns)
+        if self.ended:
+            protocol.end_after(self)
+        return protocol.request_over(self, lane)
+
+    cdef int log_access(self, object log, long long elapsed, double wall) except -1:
+        (<AccessLog>log).record_scope(
+            self.scope, self.uri, "HTTP/1.1" if self.protocol.minor_of(self) else "HTTP/1.0", self.call.status,
+            self.call.headers, self.body_sent, elapsed, wall,
+        )
+        return 0
+
+    cdef int fail(self, HTTPCall call, object failure) except -1:
+        """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
+        cdef Service service = self.runner.service
+        service.row.data.errors += 1
+        text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
+        return self.log_within(call, partial(
+            report, service.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
+        ))
+
+    cdef int log_within(self, HTTPCall call, object record) except -1:
+        """Handlers are the application's code as well: they may start tasks and wake others."""
+        cdef Gate gate = self.house.gate
+        cdef bint was_open = gate.open
+        gate.open = False
+        try:
+            return call_within(_context_of(call), record)
+        except BaseException as error:      # whatever becomes of the request does not depend on it
+            report(
+                self.runner.service.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error
+            )
+            return 0
+        finally:
+            gate.open = was_open
+
+    cdef int _time_out(self, Lane lane) except -1:
+        """request_timeout is over: the task is cancelled, its client is answered without it."""
+        cdef Service service = self.runner.service
+        cdef House house = self.house
+        cdef HTTPCall call = self.call
+        service.row.data.errors += 1
+        self.log_within(call, partial(
+            service.logger.error, "A request takes longer than request_timeout: %s %s; its task is at", self.method,
+            self.uri, extra={"block": awaiting_stack(call.task)},
+        ))
+        self.answer_without(lane, 504)
+        self.end(lane)
+        house.cancel(call)
+        return call.let_go()
+
+    cdef Lane writing_lane(self):
+        return self.house.lane
+
+    cdef int touch(self) except -1:
+        if self.runner.service.request_timeout:
+            self.active_ns = monotonic()
+        return 0
+
+    # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
+
+    cdef bytes take_body(self, bint* more):
+        cdef RequestProtocol protocol = self.protocol
+        cdef bytes data = b""
+        if not self.body and protocol.body_is_open(self) and not self.ended and not self.gone:
+            self._ask_for_body()
+            if self.protocol is not protocol:
+                more[0] = True      # the client is gone, or was refused: the rest will never come
+                return data
+        if self.body:
+            data = <bytes>self.body[0] if len(self.body) == 1 else b"".join(self.body)
+            self.body = []
+            self.body_size = 0
+        more[0] = protocol.body_is_open(self)
+        if more[0] and self.body_since == 0 and not self.ended and not self.gone:
+            self.wait_for_body(True)
+            protocol.look_again(self)
+        return data
+
+    def _ask_for_body(self):
+        """The application wants more, and perhaps it has come by now."""
+        cdef RequestProtocol protocol = self.protocol
+        protocol.ask_for_body(self)
+        self.body_reads += 1
+        if self.body_reads <= BODY_READS:
+            protocol.read_now(self, self.house.aside)
+
+    cdef object open_path(self, str path, long long* size):
+        descriptor, length = open_path(path)
+        size[0] = length
+        return adopt_span(descriptor, 0, length)
+
+    cdef object open_span(self, object file, long long offset, long long count, long long* size):
+        descriptor, start, length = open_stretch(file, offset, count)
+        size[0] = length
+        return adopt_span(descriptor, start, length)
+
+    cdef int send_span(self, object piece) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        self.touch()
+        return protocol.send_span(self, <FileSpan>piece)
+
+    cdef int finish_with(self, list trailers) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        # Without the client's word they are not sent (RFC 9110 §6.5.1).
+        return protocol.finish(self, trailers if self.takes_trailers else None)
+
+    cdef int over(self) except -1:
+        return self.end(self.house.lane)
+
+
+cdef object _context_of(HTTPCall call):
+    """None: that of its first step, which is the present one."""
+    return call.context if call.context is not None or call.task is None else context_of(call.task)
+
+
+cdef bint _is_farewell(HTTPCall call, object failure) except -1:
+    """It only says what we know: the client is gone, or we have cancelled the task for that."""
+    cdef int left
+    if not call.disconnected:
+        return False
+    waiting = [failure]
+    for left in range(MOST_LINKS, 0, -1):
+        failure = waiting.pop()
+        if not is_a(failure, (CancelledError, ClientDisconnected)):
+            causes = members_of(failure) or (previous_of(failure),)
+            if causes[0] is None or len(causes) > left:
+                return False
+            waiting += causes       # each of them has to be one
+        if not waiting:
+            return True
+    return False

@@ -1,0 +1,156 @@
+"""What is sent on several channels and leaves together.
+
+The plan. On the loopback, bytes that are sent while their client sleeps also wake the client, and the sender pays for
+that: some 10 µs each. Who has other events waiting therefore keeps what it sends for a moment and sends it in a row, so that a client
+with many connections (a proxy on the same machine) is woken once for all of them. How long a moment is, and when it is
+worth it, is the server's affair.
+
+Knows: bytes, channels as such. Must not know: HTTP, threads, clocks.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.string cimport memcpy
+
+from tricorn.http.buffer cimport Buffer
+from tricorn.transport.channel cimport Channel, Holder
+from tricorn.transport.lane cimport Lane
+
+
+cdef Batch new_batch(Lane lane):
+    cdef Batch batch = Batch.__new__(Batch)
+    batch.lane = lane
+    return batch
+
+
+@cython.final
+cdef class Batch(Holder):
+    def __cinit__(self):
+        self.arena = Buffer.__new__(Buffer)
+        self.spare = Buffer.__new__(Buffer)
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.count):
+            Py_XDECREF(self.held[i].channel)
+            Py_XDECREF(self.held[i].piece)
+
+    cdef bint takes(self, Channel channel) noexcept:
+        if channel.holder is None:
+            return self.count < BATCH_ROOM
+        return channel.holder is self and not channel.corked and self._is_last(channel)
+
+    cdef bint _is_last(self, Channel channel) noexcept:
+        cdef Held* held = &self.held[self.count - 1]
+        return self.count > 0 and held.channel == <PyObject*>channel and held.piece == NULL
+
+    cdef Py_ssize_t size_of(self, Channel channel) noexcept:
+        """Bytes in the arena of the channel that was held last."""
+        if self.count == 0 or self.held[self.count - 1].channel != <PyObject*>channel:
+            return 0
+        return self.held[self.count - 1].end - (self.held[self.count - 2].end if self.count > 1 else 0)
+
+    cdef Held* _place(self, Channel channel, long long now) noexcept:
+        cdef Held* held
+        if channel.holder is None:
+            if self.count == 0:
+                self.since = now
+            held = &self.held[self.count]
+            Py_INCREF(channel)
+            held.channel = <PyObject*>channel
+            held.piece = NULL
+            held.end = self.arena.size
+            self.count += 1
+            channel.holder = self
+        return &self.held[self.count - 1]
+
+    cdef int copy(
+        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, long long now
+    ) except -1:
+        cdef Buffer arena = self.arena
+        cdef Held* held
+        cdef Py_ssize_t before = arena.size
+        try:
+            if out is not None:
+                arena.add(out.data, out.size)
+            if piece is not None:
+                arena.add(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+            if tail_size:
+                arena.add(tail, tail_size)
+        except MemoryError:
+            arena.size = before
+            raise
+        held = self._place(channel, now)
+        held.end = arena.size
+        return 0
+
+    cdef int hold(self, Channel channel, Buffer out, bytes piece, long long now) except -1:
+        cdef Held* held
+        self.copy(channel, out, None, NULL, 0, now)
+        if piece is not None:
+            held = &self.held[self.count - 1]
+            Py_INCREF(piece)
+            held.piece = <PyObject*>piece
+        return 0
+
+    cdef int cork(self, Channel channel, long long now) except -1:
+        self._place(channel, now)
+        channel.corked = True
+        return 0
+
+    cdef int release(self) except -1:
+        """Send all of it. What a socket does not take is queued with its channel."""
+        cdef Held held[BATCH_ROOM]
+        cdef Buffer arena = self.arena
+        cdef int count = self.count
+        cdef Py_ssize_t start = 0
+        cdef int i
+        # A channel that turns out to be lost closes, and what closes releases: there must be nothing left for it.
+        memcpy(held, self.held, count * sizeof(Held))
+        self.count = 0
+        self.arena = self.spare
+        for i in range(count):
+            if held[i].channel != NULL:
+                (<Channel>held[i].channel).holder = None
+        for i in range(count):
+            if held[i].channel != NULL:
+                self._send(&held[i], arena.data + start, held[i].end - start)
+            start = held[i].end
+        arena.size = 0
+        self.spare = arena
+        return 0
+
+    cdef int release_one(self, Channel channel) except -1:
+        cdef Held held
+        cdef Buffer arena = self.arena
+        cdef Py_ssize_t start
+        cdef int i
+        channel.holder = None
+        for i in range(self.count):
+            if self.held[i].channel == <PyObject*>channel:
+                held = self.held[i]
+                self.held[i].channel = self.held[i].piece = NULL
+                start = self.held[i - 1].end if i else 0
+                self._send(&held, arena.data + start, held.end - start)
+                return 0
+        return 0
+
+    cdef int _send(self, Held* held, const void* data, Py_ssize_t size) except -1:
+        """Send what is held of one channel, and let go of it."""
+        cdef Channel channel = <Channel>held.channel
+        cdef bytes piece = None
+        Py_DECREF(channel)
+        if held.piece != NULL:
+            piece = <bytes>held.piece
+            Py_DECREF(piece)
+        try:
+            if channel.corked:
+                channel.uncork(self.lane)
+            else:
+                channel.send_held(data, size, piece)
+        except Exception:
+            channel.table.logger.error("Internal error; the connection is closed", exc_info=True)
+            channel.abort()
+        return 0

@@ -1,0 +1,836 @@
+"""HTTP/1.x on a channel: its bytes become requests, what these send becomes its bytes.
+
+The plan. What may follow what is decided by the machine (http/machine.pyx); here it meets the descriptor and the time. One request is
+read or answered at a time. While the application has it, the channel stays watched: what else its client sends, or that it goes, is
+seen by the request. Application code may be called from here (a request starts, a task is woken) and calls back, also when
+nothing has happened on the channel. So while somebody deals with the channel it is `owned`, and a response that ends
+meanwhile is only noted (`is_over`) and dealt with by the owner; otherwise it is dealt with on the spot.
+
+Guarantees: requests are answered in order, one at a time; a client that trickles, stalls or does not read is ended by the sweep.
+
+Knows: the machine, channels, requests as such. Must not know: application interfaces, what applications run on.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from tricorn.gateway.translator cimport Peer
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.h1 cimport CUT_BODY, DONE, MORE, REFUSED, SLOW_HEAD, BodyDecoder, refusal
+from tricorn.http.machine cimport (
+    AFTER_ABORT, AFTER_CLOSE, AFTER_END, AFTER_LINGER, AFTER_NEXT, BODY, HEAD, IDLE, OVER, SKIP, ServerMachine,
+)
+from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
+from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
+from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.poller cimport READ, WRITE
+from tricorn.transport.request cimport COLLECTED, DECLINED, PULLED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
+from tricorn.transport.service cimport Service
+from tricorn.transport.system cimport tricorn_pending_error
+from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end
+
+from tricorn.http.errors import ProtocolError
+
+cdef enum:
+    # Pieces up to this are copied behind the head, so that one send() takes both; beyond it two places in memory
+    # are handed to sendmsg(), which costs a little more and copies nothing.
+    INLINE = 2048
+    # Bytes of one body in a row, before others get their turn.
+    BODY_RUN = 1048576
+    # Requests of one connection in a row, before others get their turn.
+    PIPELINE_RUN = 16
+
+cdef long long SECOND = 1000000000
+
+cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+cdef bytes LAST_CHUNK = b"0\r\n\r\n"
+
+
+# As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
+ctypedef int (*Unchecked)(HTTP1, RequestHead) noexcept
+
+
+cdef int _translate(HTTP1 self, RequestHead head) except -1:
+    cdef Runner runner = self.runner
+    self.request = runner.new_request(self, head)
+    return 0
+
+
+cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
+    """builder: the Translator for requests of this channel."""
+    cdef HTTP1 self = HTTP1.__new__(HTTP1)
+    cdef ServerMachine machine = ServerMachine.__new__(ServerMachine)
+    machine.limits = runner.service.limits
+    machine.offers_more = runner.service.keepalive > 0
+    machine.reply.octets = runner.octets
+    self.channel = channel
+    self.machine = machine
+    self.runner = runner
+    self.service = runner.service
+    self.builder = builder
+    self.peer = peer
+    return self
+
+
+@cython.final
+cdef class HTTP1(RequestProtocol):
+    # ---- what the server calls -----------------------------------------------------------------------
+
+    cdef int on_event(self, Lane lane) except -1:
+        if self.channel.owned:
+            return self._help(lane)
+        self.channel.owned = True
+        self.runner.enter(self.channel, lane)
+        self._handle_event(lane)
+        return self.settle(lane)
+
+    cdef int _handle_event(self, Lane lane) except -1:
+        cdef Request request
+        if self.channel.has_queued():
+            self.channel.flush(lane)
+        if self.gives_way:
+            return self.channel.arm(WRITE if self.channel.has_queued() else 0)     # what comes is read later
+        if self.phase == SERVING:
+            request = self.request
+            return request.on_event(lane)
+        # With something pending it goes on with that, now that it may.
+        return self._read(lane) if self.phase == READING and self.pending is None else 0
+
+    cdef int _help(self, Lane lane) except -1:
+        """Somebody else deals with the channel. Send what is queued; anything else waits for the owner."""
+        cdef SendQueue queue = self.channel.queue        # the owner may let go of it while we send
+        cdef Request request
+        cdef bint progress = False
+        cdef int flow
+        if queue is None or queue.sending or queue.is_empty():
+            return self.channel.arm(0)       # who sends, or owns it, will watch it again
+        flow = queue.flush(self.channel.fd, self.channel.layer, &progress)
+        if self.channel.closed or queue is not self.channel.queue:
+            return 0
+        request = self.request
+        if flow == FLOW_LOST:
+            self._mark_gone()
+            queue.clear()
+        elif progress:
+            self.channel.deadline = 0
+            self.channel.take_time_to_write()
+            if request is not None:
+                request.touch()     # it waits in write(): the client moves, so it lives
+        if flow == FLOW_BLOCKED:
+            return self.channel.arm(WRITE)
+        if self.phase == SERVING:
+            self.channel.deadline = 0
+            return self.channel.arm(0)
+        return 0
+
+    cdef int settle(self, Lane lane) except -1:
+        cdef Protocol other
+        cdef object turn
+        cdef bytes data
+        while True:
+            if self.is_over:
+                self._leave(lane)
+            if self.phase != READING or self.gives_way:
+                break
+            if self.pending is None:
+                if not self.channel.has_buffered():
+                    break
+                self._read(lane)
+                continue
+            if not self.runner.may_call():
+                self._give_way()            # application code is on the stack
+                break
+            data = self.pending
+            self.pending = None
+            self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        if self.channel.closed:
+            return 0
+        if self.phase == ENDED and self.channel.protocol is not self:
+            other = self.channel.protocol
+            return other.settle(lane)
+        self.channel.owned = False
+        if self.turn is not None:
+            turn = self.turn
+            self.turn = None
+            self.runner.queue_up(turn)
+        return self.channel.watch()
+
+    cdef int interest(self) noexcept:
+        cdef int interest = READ
+        if self.gives_way:
+            return AS_IT_IS
+        if self.phase == FLUSHING:
+            interest = 0
+        elif self.phase == SERVING:
+            interest = self.request.interest()
+            if interest == AS_IT_IS:
+                return AS_IT_IS
+            if self.machine.state != BODY and self.pending is not None and PyBytes_GET_SIZE(self.pending) >= LANE_BUFFER:
+                interest &= ~READ
+        if self.channel.has_queued() and not self.channel.gone and not self.channel.corked:
+            interest |= WRITE
+        return interest
+
+    cdef int proceed(self, Lane lane) except -1:
+        """Its turn has come to go on with what is already here."""
+        self.gives_way = False
+        if self.channel.closed or self.channel.owned or self.phase == ENDED:
+            return 0
+        self.channel.owned = True
+        return self.settle(lane)
+
+    cdef int _give_way(self) except -1:
+        if not self.gives_way:
+            self.gives_way = True
+            self.turn = self
+        return 0
+
+    cdef bint overdue(self, long long now) noexcept:
+        if self.channel.deadline != 0 and self.channel.deadline <= now:
+            return True
+        return self.request is not None and self.request.overdue(now)
+
+    cdef int expire(self, Lane lane) except -1:
+        cdef Request request = self.request
+        if self.channel.owned:
+            if self.phase == SERVING:
+                # Its thread finds out at its next send; one that waits in write() or for the body is woken.
+                self._mark_gone()
+                self.channel.deadline = 0
+                wire_cut(self.channel.fd)
+            return 0        # in other phases it is just making progress
+        self.channel.owned = True
+        lane.now = monotonic()      # applications may have run since the sweep began
+        if request is not None:
+            request.expire(lane, lane.now)
+        elif self.machine.state == HEAD:
+            self._refuse(lane, refusal(SLOW_HEAD))
+        elif self.phase == FLUSHING:
+            self.channel.abort()
+        else:
+            self.channel.close()
+        return self.settle(lane)
+
+    cdef int begin_drain(self, long long soon, int code) except -1:
+        cdef long long deadline = self.channel.deadline
+        if self.phase == READING and self.machine.state == IDLE and (deadline == 0 or deadline > soon):
+            self.channel.deadline = soon
+        return 0
+
+    cdef bint is_idle(self) noexcept:
+        return self.phase == READING and self.machine.state == IDLE and self.has_served and not self.channel.owned
+
+    # ---- what the channel tells ------------------------------------------------------------------------
+
+    cdef int on_queued(self) except -1:
+        cdef Request request = self.request
+        if self.phase == SERVING and request is not None:
+            return request.on_queued()
+        return 0 if self.channel.owned or self.channel.corked else self.channel.watch()
+
+    cdef int on_behind(self) except -1:
+        if self.phase == READING and self.machine.state == IDLE:
+            self.phase = FLUSHING       # the response is not out, as it seemed when it was handed over
+            self.channel.deadline = 0
+        return 0
+
+    cdef int on_flushed(self, Lane lane) except -1:
+        cdef Request request = self.request
+        if self.phase == SERVING:
+            if not self.channel.has_queued():
+                self.channel.deadline = 0
+            return request.on_flushed(lane) if request is not None else 0
+        if self.phase != FLUSHING or self.channel.has_queued():
+            return 0
+        self.channel.deadline = 0
+        lane.now = monotonic()
+        return self._response_done(lane)
+
+    cdef int on_lost(self) except -1:
+        cdef Request request = self.request
+        if self.phase != SERVING or request is None:
+            return self.channel.abort()
+        request.gone = True
+        return request.on_lost()
+
+    cdef void _mark_gone(self) noexcept:
+        self.channel.gone = True
+        if self.request is not None:
+            self.request.gone = True
+
+    cdef int on_closed(self) except -1:
+        self.phase = ENDED
+        self.pending = None
+        self.turn = None
+        self.is_over = False
+        self.machine.head = None
+        self.machine.decoder = None
+        return self._drop_request(None)
+
+    # ---- reading: from bytes to requests ---------------------------------------------------------------
+
+    cdef int _read(self, Lane lane) except -1:
+        cdef Py_ssize_t size
+        cdef Py_ssize_t body = 0
+        cdef unsigned char* place
+        cdef ssize_t n
+        while True:
+            place = lane.buffer
+            size = LANE_BUFFER
+            if self.machine.state == BODY and not self._place_body(lane, &place, &size):
+                return 0
+            n = self.channel.read(place, size)
+            if n == 0:
+                return self._end_of_input(lane)
+            if n < 0:
+                return 0 if n == WIRE_AGAIN else self.channel.lose()
+            if place == lane.buffer:
+                self._received(lane, place, n)
+            else:
+                self._placed(lane, n)
+            body += n
+            # A body is read on while it lasts; anything else rarely has more to give.
+            if self.phase != READING or self.machine.state != BODY or n < size or body >= BODY_RUN:
+                return 0
+
+    cdef int _received(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t used
+        if self.machine.state == BODY:
+            used = self._read_body(lane, data, size)
+        elif self.machine.state == SKIP:
+            used = self._skip_body(lane, data, size)
+        else:
+            return self._requests(lane, data, size)
+        if self.phase == READING and self.machine.state == IDLE:
+            return self._requests(lane, data + used, size - used)
+        return self._keep(data + used, size - used)
+
+    cdef int _keep(self, const unsigned char* data, Py_ssize_t size) except -1:
+        """It belongs to what comes next."""
+        cdef bytes more
+        if size and self.phase != ENDED:
+            more = (<const char*>data)[:size]
+            self.pending = more if self.pending is None else self.pending + more
+        return 0
+
+    cdef int _requests(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        """Serve the requests in `data`, in order."""
+        cdef RequestHead head
+        cdef Py_ssize_t used
+        cdef int progress
+        cdef int served = 0
+        while size:
+            if served == PIPELINE_RUN:
+                self._keep(data, size)
+                return self._give_way()
+            progress = self.machine.read_head(lane.head, data, size, &used)
+            if progress == MORE:
+                return self._await_head(lane)
+            if progress == REFUSED:
+                return self._refuse(lane, refusal(self.machine.error))
+            head = lane.head if self.machine.head is None else self.machine.take_head(None)
+            data += used
+            size -= used
+            used = self._begin(lane, head, data, size)
+            data += used
+            size -= used
+            served += 1
+            if self.phase != READING or self.machine.state != IDLE:
+                return self._keep(data, size)
+        return self._await_request(lane)
+
+    cdef int _await_head(self, Lane lane) except -1:
+        if self.machine.head is not lane.head:
+            return 0        # its time runs already
+        lane.head = RequestHead.__new__(RequestHead)
+        lane.now = monotonic()
+        self.channel.deadline = lane.now + self.service.header_timeout if self.service.header_timeout else 0
+        return 0
+
+    cdef int _await_request(self, Lane lane) except -1:
+        # A new connection keeps the deadline that it was accepted with, and a response has set one. Otherwise this may be
+        # the first event of a thread that has slept: its clock is not to be trusted.
+        if self.channel.deadline == 0:
+            self.channel.deadline = monotonic() + self._idle_time()
+        return 0
+
+    cdef long long _idle_time(self) noexcept:
+        """How long it may wait for the next request."""
+        if self.service.channels.draining:
+            return min(self.service.keepalive, SECOND)
+        return self.service.keepalive
+
+    cdef Py_ssize_t _begin(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+    ) except -1:
+        """A head is complete. Returns how much of the `data` behind it is used."""
+        self.channel.deadline = 0
+        if (<Unchecked>_translate)(self, head) < 0:
+            return self._untranslatable(lane)
+        if head.wants_upgrade and head.framing == NO_BODY:
+            # The request may become another protocol's at once, and what stands behind it goes there.
+            self._keep(data, size)
+            self._start(lane, size > 0)
+            return size
+        if head.framing != NO_BODY:
+            return self._begin_body(lane, head, data, size)
+        self._start(lane, size > 0)
+        return 0
+
+    cdef Py_ssize_t _untranslatable(self, Lane lane) except -1:
+        """The header policy refuses the request, if it is not a fault of ours."""
+        try:
+            tricorn_pending_error()
+        except ProtocolError as error:
+            self._refuse(lane, error)
+        return 0
+
+    cdef int _start(self, Lane lane, bint more_is_here) except -1:
+        cdef Request request = self.request
+        self.machine.more_is_here = more_is_here
+        self.phase = SERVING
+        request.start(lane)
+        return self._leave(lane) if self.is_over else 0
+
+    cdef Py_ssize_t _begin_body(
+        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+    ) except -1:
+        cdef Request request = self.request
+        cdef long long length = head.content_length if head.framing == BODY_LENGTH else -1
+        cdef Delivery delivery
+        cdef Py_ssize_t used
+        if 0 <= length <= size and request.take_whole(data, <Py_ssize_t>length):
+            self.machine.have_body()
+            self._start(lane, size > length)
+            return <Py_ssize_t>length
+        self.machine.begin_body(head)
+        try:
+            delivery = request.open_body(lane, length)
+        except MemoryError as error:
+            self._cannot_store(lane, error)
+            return 0
+        if delivery == PULLED:
+            self._keep(data, size)
+            self._start(lane, False)
+            return size
+        if delivery == COLLECTED:
+            used = self._read_body(lane, data, size)
+            if self.phase == READING and self.machine.state == BODY and self.machine.decoder.received == 0:
+                self.ask_for_body(request)
+            return used
+        self.phase = SERVING
+        used = self._read_body(lane, data, size)
+        if self.request is not request:
+            return used
+        if self.machine.decoder.received:
+            self.machine.owes_continue = False       # the client has not waited for it
+        self._start(lane, used < size)
+        return used
+
+    cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        """Decode what has come of a body. Returns how much of `data` is used."""
+        cdef Request request = self.request
+        cdef BodyDecoder decoder = self.machine.decoder
+        cdef const unsigned char* content
+        cdef Py_ssize_t length
+        cdef Py_ssize_t step
+        cdef Py_ssize_t used = 0
+        cdef int progress = MORE
+        try:
+            while progress == MORE and used < size:
+                progress = self.machine.read_body(data + used, size - used, &step, &content, &length)
+                used += step
+                if length:
+                    request.take_body_part(lane, content, length)
+            if progress != REFUSED:
+                request.took_body(lane, progress == DONE, decoder.framing == BODY_CHUNKED, decoder.received)
+        except (OSError, MemoryError) as error:
+            if self.phase != READING:
+                raise
+            self._cannot_store(lane, error)
+            return used
+        if progress == REFUSED:
+            self.cut_body(lane, refusal(self.machine.error))
+        elif progress == DONE and self.phase == READING:
+            self._start(lane, used < size)
+        return used
+
+    cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1:
+        """A large body of known length may be read straight to where it stays. False: it was refused."""
+        cdef BodyDecoder decoder = self.machine.decoder
+        cdef Request request = self.request
+        if decoder.framing != BODY_LENGTH or decoder.remaining < LANE_BUFFER:
+            return True
+        try:
+            request.place_body(place, size, decoder.remaining)
+        except OSError as error:
+            self._cannot_store(lane, error)
+            return False
+        return True
+
+    cdef int _placed(self, Lane lane, Py_ssize_t size) except -1:
+        cdef Request request = self.request
+        cdef BodyDecoder decoder = self.machine.decoder
+        cdef bint is_over
+        request.placed(size)
+        is_over = self.machine.place_body(size)
+        try:
+            request.took_body(lane, is_over, False, decoder.received)
+        except (OSError, MemoryError) as error:
+            self._cannot_store(lane, error)
+            return 0
+        # Unlike elsewhere, what the client may have sent behind the body was not read.
+        return self._start(lane, not self.machine.client_stays) if is_over else 0
+
+    def _cannot_store(self, Lane lane, error):
+        self.service.logger.error("Cannot store the body of a request: %s", error or "out of memory")
+        self.machine.refuse(self.machine.error)
+        self._drop_request(lane)
+        self._error_response(lane, 503)
+
+    cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t used
+        cdef int progress = self.machine.skip_body(data, size, &used)
+        if progress == REFUSED:
+            self.channel.close()
+        elif progress == DONE:
+            lane.now = monotonic()
+            self.channel.deadline = lane.now + self._idle_time()
+        return used
+
+    cdef int _end_of_input(self, Lane lane) except -1:
+        cdef Request request = self.request
+        cdef bint is_cut = self.machine.end_input()
+        if is_cut and request is not None:
+            return self.cut_body(lane, refusal(CUT_BODY))
+        return request.on_input_end(lane) if self.phase == SERVING else self.channel.close()
+
+    cdef int cut_body(self, Lane lane, object error) except -1:
+        cdef Request request = self.request
+        if self.phase == READING:
+            return self._refuse(lane, error)
+        self.pending = None
+        self.machine.refuse(self.machine.error)
+        if not request.on_cut(lane, error):
+            return 0
+        self._drop_request(lane)
+        return self._error_response(lane, error.status)
+
+    # ---- between two requests --------------------------------------------------------------------------
+
+    cdef int _leave(self, Lane lane) except -1:
+        """The response is complete, as far as the application goes."""
+        cdef Request request = self.request
+        cdef bint torn = request.torn
+        self.is_over = False
+        self.runner.ends(request, lane)
+        self.request = None
+        request.let_go(lane)
+        if torn:
+            return self.channel.abort()      # what is queued, or not, is anybody's guess
+        if self.channel.corked or not self.machine.reply.keep_alive:
+            self.channel.release()           # it must be known whether all of it is out
+        if self.channel.closed:
+            return 0
+        if self.channel.has_queued() and not self.channel.gone:
+            self.phase = FLUSHING
+            return 0
+        return self._response_done(lane)
+
+    cdef int _response_done(self, Lane lane) except -1:
+        """All of the response is sent, or nothing more can be."""
+        cdef int after
+        self.machine.more_is_here |= self.pending is not None
+        after = self.machine.after_response(self.channel.gone, self.service.body_drain)
+        self.has_served = True
+        if after == AFTER_NEXT:
+            self.phase = READING
+            self.channel.deadline = lane.now + self._idle_time()
+            return 0
+        if after == AFTER_LINGER:
+            return self._end(lane)
+        if after == AFTER_CLOSE:
+            return self.channel.close()
+        if after == AFTER_ABORT:
+            return self.channel.abort()
+        if after == AFTER_END:
+            # A child that the application has forked may hold a copy of the socket, and this end is the framing.
+            wire_end(self.channel.fd, self.channel.layer)
+            return self.channel.close()
+        self.phase = READING
+        self.channel.deadline = lane.now + self.service.body_timeout if self.service.body_timeout else 0
+        return 0
+
+    cdef int _drop_request(self, Lane lane) except -1:
+        cdef Request request = self.request
+        if request is None:
+            return 0
+        self.request = None
+        return request.let_go(lane)
+
+    cdef int _end(self, Lane lane) except -1:
+        """Nothing is read as a request any more."""
+        self.phase = ENDED
+        self.pending = None
+        self._drop_request(lane)
+        return self.channel.linger(lane)
+
+    def log_refusal(self, error):
+        self.service.row.data.errors += 1
+        self.service.logger.info("Refused a request from %s: %s", self.peer.host or "a unix socket", error)
+
+    cdef int _refuse(self, Lane lane, object error) except -1:
+        """Answer a message that breaks the protocol or a limit, and close."""
+        self.log_refusal(error)
+        self.machine.refuse(self.machine.error)
+        self._drop_request(lane)
+        return self._error_response(lane, error.status, getattr(error, "fields", b""))
+
+    cdef int _error_response(self, Lane lane, int status, bytes fields=b"") except -1:
+        cdef Buffer out = lane.out
+        out.size = 0
+        self.pending = None
+        self.phase = FLUSHING
+        self.channel.deadline = 0
+        self.service.refresh_date()
+        self.machine.respond_error(out, self.service.defaults, status, fields)
+        self._send(lane, out, None, NULL, 0, False)
+        self.channel.release()
+        if self.channel.closed or self.channel.gone:
+            return self.channel.close()
+        lane.now = monotonic()
+        return self._end(lane)
+
+    # ---- what a request asks: its response -------------------------------------------------------------
+
+    cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
+        cdef Lane lane = request.writing_lane()
+        cdef Buffer out = lane.out
+        self.service.refresh_date()
+        out.size = 0
+        self.machine.respond(
+            out, self.service.defaults, status, headers, length, self.service.channels.draining, self.service.body_drain
+        )
+        if self.machine.reply.length < 0:
+            request.touch()
+        if self.machine.reply.bodyless or (not piece and self.machine.body_left == 0):
+            return self._send(lane, out, None, NULL, 0, True)
+        if not piece:
+            return self._send(lane, out, None, NULL, 0, False)
+        return self._send_piece(request, lane, piece)
+
+    cdef int send_piece(self, Request request, bytes piece) except -1:
+        cdef Lane lane = request.writing_lane()
+        lane.out.size = 0
+        request.touch()
+        return 0 if self.machine.reply.bodyless else self._send_piece(request, lane, piece)
+
+    cdef int _send_piece(self, Request request, Lane lane, bytes piece) except -1:
+        """Send a piece of the body, behind what `lane.out` already holds."""
+        cdef Buffer out = lane.out
+        cdef Py_ssize_t size = self.machine.admit(PyBytes_GET_SIZE(piece))
+        if size < PyBytes_GET_SIZE(piece):
+            request.log_length("more")
+            piece = piece[:size]
+        request.body_sent += size
+        if self.machine.reply.chunked:
+            write_chunk_size(out, size)
+            if size > INLINE:
+                return self._send(lane, out, piece, b"\r\n", 2, False)
+            out.add(PyBytes_AS_STRING(piece), size)
+            out.add(b"\r\n", 2)
+            return self._send(lane, out, None, NULL, 0, False)
+        if size <= INLINE:
+            out.add(PyBytes_AS_STRING(piece), size)
+            piece = None
+        if out.size == 0 and piece is None:
+            return 0
+        return self._send(lane, out, piece, NULL, 0, self.machine.body_left == 0)
+
+    cdef int _send(
+        self, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last
+    ) except -1:
+        cdef bint sent = False
+        try:
+            self.runner.send(self.channel, lane, out, piece, tail, tail_size, is_last)
+            sent = True
+        finally:
+            if not sent and self.request is not None:
+                self.request.torn = True
+        return 0
+
+    cdef int send_span(self, Request request, FileSpan span) except -1:
+        cdef Lane lane = request.writing_lane()
+        cdef bint sent = False
+        if self.machine.reply.bodyless:
+            return 0
+        if self.machine.body_left >= 0 and span.left > self.machine.body_left:
+            request.log_length("more")
+            span.left = self.machine.body_left
+        if span.left == 0:
+            return 0
+        request.body_sent += span.left
+        if self.machine.body_left >= 0:
+            self.machine.body_left -= span.left
+        if self.machine.reply.chunked:
+            self._send(lane, None, b"%x\r\n" % span.left, NULL, 0, False)
+        try:
+            self.channel.send_span(lane, span)
+            sent = True
+        finally:
+            request.torn |= not sent
+        return self._send(lane, None, b"\r\n", NULL, 0, False) if self.machine.reply.chunked else 0
+
+    cdef int finish(self, Request request, list trailers) except -1:
+        cdef Lane lane
+        if self.machine.reply.bodyless:
+            return 0
+        if self.machine.reply.chunked and trailers is None:
+            return self._send(None, None, LAST_CHUNK, NULL, 0, False)
+        if self.machine.reply.chunked:
+            lane = request.writing_lane()
+            lane.out.size = 0
+            write_trailers(lane.out, trailers)
+            return self._send(lane, lane.out, None, NULL, 0, False)
+        if not request.gone and self.machine.end_response():
+            request.log_length("fewer")
+        return 0
+
+    cdef int hint(self, Request request, object headers) except -1:
+        cdef Lane lane = request.writing_lane()
+        if self.machine.reply.minor == 0 or self.machine.head_sent:
+            return 0
+        lane.out.size = 0
+        write_interim(lane.out, b"HTTP/1.1 103 Early Hints\r\n", headers, self.machine.reply.octets)
+        return self._send(lane, lane.out, None, NULL, 0, False)
+
+    cdef bint wants_no_body(self, Request request) noexcept:
+        return self.machine.reply.bodyless
+
+    cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
+        return self.channel.is_congested(most)
+
+    cdef long long left_of(self, Request request) noexcept:
+        return self.machine.body_left
+
+    cdef bint is_unanswered(self, Request request) noexcept:
+        return not self.machine.head_sent
+
+    cdef bint answer(self, Request request, int status) except -1:
+        cdef Lane lane = request.writing_lane()
+        self.machine.reply.keep_alive = False
+        if self.machine.head_sent or request.torn:
+            self.machine.broke_off = True
+            return False
+        if request.gone:
+            return True
+        lane.out.size = 0
+        self.service.refresh_date()
+        self.machine.respond_error(lane.out, self.service.defaults, status, b"")
+        self._send(lane, lane.out, None, NULL, 0, False)
+        return True
+
+    cdef void end_after(self, Request request) noexcept:
+        self.machine.reply.keep_alive = False
+
+    cdef int minor_of(self, Request request) noexcept:
+        return self.machine.reply.minor
+
+    # ---- what a request asks: its body -----------------------------------------------------------------
+
+    cdef bint body_is_open(self, Request request) noexcept:
+        return self.request is request and self.machine.body_is_open()
+
+    cdef long long body_received(self, Request request) noexcept:
+        return self.machine.decoder.received if self.machine.decoder is not None else 0
+
+    cdef int ask_for_body(self, Request request) except -1:
+        cdef bint owed = self.machine.owes_continue and not self.machine.head_sent
+        self.machine.owes_continue = False
+        return self._send(None, None, CONTINUE, NULL, 0, False) if owed else 0
+
+    cdef bint owes_continue(self, Request request) noexcept:
+        return self.machine.owes_continue
+
+    cdef bint read_now(self, Request request, Lane lane) except -1:
+        cdef Py_ssize_t used = 0
+        cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
+        if n == 0:
+            self._end_of_input(lane)
+            return False
+        if n < 0:
+            if n != WIRE_AGAIN:
+                self.channel.lose()
+            return False
+        if self.machine.state == BODY:
+            used = self._read_body(lane, lane.buffer, n)
+            if self.request is not request:
+                return False
+        if used < n:
+            self.machine.more_is_here = True
+            self._keep(lane.buffer + used, n - used)
+        return used > 0
+
+    cdef bytes pull_body(self, Request request, Py_ssize_t size):
+        cdef const unsigned char* content
+        cdef Py_ssize_t length
+        cdef Py_ssize_t step
+        cdef bytes data = self.pending
+        cdef int progress
+        if not self.body_is_open(request):
+            return b""
+        if data is None:
+            return None
+        self.pending = None
+        progress = self.machine.read_body(
+            <const unsigned char*>PyBytes_AS_STRING(data), min(PyBytes_GET_SIZE(data), size), &step, &content, &length,
+        )
+        if progress == REFUSED:
+            raise refusal(self.machine.error)
+        if step < PyBytes_GET_SIZE(data):
+            self.pending = data[step:]
+        return (<const char*>content)[:length] if length else (b"" if progress == DONE else None)
+
+    cdef ssize_t fetch(self, Request request) except? -3:
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, LANE_BUFFER)
+        cdef ssize_t n = self.channel.read(PyBytes_AS_STRING(data), LANE_BUFFER)
+        if n > 0:
+            self.pending = data[:n]
+        return n
+
+    # ---- what a request asks: its turn -----------------------------------------------------------------
+
+    cdef bint take_up(self, Request request) except -1:
+        if self.channel.closed or self.request is not request:
+            return False
+        self.channel.owned = True
+        return True
+
+    cdef int look_again(self, Request request) except -1:
+        return 0 if self.channel.owned or self.channel.corked else self.channel.watch()
+
+    cdef int request_over(self, Request request, Lane lane) except -1:
+        if self.request is not request:
+            return 0
+        self.is_over = True
+        if self.channel.owned:
+            return 0
+        self.channel.owned = True
+        try:
+            return self.settle(lane)
+        except BaseException as error:      # the application, which has called us, must not take it for one of its own
+            return self.runner.give_up(self.channel, error)
+
+    cdef int queue_up(self, Request request) except -1:
+        self.turn = request
+        return 0
+
+    cdef bytes hand_over(self, Request request):
+        cdef bytes rest = self.pending
+        self.phase = ENDED
+        self.pending = None
+        self.request = None
+        return rest

@@ -1,0 +1,171 @@
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from tricorn.gateway.exchange cimport AsyncExchange
+from tricorn.gateway.translator cimport Peer
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.request cimport RequestHead
+from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.send_queue cimport FileSpan
+from tricorn.transport.service cimport Service
+
+cdef enum:
+    SPARES = 64
+
+# How a request wants its body.
+cdef enum Delivery:
+    COLLECTED           # it begins when all of it is here
+    STREAMED            # it begins at once, and is given what comes
+    PULLED              # it begins at once, and asks for it
+    DECLINED            # not at all: it was answered by the protocol
+
+# Requests that are over, to be used again.
+@cython.final
+cdef class Spares:
+    cdef PyObject* kept[SPARES]
+    cdef int count
+
+    cdef inline void put(self, Request request) noexcept:
+        if self.count < SPARES:
+            Py_INCREF(request)
+            self.kept[self.count] = <PyObject*>request
+            self.count += 1
+
+    # One that nobody else has (a thread may still be on its way out of one that is over), or NULL. The reference is the caller's.
+    cdef inline PyObject* take(self) noexcept:
+        while self.count:
+            self.count -= 1
+            if self.kept[self.count].ob_refcnt == 1:
+                return self.kept[self.count]
+            Py_DECREF(<object>self.kept[self.count])
+        return NULL
+
+# Who answers requests: the application, on threads or in an event loop.
+cdef class Runner:
+    cdef Service service
+    cdef bint octets                # the applications speak bytes (ASGI), not str (WSGI)
+    cdef RequestProtocol nowhere    # whose are the requests that are over; its channel is closed
+
+    # The gateway's form of a request. Raises ProtocolError.
+    cdef Request new_request(self, RequestProtocol protocol, RequestHead head)
+    # This thread begins to deal with a channel.
+    cdef int enter(self, Channel channel, Lane lane) except -1
+    # Whether an application may be called from here.
+    cdef bint may_call(self) noexcept
+    # `waiting`, a Request or a Protocol, is to proceed in a turn of its own.
+    cdef int queue_up(self, object waiting) except -1
+    # Where every request begins, and where it ends: as far as its application goes, with all of its response handed over.
+    cdef int begins(self, Request request, Lane lane) except -1
+    cdef int ends(self, Request request, Lane lane) except -1
+    # Serving a channel failed through a fault of ours.
+    cdef int give_up(self, Channel channel, object error) except -1
+    # Send on a channel, now or together with others. is_last: it completes a response.
+    cdef int send(
+        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last) except -1
+
+# A protocol whose messages are requests and responses.
+cdef class RequestProtocol(Protocol):
+    cdef Service service
+    cdef Runner runner
+    cdef Peer peer
+    cdef object builder             # the Translator for what comes in at this listener
+
+    # ---- what a request asks of it; as in gateway/exchange.pxd
+    cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1
+    cdef int send_piece(self, Request request, bytes piece) except -1
+    cdef int send_span(self, Request request, FileSpan span) except -1
+    cdef int finish(self, Request request, list trailers) except -1
+    cdef int hint(self, Request request, object headers) except -1
+    cdef bint wants_no_body(self, Request request) noexcept
+    cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept
+    # How many bytes of the response's body may still come by its declared length; -1: it has none.
+    cdef long long left_of(self, Request request) noexcept
+
+    # Whether nothing of the response is out, nor on its way.
+    cdef bint is_unanswered(self, Request request) noexcept
+    # Answer in place of the application. Whether that could still be done; if not, the client sees that the response is cut.
+    cdef bint answer(self, Request request, int status) except -1
+    # No other request may follow on this connection, where that can be said.
+    cdef void end_after(self, Request request) noexcept
+    # HTTP/1.minor
+    cdef int minor_of(self, Request request) noexcept
+
+    # Whether more of the body is to come; how much of it has, and how much is still to come, by what is known.
+    cdef bint body_is_open(self, Request request) noexcept
+    cdef long long body_received(self, Request request) noexcept
+    # Its body is wanted: the client may have to be told (100 Continue).
+    cdef int ask_for_body(self, Request request) except -1
+    cdef bint owes_continue(self, Request request) noexcept
+    # STREAMED: read what is there, on the spot. Whether some of it was body.
+    cdef bint read_now(self, Request request, Lane lane) except -1
+    # PULLED: at most `size` bytes of what is here; None: it has to be fetched. Raises ProtocolError.
+    cdef bytes pull_body(self, Request request, Py_ssize_t size)
+    # PULLED: read from the client, as Channel.read().
+    cdef ssize_t fetch(self, Request request) except? -3
+    # The body cannot be read on: refuse the request, if that is still possible.
+    cdef int cut_body(self, Lane lane, object error) except -1
+
+    # This thread deals with the request from here on, outside of an event. False: its client is gone, and so is it.
+    cdef bint take_up(self, Request request) except -1
+    # What the poller should watch for may be another thing now.
+    cdef int look_again(self, Request request) except -1
+    # The response is handed over: as soon as somebody deals with the connection, the request leaves it.
+    cdef int request_over(self, Request request, Lane lane) except -1
+    # It has become another protocol's, which takes its place on the channel: what was read behind it, or None.
+    cdef bytes hand_over(self, Request request)
+    # It is to proceed in a turn of its own, when this thread is done with the connection.
+    cdef int queue_up(self, Request request) except -1
+
+cdef class Request(AsyncExchange):
+    cdef RequestProtocol protocol   # never None
+    cdef str method, uri            # as they came: the application may change what it is given
+    cdef long long started_ns
+    cdef long long body_sent        # bytes of the response's body
+    # Of the request's body, ns
+    cdef long long body_deadline    # for the next piece; 0: none is waited for
+    cdef long long body_since       # since when the client is waited for
+    cdef long long body_waited      # and how long it was before
+
+    # ---- what the protocol tells
+    # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete. whole: it is all here.
+    cdef Delivery open_body(self, Lane lane, long long length) except *
+    # All of a short body, COLLECTED. False: it wants it otherwise.
+    cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1
+    # Some of the body, then: all of what has come for now. is_over: all of it. Raises OSError, MemoryError.
+    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1
+    # COLLECTED: the next bytes may go to another place than the lane's buffer.
+    cdef int place_body(self, unsigned char** place, Py_ssize_t* size, unsigned long long remaining) except -1
+    cdef int placed(self, Py_ssize_t size) except -1
+    # The request is complete, or its body is STREAMED or PULLED: start.
+    cdef int start(self, Lane lane) except -1
+    # Its turn has come.
+    cdef int proceed(self, Lane lane) except -1
+    # Something has happened on its connection.
+    cdef int on_event(self, Lane lane) except -1
+    cdef int on_input_end(self, Lane lane) except -1
+    cdef int on_flushed(self, Lane lane) except -1
+    cdef int on_queued(self) except -1
+    cdef int on_lost(self) except -1
+    # The body cannot be read on, for `error` (ProtocolError). Whether the client is to be answered so.
+    cdef bint on_cut(self, Lane lane, object error) except -1
+    cdef int interest(self) noexcept
+    cdef bint overdue(self, long long now) noexcept
+    cdef int expire(self, Lane lane, long long now) except -1
+    # Whether its protocol may take more of the body from the client.
+    cdef bint wants_body(self) noexcept
+    # The response is out of its hands, or nobody waits for it any more: what the application still does with it leads nowhere.
+    cdef int let_go(self, Lane lane) except -1
+    # Where bytes for its client are put together, by the thread that may do that. Raises GatewayError.
+    cdef Lane writing_lane(self)
+    # Add it to the access log.
+    cdef int log_access(self, object log, long long elapsed, double wall) except -1
+    # The application gives something to the client.
+    cdef int touch(self) except -1
+
+    cdef void wait_for_body(self, bint wanted) noexcept
+    cdef bint trickles(self, long long now) noexcept
+
+cdef RequestProtocol new_nowhere(Service service)

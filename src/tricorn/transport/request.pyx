@@ -1,0 +1,302 @@
+"""One request and its response, between the protocol that carries it and the application that answers it.
+
+The plan. Three kinds of object, each of which knows the next one by what stands here only. A RequestProtocol turns bytes into requests and
+what these send into bytes; it may carry one request at a time (HTTP/1) or many. A Request lives while its request does: it is the
+exchange that the gateway talks to, and keeps the call of the application. A Runner makes requests, and says in which
+thread or turn they proceed.
+
+Guarantees: whatever an application keeps of a request leads nowhere once that has left its protocol.
+
+Knows: exchanges, requests as such. Must not know: framing, descriptors, threads, event loops.
+"""
+
+cimport cython
+from cpython.ref cimport Py_DECREF
+
+from tricorn.http.request cimport RequestHead
+from tricorn.scoreboard cimport monotonic, set_label
+from tricorn.transport.channel cimport Channel, Protocol, new_channel
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.send_queue cimport FileSpan, new_span
+from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
+
+from tricorn.transport.failures import report
+from tricorn.transport.files import maybe_span
+
+
+@cython.final
+cdef class Spares:
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.count):
+            Py_DECREF(<object>self.kept[i])
+
+
+cdef RequestProtocol new_nowhere(Service service):
+    cdef RequestProtocol nowhere = RequestProtocol.__new__(RequestProtocol)
+    nowhere.service = service
+    nowhere.channel = new_channel(service.channels, -1, 0)
+    nowhere.channel.closed = nowhere.channel.gone = True
+    return nowhere
+
+
+cdef class Runner:
+    cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
+        raise NotImplementedError
+
+    cdef int enter(self, Channel channel, Lane lane) except -1:
+        return 0
+
+    cdef bint may_call(self) noexcept:
+        return True
+
+    cdef int queue_up(self, object waiting) except -1:
+        raise NotImplementedError
+
+    cdef int begins(self, Request request, Lane lane) except -1:
+        return set_label(lane.cell, request.method, request.uri)
+
+    cdef int ends(self, Request request, Lane lane) except -1:
+        """`lane.now` is when."""
+        cdef Service service = self.service
+        cdef timespec wall
+        cdef long long elapsed = lane.now - request.started_ns
+        if service.access_log is not None:
+            clock_gettime(CLOCK_REALTIME_COARSE, &wall)
+            request.log_access(service.access_log, elapsed, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
+        service.requests += 1
+        if service.requests == service.max_requests:
+            service.channels.draining = True
+            service.channels.wake()
+        return 0
+
+    cdef int give_up(self, Channel channel, object error) except -1:
+        report(self.service.logger, "Internal error; the connection is closed", error=error)
+        return channel.abort()
+
+    cdef int send(
+        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+    ) except -1:
+        return channel.send(out, piece, tail, tail_size)
+
+
+cdef class RequestProtocol(Protocol):
+    cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
+        raise NotImplementedError
+
+    cdef int send_piece(self, Request request, bytes piece) except -1:
+        raise NotImplementedError
+
+    cdef int send_span(self, Request request, FileSpan span) except -1:
+        raise NotImplementedError
+
+    cdef int finish(self, Request request, list trailers) except -1:
+        raise NotImplementedError
+
+    cdef int hint(self, Request request, object headers) except -1:
+        return 0
+
+    cdef bint wants_no_body(self, Request request) noexcept:
+        return False
+
+    cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
+        return False
+
+    cdef long long left_of(self, Request request) noexcept:
+        return -1
+
+    cdef bint is_unanswered(self, Request request) noexcept:
+        return True
+
+    cdef bint answer(self, Request request, int status) except -1:
+        raise NotImplementedError
+
+    cdef void end_after(self, Request request) noexcept:
+        return
+
+    cdef int minor_of(self, Request request) noexcept:
+        return 1
+
+    cdef bint body_is_open(self, Request request) noexcept:
+        return False
+
+    cdef long long body_received(self, Request request) noexcept:
+        return 0
+
+    cdef int ask_for_body(self, Request request) except -1:
+        return 0
+
+    cdef bint owes_continue(self, Request request) noexcept:
+        return False
+
+    cdef bint read_now(self, Request request, Lane lane) except -1:
+        return False
+
+    cdef bytes pull_body(self, Request request, Py_ssize_t size):
+        return b""
+
+    cdef ssize_t fetch(self, Request request) except? -3:
+        return 0
+
+    cdef int cut_body(self, Lane lane, object error) except -1:
+        return 0
+
+    cdef bint take_up(self, Request request) except -1:
+        return True
+
+    cdef int look_again(self, Request request) except -1:
+        return 0
+
+    cdef int request_over(self, Request request, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef bytes hand_over(self, Request request):
+        raise NotImplementedError
+
+    cdef int queue_up(self, Request request) except -1:
+        raise NotImplementedError
+
+
+cdef class Request(AsyncExchange):
+    cdef Delivery open_body(self, Lane lane, long long length) except *:
+        raise NotImplementedError
+
+    cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1:
+        return False
+
+    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        raise NotImplementedError
+
+    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+        raise NotImplementedError
+
+    cdef int place_body(self, unsigned char** place, Py_ssize_t* size, unsigned long long remaining) except -1:
+        return 0
+
+    cdef int placed(self, Py_ssize_t size) except -1:
+        raise NotImplementedError
+
+    cdef int start(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef int proceed(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef int on_event(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef int on_input_end(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef int on_flushed(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef int on_queued(self) except -1:
+        raise NotImplementedError
+
+    cdef int on_lost(self) except -1:
+        raise NotImplementedError
+
+    cdef bint on_cut(self, Lane lane, object error) except -1:
+        raise NotImplementedError
+
+    cdef int interest(self) noexcept:
+        return 0
+
+    cdef bint overdue(self, long long now) noexcept:
+        return False
+
+    cdef int expire(self, Lane lane, long long now) except -1:
+        raise NotImplementedError
+
+    cdef bint wants_body(self) noexcept:
+        return True
+
+    cdef int let_go(self, Lane lane) except -1:
+        raise NotImplementedError
+
+    cdef Lane writing_lane(self):
+        raise NotImplementedError
+
+    cdef int log_access(self, object log, long long elapsed, double wall) except -1:
+        return 0
+
+    cdef int touch(self) except -1:
+        raise NotImplementedError
+
+    # ---- the time that a client has for its body ---------------------------------------------------------
+
+    cdef void wait_for_body(self, bint wanted) noexcept:
+        """The client has sent something, or has been asked for more: its time begins anew. wanted: more is waited for."""
+        cdef Service service = self.protocol.service
+        cdef long long now
+        if not service.body_timeout or (not wanted and self.body_since == 0):
+            return
+        now = monotonic()
+        if self.body_since:
+            self.body_waited += now - self.body_since
+        self.body_since = now if wanted else 0
+        self.body_deadline = now + service.body_timeout if wanted else 0
+
+    cdef bint trickles(self, long long now) noexcept:
+        """A body below the minimum rate, once the client has had the time of one stall."""
+        cdef Service service = self.protocol.service
+        cdef long long waited
+        if self.body_since == 0 or service.min_body_rate == 0:
+            return False
+        waited = self.body_waited + now - self.body_since
+        if waited <= service.body_timeout:
+            return False
+        return self.protocol.body_received(self) < service.min_body_rate * (waited // 1000000) // 1000
+
+    # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------------
+
+    cdef int respond(self, str status, object headers, bytes piece, long long length) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.respond(self, status, headers, piece, length)
+
+    cdef int send(self, bytes piece) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.send_piece(self, piece)
+
+    cdef int finish(self) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.finish(self, None)
+
+    cdef bint respond_file(self, str status, object headers, object file) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef long long size
+        cdef long long left
+        if not protocol.service.sendfile:
+            return False
+        span = maybe_span(file)
+        if span is None:
+            return False        # to be read like any other iterable
+        source, offset, size = span
+        protocol.respond(self, status, headers, b"", size)
+        if not protocol.wants_no_body(self) and size:
+            left = protocol.left_of(self)
+            if size > left:
+                self.log_length("more")
+                size = left
+            # A descriptor of its own: the application may close its file at once, the client may take its time.
+            if not self.gone:
+                protocol.send_span(self, new_span(source, offset, size))
+        protocol.finish(self, None)
+        return True
+
+    cdef bint wants_no_body(self) noexcept:
+        return self.protocol.wants_no_body(self)
+
+    cdef bint congested(self) noexcept:
+        return self.protocol.is_congested(self, self.protocol.service.response_buffer)
+
+    cdef int hint(self, object headers) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.hint(self, headers)
+
+    def log_length(self, what):
+        self.protocol.service.logger.warning(
+            "The application sent %s bytes than its Content-Length says (%s %s)",
+            what, self.method, self.uri,
+        )

@@ -1,0 +1,36 @@
+from tricorn.transport.system cimport iovec
+
+# What a call came to that moved no byte.
+cdef enum:
+    WIRE_AGAIN = -1     # nothing can be moved now: wait until the descriptor is ready
+    WIRE_LOST = -2      # the peer is gone, or cannot be served any more
+
+# What may stand between a descriptor and the bytes that a protocol sees. None stands there: they are the same.
+cdef class Layer:
+    # As the functions below.
+    cdef ssize_t recv(self, int fd, void* place, size_t size) noexcept
+    cdef ssize_t sendv(self, int fd, const iovec* parts, int count, size_t total) noexcept
+    cdef ssize_t send_file(self, int fd, int source, long long offset, size_t size) noexcept
+    # No more will be sent.
+    cdef void end(self, int fd) noexcept
+    # Bytes that were read from the descriptor and not taken yet: a poller does not see them.
+    cdef bint has_buffered(self) noexcept
+    # What was taken to be sent and is not out yet waits in the layer.
+    cdef bint is_behind(self) noexcept
+
+# All of these return how many bytes were moved, WIRE_AGAIN or WIRE_LOST; wire_recv returns 0 at the end of what the peer sends.
+# The GIL is needed. Large sends give it away: what the parts lie in must be held.
+cdef ssize_t wire_recv(int fd, Layer layer, void* place, size_t size) noexcept
+cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexcept
+cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size_t total) noexcept
+# A stretch of the file `source`; 0: it ends before `offset`.
+cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, size_t size) noexcept
+# Our side is over: what was sent is the whole.
+cdef void wire_end(int fd, Layer layer) noexcept
+# Neither side gets through any more; who is in a system call with the descriptor comes back.
+cdef void wire_cut(int fd) noexcept
+# Closing it will be a reset: what the peer has is not the whole.
+cdef void wire_make_abrupt(int fd) noexcept
+# Give the GIL away until the descriptor is readable or writable, at most `timeout_ms`.
+cdef void wire_await_input(int fd, int timeout_ms) noexcept
+cdef void wire_await_output(int fd, int timeout_ms) noexcept

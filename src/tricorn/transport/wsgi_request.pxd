@@ -1,0 +1,48 @@
+cimport cython
+
+from tricorn.gateway.input cimport StreamInput
+from tricorn.gateway.wsgi cimport WSGICall
+from tricorn.transport.body cimport BodyStore
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.request cimport Request, Runner, Spares
+
+cdef enum Stage:
+    STAGE_READ = 0      # it is being read
+    STAGE_QUEUED        # it waits for a thread that may call the application
+    STAGE_RUNNING       # the application is at it
+    STAGE_PAUSED        # the application's iterator waits until the client has read more
+    STAGE_OVER
+
+cdef class EarlyHints:
+    cdef list lanes
+
+@cython.final
+cdef class ThreadRunner(Runner):
+    cdef Spares spares
+
+    cdef WSGIRequest _fresh(self)
+
+@cython.final
+cdef class WSGIRequest(Request):
+    cdef ThreadRunner runner
+    cdef Stage stage
+    cdef int cut_status             # why reading the body failed: the status to answer
+    cdef dict environ
+    cdef BodyStore store
+    cdef WSGICall call
+    cdef StreamInput stream         # what the application reads an unbuffered body from
+    cdef object body_file           # what a large body is read from: it is closed when the request is over
+    cdef Lane lane                  # of the thread that is in the application
+    cdef str status                 # that the client got, for the access log
+
+    cdef int _begin(self, Lane lane) except -1
+    cdef int _run(self, Lane lane, bint resumed) except -1
+    cdef int _abandon(self, Lane lane) except -1
+    cdef int _enter(self, Lane lane, long long now) except -1
+    cdef int _return_control(self, Lane lane) except -1
+    cdef int _leave(self, Lane lane, int outcome, str status) except -1
+    cdef int _queue_up(self) except -1
+    cdef int _wait_readable(self) except -1
+    cdef int _check_body_rate(self) except -1
+
+cdef ThreadRunner new_thread_runner(object service)

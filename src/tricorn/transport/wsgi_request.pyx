@@ -1,0 +1,531 @@
+"""A request whose application may block: WSGI, on the threads of a worker.
+
+The plan. A request of which all is here (or whose body the application reads itself) takes the thread that has read it, or waits in a queue
+for one that may call the application. When its client is behind by more than `response_buffer_size`, the iterator is left as it is, and any
+thread resumes it later. While the application is inside, only the thread that serves the request writes to its client.
+
+Guarantees: no client, however slow, keeps a thread; the application gets a request when all of it is here (unless
+request_buffering is off).
+
+Knows: threads (as lanes), the WSGI gateway. Must not know: framing, signals, settings, other requests.
+"""
+
+import io
+
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+from tricorn.gateway.environ cimport EnvironBuilder
+from tricorn.gateway.input cimport StreamInput
+from tricorn.gateway.translator cimport method_of
+from tricorn.gateway.wsgi cimport COMPLETE, PAUSED as CALL_PAUSED, WSGICall
+from tricorn.http.buffer cimport Buffer
+from tricorn.http.h1 cimport SLOW_BODY, refusal
+from tricorn.http.request cimport RequestHead
+from tricorn.log.access cimport AccessLog
+from tricorn.scoreboard cimport finish, monotonic
+from tricorn.transport.body cimport BodyStore, new_store
+from tricorn.transport.channel cimport AS_IT_IS, Channel
+from tricorn.transport.hold cimport Batch
+from tricorn.transport.lane cimport Lane
+from tricorn.transport.poller cimport WRITE
+from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, Spares, new_nowhere
+from tricorn.transport.service cimport Service
+from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_pending_error
+from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_input, wire_await_output
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
+from functools import partial
+from http import HTTPStatus
+
+from tricorn.gateway.errors import GatewayError, RequestCut
+from tricorn.http.errors import ProtocolError
+from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.failures import is_a, report
+
+cdef enum:
+    # What is held back for others to go with it: at most so much that is copied, and so much that is not.
+    HELD_HEAD = 8192
+    HELD_PIECE = 16384
+    SLICE_MS = 1000     # of a wait for one client, in a thread that others may have to hear from
+    # While one read goes on, nobody else has the GIL: this much takes some 40 µs.
+    LARGEST_READ = 262144
+
+cdef long long SECOND = 1000000000
+
+# As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
+ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
+
+cdef str WSGI_INPUT = "wsgi.input"
+cdef str EARLY_HINTS = "wsgi.early_hints"
+cdef object BytesIO = io.BytesIO
+
+
+cdef ThreadRunner new_thread_runner(object service):
+    cdef ThreadRunner runner = ThreadRunner.__new__(ThreadRunner)
+    runner.service = service
+    runner.nowhere = new_nowhere(runner.service)
+    runner.spares = Spares()
+    return runner
+
+
+@cython.final
+cdef class ThreadRunner(Runner):
+    """Requests run on whichever thread is free. `Service.runnable` is where they wait."""
+
+    cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
+        cdef WSGIRequest request = self._fresh()
+        request.method = method_of(head)
+        request.uri = head.text(head.target)
+        request.environ = (<EnvironBuilder>protocol.builder).build(head, protocol.peer, request.method, request.uri)
+        request.protocol = protocol
+        return request
+
+    cdef WSGIRequest _fresh(self):
+        """One that was used before, if there is any."""
+        cdef WSGIRequest request
+        cdef PyObject* spare = self.spares.take()
+        if spare != NULL:
+            request = <WSGIRequest>spare
+            Py_DECREF(request)
+            request.gone = request.torn = False
+            request.stage = STAGE_READ
+            request.cut_status = 0
+            request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
+            return request
+        request = WSGIRequest.__new__(WSGIRequest)
+        request.runner = self
+        return request
+
+    cdef int enter(self, Channel channel, Lane lane) except -1:
+        # What another thread holds back must not come behind what we send.
+        return channel.release() if channel.holder is not None and channel.holder is not lane.batch else 0
+
+    cdef int queue_up(self, object waiting) except -1:
+        cdef Service service = self.service
+        service.runnable.append(waiting)
+        service.channels.wake()
+        return 0
+
+    cdef int send(
+        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+    ) except -1:
+        cdef Batch batch
+        if is_last and lane.collecting and out.size <= HELD_HEAD and not channel.gone and not channel.has_queued():
+            batch = <Batch>lane.batch
+            if channel.holder is None and batch.takes(channel) and (piece is None or len(piece) <= HELD_PIECE):
+                # At once: what this thread does next, in the same turn perhaps, may take long.
+                if lane.held_since[0] == 0:
+                    lane.held_since[0] = lane.now
+                return batch.hold(channel, out, piece, lane.now)
+        channel.release()       # of a pipelined request before
+        return channel.send(out, piece, tail, tail_size)
+
+
+cdef class EarlyHints:
+    """`wsgi.early_hints`: it speaks for the request that the calling thread serves.
+
+    So it is the same for all requests, and costs those nothing that do not use it. lanes: of the worker's threads.
+    """
+
+    def __init__(self, list lanes):
+        self.lanes = lanes
+
+    def __call__(self, headers):
+        """Send 103 Early Hints (RFC 8297). headers: as for start_response. Raises GatewayError, ResponseError."""
+        cdef Lane lane
+        cdef WSGICall call
+        cdef unsigned long thread = PyThread_get_thread_ident()
+        for lane in self.lanes:
+            if lane.thread == thread and lane.call is not None:
+                call = lane.call
+                call.early_hints(headers)
+                return
+        raise GatewayError("early hints were sent from a thread that serves no request")
+
+
+@cython.final
+cdef class WSGIRequest(Request):
+    # ---- its body ------------------------------------------------------------------------------------
+
+    cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1:
+        """A small body came together with its head: nothing has to be decoded or collected."""
+        cdef Service service = self.runner.service
+        if not service.buffering or size > service.request_buffer:
+            return False
+        self.environ[WSGI_INPUT] = BytesIO((<const char*>data)[:size])
+        return True
+
+    cdef Delivery open_body(self, Lane lane, long long length) except *:
+        cdef Service service = self.runner.service
+        if not service.buffering:
+            self.stream = StreamInput(self)
+            self.environ[WSGI_INPUT] = self.stream
+            return PULLED
+        self.store = new_store(service.body_memory, service.request_buffer, length)
+        return COLLECTED
+
+    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+        cdef BodyStore store = self.store
+        return store.add(data, size)
+
+    cdef int place_body(self, unsigned char** place, Py_ssize_t* size, unsigned long long remaining) except -1:
+        """Straight to where it stays, or to where it is written to a file from."""
+        cdef BodyStore store = self.store       # writing to its file gives the GIL away
+        cdef Py_ssize_t free
+        cdef unsigned char* room = store.room(&free)
+        if free:
+            place[0] = room
+            size[0] = <Py_ssize_t>min(<unsigned long long>min(free, <Py_ssize_t>LARGEST_READ), remaining)
+        return 0
+
+    cdef int placed(self, Py_ssize_t size) except -1:
+        self.store.size += size
+        return 0
+
+    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+        cdef BodyStore store = self.store
+        self.wait_for_body(not is_over)
+        if not is_over:
+            return 0
+        body = store.finish()
+        # The store is kept: it gives back its memory when the request is over.
+        self.body_file = body if store.is_large() else None
+        self.environ[WSGI_INPUT] = body
+        if was_chunked:
+            # The length is known now, and Django, say, reads nothing of a body without one.
+            self.environ["CONTENT_LENGTH"] = str(received)
+            del self.environ["HTTP_TRANSFER_ENCODING"]
+        return 0
+
+    # ---- what its protocol tells ---------------------------------------------------------------------
+
+    cdef int on_event(self, Lane lane) except -1:
+        cdef Channel channel = self.protocol.channel
+        if self.stage == STAGE_QUEUED:
+            return channel.arm(WRITE if channel.has_queued() else 0)
+        return self.on_flushed(lane) if self.stage == STAGE_PAUSED else 0
+
+    cdef int on_flushed(self, Lane lane) except -1:
+        cdef Channel channel = self.protocol.channel
+        if not channel.has_queued():
+            channel.arm(0)
+        # What is still queued goes on being sent while the application produces more.
+        if self.stage == STAGE_PAUSED and not channel.is_congested(self.runner.service.response_buffer // 2):
+            return self._queue_up()
+        return 0
+
+    cdef int on_queued(self) except -1:
+        cdef Channel channel = self.protocol.channel
+        return channel.arm(WRITE)
+
+    cdef int on_lost(self) except -1:
+        cdef Channel channel = self.protocol.channel
+        channel.arm(0)
+        channel.deadline = 0
+        # A paused application's iterable has to be closed by its own kind of thread.
+        return self._queue_up() if self.stage == STAGE_PAUSED else 0
+
+    cdef int on_input_end(self, Lane lane) except -1:
+        return 0
+
+    cdef bint on_cut(self, Lane lane, object error) except -1:
+        return False
+
+    cdef int interest(self) noexcept:
+        return WRITE if self.stage == STAGE_PAUSED else AS_IT_IS
+
+    cdef bint overdue(self, long long now) noexcept:
+        if self.stage != STAGE_READ or self.protocol.channel.owned:
+            return False
+        return (self.body_deadline != 0 and self.body_deadline <= now) or self.trickles(now)
+
+    cdef int expire(self, Lane lane, long long now) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        return protocol.cut_body(lane, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
+
+    # ---- serving -------------------------------------------------------------------------------------
+
+    cdef int start(self, Lane lane) except -1:
+        """Serve it here, or let a thread that may call the application do it."""
+        return self._begin(lane) if lane.may_call else self._queue_up()
+
+    cdef int _queue_up(self) except -1:
+        """Wait for a thread that may call the application."""
+        cdef RequestProtocol protocol = self.protocol
+        self.stage = STAGE_QUEUED
+        return protocol.queue_up(self)
+
+    cdef int proceed(self, Lane lane) except -1:
+        """Its turn has come in the queue for application threads."""
+        cdef RequestProtocol protocol = self.protocol
+        if not protocol.take_up(self):
+            return 0
+        if self.call is None:
+            self._begin(lane)
+        elif self.gone:
+            self._abandon(lane)
+        else:
+            self._run(lane, True)
+        return protocol.settle(lane)
+
+    cdef int _begin(self, Lane lane) except -1:
+        cdef WSGICall call = WSGICall.__new__(WSGICall)
+        call.exchange = self
+        self.call = call
+        if self.protocol.minor_of(self) == 0:
+            del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
+        self.started_ns = lane.now = monotonic()
+        return self._run(lane, False)
+
+    cdef int _run(self, Lane lane, bint resumed) except -1:
+        cdef WSGICall call = self.call
+        cdef int outcome
+        cdef object failure = None
+        self._enter(lane, monotonic() if resumed else self.started_ns)
+        outcome = (<Unchecked>_call)(self, call, resumed)
+        if outcome < 0:
+            failure = _raised()
+            outcome = COMPLETE
+        self._return_control(lane)
+        return self._leave(lane, outcome, call.status if failure is None else self._failed(call, failure))
+
+    cdef int _abandon(self, Lane lane) except -1:
+        """Its client is gone: have the iterable closed, by the kind of thread that ran it."""
+        cdef WSGICall call = self.call
+        cdef object failure = None
+        self._enter(lane, monotonic())
+        try:
+            call.abandon()
+        except BaseException as error:
+            failure = error
+        self._return_control(lane)
+        if failure is not None:
+            self._log_failure(call, failure)
+        return self._leave(lane, COMPLETE, call.status)
+
+    cdef int _enter(self, Lane lane, long long now) except -1:
+        """The application has control from here on. `lane.calling` says when an exception may be raised in it."""
+        cdef Runner runner = self.runner
+        self.stage = STAGE_RUNNING
+        self.lane = lane
+        lane.call = self.call
+        lane.active_ns = now
+        runner.begins(self, lane)
+        lane.cell.busy_since_ns = now
+        lane.calling = True
+        return 0
+
+    cdef int _return_control(self, Lane lane) except -1:
+        cdef Service service = self.runner.service
+        lane.calling = False
+        lane.call = None
+        if service.forsaken:
+            service.end_stranger()
+        if lane.interrupted:
+            # Too late for this request, and not meant for the next one.
+            PyThreadState_SetAsyncExc(lane.thread, NULL)
+            lane.interrupted = False
+        return 0
+
+    cdef int _leave(self, Lane lane, int outcome, str status) except -1:
+        """The application has returned control: for good, or until the client has caught up."""
+        cdef RequestProtocol protocol = self.protocol
+        lane.now = monotonic()
+        lane.longest_ns = max(lane.now - lane.cell.busy_since_ns, lane.longest_ns - (lane.longest_ns >> 4))
+        self.lane = None
+        if outcome == CALL_PAUSED:
+            lane.cell.busy_ns += lane.now - lane.cell.busy_since_ns
+            lane.cell.busy_since_ns = 0
+            self.stage = STAGE_PAUSED
+            if self.gone:
+                return self.on_lost()
+            return self.on_flushed(lane) if not self.congested() else 0
+        finish(lane.cell, lane.cell.busy_since_ns, lane.now)
+        self.stage = STAGE_OVER
+        self.status = status
+        return protocol.request_over(self, lane)
+
+    cdef int log_access(self, object log, long long elapsed, double wall) except -1:
+        (<AccessLog>log).record(self.environ, self.status, self.call.headers, self.body_sent, elapsed, wall)
+        return 0
+
+    cdef int let_go(self, Lane lane) except -1:
+        cdef WSGICall call = self.call
+        cdef StreamInput stream = None
+        cdef object body_file = None
+        self.call = None
+        if self.lane is not None:
+            self.lane = None
+        if self.stream is not None:
+            stream = self.stream
+            self.stream = None
+            stream.exchange = None
+        if self.body_file is not None:
+            body_file = self.body_file
+            self.body_file = None
+        if call is not None:
+            call.ended = True
+            call.exchange = None
+            call.context = None     # from here on destructors of the application's may run
+        self.environ = None
+        if self.store is not None:
+            self.store = None
+        if body_file is not None:
+            _close_quietly(body_file)
+        self.protocol = self.runner.nowhere
+        self.runner.spares.put(self)
+        return 0
+
+    def _failed(self, WSGICall call, error):
+        """The application raised. Returns the status that the client got, for the access log."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef Service service = self.runner.service
+        cut = type(error) is RequestCut and self.cut_status
+        if cut:
+            service.logger.info("A request body was cut off (%s %s): %s", self.method, self.uri, error)
+        else:
+            self._log_failure(call, error)
+        service.row.data.errors += 1
+        status = self.cut_status if cut else (504 if is_a(error, RequestTimeout) else 500)
+        if not protocol.answer(self, status):
+            return call.status
+        return f"{status} {HTTPStatus(status).phrase}"
+
+    def _log_failure(self, WSGICall call, error):
+        if self.gone and is_a(error, (OSError, GeneratorExit)):
+            return      # it only says what we know: the client is gone
+        # In the context of the request, where the application's filters and handlers find its variables.
+        call.context.copy().run(partial(
+            report, self.runner.service.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
+        ))
+
+    cdef Lane writing_lane(self):
+        """The lane of this thread, if it is the one that is in the application for this request.
+
+        Another must not write: a large send gives the GIL away, and meanwhile the response may end and its lane may be
+        at another request.
+        """
+        cdef Lane lane = self.lane
+        if lane is None:
+            raise GatewayError("the response was written to while no thread was serving the request")
+        if lane.thread != PyThread_get_thread_ident():
+            raise GatewayError("the response was written to by a thread that does not serve the request")
+        return lane
+
+    cdef int touch(self) except -1:
+        if self.lane is not None:
+            self.lane.active_ns = monotonic()
+        return 0
+
+    # ---- what the gateway calls where it may block (gateway/exchange.pxd) ------------------------------
+
+    cdef int wait_uncongested(self) except -1:
+        cdef Lane lane = self.writing_lane()
+        cdef Channel channel = self.protocol.channel
+        cdef long long before
+        while self.congested():
+            wire_await_output(channel.fd, SLICE_MS)
+            before = channel.queue.pending if channel.queue is not None else 0
+            channel.flush(lane)
+            if channel.queue is None or channel.queue.pending < before:
+                lane.active_ns = monotonic()
+        return 0
+
+    cdef bytes read_body(self, Py_ssize_t size):
+        """Blocks the application's thread: that is what an unbuffered request body means.
+
+        It may be another thread than the one that serves the request (StreamInput lets in one at a time), so the request may end and
+        the connection go on, or close, whenever the GIL is given away.
+        """
+        cdef RequestProtocol protocol = self.protocol
+        cdef bytes data = None
+        if not protocol.body_is_open(self):
+            return b""
+        if self.body_since == 0:
+            self.body_since = monotonic()
+        while data is None:
+            try:
+                data = protocol.pull_body(self, size)
+            except ProtocolError as error:
+                self.cut_status = error.status
+                raise RequestCut(str(error)) from None
+            if data is None:
+                self._wait_readable()
+        return data
+
+    cdef int _wait_readable(self) except -1:
+        """Get bytes from the client. Raises RequestCut."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        cdef Service service = self.runner.service
+        cdef ssize_t n
+        cdef long long give_up_at = 0
+        protocol.ask_for_body(self)
+        if service.body_timeout:
+            give_up_at = monotonic() + service.body_timeout
+        # This thread waits for input itself; others may still send what is queued.
+        channel.arm(WRITE if channel.has_queued() else 0)
+        while True:
+            if not protocol.body_is_open(self) or channel.closed or self.stream is None:
+                raise RequestCut("the request has ended")
+            n = protocol.fetch(self)
+            if n > 0:
+                self.touch()
+                return self._check_body_rate()
+            if n != WIRE_AGAIN or self.gone:
+                self._cut(400, "the client went away before the request body was complete")
+            if give_up_at and monotonic() >= give_up_at:
+                self._cut(408, "the client stopped sending the request body")
+            wire_await_input(channel.fd, _slice(give_up_at))
+
+    def _cut(self, int status, text):
+        cdef RequestProtocol protocol = self.protocol
+        self.cut_status = status
+        protocol.end_after(self)
+        raise RequestCut(text)
+
+    cdef int _check_body_rate(self) except -1:
+        cdef Service service = self.runner.service
+        cdef long long elapsed = monotonic() - self.body_since
+        cdef RequestProtocol protocol = self.protocol
+        if service.min_body_rate and service.body_timeout and elapsed > service.body_timeout:
+            if protocol.body_received(self) * SECOND < service.min_body_rate * elapsed:
+                self._cut(408, "the client sends the request body too slowly")
+        return 0
+
+
+cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
+    """Have the application produce the response, or go on with it."""
+    cdef Service service = request.runner.service
+    if resumed:
+        return call.resume()
+    return call.run(service.application, request.environ, service.context)
+
+
+cdef object _raised():
+    """The exception that is on its way, which is at its end here."""
+    try:
+        tricorn_pending_error()
+    except BaseException as error:
+        return error
+
+
+cdef int _slice(long long deadline) noexcept:
+    """How long a thread may wait in poll(), ms: a descriptor that it waits on stays open, though the connection closes it."""
+    if deadline == 0:
+        return SLICE_MS
+    return <int>min(<long long>SLICE_MS, max((deadline - monotonic()) // 1000000 + 1, <long long>0))
+
+
+cdef int _close_quietly(object file) except -1:
+    """Disk and memory of a large body are free again here, not whenever its last reference goes."""
+    try:
+        file.close()
+    except (OSError, ValueError, BufferError):
+        return 0        # the application has closed or detached it, or holds a view of it
+    return 0
