@@ -1,0 +1,989 @@
+"""TLS on a non-blocking descriptor: plaintext on this side, records on the other.
+
+The plan. The configuration is Python's `ssl.SSLContext`, and each connection has an `ssl.SSLObject` that the context made, so
+whatever Python hangs on it (sni_callback, key logs, session tickets, client certificates) finds what it expects. What
+moves bytes is one of two engines:
+
+- LibsslWire calls libssl on that object's own `SSL*`. Nobody tells us that pointer, and we do not look for it in private
+  structures: a hook for new `SSL` objects (CRYPTO_get_ex_new_index(3)) sees it being made, and SSL_get_ex_data(3) proves that it
+  belongs to the Python object. libssl is the one that the interpreter has loaded, found by dlsym(3): nothing is linked.
+- ObjectWire, where that fails (an interpreter that has OpenSSL built in and hides it, another library in its
+  place), calls the methods of the SSLObject over memory BIOs.
+
+Measured, decrypting a request of 45 bytes and encrypting a response of 150 (TLS 1.3, AES-256-GCM): see docs/benchmarks.md
+
+Below both lies a Line: what the socket does not take is kept there, so an engine never has half a record to finish.
+
+The GIL is kept while a record or two are dealt with, and given away for handshakes and for what is larger. OpenSSL does not
+allow two threads in one connection, so each operation holds the wire's lock; who has to wait for it gives the GIL away.
+
+Guarantees: no private structure is read; an operation never blocks; an idle wire holds no buffer; after `detach()` nothing
+touches the descriptor; the end of the peer's bytes is WIRE_END only if the peer has said so.
+
+Limits: OP_ENABLE_KTLS has no effect. TLS 1.2's renegotiation is refused.
+
+Knows: descriptors, libssl. Must not know: HTTP, pollers, deadlines, settings.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_WRITE
+from cpython.object cimport PyObject
+from libc.string cimport memcpy, memset
+from posix.dlfcn cimport RTLD_LAZY, dlopen, dlsym
+
+from tricorn.transport.poller cimport READ, WRITE
+from tricorn.transport.system cimport EAGAIN, EINTR, MSG_NOSIGNAL, errno, iovec, off_t, recv, send
+
+import sys
+
+cdef extern from "<errno.h>" nogil:
+    int EBADF, EDEADLK, ENOMEM
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t pread(int, void*, size_t, off_t)
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutexattr_t:
+        pass
+    int PTHREAD_MUTEX_ERRORCHECK
+    int pthread_mutexattr_init(pthread_mutexattr_t*)
+    int pthread_mutexattr_settype(pthread_mutexattr_t*, int)
+    int pthread_mutexattr_destroy(pthread_mutexattr_t*)
+    int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
+    int pthread_mutex_destroy(pthread_mutex_t*)
+    int pthread_mutex_trylock(pthread_mutex_t*)
+    int pthread_mutex_lock(pthread_mutex_t*)
+    int pthread_mutex_unlock(pthread_mutex_t*)
+
+cdef extern from *:
+    """
+    /* What the hook below saw last in this thread. */
+    static __thread void *tricorn_new_ssl = 0;
+    static __thread int tricorn_new_ssls = 0;
+    """
+    void* tricorn_new_ssl
+    int tricorn_new_ssls
+
+cdef enum:
+    RECORD = 16384          # the plaintext of one record at most (RFC 8446 §5.1)
+    # A read that begins with this much is part of something large: what follows is decrypted without the GIL.
+    BULK = 8192
+    # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that makes us answer (KeyUpdate)
+    # and does not read gets to the end of it, and is read no further.
+    MOST_UNSENT = 65536
+
+
+# ---- the line: ciphertext and its descriptor -------------------------------------------------------------------
+
+
+cdef inline void _begin(Line* line) noexcept nogil:
+    """An operation begins: the socket may have something by now."""
+    line.dry = line.starved = False
+
+
+cdef inline bint _is_stalled(const Line* line) noexcept nogil:
+    """Whether nothing may be read before more is sent."""
+    return line.unsent_end - line.unsent_at > MOST_UNSENT
+
+
+cdef ssize_t _receive(Line* line, char* into, size_t size) noexcept nogil:
+    """Read ciphertext. 0: there is none, and `line` says why."""
+    cdef ssize_t n
+    if line.first != NULL:
+        return _receive_first(line, into, size)
+    if line.dry:
+        line.starved = True
+        return 0
+    while True:
+        n = recv(line.fd, into, size, 0)
+        if n > 0:
+            line.dry = <size_t>n < size
+            return n
+        if n == 0:
+            line.ended = True
+            return 0
+        if errno == EINTR:
+            continue
+        if errno == EAGAIN:
+            line.dry = line.starved = True
+        else:
+            line.error = errno
+        return 0
+
+
+cdef ssize_t _receive_first(Line* line, char* into, size_t size) noexcept nogil:
+    """… of what had been read before TLS began."""
+    size = min(size, line.first_end - line.first_at)
+    memcpy(into, line.first + line.first_at, size)
+    line.first_at += size
+    if line.first_at == line.first_end:
+        PyMem_RawFree(line.first)
+        line.first = NULL
+    return <ssize_t>size
+
+
+cdef bint _transmit(Line* line, const char* data, size_t size) noexcept nogil:
+    """Send ciphertext, or keep it. False: `line.error` says why not."""
+    cdef ssize_t n
+    if not line.corked and line.unsent == NULL:
+        n = _send_some(line, data, size)
+        if n < 0:
+            return False
+        data += n
+        size -= n
+    return size == 0 or _keep(line, data, size)
+
+
+cdef ssize_t _send_some(Line* line, const char* data, size_t size) noexcept nogil:
+    """Returns how much the socket took, or -1."""
+    cdef ssize_t n
+    if line.error:
+        return -1
+    while True:
+        n = send(line.fd, data, size, MSG_NOSIGNAL)
+        if n >= 0:
+            return n
+        if errno == EAGAIN:
+            return 0
+        if errno != EINTR:
+            line.error = errno
+            return -1
+
+
+cdef bint _keep(Line* line, const char* data, size_t size) noexcept nogil:
+    cdef char* unsent
+    if line.unsent_room - line.unsent_end < size:
+        unsent = <char*>PyMem_RawRealloc(line.unsent, line.unsent_end + size)
+        if unsent == NULL:
+            line.error = ENOMEM
+            return False
+        line.unsent = unsent
+        line.unsent_room = line.unsent_end + size
+    memcpy(line.unsent + line.unsent_end, data, size)
+    line.unsent_end += size
+    return True
+
+
+cdef bint _flush(Line* line) noexcept nogil:
+    """Send what is kept. False: `line.error` says why not. What the socket still does not take stays."""
+    cdef ssize_t n
+    if line.unsent == NULL:
+        return True
+    n = _send_some(line, line.unsent + line.unsent_at, line.unsent_end - line.unsent_at)
+    if n < 0:
+        return False
+    line.unsent_at += n
+    if line.unsent_at == line.unsent_end:
+        PyMem_RawFree(line.unsent)
+        line.unsent = NULL
+        line.unsent_at = line.unsent_end = line.unsent_room = 0
+    return True
+
+
+cdef void _clear(Line* line) noexcept nogil:
+    PyMem_RawFree(line.first)
+    PyMem_RawFree(line.unsent)
+    line.first = line.unsent = NULL
+    line.unsent_at = line.unsent_end = line.unsent_room = 0
+
+
+# ---- pieces of plaintext, by the record ------------------------------------------------------------------------
+
+
+cdef struct Pieces:
+    const iovec* parts
+    int count
+    size_t offset           # of the first part, what is used
+
+
+cdef size_t _next_record(Pieces* pieces, char* scratch, const char** data) noexcept nogil:
+    """Point `data` at the plaintext of the next record, copied together in `scratch` (of RECORD bytes) where it must be."""
+    cdef size_t size = 0
+    cdef size_t n
+    while pieces.count and size < RECORD:
+        n = min(pieces.parts.iov_len - pieces.offset, RECORD - size)
+        data[0] = <const char*>pieces.parts.iov_base + pieces.offset
+        if size == 0 and (pieces.count == 1 or n == RECORD):
+            _pass(pieces, n)
+            return n
+        memcpy(scratch + size, data[0], n)
+        size += n
+        _pass(pieces, n)
+    data[0] = scratch
+    return size
+
+
+cdef void _pass(Pieces* pieces, size_t n) noexcept nogil:
+    pieces.offset += n
+    if pieces.offset == pieces.parts.iov_len:
+        pieces.parts += 1
+        pieces.count -= 1
+        pieces.offset = 0
+
+
+# ---- the wire --------------------------------------------------------------------------------------------------
+
+
+@cython.no_gc_clear
+cdef class TLSWire:
+    """The TLS of one connection. Made by `new_wire`, driven by its connection.
+
+    Each operation returns a number of bytes, or an Outcome. After WIRE_BROKEN the peer has been sent an alert, as far as
+    there is one for it: `flush()`, and close.
+    """
+
+    def __cinit__(self, *arguments):
+        cdef pthread_mutexattr_t kind
+        pthread_mutexattr_init(&kind)
+        pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ERRORCHECK)
+        pthread_mutex_init(&self.lock, &kind)
+        pthread_mutexattr_destroy(&kind)
+        self.line.fd = -1
+
+    def __dealloc__(self):
+        pthread_mutex_destroy(&self.lock)
+        _clear(&self.line)
+
+    cdef int _enter(self) noexcept:
+        """Take the lock. A thread that has it already (from a callback of OpenSSL's, in Python) is told so."""
+        cdef int taken = pthread_mutex_trylock(&self.lock)
+        if taken != 0:
+            with nogil:
+                taken = pthread_mutex_lock(&self.lock)
+        return taken
+
+    cdef int _leave(self) noexcept:
+        return pthread_mutex_unlock(&self.lock)
+
+    cdef int handshake_step(self) except -9:
+        """Go on with the handshake: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT, WIRE_BROKEN."""
+        cdef int outcome
+        if self.failed:
+            return self.failed
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        _begin(&self.line)
+        self.line.corked = True     # a flight of several messages is one system call
+        outcome = self._shake()
+        self.line.corked = False
+        if not _flush(&self.line) and outcome != WIRE_BROKEN:
+            outcome = self.failed = WIRE_CUT
+        self.established = outcome == WIRE_DONE
+        self._leave()
+        return outcome
+
+    cdef Py_ssize_t recv(self, char* into, Py_ssize_t size) except -9:
+        """Plaintext of the peer, at least one byte and at most `size`; WIRE_END, WIRE_BLOCKED, WIRE_CUT, WIRE_BROKEN."""
+        cdef Py_ssize_t n
+        if self.failed:
+            self.more = False
+            return self.failed
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        _begin(&self.line)
+        if _is_stalled(&self.line):
+            self.more = False
+            n = WIRE_BLOCKED
+        else:
+            n = self._open(into, size)
+        self._leave()
+        return n
+
+    cdef Py_ssize_t sendv(self, const iovec* parts, int count) except -9:
+        """Take plaintext: how much of it will be sent, by this call or by later ones of `flush()`.
+
+        WIRE_BLOCKED: none, before what is unsent is out. WIRE_CUT, WIRE_BROKEN. What fits one record is one record.
+        """
+        cdef Py_ssize_t n = WIRE_BLOCKED
+        cdef size_t total = 0
+        cdef int i
+        for i in range(count):
+            total += parts[i].iov_len
+        if self.failed or total == 0:
+            return self.failed
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        _begin(&self.line)
+        if self.line.unsent != NULL and not _flush(&self.line):
+            n = self.failed = WIRE_CUT
+        elif self.line.unsent == NULL:
+            n = self._seal(parts, count, total)
+        self._leave()
+        return n
+
+    cdef Py_ssize_t sendfile(self, int source, off_t* offset, size_t size) except -9:
+        """As sendv, of a stretch of a file; `offset` moves on. 0: the file ends here. It may wait for a disk.
+
+        It goes on until the socket is full. A file that cannot be read is WIRE_CUT: what was promised cannot follow.
+        """
+        cdef char scratch[RECORD]
+        cdef iovec part
+        cdef Py_ssize_t sent = 0
+        cdef Py_ssize_t n = 0
+        while <size_t>sent < size:
+            with nogil:
+                n = pread(source, scratch, min(size - <size_t>sent, <size_t>RECORD), offset[0])
+            if n <= 0:
+                n = WIRE_CUT if n < 0 else 0
+                break
+            part = iovec(<void*>scratch, n)
+            n = self.sendv(&part, 1)
+            if n <= 0:
+                break
+            sent += n
+            offset[0] += n
+        return sent if sent else n
+
+    cdef int flush(self) except -9:
+        """Send ciphertext that the socket did not take before: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT."""
+        cdef int outcome
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        outcome = self._flush_line()
+        self._leave()
+        return outcome
+
+    cdef int shutdown(self) except -9:
+        """Send close_notify, behind what is unsent: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT. The peer may still send."""
+        cdef int outcome
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        if self.established and not self.closing and not self.failed:
+            self.closing = True
+            _begin(&self.line)
+            self._say_goodbye()
+        outcome = self._flush_line()
+        self._leave()
+        return outcome
+
+    cdef int detach(self) except -9:
+        """Give up the descriptor, and what is unsent. When this returns, no thread is in a system call with it."""
+        if self._enter() != 0:
+            return WIRE_BLOCKED
+        self.line.fd = -1
+        self.line.error = EBADF
+        self.failed = self.failed or WIRE_CUT
+        self.more = False
+        _clear(&self.line)
+        self._leave()
+        return 0
+
+    cdef bint has_buffered(self) noexcept:
+        """Whether `recv` has something to tell at once that a poller cannot see."""
+        return self.more
+
+    cdef bint has_unsent(self) noexcept:
+        return self.line.unsent != NULL
+
+    cdef int wants(self) noexcept:
+        """What an operation that was blocked waits for, READ | WRITE."""
+        cdef int interest = 0 if _is_stalled(&self.line) else READ
+        return interest | WRITE if self.line.unsent != NULL else interest
+
+    cdef int _flush_line(self) noexcept:
+        if self.failed == WIRE_CUT or not _flush(&self.line):
+            self.failed = self.failed or WIRE_CUT
+            return WIRE_CUT
+        return WIRE_BLOCKED if self.line.unsent != NULL else WIRE_DONE
+
+    cdef int _sort(self) noexcept:
+        """What the line says of an operation that came to nothing. 0: it is not the line's fault."""
+        if self.line.starved:
+            return WIRE_BLOCKED
+        if self.line.ended or self.line.error:
+            self.failed = WIRE_CUT
+        return self.failed
+
+    # ---- what an engine fills in -------------------------------------------------------------------------------
+
+    cdef int _shake(self) except -9:
+        raise NotImplementedError
+
+    cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9:
+        """As recv. Sets `more`."""
+        raise NotImplementedError
+
+    cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9:
+        """As sendv, when nothing is unsent."""
+        raise NotImplementedError
+
+    cdef int _say_goodbye(self) except -9:
+        """Write close_notify. Whether that works does not matter."""
+        raise NotImplementedError
+
+    # ---- who is at the other end -------------------------------------------------------------------------------
+
+    @property
+    def reason(self):
+        """Why it is WIRE_BROKEN, in OpenSSL's words."""
+        raise NotImplementedError
+
+    @property
+    def server_name(self):
+        """The host name that the client asked for (RFC 6066 §3), or None. An ObjectWire is not told it."""
+        return None
+
+    @property
+    def version(self):
+        """For example "TLSv1.3"; None before the handshake is done."""
+        return self.tls.version()
+
+    @property
+    def cipher(self):
+        """(name, protocol version, secret bits), or None."""
+        return self.tls.cipher()
+
+    @property
+    def alpn(self):
+        """The protocol that was agreed on (RFC 7301), or None."""
+        return self.tls.selected_alpn_protocol()
+
+    @property
+    def is_resumed(self):
+        return self.tls.session_reused
+
+    @property
+    def peer_certificate(self):
+        """DER of the peer's certificate, or None."""
+        return self.tls.getpeercert(True) if self.established else None
+
+    # ---- for Python: tests -------------------------------------------------------------------------------------
+
+    def take_step(self):
+        return self.handshake_step()
+
+    def receive(self, Py_ssize_t size):
+        """Plaintext, or the Outcome."""
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
+        cdef Py_ssize_t n = self.recv(PyBytes_AS_STRING(data), size)
+        return data[:n] if n > 0 else n
+
+    def send(self, *pieces):
+        """How much of pieces (bytes, at most 16) was taken, or the Outcome."""
+        cdef iovec parts[16]
+        cdef int i
+        for i in range(len(pieces)):
+            parts[i] = iovec(PyBytes_AS_STRING(pieces[i]), PyBytes_GET_SIZE(pieces[i]))
+        return self.sendv(parts, len(pieces))
+
+    def send_file(self, int source, off_t offset, size_t size):
+        """(number of bytes or Outcome, new offset)."""
+        cdef Py_ssize_t n = self.sendfile(source, &offset, size)
+        return n, offset
+
+    def send_unsent(self):
+        return self.flush()
+
+    def close_notify(self):
+        return self.shutdown()
+
+    def give_up(self):
+        self.detach()
+
+    @property
+    def buffered(self):
+        return self.has_buffered()
+
+    @property
+    def unsent(self):
+        """Bytes of ciphertext."""
+        return self.line.unsent_end - self.line.unsent_at
+
+    @property
+    def interest(self):
+        return self.wants()
+
+
+# ---- libssl ----------------------------------------------------------------------------------------------------
+
+ctypedef void (*MadeHook)(void* parent, void*, void*, int, long, void*) noexcept nogil
+ctypedef int (*ReadHook)(void* bio, char*, int) noexcept nogil
+ctypedef int (*WriteHook)(void* bio, const char*, int) noexcept nogil
+ctypedef long (*ControlHook)(void* bio, int, long, void*) noexcept nogil
+
+# What is called of OpenSSL 1.1.1 and later, all of it public. Pointers to SSL, BIO and BIO_METHOD are void* here.
+cdef struct Libssl:
+    int (*SSL_do_handshake)(void* ssl) noexcept nogil
+    int (*SSL_read)(void* ssl, void* into, int size) noexcept nogil
+    int (*SSL_write)(void* ssl, const void* data, int size) noexcept nogil
+    int (*SSL_shutdown)(void* ssl) noexcept nogil
+    int (*SSL_has_pending)(const void* ssl) noexcept nogil
+    int (*SSL_get_error)(const void* ssl, int returned) noexcept nogil
+    const char* (*SSL_get_servername)(const void* ssl, int kind) noexcept nogil
+    void* (*SSL_get_ex_data)(const void* ssl, int index) noexcept nogil
+    void (*SSL_set_bio)(void* ssl, void* reader, void* writer) noexcept nogil
+    void (*SSL_set_read_ahead)(void* ssl, int yes) noexcept nogil
+    long (*SSL_ctrl)(void* ssl, int command, long number, void*) noexcept nogil
+    int (*BIO_get_new_index)() noexcept nogil
+    void* (*BIO_meth_new)(int kind, const char* name) noexcept nogil
+    int (*BIO_meth_set_read)(void* method, ReadHook) noexcept nogil
+    int (*BIO_meth_set_write)(void* method, WriteHook) noexcept nogil
+    int (*BIO_meth_set_ctrl)(void* method, ControlHook) noexcept nogil
+    void* (*BIO_new)(const void* method) noexcept nogil
+    int (*BIO_free)(void* bio) noexcept nogil
+    int (*BIO_up_ref)(void* bio) noexcept nogil
+    void (*BIO_set_data)(void* bio, void* data) noexcept nogil
+    void* (*BIO_get_data)(void* bio) noexcept nogil
+    void (*BIO_set_flags)(void* bio, int flags) noexcept nogil
+    void (*BIO_clear_flags)(void* bio, int flags) noexcept nogil
+    int (*CRYPTO_get_ex_new_index)(int kind, long, void*, MadeHook, void*, MadeHook) noexcept nogil
+    unsigned long (*ERR_peek_last_error)() noexcept nogil
+    void (*ERR_clear_error)() noexcept nogil
+    const char* (*ERR_reason_error_string)(unsigned long code) noexcept nogil
+    void* method            # our kind of BIO
+
+cdef struct Symbol:
+    const char* name
+    void** place
+
+# From OpenSSL's headers; none has changed since 1.1.0.
+cdef enum:
+    CRYPTO_EX_INDEX_SSL = 0
+    BIO_TYPE_SOURCE_SINK = 0x0400
+    BIO_CTRL_EOF = 2
+    BIO_CTRL_FLUSH = 11
+    BIO_FLAGS_READ = 0x01
+    BIO_FLAGS_RWS = 0x07
+    BIO_FLAGS_SHOULD_RETRY = 0x08
+    SSL_CTRL_MODE = 33
+    SSL_MODE_RELEASE_BUFFERS = 0x10
+    SSL_ERROR_ZERO_RETURN = 6
+    APP_DATA = 0            # the index of SSL_get_app_data()
+
+cdef Libssl lib
+cdef object ssl = None       # the module, once it is needed: most workers serve no TLS
+cdef bint looked_for = False
+cdef bint found = False
+
+
+cdef void _on_new_ssl(void* parent, void* value, void* data, int index, long number, void* pointer) noexcept nogil:
+    global tricorn_new_ssl, tricorn_new_ssls
+    tricorn_new_ssl = parent
+    tricorn_new_ssls += 1
+
+
+cdef void _on_freed_ssl(void* parent, void* value, void* data, int index, long number, void* pointer) noexcept nogil:
+    global tricorn_new_ssl
+    if tricorn_new_ssl == parent:
+        tricorn_new_ssl = NULL
+
+
+cdef bint _find_libssl() except -1:
+    """Look, once, for the library that the interpreter's own `ssl` uses. False: it cannot be used from here."""
+    global looked_for, found, ssl
+    if not looked_for:
+        import ssl as module
+
+        ssl = module
+        looked_for = True
+        found = _is_openssl() and _bind() and _make_hooks()
+    return found
+
+
+def _is_openssl():
+    """Others (LibreSSL, BoringSSL, AWS-LC) have functions of the same names, but not of the same meaning."""
+    return ssl.OPENSSL_VERSION.startswith("OpenSSL ") and ssl.OPENSSL_VERSION_INFO >= (1, 1, 1)
+
+
+cdef bint _bind() except -1:
+    """Fill in `lib`, from the extension module `_ssl` and what it is linked with, or from what the interpreter itself is."""
+    import _ssl
+
+    cdef bytes path = getattr(_ssl, "__file__", "").encode(sys.getfilesystemencoding(), "surrogateescape")
+    cdef void* handle = dlopen(PyBytes_AS_STRING(path) if path else NULL, RTLD_LAZY)
+    cdef int i
+    cdef Symbol* symbol
+    cdef Symbol[27] symbols = [
+        Symbol("SSL_do_handshake", <void**>&lib.SSL_do_handshake),
+        Symbol("SSL_read", <void**>&lib.SSL_read),
+        Symbol("SSL_write", <void**>&lib.SSL_write),
+        Symbol("SSL_shutdown", <void**>&lib.SSL_shutdown),
+        Symbol("SSL_has_pending", <void**>&lib.SSL_has_pending),
+        Symbol("SSL_get_error", <void**>&lib.SSL_get_error),
+        Symbol("SSL_get_servername", <void**>&lib.SSL_get_servername),
+        Symbol("SSL_get_ex_data", <void**>&lib.SSL_get_ex_data),
+        Symbol("SSL_set_bio", <void**>&lib.SSL_set_bio),
+        Symbol("SSL_set_read_ahead", <void**>&lib.SSL_set_read_ahead),
+        Symbol("SSL_ctrl", <void**>&lib.SSL_ctrl),
+        Symbol("BIO_get_new_index", <void**>&lib.BIO_get_new_index),
+        Symbol("BIO_meth_new", <void**>&lib.BIO_meth_new),
+        Symbol("BIO_meth_set_read", <void**>&lib.BIO_meth_set_read),
+        Symbol("BIO_meth_set_write", <void**>&lib.BIO_meth_set_write),
+        Symbol("BIO_meth_set_ctrl", <void**>&lib.BIO_meth_set_ctrl),
+        Symbol("BIO_new", <void**>&lib.BIO_new),
+        Symbol("BIO_free", <void**>&lib.BIO_free),
+        Symbol("BIO_up_ref", <void**>&lib.BIO_up_ref),
+        Symbol("BIO_set_data", <void**>&lib.BIO_set_data),
+        Symbol("BIO_get_data", <void**>&lib.BIO_get_data),
+        Symbol("BIO_set_flags", <void**>&lib.BIO_set_flags),
+        Symbol("BIO_clear_flags", <void**>&lib.BIO_clear_flags),
+        Symbol("CRYPTO_get_ex_new_index", <void**>&lib.CRYPTO_get_ex_new_index),
+        Symbol("ERR_peek_last_error", <void**>&lib.ERR_peek_last_error),
+        Symbol("ERR_clear_error", <void**>&lib.ERR_clear_error),
+        Symbol("ERR_reason_error_string", <void**>&lib.ERR_reason_error_string),
+    ]
+    if handle == NULL:
+        return False
+    for i in range(27):
+        symbol = &symbols[i]
+        symbol.place[0] = dlsym(handle, symbol.name)
+        if symbol.place[0] == NULL:
+            return False
+    return True     # the handle is never closed: nobody may unload the library from now on
+
+
+cdef bint _make_hooks() noexcept:
+    """Have new SSL objects shown to us, and make a kind of BIO that is a Line."""
+    lib.method = lib.BIO_meth_new(lib.BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "tricorn line")
+    if lib.method == NULL:
+        return False
+    lib.BIO_meth_set_read(lib.method, _bio_read)
+    lib.BIO_meth_set_write(lib.method, _bio_write)
+    lib.BIO_meth_set_ctrl(lib.method, _bio_control)
+    return lib.CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, _on_new_ssl, NULL, _on_freed_ssl) >= 0
+
+
+cdef int _bio_read(void* bio, char* into, int size) noexcept nogil:
+    cdef Line* line = <Line*>lib.BIO_get_data(bio)
+    cdef ssize_t n
+    lib.BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY)
+    if line == NULL or size <= 0:
+        return -1
+    n = _receive(line, into, size)
+    if n > 0:
+        return <int>n
+    if line.starved:
+        lib.BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY)
+    return 0 if line.ended else -1
+
+
+cdef int _bio_write(void* bio, const char* data, int size) noexcept nogil:
+    cdef Line* line = <Line*>lib.BIO_get_data(bio)
+    lib.BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY)
+    if line == NULL or size <= 0 or not _transmit(line, data, size):
+        return -1
+    return size
+
+
+cdef long _bio_control(void* bio, int command, long number, void* pointer) noexcept nogil:
+    cdef Line* line = <Line*>lib.BIO_get_data(bio)
+    if command == BIO_CTRL_EOF:
+        return line == NULL or line.ended
+    return command == BIO_CTRL_FLUSH
+
+
+@cython.no_gc_clear
+cdef class LibsslWire(TLSWire):
+    """… by calls of libssl, on the `SSL*` of Python's object."""
+
+    cdef void* ssl
+    cdef void* bio
+    cdef object owner           # frees `ssl`
+    cdef unsigned long code     # of the error that broke it
+
+    def __dealloc__(self):
+        if self.bio != NULL:
+            lib.BIO_set_data(self.bio, NULL)    # somebody may hold the Python object, and read from it
+            lib.BIO_free(self.bio)
+
+    cdef int _take(self, void* ssl, object owner) except -1:
+        self.bio = lib.BIO_new(lib.method)
+        if self.bio == NULL:
+            raise MemoryError
+        lib.BIO_set_data(self.bio, &self.line)
+        lib.BIO_up_ref(self.bio)
+        lib.SSL_set_bio(ssl, self.bio, self.bio)
+        lib.SSL_set_read_ahead(ssl, True)       # a record is one system call, not one for its head and one for the rest
+        lib.SSL_ctrl(ssl, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL)
+        self.ssl = ssl
+        self.owner = owner
+        return 0
+
+    cdef int _give_reason(self) noexcept:
+        """Sort what was no success. The error queue belongs to the thread: whatever we find there, we leave it empty."""
+        self.code = lib.ERR_peek_last_error()
+        lib.ERR_clear_error()
+        if self._sort() == 0:
+            self.failed = WIRE_BROKEN
+        return self.failed or WIRE_BLOCKED
+
+    cdef int _shake(self) except -9:
+        cdef int done
+        with nogil:
+            done = lib.SSL_do_handshake(self.ssl)
+        if done != 1:
+            return self._give_reason()
+        lib.ERR_clear_error()       # what was tried in vain on the way, such as a ticket of another key
+        self.more = lib.SSL_has_pending(self.ssl) or self.line.first != NULL
+        return WIRE_DONE
+
+    cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9:
+        cdef int room = <int>min(size, <Py_ssize_t>0x40000000)
+        cdef int last = lib.SSL_read(self.ssl, into, room)
+        cdef int have = last
+        if last >= BULK:
+            with nogil:
+                have = self._go_on(into, room, have, &last)
+        elif last > 0:
+            have = self._go_on(into, room, have, &last)
+        if last > 0:
+            self.more = have == room and (lib.SSL_has_pending(self.ssl) or self.line.first != NULL)
+            return have
+        last = self._sort_read(last)
+        self.more = have > 0 and last != WIRE_BLOCKED
+        return have if have > 0 else last
+
+    cdef int _go_on(self, char* into, int room, int have, int* last) noexcept nogil:
+        """Read what else is buffered already; and where much is on its way, what else the socket has. Returns the sum."""
+        cdef bint bulk = have >= BULK
+        while have < room and (lib.SSL_has_pending(self.ssl) or (bulk and not self.line.dry)):
+            last[0] = lib.SSL_read(self.ssl, into + have, room - have)
+            if last[0] <= 0:
+                break
+            have += last[0]
+        return have
+
+    cdef int _sort_read(self, int returned) noexcept:
+        if self.line.starved:
+            return WIRE_BLOCKED
+        self.code = lib.ERR_peek_last_error()
+        lib.ERR_clear_error()
+        # With the queue empty, this is close_notify and nothing else. (An end without one may look the same: OP_IGNORE_UNEXPECTED_EOF.)
+        if lib.SSL_get_error(self.ssl, returned) == SSL_ERROR_ZERO_RETURN and not self.line.ended:
+            return WIRE_END
+        if self._sort() == 0:
+            self.failed = WIRE_BROKEN
+        return self.failed
+
+    cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9:
+        cdef Py_ssize_t taken
+        cdef bint failed = False
+        if total <= RECORD:
+            taken = self._write(parts, count, &failed)
+        else:
+            with nogil:
+                taken = self._write(parts, count, &failed)
+        if failed:
+            self._give_reason()
+        return taken if taken > 0 else self.failed
+
+    cdef Py_ssize_t _write(self, const iovec* parts, int count, bint* failed) noexcept nogil:
+        """Write records until the socket is full. Returns the sum of their plaintext."""
+        cdef char scratch[RECORD]
+        cdef Pieces pieces = Pieces(parts, count, 0)
+        cdef Py_ssize_t taken = 0
+        cdef const char* data
+        cdef size_t size
+        while pieces.count and self.line.unsent == NULL:
+            size = _next_record(&pieces, scratch, &data)
+            if size == 0:
+                break
+            if lib.SSL_write(self.ssl, data, <int>size) <= 0:
+                failed[0] = True
+                break
+            taken += size
+        return taken
+
+    cdef int _say_goodbye(self) except -9:
+        lib.SSL_shutdown(self.ssl)
+        lib.ERR_clear_error()
+        return 0
+
+    @property
+    def reason(self):
+        cdef const char* text
+        if self.failed != WIRE_BROKEN:
+            return None
+        text = lib.ERR_reason_error_string(self.code)
+        return text.decode("ascii", "replace") if text != NULL else f"error {self.code:#x}"
+
+    @property
+    def server_name(self):
+        cdef const char* name = lib.SSL_get_servername(self.ssl, 0)
+        return name.decode("ascii", "replace") if name != NULL else None
+
+
+# ---- Python's objects ------------------------------------------------------------------------------------------
+
+
+cdef class ObjectWire(TLSWire):
+    """… by methods of Python's object, over memory BIOs."""
+
+    cdef object incoming, outgoing      # ssl.MemoryBIO
+    cdef object read, write
+    cdef bint over              # the peer has said goodbye
+    cdef str why
+
+    cdef int _take(self, object incoming, object outgoing) except -1:
+        core = getattr(self.tls, "_sslobj", self.tls)       # the same methods, without a Python function around each
+        self.incoming = incoming
+        self.outgoing = outgoing
+        self.read = core.read
+        self.write = core.write
+        return 0
+
+    cdef bint _feed(self) except -1:
+        """Hand over ciphertext from the socket. False: there is none."""
+        cdef char scratch[RECORD]
+        cdef ssize_t n = _receive(&self.line, scratch, sizeof(scratch))
+        if n > 0:
+            self.incoming.write(PyBytes_FromStringAndSize(scratch, n))
+        return n > 0
+
+    cdef int _drain(self) except -9:
+        """Send what the object has written. WIRE_CUT: it cannot be sent."""
+        cdef bytes data = self.outgoing.read()
+        if data and not _transmit(&self.line, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
+            self.failed = WIRE_CUT
+        return self.failed
+
+    cdef int _give_reason(self, object error) except -9:
+        """Sort an exception; those of foreign callbacks too."""
+        self._drain()
+        if isinstance(error, ssl.SSLZeroReturnError):
+            self.over = True
+            return WIRE_END
+        if not self.failed:
+            self.failed = WIRE_BROKEN
+            self.why = (getattr(error, "reason", None) or type(error).__name__).replace("_", " ").lower()
+        return self.failed
+
+    cdef int _shake(self) except -9:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                if self._drain() or not self._feed():
+                    return self._sort()
+            except Exception as error:
+                return self._give_reason(error) or WIRE_CUT
+            else:
+                self._drain()
+                self.more = self._has_pending()
+                return self.failed or WIRE_DONE
+
+    cdef bint _has_pending(self) except -1:
+        return self.incoming.pending or self.tls.pending() or self.line.first != NULL
+
+    cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9:
+        """One record at a time. The object is asked only when there is something for it: an exception costs as much as all the rest."""
+        cdef Py_ssize_t n
+        if self.over:
+            self.more = False
+            return WIRE_END
+        if not self.more and not self._feed():
+            return self._sort()
+        view = PyMemoryView_FromMemory(into, size, PyBUF_WRITE)
+        while True:
+            try:
+                n = self.read(size, view)
+            except ssl.SSLWantReadError:
+                self.more = False
+                self._drain()       # an answer to KeyUpdate
+                if not self._feed():
+                    return self._sort()
+            except Exception as error:
+                self.more = False
+                return self._give_reason(error)
+            else:
+                self.over = n == 0
+                self.more = not self.over and self._has_pending()
+                return n
+
+    cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9:
+        cdef char scratch[RECORD]
+        cdef Pieces pieces = Pieces(parts, count, 0)
+        cdef Py_ssize_t taken = 0
+        cdef const char* data
+        cdef size_t size
+        try:
+            while pieces.count and self.line.unsent == NULL and not self.failed:
+                size = _next_record(&pieces, scratch, &data)
+                if size == 0:
+                    break
+                self.write(PyBytes_FromStringAndSize(data, size))
+                if self._drain() == 0:
+                    taken += size
+        except Exception as error:
+            self._give_reason(error)
+        return taken if taken > 0 else self.failed
+
+    cdef int _say_goodbye(self) except -9:
+        try:
+            self.tls.unwrap()
+        except Exception:       # it always wants to read the peer's too
+            self.more = self.more or self.incoming.pending
+        return self._drain()
+
+    @property
+    def reason(self):
+        return self.why
+
+
+# ---- making one ------------------------------------------------------------------------------------------------
+
+
+cdef TLSWire new_wire(object context, int fd, bint server_side, bytes first):
+    cdef TLSWire wire = _new_libssl(context, server_side) if _find_libssl() else None
+    if wire is None:
+        wire = _new_object(context, server_side)
+    wire.line.fd = fd
+    if first:
+        wire.line.first = <char*>PyMem_RawMalloc(len(first))
+        if wire.line.first == NULL:
+            raise MemoryError
+        memcpy(wire.line.first, PyBytes_AS_STRING(first), len(first))
+        wire.line.first_end = len(first)
+    return wire
+
+
+cdef object _wrap(object context, object incoming, object outgoing, bint server_side):
+    if not context.options & ssl.OP_NO_RENEGOTIATION:
+        context.options |= ssl.OP_NO_RENEGOTIATION      # RFC 9325 §3.5; there is no such option for one connection
+    return context.wrap_bio(incoming, outgoing, server_side=server_side)
+
+
+cdef TLSWire _new_libssl(object context, bint server_side):
+    """None, from then on always: the SSL objects of this interpreter are not shown to us."""
+    global found, tricorn_new_ssl, tricorn_new_ssls
+    cdef LibsslWire wire
+    tricorn_new_ssl = NULL
+    tricorn_new_ssls = 0
+    tls = _wrap(context, ssl.MemoryBIO(), ssl.MemoryBIO(), server_side)
+    owner = getattr(tls, "_sslobj", None)
+    if (
+        owner is None or tricorn_new_ssls != 1 or tricorn_new_ssl == NULL
+        or lib.SSL_get_ex_data(tricorn_new_ssl, APP_DATA) != <void*><PyObject*>owner
+    ):
+        found = False
+        return None
+    wire = LibsslWire.__new__(LibsslWire)
+    wire.tls = tls
+    wire._take(tricorn_new_ssl, owner)
+    return wire
+
+
+cdef TLSWire _new_object(object context, bint server_side):
+    cdef ObjectWire wire = ObjectWire.__new__(ObjectWire)
+    incoming = ssl.MemoryBIO()
+    outgoing = ssl.MemoryBIO()
+    wire.tls = _wrap(context, incoming, outgoing, server_side)
+    wire._take(incoming, outgoing)
+    return wire
+
+
+def wrap(context, int fd, bint server_side=True, bytes first=b"", bint through_objects=False):
+    """A wire, for Python. through_objects: as where libssl cannot be called."""
+    cdef TLSWire wire
+    global found
+    if not through_objects:
+        return new_wire(context, fd, server_side, first)
+    kept = _find_libssl()
+    found = False
+    try:
+        return new_wire(context, fd, server_side, first)
+    finally:
+        found = kept
