@@ -18,7 +18,7 @@ cdef struct Line:
     int fd                  # not ours; -1: given up
     int error               # errno of what broke the socket
     bint dry                # the last read took all that was there
-    bint starved            # … and a further one was asked for
+    bint starved            # there was nothing for a further one
     bint ended              # the peer has closed its side
     bint corked             # what is written waits for the next flush
     char* first             # bytes that were read before TLS began …

@@ -33,7 +33,12 @@ class TLSWire:  # see new_wire() in tls.pxd; this is what Python sees of it
 class LibsslWire(TLSWire): ...
 class ObjectWire(TLSWire): ...
 
-# The descriptor must not block. first: what was read from it before. through_objects: as where libssl cannot be called.
+# The descriptor must not block. first: what was read from it before.
+# through_objects: as where libssl cannot be called.
 def wrap(
-    context: ssl.SSLContext, fd: int, server_side: bool = True, first: bytes = b"", through_objects: bool = False
+    context: ssl.SSLContext,
+    fd: int,
+    server_side: bool = True,
+    first: bytes = b"",
+    through_objects: bool = False,
 ) -> TLSWire: ...
