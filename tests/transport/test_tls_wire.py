@@ -674,30 +674,64 @@ def test_no_common_version(link: Callable[..., Link]) -> None:
         it.client.do_handshake()
 
 
-@pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="needs openssl(1): Python's client cannot renegotiate"
-)
-def test_renegotiation_is_refused(engine: str) -> None:
-    """It makes the server do the handshake's work as often as a client likes (RFC 9325 §3.5)."""
+@contextlib.contextmanager
+def s_client(engine: str, *options: str) -> Iterator[tuple[TLSWire, subprocess.Popen[bytes]]]:
+    """openssl(1), connected: it can do on demand what Python's client cannot."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl(1)")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        command = f"openssl s_client -connect 127.0.0.1:{listener.getsockname()[1]} -tls1_2"
-        with subprocess.Popen(
-            command.split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as client:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        command = ["openssl", "s_client", "-connect", address, *options]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as client:
             ours = listener.accept()[0]
-            assert client.stdin is not None
             with ours:
                 ours.setblocking(False)
                 wire = wrap(server_context(), ours.fileno(), through_objects=engine == "objects")
                 wait_for(lambda: wire.take_step() == DONE, "the handshake is done")
-                client.stdin.write(b"R\n")  # renegotiate
-                client.stdin.flush()
-                said = []
-                wait_for(lambda: said.append(wire.receive(100)) or said[-1] != BLOCKED, "the client gives up")
-            assert said[-1] in (CUT, BROKEN, END)
-            output = client.communicate(timeout=10)[0]
-    assert b"RENEGOTIATING" in output
-    assert b"no renegotiation" in output
+                yield wire, client
+                wire.give_up()
+
+
+def say(client: subprocess.Popen[bytes], line: bytes) -> None:
+    assert client.stdin is not None
+    client.stdin.write(line + b"\n")
+    client.stdin.flush()
+
+
+def wait_to_show(client: subprocess.Popen[bytes], text: bytes) -> None:
+    assert client.stdout is not None
+    os.set_blocking(client.stdout.fileno(), False)
+    shown = bytearray()
+    wait_for(lambda: shown.extend(client.stdout.read() or b"") or text in shown, f"it shows {text!r}")
+
+
+def hear(wire: TLSWire) -> bytes | int:
+    said: list[bytes | int] = []
+    wait_for(lambda: said.append(wire.receive(100)) or said[-1] != BLOCKED, "the client says something")
+    return said[-1]
+
+
+def test_renegotiation_is_refused(engine: str) -> None:
+    """It makes the server do the handshake's work as often as a client likes (RFC 9325 §3.5)."""
+    with s_client(engine, "-tls1_2") as (wire, client):
+        say(client, b"R")  # renegotiate
+        assert hear(wire) in (CUT, BROKEN, END)  # the client gives up
+        wait_to_show(client, b"no renegotiation")
+
+
+def test_new_keys(engine: str) -> None:
+    """RFC 8446 §4.6.3: a record that is not data, in the middle of them, and one for us to send."""
+    with s_client(engine, "-tls1_3") as (wire, client):
+        say(client, b"before")
+        assert hear(wire) == b"before\n"
+        say(client, b"K")  # KeyUpdate, and asks for one of ours
+        wait_to_show(client, b"KEYUPDATE")
+        assert wire.receive(100) == BLOCKED
+        say(client, b"behind")
+        assert hear(wire) == b"behind\n"
+        assert wire.send(b"answer\n") == 7
+        wait_to_show(client, b"answer")
 
 
 # ---- what a context may ask for ----------------------------------------------------------------------------

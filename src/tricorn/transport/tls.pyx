@@ -1,30 +1,33 @@
 """TLS on a non-blocking descriptor: plaintext on this side, records on the other.
 
-The plan. The configuration is Python's `ssl.SSLContext`, and each connection has an `ssl.SSLObject` that the context
-made, so whatever Python hangs on it (sni_callback, key logs, session tickets, client certificates) finds what it
-expects. What moves bytes is one of two engines:
+The plan. The configuration is Python's `ssl.SSLContext`, and each connection has an `ssl.SSLObject` that the
+context made, so whatever Python hangs on it (sni_callback, key logs, session tickets, client certificates)
+finds what it expects. What moves bytes is one of two engines:
 
-- LibsslWire calls libssl on that object's own `SSL*`. Nobody tells us that pointer, and we do not look for it in private
-  structures: a hook for new `SSL` objects (CRYPTO_get_ex_new_index(3)) sees it being made, and SSL_get_ex_data(3)
-  proves that it belongs to the Python object. libssl is the one that the interpreter has loaded, found by dlsym(3):
-  nothing is linked, no header is needed.
-- ObjectWire, where that fails (an interpreter that has OpenSSL built in and hides it, another library in its place, a
-  context that makes its objects in a way of its own), calls the methods of the SSLObject over memory BIOs.
+- LibsslWire calls libssl on that object's own `SSL*`. Nobody tells us that pointer, and we do not look for it
+  in private structures: a hook for new `SSL` objects (CRYPTO_get_ex_new_index(3)) sees it being made, and
+  SSL_get_ex_data(3) proves that it belongs to the Python object. libssl is the one that the interpreter has
+  loaded, found by dlsym(3): nothing is linked, no header is needed.
+- ObjectWire, where that fails (an interpreter that has OpenSSL built in and hides it, another library in its
+  place, a context that makes its objects in a way of its own), calls the methods of the SSLObject over memory
+  BIOs.
 
-Measured on CPython 3.13 with OpenSSL 3.0, TLS 1.3, AES-256-GCM, a request of 45 bytes and a response of 150, beyond
-recv() and send() alone: LibsslWire 1.9 µs, ObjectWire 2.8 µs, an SSLSocket's methods 3.2 µs (two calls of recv() for each
-record), an SSLObject read until it raises SSLWantReadError 4.3 µs.
+Measured on CPython 3.13 with OpenSSL 3.0, TLS 1.3, AES-256-GCM, a request of 45 bytes and a response of 150,
+beyond recv() and send() alone: LibsslWire 1.9 µs, ObjectWire 2.7 µs, the methods of an SSLSocket 3.2 µs (two
+calls of read() for each record), an SSLObject that is read until it raises SSLWantReadError 4.4 µs.
 
-Below both lies a Line: what the socket does not take is kept there, so an engine never has half a record to finish; and
-the end of the peer's bytes is noted there and not shown to the engine, so it can still write.
+Below both lies a Line: what the socket does not take is kept there, so an engine never has half a record to
+finish; and the end of the peer's bytes is noted there and not shown to the engine, so it can still write.
 
-The GIL is kept while a record is dealt with, and given away for handshakes and for what is larger. OpenSSL does not allow
-two threads in one connection, so each operation holds the wire's lock; who has to wait for it gives the GIL away.
+The GIL is kept while a record is dealt with, and given away for handshakes and for what is larger. OpenSSL
+does not allow two threads in one connection, so each operation holds the wire's lock; who has to wait for it
+gives the GIL away.
 
-Guarantees: no private structure is read; an operation never blocks on the network; an idle wire holds no buffer; after
-`detach()` nothing touches the descriptor; WIRE_END means that the peer has said so.
+Guarantees: no private structure is read; an operation never blocks on the network; an idle wire holds no
+buffer; after `detach()` nothing touches the descriptor; WIRE_END means that the peer has said so.
 
-Limits: OP_ENABLE_KTLS has no effect. Renegotiation (TLS 1.2) is refused: the option for it is set in the context.
+Limits: OP_ENABLE_KTLS has no effect. Renegotiation (TLS 1.2) is refused: the option for it is set in the
+context.
 
 Knows: descriptors, libssl. Must not know: HTTP, pollers, deadlines, settings.
 """
@@ -75,8 +78,8 @@ cdef enum:
     RECORD = 16384          # the plaintext of one record at most (RFC 8446 §5.1)
     # A read that begins with this much is part of something large: what follows is decrypted without the GIL.
     BULK = 8192
-    # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that makes us
-    # answer (KeyUpdate) and does not read gets to the end of it, and is read no further.
+    # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that makes
+    # us answer (KeyUpdate) and does not read gets to the end of it, and is read no further.
     MOST_UNSENT = 65536
 
 
@@ -204,7 +207,7 @@ cdef struct Pieces:
 
 
 cdef size_t _next_record(Pieces* pieces, char* scratch, const char** data) noexcept nogil:
-    """Point `data` at the plaintext of the next record, copied together in `scratch` (RECORD bytes) where it must be."""
+    """Point `data` at the plaintext of the next record, put together in `scratch` (RECORD bytes) if need be."""
     cdef size_t size = 0
     cdef size_t n
     while pieces.count and size < RECORD:
@@ -235,8 +238,8 @@ cdef void _pass(Pieces* pieces, size_t n) noexcept nogil:
 cdef class TLSWire:
     """The TLS of one connection. Made by `new_wire`, driven by its connection.
 
-    Each operation returns a number of bytes, or an Outcome. After WIRE_BROKEN the peer has been sent an alert, as far as
-    there is one for it: `flush()`, and close.
+    Each operation returns a number of bytes, or an Outcome. After WIRE_BROKEN an alert is on its way to the
+    peer, as far as there is one for it: `flush()`, and close.
     """
 
     def __cinit__(self, *arguments):
@@ -252,7 +255,7 @@ cdef class TLSWire:
         _clear(&self.line)
 
     cdef int _enter(self) noexcept:
-        """Take the lock. A thread that has it already (from a callback of OpenSSL's, in Python) is told so."""
+        """Take the lock. Not 0: this thread has it already (we are in a callback of OpenSSL's, in Python)."""
         cdef int taken = pthread_mutex_trylock(&self.lock)
         if taken != 0:
             with nogil:
@@ -284,7 +287,8 @@ cdef class TLSWire:
     cdef Py_ssize_t recv(self, char* into, Py_ssize_t size) except -9:
         """Plaintext of the peer, 1 to `size` bytes; WIRE_END, WIRE_BLOCKED, WIRE_CUT, WIRE_BROKEN.
 
-        After WIRE_END, and after WIRE_CUT if only its side of the socket is closed, the peer may still be sent something.
+        After WIRE_END, and after WIRE_CUT if only its side of the socket is closed, the peer may still be
+        sent something.
         """
         cdef Py_ssize_t n
         if self.failed:
@@ -304,7 +308,7 @@ cdef class TLSWire:
     cdef Py_ssize_t sendv(self, const iovec* parts, int count) except -9:
         """Take plaintext. Returns how much of it is sent now or will be, by later calls of `flush()`.
 
-        WIRE_BLOCKED: nothing, before what is unsent is out. WIRE_CUT, WIRE_BROKEN. What fits one record is one record.
+        WIRE_BLOCKED: nothing, before what is unsent is out. WIRE_CUT, WIRE_BROKEN. What fits a record is one.
         """
         cdef Py_ssize_t n = WIRE_BLOCKED
         cdef size_t total = 0
@@ -326,7 +330,8 @@ cdef class TLSWire:
     cdef Py_ssize_t sendfile(self, int source, off_t* offset, size_t size) except -9:
         """As sendv, of a stretch of a file; `offset` moves on. 0: the file ends here. It may wait for a disk.
 
-        It goes on until the socket is full. A file that cannot be read is WIRE_CUT: what was promised cannot follow.
+        It goes on until the socket is full. A file that cannot be read is WIRE_CUT: what was promised cannot
+        follow.
         """
         cdef char scratch[RECORD]
         cdef iovec part
@@ -356,7 +361,7 @@ cdef class TLSWire:
         return outcome
 
     cdef int shutdown(self) except -9:
-        """Send close_notify, behind what is unsent: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT. The peer may still send."""
+        """Send close_notify, behind what is unsent: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT. The peer may go on."""
         cdef int outcome
         if self._enter() != 0:
             return WIRE_BLOCKED
@@ -369,9 +374,9 @@ cdef class TLSWire:
         return outcome
 
     cdef int detach(self) except -9:
-        """Give up the descriptor, and what is unsent. When this returns, no thread is in a system call with it.
+        """Give up the descriptor and what is unsent. When this returns, no thread is in a system call with it.
 
-        An operation of this same thread that is under way (we are in a callback of it) fails at its next system call.
+        An operation of this very thread (we are in a callback of it) fails at its next system call.
         """
         cdef bint alone = self._enter() == 0
         self.line.fd = -1
@@ -517,7 +522,7 @@ ctypedef int (*ReadHook)(void* bio, char*, int) noexcept nogil
 ctypedef int (*WriteHook)(void* bio, const char*, int) noexcept nogil
 ctypedef long (*ControlHook)(void* bio, int, long, void*) noexcept nogil
 
-# What is called of OpenSSL 1.1.1 and later, all of it public. Pointers to SSL, BIO and BIO_METHOD are void* here.
+# What is called of OpenSSL 1.1.1 and later, all of it public. Pointers to its structures are void* here.
 cdef struct Libssl:
     int (*SSL_do_handshake)(void* ssl) noexcept nogil
     int (*SSL_read)(void* ssl, void* into, int size) noexcept nogil
@@ -571,20 +576,24 @@ cdef bint looked_for = False
 cdef bint found = False
 
 
-cdef void _on_new_ssl(void* parent, void* value, void* data, int index, long number, void* pointer) noexcept nogil:
+cdef void _on_new_ssl(
+    void* parent, void* value, void* data, int index, long number, void* pointer
+) noexcept nogil:
     global tricorn_new_ssl, tricorn_new_ssls
     tricorn_new_ssl = parent
     tricorn_new_ssls += 1
 
 
-cdef void _on_freed_ssl(void* parent, void* value, void* data, int index, long number, void* pointer) noexcept nogil:
+cdef void _on_freed_ssl(
+    void* parent, void* value, void* data, int index, long number, void* pointer
+) noexcept nogil:
     global tricorn_new_ssl
     if tricorn_new_ssl == parent:
         tricorn_new_ssl = NULL
 
 
 cdef bint _find_libssl() except -1:
-    """Look, once, for the library that the interpreter's own `ssl` uses. False: it cannot be used from here."""
+    """Look, once, for the library that the interpreter's own `ssl` uses. False: we cannot call it."""
     global looked_for, found, ssl
     if not looked_for:
         import ssl as module
@@ -601,7 +610,7 @@ def _is_openssl():
 
 
 cdef bint _bind() except -1:
-    """Fill in `lib`, from the extension module `_ssl` and what it is linked with, or from what the interpreter itself is."""
+    """Fill in `lib`, from what the extension module `_ssl` is linked with, or the interpreter itself."""
     import _ssl
 
     cdef bytes path = getattr(_ssl, "__file__", "").encode(sys.getfilesystemencoding(), "surrogateescape")
@@ -705,7 +714,7 @@ cdef class LibsslWire(TLSWire):
         lib.BIO_set_data(self.bio, &self.line)
         lib.BIO_up_ref(self.bio)
         lib.SSL_set_bio(ssl, self.bio, self.bio)
-        lib.SSL_set_read_ahead(ssl, True)       # a record is one system call, not one for its head and one for the rest
+        lib.SSL_set_read_ahead(ssl, True)       # or a record is two system calls, the first for its header
         lib.SSL_ctrl(ssl, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL)
         self.ssl = ssl
         self.owner = owner
@@ -751,7 +760,7 @@ cdef class LibsslWire(TLSWire):
         return have if have > 0 else last
 
     cdef int _go_on(self, char* into, int room, int have, int* last) noexcept nogil:
-        """Read what else is buffered already; and where much is on its way, what else the socket has. Returns the sum."""
+        """Read what else is buffered; where much is on its way, what else the socket has. Returns the sum."""
         cdef bint bulk = have >= BULK
         while have < room and (self._has_pending() or (bulk and not self.line.dry)):
             last[0] = lib.SSL_read(self.ssl, into + have, room - have)
@@ -833,7 +842,7 @@ cdef class ObjectWire(TLSWire):
     cdef str why
 
     cdef int _take(self, object incoming, object outgoing) except -1:
-        core = getattr(self.tls, "_sslobj", self.tls)       # the same methods, without a Python function around each
+        core = getattr(self.tls, "_sslobj", self.tls)       # the same methods, not in Python
         self.incoming = incoming
         self.outgoing = outgoing
         self.read = core.read
@@ -882,7 +891,7 @@ cdef class ObjectWire(TLSWire):
                 return self.failed or WIRE_DONE
 
     cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9:
-        """One record. The object is asked only when there is something for it: an exception costs as much as the rest."""
+        """One record. The object is asked only if there is something for it: exceptions are dear."""
         cdef Py_ssize_t n
         if self.over:
             self.more = False
@@ -957,7 +966,8 @@ cdef TLSWire new_wire(object context, int fd, bint server_side, bytes first):
 
 cdef object _wrap(object context, object incoming, object outgoing, bint server_side):
     if not context.options & ssl.OP_NO_RENEGOTIATION:
-        context.options |= ssl.OP_NO_RENEGOTIATION      # RFC 9325 §3.5; there is no such option for one connection
+        # RFC 9325 §3.5. Python has no such option for a single connection.
+        context.options |= ssl.OP_NO_RENEGOTIATION
     return context.wrap_bio(incoming, outgoing, server_side=server_side)
 
 
