@@ -523,7 +523,7 @@ def test_truncation(link: Callable[..., Link], when: str) -> None:
         it.deliver(it.ciphertext(b"request")[: -5 if when == "in a record" else None])
     it.theirs.shutdown(socket.SHUT_WR)
     seen: list[bytes | int] = []
-    while it.is_readable() and CUT not in seen:
+    while it.is_readable() and CUT not in seen and len(seen) < 5:
         seen.append(it.wire.take_step() if "hand" in when or when == "at once" else it.wire.receive(100))
     assert seen == {"at once": [CUT], "between records": [b"request", CUT]}.get(when, [BLOCKED, CUT])
     assert it.wire.receive(100) == CUT
@@ -955,7 +955,7 @@ def test_large_sends_give_the_gil_away(link: Callable[..., Link]) -> None:
         nonlocal turns
         while not stop:
             turns += 1
-            time.sleep(0)
+            time.sleep(0.001)
 
     thread = threading.Thread(target=count)
     interval = sys.getswitchinterval()
@@ -965,14 +965,18 @@ def test_large_sends_give_the_gil_away(link: Callable[..., Link]) -> None:
         wait_for(lambda: turns > 0, "the thread runs")
         before = turns
         small = [it.wire.send(b"x" * 100) for _ in range(50)]
+        end = time.monotonic() + 0.03
+        while time.monotonic() < end:
+            assert it.wire.receive(100) == BLOCKED
         between = turns - before
-        for _ in range(1000):
+        for _ in range(200):
             before = turns
             taken = it.wire.send(BIG[:200_000])
             after = turns - before
             if after:
                 break
             it.read()
+            it.raw = b""
     finally:
         stop = True
         sys.setswitchinterval(interval)
@@ -982,6 +986,53 @@ def test_large_sends_give_the_gil_away(link: Callable[..., Link]) -> None:
     assert after > 0
     if type(it.wire) is LibsslWire:
         assert between == 0
+
+
+def test_one_thread_at_a_time(link: Callable[..., Link]) -> None:
+    """… is in a connection, although the one that is has given the GIL away."""
+    entered, go = threading.Event(), threading.Event()
+
+    def callback(*_: object) -> None:
+        entered.set()
+        assert go.wait(5)
+
+    server = server_context()
+    server.sni_callback = callback
+    it = link(server)
+    it.shake_client()
+    outcomes: list[tuple[str, int]] = []
+    first = threading.Thread(target=lambda: outcomes.append(("handshake", it.wire.take_step())))
+    second = threading.Thread(target=lambda: outcomes.append(("flush", it.wire.send_unsent())))
+    first.start()
+    assert entered.wait(5)
+    second.start()
+    second.join(0.05)
+    assert outcomes == []
+    go.set()
+    first.join(5)
+    second.join(5)
+    assert sorted(outcomes) == [("flush", DONE), ("handshake", BLOCKED)]
+
+
+def test_a_callback_that_comes_back(link: Callable[..., Link]) -> None:
+    """By whatever way: it must not wait for itself, nor get into what is under way."""
+    outcomes: list[int | bytes] = []
+    server = server_context()
+    server.sni_callback = lambda *_: outcomes.extend([it.wire.take_step(), it.wire.send_unsent()])
+    it = link(server)
+    assert it.shake() == DONE
+    assert outcomes == [BLOCKED, BLOCKED]
+
+
+def test_a_callback_that_gives_up(link: Callable[..., Link]) -> None:
+    server = server_context()
+    server.sni_callback = lambda *_: it.wire.give_up()
+    it = link(server)
+    it.shake_client()
+    assert it.wire.take_step() == CUT
+    assert it.wire.unsent == 0
+    it.fetch()
+    assert it.raw == b""
 
 
 @pytest.mark.parametrize("sharing", ["one wire", "a wire each"])

@@ -78,8 +78,8 @@ cdef enum:
     RECORD = 16384          # the plaintext of one record at most (RFC 8446 §5.1)
     # A read that begins with this much is part of something large: what follows is decrypted without the GIL.
     BULK = 8192
-    # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that makes
-    # us answer (KeyUpdate) and does not read gets to the end of it, and is read no further.
+    # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that
+    # makes us answer (KeyUpdate) and does not read gets to the end of it, and is read no further.
     MOST_UNSENT = 65536
 
 
@@ -135,6 +135,8 @@ cdef ssize_t _receive_first(Line* line, char* into, size_t size) noexcept nogil:
 cdef bint _transmit(Line* line, const char* data, size_t size) noexcept nogil:
     """Send ciphertext, or keep it. False: `line.error` says why not."""
     cdef ssize_t n
+    if line.error:
+        return False
     if not line.corked and line.unsent == NULL:
         n = _send_some(line, data, size)
         if n < 0:
@@ -147,8 +149,6 @@ cdef bint _transmit(Line* line, const char* data, size_t size) noexcept nogil:
 cdef ssize_t _send_some(Line* line, const char* data, size_t size) noexcept nogil:
     """Returns how much the socket took, or -1."""
     cdef ssize_t n
-    if line.error:
-        return -1
     while True:
         n = send(line.fd, data, size, MSG_NOSIGNAL)
         if n >= 0:
@@ -207,7 +207,7 @@ cdef struct Pieces:
 
 
 cdef size_t _next_record(Pieces* pieces, char* scratch, const char** data) noexcept nogil:
-    """Point `data` at the plaintext of the next record, put together in `scratch` (RECORD bytes) if need be."""
+    """Point `data` at the plaintext of the next record, if need be put together in `scratch`: RECORD bytes."""
     cdef size_t size = 0
     cdef size_t n
     while pieces.count and size < RECORD:
@@ -374,7 +374,7 @@ cdef class TLSWire:
         return outcome
 
     cdef int detach(self) except -9:
-        """Give up the descriptor and what is unsent. When this returns, no thread is in a system call with it.
+        """Give up the descriptor and what is unsent. When this returns, no thread is using it.
 
         An operation of this very thread (we are in a callback of it) fails at its next system call.
         """
