@@ -504,6 +504,20 @@ def test_we_say_goodbye(link: Callable[..., Link], version: ssl.TLSVersion) -> N
     assert it.wire.receive(100) == b"on my side there is more"
 
 
+def test_both_say_goodbye(link: Callable[..., Link]) -> None:
+    it = link(server_context())
+    it.shake()
+    it.read()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        it.client.unwrap()
+    it.deliver(it.ciphertext())
+    assert it.wire.receive(100) == END
+    assert it.wire.close_notify() == DONE
+    assert it.wire.receive(100) == END
+    it.fetch()
+    it.client.unwrap()  # raises if something is missing
+
+
 def test_goodbye_waits_its_turn(link: Callable[..., Link]) -> None:
     it = link(server_context(), room=4096)
     it.shake()
@@ -1039,6 +1053,30 @@ def test_a_callback_that_comes_back(link: Callable[..., Link]) -> None:
     it = link(server)
     assert it.shake() == DONE
     assert outcomes == [BLOCKED, BLOCKED]
+
+
+def test_an_interrupted_operation_lets_go_of_the_wire(link: Callable[..., Link], engine: str) -> None:
+    armed = False
+
+    def interrupt(*_: object) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    server = server_context()
+    server._msg_callback = interrupt  # type: ignore[attr-defined]
+    it = link(server)
+    it.shake()
+    it.deliver(it.ciphertext(b"request"))
+    armed = True
+    if engine == "objects":
+        with pytest.raises(KeyboardInterrupt):
+            it.wire.receive(100)
+    else:
+        assert it.wire.receive(100) == b"request"  # nobody asks for what the callback raised
+    other = threading.Thread(target=it.wire.send_unsent, daemon=True)
+    other.start()
+    other.join(5)
+    assert not other.is_alive()
 
 
 def test_a_callback_that_gives_up(link: Callable[..., Link]) -> None:

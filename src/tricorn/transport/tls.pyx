@@ -38,7 +38,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.object cimport PyObject
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from posix.dlfcn cimport RTLD_LAZY, dlopen, dlsym
 
 from tricorn.transport.poller cimport READ, WRITE
@@ -47,7 +47,7 @@ from tricorn.transport.system cimport EAGAIN, EINTR, MSG_NOSIGNAL, errno, iovec,
 import sys
 
 cdef extern from "<errno.h>" nogil:
-    int EBADF, EDEADLK, ENOMEM
+    int EBADF, ENOMEM
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t pread(int, void*, size_t, off_t)
@@ -207,7 +207,7 @@ cdef struct Pieces:
 
 
 cdef size_t _next_record(Pieces* pieces, char* scratch, const char** data) noexcept nogil:
-    """Point `data` at the plaintext of the next record, if need be put together in `scratch`: RECORD bytes."""
+    """Point `data` at the plaintext of the next record; if need be it is put together in `scratch`."""
     cdef size_t size = 0
     cdef size_t n
     while pieces.count and size < RECORD:
@@ -274,15 +274,17 @@ cdef class TLSWire:
             return WIRE_BLOCKED
         _begin(&self.line)
         self.line.corked = True     # a flight of several messages is one system call
-        outcome = self._shake()
-        self.line.corked = False
-        if not _flush(&self.line) and outcome != WIRE_BROKEN:
-            outcome = WIRE_CUT
-        if outcome == WIRE_CUT:
-            self.failed = WIRE_CUT
-        self.established = outcome == WIRE_DONE
-        self._leave()
-        return outcome
+        try:
+            outcome = self._shake()
+            if not _flush(&self.line) and outcome != WIRE_BROKEN:
+                outcome = WIRE_CUT
+            if outcome == WIRE_CUT:
+                self.failed = WIRE_CUT
+            self.established = outcome == WIRE_DONE
+            return outcome
+        finally:
+            self.line.corked = False
+            self._leave()
 
     cdef Py_ssize_t recv(self, char* into, Py_ssize_t size) except -9:
         """Plaintext of the peer, 1 to `size` bytes; WIRE_END, WIRE_BLOCKED, WIRE_CUT, WIRE_BROKEN.
@@ -290,27 +292,25 @@ cdef class TLSWire:
         After WIRE_END, and after WIRE_CUT if only its side of the socket is closed, the peer may still be
         sent something.
         """
-        cdef Py_ssize_t n
         if self.failed:
             self.more = False
             return self.failed
         if not self.established or self._enter() != 0:
             return WIRE_BLOCKED
         _begin(&self.line)
-        if _is_stalled(&self.line):
-            self.more = False
-            n = WIRE_BLOCKED
-        else:
-            n = self._open(into, size)
-        self._leave()
-        return n
+        try:
+            if _is_stalled(&self.line):
+                self.more = False
+                return WIRE_BLOCKED
+            return self._open(into, size)
+        finally:
+            self._leave()
 
     cdef Py_ssize_t sendv(self, const iovec* parts, int count) except -9:
         """Take plaintext. Returns how much of it is sent now or will be, by later calls of `flush()`.
 
         WIRE_BLOCKED: nothing, before what is unsent is out. WIRE_CUT, WIRE_BROKEN. What fits a record is one.
         """
-        cdef Py_ssize_t n = WIRE_BLOCKED
         cdef size_t total = 0
         cdef int i
         for i in range(count):
@@ -320,12 +320,12 @@ cdef class TLSWire:
         if not self.established or self._enter() != 0:
             return WIRE_BLOCKED
         _begin(&self.line)
-        if self.line.unsent != NULL and not _flush(&self.line):
-            n = self.failed = WIRE_CUT
-        elif self.line.unsent == NULL:
-            n = self._seal(parts, count, total)
-        self._leave()
-        return n
+        try:
+            if self._flush_line() == WIRE_CUT:
+                return WIRE_CUT
+            return self._seal(parts, count, total) if self.line.unsent == NULL else WIRE_BLOCKED
+        finally:
+            self._leave()
 
     cdef Py_ssize_t sendfile(self, int source, off_t* offset, size_t size) except -9:
         """As sendv, of a stretch of a file; `offset` moves on. 0: the file ends here. It may wait for a disk.
@@ -362,16 +362,16 @@ cdef class TLSWire:
 
     cdef int shutdown(self) except -9:
         """Send close_notify, behind what is unsent: WIRE_DONE, WIRE_BLOCKED, WIRE_CUT. The peer may go on."""
-        cdef int outcome
         if self._enter() != 0:
             return WIRE_BLOCKED
-        if self.established and not self.closing and not self.failed:
-            self.closing = True
-            _begin(&self.line)
-            self._say_goodbye()
-        outcome = self._flush_line()
-        self._leave()
-        return outcome
+        try:
+            if self.established and not self.closing and not self.failed:
+                self.closing = True
+                _begin(&self.line)
+                self._say_goodbye()
+            return self._flush_line()
+        finally:
+            self._leave()
 
     cdef int detach(self) except -9:
         """Give up the descriptor and what is unsent. When this returns, no thread is using it.
@@ -938,8 +938,10 @@ cdef class ObjectWire(TLSWire):
     cdef int _say_goodbye(self) except -9:
         try:
             self.tls.unwrap()
-        except Exception:       # it always wants to read the peer's too
+        except Exception:       # it wants to read the peer's, too
             self.more = self.more or self.incoming.pending
+        else:
+            self.over = True
         return self._drain()
 
     @property
@@ -952,8 +954,10 @@ cdef class ObjectWire(TLSWire):
 
 cdef TLSWire new_wire(object context, int fd, bint server_side, bytes first):
     cdef TLSWire wire = _new_libssl(context, server_side) if _find_libssl() else None
-    if wire is None:
-        wire = _new_object(context, server_side)
+    return _put_on(wire if wire is not None else _new_object(context, server_side), fd, first)
+
+
+cdef TLSWire _put_on(TLSWire wire, int fd, bytes first):
     wire.line.fd = fd
     if first:
         wire.line.first = <char*>PyMem_RawMalloc(len(first))
@@ -1001,13 +1005,7 @@ cdef TLSWire _new_object(object context, bint server_side):
 
 def wrap(context, int fd, bint server_side=True, bytes first=b"", bint through_objects=False):
     """A wire, for Python. through_objects: as where libssl cannot be called."""
-    cdef TLSWire wire
-    global found
-    if not through_objects:
-        return new_wire(context, fd, server_side, first)
-    kept = _find_libssl()
-    found = False
-    try:
-        return new_wire(context, fd, server_side, first)
-    finally:
-        found = kept
+    if through_objects:
+        _find_libssl()
+        return _put_on(_new_object(context, server_side), fd, first)
+    return new_wire(context, fd, server_side, first)
