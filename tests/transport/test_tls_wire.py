@@ -518,6 +518,19 @@ def test_both_say_goodbye(link: Callable[..., Link]) -> None:
     it.client.unwrap()  # raises if something is missing
 
 
+def test_we_say_goodbye_before_we_have_read_theirs(link: Callable[..., Link]) -> None:
+    it = link(server_context())
+    it.shake()
+    it.read()
+    request = it.ciphertext(b"request")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        it.client.unwrap()
+    it.deliver(request + it.ciphertext())
+    assert it.wire.receive(100) == b"request"
+    assert it.wire.close_notify() == DONE
+    assert it.wire.receive(100) == END
+
+
 def test_goodbye_waits_its_turn(link: Callable[..., Link]) -> None:
     it = link(server_context(), room=4096)
     it.shake()
