@@ -45,6 +45,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.system cimport EAGAIN, EINTR, MSG_NOSIGNAL, errno, iovec, off_t, recv, send
 
 import sys
+from contextlib import suppress
 
 cdef extern from "<errno.h>" nogil:
     int EBADF, ENOMEM
@@ -936,12 +937,8 @@ cdef class ObjectWire(TLSWire):
         return taken if taken > 0 else self.failed
 
     cdef int _say_goodbye(self) except -9:
-        try:
+        with suppress(Exception):       # it wants to read the peer's, too
             self.tls.unwrap()
-        except Exception:       # it wants to read the peer's, too
-            self.more = self.more or self.incoming.pending
-        else:
-            self.over = True
         return self._drain()
 
     @property
