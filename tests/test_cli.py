@@ -224,19 +224,6 @@ def test_a_mistake_in_a_certificate_ends_the_start(words: list[str], site: Path,
     )
 
 
-def test_nothing_is_served_in_the_clear_that_should_have_tls(site: Path, capsys: Output) -> None:
-    assert main(["--certfile", site.name, "-b", "127.0.0.1:0", "tls_app:app"]) == 2
-    assert "certfile: TLS is not available yet (command line)" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("site")
-def test_a_reload_cannot_bring_tls() -> None:
-    launch = Launch([])
-    Path("tricorn.toml").write_text("wsgi_app = 'tls_app:app'\ncertfile = 'site.pem'\n")
-    with pytest.raises(ConfigError, match="certfile: TLS is not available yet"):
-        launch.reload()
-
-
 def test_the_password_of_a_key_stays_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reload needs it, the application does not."""
     monkeypatch.setenv("TRICORN_KEYFILE_PASSWORD", "sesame")

@@ -91,7 +91,6 @@ def serve(launch: Launch, settings: Settings) -> int:
     try:
         launch.enter(settings)
         tell_of_closed_streams(launch.closed, settings)
-        refuse_tls(settings)
         return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
@@ -129,14 +128,6 @@ def check_certificates(settings: Settings) -> None:
         raise error.at(settings.origins.get(error.setting, "")) from error
     for remark in tls.remarks(datetime.now(UTC)):
         complain("warning" if remark.is_warning else "note", remark.text)
-
-
-def refuse_tls(settings: Settings) -> None:
-    """There is no transport for it yet, and to go on without would send in the clear what must not be."""
-    if rules.is_wanted(settings):
-        check_certificates(settings)
-        name = "certfile" if settings.certfile is not None else "certificates"
-        raise ConfigError(name, "", "TLS is not available yet", "put a proxy in front that has it")
 
 
 def application_name(settings: Settings) -> str:
@@ -289,7 +280,6 @@ class Launch:
         """The settings as they are now, applied. If they are wrong, ConfigError, and the old ones stay."""
         settings = self.settings()
         application_name(settings)
-        refuse_tls(settings)
         before = self.entered
         try:
             self.enter(settings)

@@ -1,11 +1,11 @@
 """No call through a reference that is only borrowed.
 
-For `self.outflow.flush(…)` Cython takes `self.outflow` as it stands: it does not hold the object while its
+For `self.queue.flush(…)` Cython takes `self.queue` as it stands: it does not hold the object while its
 method runs. If the method gives the GIL away, or runs foreign code, somebody may put another object there,
 and the method goes on with one that is freed. So an attribute that changes is held in a local variable first:
 
-    outflow = self.outflow
-    outflow.flush(…)
+    queue = self.queue
+    queue.flush(…)
 
 What the rule leaves alone: attributes that are set once, where their object is made, and methods that cannot
 be interrupted (`noexcept` in their declaration).
@@ -91,7 +91,7 @@ def test_calls_hold_what_they_call(module: Module) -> None:
 
 def test_the_rule_sees_what_it_is_about() -> None:
     """The reading of the sources, which is coarse, finds what it has to."""
-    assert {"outflow", "lane", "exchange", "decoder", "store", "call"} <= CHANGING
+    assert {"queue", "protocol", "exchange", "decoder", "store", "call"} <= CHANGING
     assert not {"service", "poller", "builder", "row"} & CHANGING
     assert {"flush", "send", "respond", "read_body", "wait_uncongested"} <= LONG
     assert not {"is_empty", "congested"} & LONG

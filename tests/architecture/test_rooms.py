@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "kinds",
         "log",
         "net",
+        "tls",
         "scoreboard",
         "handover",
         "forks",

@@ -13,4 +13,5 @@ class ScopeBuilder:
         root_path: str = "",
         state: dict[str, Any] | None = None,
         extensions: Iterable[str] = (),
+        scheme: str = "http",
     ) -> None: ...

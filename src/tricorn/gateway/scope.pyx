@@ -119,14 +119,16 @@ cdef class ScopeBuilder(Translator):
 
     server: (host, port) or (path, None) of the listener. root_path: where the application is mounted, for proxies that
     cut it off. state: the lifespan's, of which every request gets a shallow copy; None: there is no lifespan. extensions: what
-    is offered to clients that can make use of it.
+    is offered to clients that can make use of it. scheme: http, or https where the listener speaks TLS.
     """
 
-    def __init__(self, object policy, tuple server, str root_path="", dict state=None, extensions=()):
+    def __init__(
+        self, object policy, tuple server, str root_path="", dict state=None, extensions=(), str scheme="http",
+    ):
         Translator.__init__(self, policy)
         self.base = dict.fromkeys(ORDER)
         self.base.update(
-            type="http", http_version="1.1", server=server, scheme="http", method="GET", root_path="", query_string=b"",
+            type="http", http_version="1.1", server=server, scheme=scheme, method="GET", root_path="", query_string=b"",
         )
         if state is not None:
             self.base["state"] = None

@@ -10,6 +10,6 @@ cdef class Hub(Reception):
     cdef bint stopped
 
     cdef int _serve(self) except -1
-    cdef bint _is_held_long(self, Lane lane, int waiting) noexcept
+    cdef bint _is_held_long(self, Lane lane, int events) noexcept
     cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1

@@ -10,7 +10,6 @@ Any loop with add_reader() will do: uvloop, asyncio's, another.
 Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
 """
 
-from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.asgi_request cimport new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
@@ -26,7 +25,7 @@ cdef enum:
     BATCH = 64
 
 cdef long long SECOND = 1000000000
-# How long a small send may be held back for others to go with it: where so many events wait behind it, and where fewer do.
+# How long a small send may be held back for others to go with it: in a batch of so many events, and of fewer.
 cdef long long HOLD_NS = 1000000
 cdef long long HOLD_BRIEFLY_NS = 100000
 cdef int HOLD_FOR = 8
@@ -35,12 +34,11 @@ cdef int HOLD_FOR = 8
 cdef class Hub(Reception):
     """The transport of one worker with an event loop.
 
-    house: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and the
-    ScopeBuilder for what comes in there. on_change: called when draining has begun or the last connection has gone.
+    house: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when draining has begun or the last connection has gone.
     """
 
-    def __init__(self, House house, list listeners, on_change):
-        Reception.__init__(self, new_loop_runner(house, new_socket), listeners)
+    def __init__(self, House house, list entrances, on_change):
+        Reception.__init__(self, new_loop_runner(house, new_socket), entrances)
         self.house = house
         self.on_change = on_change
         house.schedule = self._schedule
@@ -101,7 +99,7 @@ cdef class Hub(Reception):
                 self.dispatch(lane, events[i].token)
                 lane.now = monotonic()      # the application may have taken its time
                 lane.longest_ns = max(lane.now - began, lane.longest_ns - (lane.longest_ns >> 4))
-                if batch.count and self._is_held_long(lane, n - i - 1):
+                if batch.count and self._is_held_long(lane, n):
                     batch.release()
         finally:
             lane.collecting = False
@@ -112,10 +110,13 @@ cdef class Hub(Reception):
             lane.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
         return n
 
-    cdef bint _is_held_long(self, Lane lane, int waiting) noexcept:
-        """Whether what is held back cannot wait for the next event, which may take as long as any of late."""
+    cdef bint _is_held_long(self, Lane lane, int events) noexcept:
+        """Whether what is held back cannot wait for the next event, which may take as long as any of late. events: of this batch.
+
+        (Asking how many still wait would send the last ones of a large batch one by one.)
+        """
         cdef long long held = lane.now - self.house.batch.since
-        return held + lane.longest_ns > (HOLD_NS if waiting >= HOLD_FOR else HOLD_BRIEFLY_NS)
+        return held + lane.longest_ns > (HOLD_NS if events >= HOLD_FOR else HOLD_BRIEFLY_NS)
 
     def _schedule(self):
         self.house.gate.call_soon(self._proceed, context=self.house.gate.context)

@@ -75,6 +75,13 @@ cdef LoopRunner new_loop_runner(House house, object open_socket):
     return runner
 
 
+cdef ASGIRequest new_asgi_request(LoopRunner runner):
+    cdef ASGIRequest request = ASGIRequest.__new__(ASGIRequest)
+    request.runner = runner
+    request.house = runner.house
+    return request
+
+
 @cython.final
 cdef class LoopRunner(Runner):
     """Requests run as tasks of one event loop.
@@ -91,6 +98,8 @@ cdef class LoopRunner(Runner):
         request.method = method_of(head)
         request.uri = head.text(head.target)
         request.scope = builder.build(head, protocol.peer, request.method, request.uri, &request.takes_trailers)
+        if protocol.tls is not None:
+            request.scope["extensions"] = {**request.scope["extensions"], "tls": dict(protocol.tls)}
         # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
         if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(request.scope, b"upgrade") or b""):
             return self._for_socket(request, builder, protocol.minor_of(request))
@@ -123,10 +132,7 @@ cdef class LoopRunner(Runner):
             request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
             request.body_size = request.body_reads = 0
             return request
-        request = ASGIRequest.__new__(ASGIRequest)
-        request.runner = self
-        request.house = self.house
-        return request
+        return new_asgi_request(self)
 
     cdef bint may_call(self) noexcept:
         return self.house.gate.open

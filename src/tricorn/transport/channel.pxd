@@ -35,6 +35,8 @@ cdef class Protocol:
     cdef int on_behind(self) except -1
     # The client has taken bytes that waited; perhaps all.
     cdef int on_flushed(self, Lane lane) except -1
+    # It waits for bytes of which some are here already, where the poller does not see them.
+    cdef int on_buffered(self) except -1
     # The client is gone, or cannot be served any more. Abort, now or soon.
     cdef int on_lost(self) except -1
     # The channel is closed.
@@ -94,6 +96,7 @@ cdef class Channel:
     cdef int uncork(self, Lane lane) except -1
     # Send what is queued, and tell the protocol.
     cdef int flush(self, Lane lane) except -1
+    cdef int flush_queue(self, bint* progress) except -2
     cdef bint has_queued(self) noexcept
     # Whether bytes were read that nobody has seen yet, the poller included.
     cdef bint has_buffered(self) noexcept
@@ -111,5 +114,6 @@ cdef class Channel:
     cdef int forsake(self) noexcept
 
     cdef SendQueue _queue(self)
+    cdef int _fall_behind(self) except -1
 
 cdef Channel new_channel(ChannelTable table, int fd, unsigned int serial)

@@ -19,10 +19,10 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.scoreboard cimport Row, monotonic
 from tricorn.transport.lane cimport LANE_BUFFER, Lane
 from tricorn.transport.poller cimport READ, WRITE, Poller
-from tricorn.transport.send_queue cimport FLOW_EMPTY, FLOW_LOST, FileSpan, SendQueue
+from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close as close_fd, errno, eventfd, iovec, write
 from tricorn.transport.wire cimport (
-    WIRE_AGAIN, WIRE_LOST, wire_end, wire_make_abrupt, wire_recv, wire_send, wire_sendv,
+    WIRE_AGAIN, WIRE_LOST, Layer, wire_end, wire_make_abrupt, wire_recv, wire_send, wire_sendv,
 )
 
 cdef long long SECOND = 1000000000
@@ -64,6 +64,9 @@ cdef class Protocol:
         return 0
 
     cdef int on_flushed(self, Lane lane) except -1:
+        return 0
+
+    cdef int on_buffered(self) except -1:
         return 0
 
     cdef int on_lost(self) except -1:
@@ -177,7 +180,7 @@ cdef class Channel:
             parts[2] = iovec(<void*>tail, tail_size)
             n = wire_sendv(self.fd, self.layer, parts, 3, total)
         if n == total:
-            return 0
+            return self._fall_behind() if self.layer is not None and self.layer.is_behind() else 0
         if n == WIRE_LOST:
             return self.lose()
         return self.enqueue(out, piece, tail, tail_size, max(n, <ssize_t>0))
@@ -199,6 +202,9 @@ cdef class Channel:
             parts[1] = iovec(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
             n = wire_sendv(self.fd, self.layer, parts, 2, total)
         if n == total:
+            if self.layer is not None and self.layer.is_behind():
+                protocol.on_behind()
+                return self._fall_behind()
             return 0
         if n == WIRE_LOST:
             return self.lose()
@@ -235,6 +241,12 @@ cdef class Channel:
         self.take_time_to_write()
         return protocol.on_queued() if not queue.sending else 0
 
+    cdef int _fall_behind(self) except -1:
+        """All is taken, but not all of it is out: the rest waits in the layer."""
+        cdef Protocol protocol = self.protocol
+        self.take_time_to_write()
+        return protocol.on_queued()
+
     cdef int send_span(self, Lane lane, FileSpan span) except -1:
         cdef SendQueue queue
         cdef Protocol protocol
@@ -244,7 +256,7 @@ cdef class Channel:
         queue = self._queue()
         queue.add_span(span)
         self.flush(lane)
-        if not self.gone and not queue.is_empty():
+        if not self.gone and self.has_queued():
             self.take_time_to_write()
             protocol = self.protocol
             protocol.on_queued()
@@ -281,16 +293,14 @@ cdef class Channel:
         return protocol.settle(lane)
 
     cdef int flush(self, Lane lane) except -1:
-        cdef SendQueue queue = self.queue
         cdef Protocol protocol
         cdef bint progress = False
-        cdef int flow = FLOW_EMPTY
-        if queue is not None:
-            if queue.sending:
-                return 0
-            flow = queue.flush(self.fd, self.layer, &progress)
-            if self.closed:
-                return 0
+        cdef int flow
+        if self.queue is not None and self.queue.sending:
+            return 0
+        flow = self.flush_queue(&progress)
+        if self.closed:
+            return 0
         if flow == FLOW_LOST:
             return self.lose()
         if progress and self.table.write_timeout:
@@ -299,8 +309,24 @@ cdef class Channel:
         protocol = self.protocol
         return protocol.on_flushed(lane) if flow == FLOW_EMPTY or progress else 0
 
+    cdef int flush_queue(self, bint* progress) except -2:
+        """Send what is queued. Returns a Flow."""
+        cdef SendQueue queue = self.queue
+        cdef Layer layer = self.layer
+        cdef int flow = FLOW_EMPTY
+        if layer is not None and layer.is_behind():
+            flow = layer.flush()
+            if flow != FLOW_EMPTY:
+                return FLOW_BLOCKED if flow == WIRE_AGAIN else FLOW_LOST
+            progress[0] = True
+        if queue is not None and not queue.is_empty():
+            flow = queue.flush(self.fd, layer, progress)
+        return FLOW_BLOCKED if flow == FLOW_EMPTY and layer is not None and layer.is_behind() else flow
+
     cdef bint has_queued(self) noexcept:
-        return self.queue is not None and not self.queue.is_empty()
+        if self.queue is not None and not self.queue.is_empty():
+            return True
+        return self.layer is not None and not self.gone and self.layer.is_behind()
 
     cdef bint has_buffered(self) noexcept:
         return self.layer is not None and not self.closed and self.layer.has_buffered()
@@ -313,10 +339,14 @@ cdef class Channel:
 
     cdef int watch(self) except -1:
         """Nobody deals with the channel any more: have the poller watch for what its protocol waits for."""
+        cdef Protocol protocol
         cdef int interest
         if self.closed:
             return 0
         interest = self.protocol.interest()
+        if interest != AS_IT_IS and interest & READ and self.has_buffered():
+            protocol = self.protocol
+            protocol.on_buffered()
         return self.arm(interest) if interest != self.armed and interest != AS_IT_IS else 0
 
     cdef int arm(self, int interest) except -1:
@@ -354,24 +384,34 @@ cdef class Channel:
         if self.closed:
             return 0
         wire_make_abrupt(self.fd)
+        self.gone = True        # also for a layer, which would say goodbye
         return self.close()
 
     cdef int close(self) except -1:
+        cdef Layer layer = self.layer
         cdef Protocol protocol
+        cdef bint is_used
+        cdef int fd
         if self.closed:
             return 0
         self.release()
         if self.closed:
             return 0
         self.arm(0)
+        if layer is not None and not self.gone:
+            layer.end(self.fd)
         self.closed = self.gone = True
         self.deadline = 0
         self.table.remove(self)
-        if self.queue is not None and self.queue.sending:
-            self.queue.orphan(self.fd)      # a thread is in a system call with it
-        else:
-            close_fd(self.fd)
+        fd = self.fd
         self.fd = -1            # the number may belong to another client from now on
+        is_used = self.queue is not None and self.queue.sending
+        if is_used:
+            self.queue.orphan(fd)       # a thread is in a system call with it
+        if layer is not None:
+            layer.detach()
+        if not is_used:
+            close_fd(fd)
         self.queue = None
         self.layer = None
         protocol = self.protocol

@@ -9,7 +9,7 @@ cdef enum:
     BATCH_ROOM = 64         # channels
 
 cdef struct Held:
-    PyObject* channel       # strong; NULL: released already
+    PyObject* whose         # channel, strong; NULL: released already
     PyObject* piece         # strong: bytes that follow those in the arena; NULL: none
     Py_ssize_t end          # of its bytes in the arena, which begin where those of the one before end
 

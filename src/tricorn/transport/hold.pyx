@@ -34,7 +34,7 @@ cdef class Batch(Holder):
     def __dealloc__(self):
         cdef int i
         for i in range(self.count):
-            Py_XDECREF(self.held[i].channel)
+            Py_XDECREF(self.held[i].whose)
             Py_XDECREF(self.held[i].piece)
 
     cdef bint takes(self, Channel channel) noexcept:
@@ -44,11 +44,11 @@ cdef class Batch(Holder):
 
     cdef bint _is_last(self, Channel channel) noexcept:
         cdef Held* held = &self.held[self.count - 1]
-        return self.count > 0 and held.channel == <PyObject*>channel and held.piece == NULL
+        return self.count > 0 and held.whose == <PyObject*>channel and held.piece == NULL
 
     cdef Py_ssize_t size_of(self, Channel channel) noexcept:
         """Bytes in the arena of the channel that was held last."""
-        if self.count == 0 or self.held[self.count - 1].channel != <PyObject*>channel:
+        if self.count == 0 or self.held[self.count - 1].whose != <PyObject*>channel:
             return 0
         return self.held[self.count - 1].end - (self.held[self.count - 2].end if self.count > 1 else 0)
 
@@ -59,7 +59,7 @@ cdef class Batch(Holder):
                 self.since = now
             held = &self.held[self.count]
             Py_INCREF(channel)
-            held.channel = <PyObject*>channel
+            held.whose = <PyObject*>channel
             held.piece = NULL
             held.end = self.arena.size
             self.count += 1
@@ -112,10 +112,10 @@ cdef class Batch(Holder):
         self.count = 0
         self.arena = self.spare
         for i in range(count):
-            if held[i].channel != NULL:
-                (<Channel>held[i].channel).holder = None
+            if held[i].whose != NULL:
+                (<Channel>held[i].whose).holder = None
         for i in range(count):
-            if held[i].channel != NULL:
+            if held[i].whose != NULL:
                 self._send(&held[i], arena.data + start, held[i].end - start)
             start = held[i].end
         arena.size = 0
@@ -129,9 +129,9 @@ cdef class Batch(Holder):
         cdef int i
         channel.holder = None
         for i in range(self.count):
-            if self.held[i].channel == <PyObject*>channel:
+            if self.held[i].whose == <PyObject*>channel:
                 held = self.held[i]
-                self.held[i].channel = self.held[i].piece = NULL
+                self.held[i].whose = self.held[i].piece = NULL
                 start = self.held[i - 1].end if i else 0
                 self._send(&held, arena.data + start, held.end - start)
                 return 0
@@ -139,7 +139,7 @@ cdef class Batch(Holder):
 
     cdef int _send(self, Held* held, const void* data, Py_ssize_t size) except -1:
         """Send what is held of one channel, and let go of it."""
-        cdef Channel channel = <Channel>held.channel
+        cdef Channel channel = <Channel>held.whose
         cdef bytes piece = None
         Py_DECREF(channel)
         if held.piece != NULL:

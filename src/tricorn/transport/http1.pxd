@@ -29,6 +29,7 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int _handle_event(self, Lane lane) except -1
     cdef int _give_way(self) except -1
+    cdef bint _wants_more(self) noexcept
     cdef void _mark_gone(self) noexcept
     cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1
     cdef int _help(self, Lane lane) except -1

@@ -101,19 +101,20 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int _help(self, Lane lane) except -1:
         """Somebody else deals with the channel. Send what is queued; anything else waits for the owner."""
-        cdef SendQueue queue = self.channel.queue        # the owner may let go of it while we send
+        cdef SendQueue queue = self.channel.queue       # the owner may let go of it while we send
         cdef Request request
         cdef bint progress = False
         cdef int flow
-        if queue is None or queue.sending or queue.is_empty():
-            return self.channel.arm(0)       # who sends, or owns it, will watch it again
-        flow = queue.flush(self.channel.fd, self.channel.layer, &progress)
+        if not self.channel.has_queued() or (queue is not None and queue.sending):
+            return self.channel.arm(0)      # who sends, or owns it, will watch it again
+        flow = self.channel.flush_queue(&progress)
         if self.channel.closed or queue is not self.channel.queue:
             return 0
         request = self.request
         if flow == FLOW_LOST:
             self._mark_gone()
-            queue.clear()
+            if queue is not None:
+                queue.clear()
         elif progress:
             self.channel.deadline = 0
             self.channel.take_time_to_write()
@@ -128,12 +129,19 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int settle(self, Lane lane) except -1:
         cdef Protocol other
+        cdef Request request
         cdef object turn
         cdef bytes data
         while True:
             if self.is_over:
                 self._leave(lane)
-            if self.phase != READING or self.gives_way:
+            if self.gives_way:
+                break
+            if self.phase == SERVING and self.channel.has_buffered() and self._wants_more():
+                request = self.request
+                request.on_event(lane)
+                continue
+            if self.phase != READING:
                 break
             if self.pending is None:
                 if not self.channel.has_buffered():
@@ -173,6 +181,17 @@ cdef class HTTP1(RequestProtocol):
         if self.channel.has_queued() and not self.channel.gone and not self.channel.corked:
             interest |= WRITE
         return interest
+
+    cdef bint _wants_more(self) noexcept:
+        """Whether the client of a running request is read."""
+        cdef int interest = self.interest()
+        return interest != AS_IT_IS and interest & READ != 0
+
+    cdef int on_buffered(self) except -1:
+        if not self.gives_way:
+            self.gives_way = True
+            self.runner.queue_up(self)
+        return 0
 
     cdef int proceed(self, Lane lane) except -1:
         """Its turn has come to go on with what is already here."""

@@ -2,15 +2,30 @@ from tricorn.gateway.translator cimport Peer
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.lane cimport Lane
 from tricorn.transport.request cimport Runner
+from tricorn.transport.tls cimport TLSWire
 
 cdef class Opening(Protocol):
     cdef Runner runner
-    cdef object builder
+    cdef Entrance entrance
     cdef Peer peer
     cdef bytes pending              # the beginning of a PROXY header
+    cdef TLSWire tls                # in its handshake
 
-    cdef int _read(self, Lane lane) except -1
-    cdef int _open(self, Lane lane, bytes rest) except -1
+    cdef int _read_header(self, Lane lane) except -1
+    cdef int _go_on(self, Lane lane, bytes rest) except -1
+    cdef int _shake_hands(self, Lane lane) except -1
+    cdef int _secured(self) except -1
+    cdef int _fail(self, Lane lane) except -1
+    cdef int _open(self, bytes rest, dict tls) except -1
+
+# What is the same for all clients that come in at one listener.
+cdef class Entrance:
+    cdef readonly int fd            # of the listening, non-blocking socket
+    cdef readonly object builder    # the Translator for its requests
+    cdef readonly object tls        # None: plain
+
+    # What is spoken behind the opening. rest: what was read behind it, or None. tls: what applications are told of it.
+    cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls)
 
 # The first protocol of a new channel. False: this peer may not connect.
-cdef bint open_channel(Channel channel, Runner runner, object builder, Peer peer, long long now) except -1
+cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer peer, long long now) except -1

@@ -1,40 +1,73 @@
-"""What a new channel begins with, before a request can come: a PROXY header, where proxies send one.
+"""What a new channel begins with, before a request can come: a PROXY header, where proxies send one, and a TLS handshake.
 
-The plan. An opening reads what it is for, and then puts the protocol in its own place, with what was read behind it. Where nothing has
-to come first, there is no opening. All of it has `header_timeout`, as the head of a request.
+The plan. An opening reads what it is for, one step after the other, and then puts the protocol in its own place, with what was read
+behind it. Where nothing has to come first, there is no opening. All of it together has `header_timeout`, as the head of a
+request, and no application thread is ever inside it.
 
-Knows: the PROXY protocol, who may speak it. Must not know: HTTP, applications.
+Knows: the PROXY protocol and who may speak it, handshakes. Must not know: HTTP (but for one answer in plain text), applications.
 """
 
 from tricorn.gateway.translator cimport Peer
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.http1 cimport HTTP1, new_http1
 from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport Runner
 from tricorn.transport.service cimport Service
+from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_BROKEN, WIRE_DONE, TLSWire, new_wire
+from tricorn.transport.tls_layer cimport new_tls_layer
 from tricorn.transport.wire cimport WIRE_AGAIN
 
 from tricorn.http.errors import ProtocolError
 from tricorn.http.proxy_protocol import parse as parse_proxy
+from tricorn.transport.failures import report
+
+# OpenSSL's words where a client speaks HTTP to it.
+cdef str HTTP_REQUEST = "http request"
+cdef bytes EXPLANATION = b"This port speaks HTTPS. Write https:// in the address.\n"
+cdef bytes PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%b" % (len(EXPLANATION), EXPLANATION)
+)
 
 
-cdef bint open_channel(Channel channel, Runner runner, object builder, Peer peer, long long now) except -1:
+cdef class Entrance:
+    """tls: how connections are secured, an object with `context`, an ssl.SSLContext of which a new connection takes the present
+    one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain."""
+
+    def __init__(self, int fd, object builder, object tls):
+        self.fd = fd
+        self.builder = builder
+        self.tls = tls
+
+    cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls):
+        cdef HTTP1 protocol = new_http1(channel, runner, self.builder, peer)
+        protocol.pending = rest
+        protocol.tls = tls
+        return protocol
+
+
+cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer peer, long long now) except -1:
     cdef Service service = runner.service
-    if service.proxy_mode is None:
-        channel.protocol = new_http1(channel, runner, builder, peer)
-    elif service.proxy_peers.trusts(peer.host):
-        channel.protocol = new_opening(channel, runner, builder, peer)
-    else:
-        return False
+    cdef Opening opening
     channel.deadline = now + service.header_timeout if service.header_timeout else 0
+    if service.proxy_mode is None and entrance.tls is None:
+        channel.protocol = entrance.protocol_for(channel, runner, peer, None, None)
+        return True
+    if service.proxy_mode is not None and not service.proxy_peers.trusts(peer.host):
+        return False
+    opening = new_opening(channel, runner, entrance, peer)
+    channel.protocol = opening
+    if service.proxy_mode is None:
+        opening.tls = new_wire(entrance.tls.context, channel.fd, True, None)
     return True
 
 
-cdef Opening new_opening(Channel channel, Runner runner, object builder, Peer peer):
+cdef Opening new_opening(Channel channel, Runner runner, Entrance entrance, Peer peer):
     cdef Opening self = Opening.__new__(Opening)
     self.channel = channel
     self.runner = runner
-    self.builder = builder
+    self.entrance = entrance
     self.peer = peer
     return self
 
@@ -46,13 +79,21 @@ cdef class Opening(Protocol):
         if channel.owned:
             return channel.arm(0)
         channel.owned = True
-        self._read(lane)
+        if self.tls is not None:
+            self._shake_hands(lane)
+        else:
+            self._read_header(lane)
         if channel.closed:
             return 0
         protocol = channel.protocol
         return Protocol.settle(self, lane) if protocol is self else protocol.settle(lane)
 
-    cdef int _read(self, Lane lane) except -1:
+    cdef int interest(self) noexcept:
+        return self.tls.wants() if self.tls is not None else READ
+
+    # ---- a PROXY header --------------------------------------------------------------------------------
+
+    cdef int _read_header(self, Lane lane) except -1:
         cdef Channel channel = self.channel
         cdef Service service = self.runner.service
         cdef ssize_t n = channel.read(lane.buffer, LANE_BUFFER)
@@ -75,14 +116,60 @@ cdef class Opening(Protocol):
         if header.source is not None:
             host, port = header.source
             self.peer = Peer(host, str(port), service.trusted.trusts(host))
-        return self._open(lane, data[header.consumed:])
+        return self._go_on(lane, data[header.consumed:])
 
-    cdef int _open(self, Lane lane, bytes rest) except -1:
-        """What has to come first has come; `rest` was read behind it."""
+    cdef int _go_on(self, Lane lane, bytes rest) except -1:
+        """`rest` was read behind the header."""
+        if self.entrance.tls is None:
+            return self._open(rest if rest else None, None)
+        self.tls = new_wire(self.entrance.tls.context, self.channel.fd, True, rest if rest else None)
+        return self._shake_hands(lane)
+
+    # ---- a TLS handshake -------------------------------------------------------------------------------
+
+    cdef int _shake_hands(self, Lane lane) except -1:
         cdef Channel channel = self.channel
-        cdef HTTP1 protocol = new_http1(channel, self.runner, self.builder, self.peer)
-        protocol.pending = rest if rest else None
-        channel.protocol = protocol
+        cdef TLSWire tls = self.tls
+        cdef int outcome = WIRE_BROKEN
+        try:
+            outcome = tls.handshake_step()
+        except BaseException as error:      # of a callback that the application has put into its SSLContext
+            report(self.runner.service.logger, "A TLS handshake failed", error=error)
+        if channel.closed:
+            return 0
+        if outcome == WIRE_BLOCKED:
+            return 0
+        if outcome == WIRE_DONE:
+            return self._secured()
+        return self._fail(lane) if outcome == WIRE_BROKEN else channel.close()
+
+    cdef int _secured(self) except -1:
+        cdef Channel channel = self.channel
+        cdef TLSWire tls = self.tls
+        try:
+            facts = self.entrance.tls.facts(tls)
+        except Exception as error:
+            report(self.runner.service.logger, "What a TLS connection says of itself cannot be read", error=error)
+            tls.detach()
+            return channel.abort()
+        channel.layer = new_tls_layer(tls, self.runner.service.logger)
+        return self._open(None, facts)
+
+    cdef int _fail(self, Lane lane) except -1:
+        """What came is not TLS, or none that we accept. The client is told why, as far as that can be said."""
+        cdef Channel channel = self.channel
+        cdef TLSWire tls = self.tls
+        cdef str reason = tls.reason
+        self._log_refusal(f"its TLS handshake failed: {reason or 'no reason is known'}")
+        tls.flush()
+        tls.detach()
+        if reason == HTTP_REQUEST:
+            channel.send(None, PLAIN_HTTP, NULL, 0)
+        return channel.linger(lane) if not channel.closed else 0
+
+    cdef int _open(self, bytes rest, dict tls) except -1:
+        """What has to come first has come."""
+        self.channel.protocol = self.entrance.protocol_for(self.channel, self.runner, self.peer, rest, tls)
         return 0
 
     def _log_refusal(self, error):
@@ -100,3 +187,8 @@ cdef class Opening(Protocol):
     cdef int on_lost(self) except -1:
         cdef Channel channel = self.channel
         return channel.abort()
+
+    cdef int on_closed(self) except -1:
+        cdef TLSWire tls = self.tls
+        # One that is in its handshake is not the layer of its channel yet.
+        return tls.detach() if tls is not None else 0

@@ -1,4 +1,4 @@
-from tricorn.gateway.environ import EnvironBuilder
+from tricorn.transport.opening import Entrance
 from tricorn.transport.service import Service
 
 class Reactor:
@@ -6,9 +6,7 @@ class Reactor:
 
     service: Service
     stuck: bool
-    def __init__(
-        self, service: Service, listeners: list[tuple[int, EnvironBuilder]], threads: int
-    ) -> None: ...
+    def __init__(self, service: Service, entrances: list[Entrance], threads: int) -> None: ...
     def serve(self) -> None: ...
     def start(self) -> None: ...
     def watch(self, interrupt: int, lifeline: int, timeout: float) -> None: ...

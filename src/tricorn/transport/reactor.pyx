@@ -31,7 +31,6 @@ cimport cython
 import os
 import sys
 
-from tricorn.gateway.translator cimport Peer, Translator
 from tricorn.scoreboard cimport CellData, monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol
 from tricorn.transport.hold cimport Batch, new_batch
@@ -106,8 +105,8 @@ cdef class Parking:
 cdef class Reactor(Reception):
     """The transport of one worker.
 
-    service: what its connections share. listeners: pairs of a listening, non-blocking socket's descriptor and
-    the EnvironBuilder for what comes in there. threads: how many call the application.
+    service: what its connections share. entrances: where clients come in; their builders are EnvironBuilders. threads: how many
+    call the application.
     """
 
     cdef list lanes
@@ -128,7 +127,7 @@ cdef class Reactor(Reception):
     cdef long long next_sweep
     cdef long long leave_until      # taken over: new connections are left to other workers for this long at least
 
-    def __cinit__(self, Service service, list listeners, int threads):
+    def __cinit__(self, Service service, list entrances, int threads):
         self.held_since = <long long*>PyMem_Calloc(threads, sizeof(long long))
         if self.held_since == NULL:
             raise MemoryError()
@@ -136,9 +135,9 @@ cdef class Reactor(Reception):
     def __dealloc__(self):
         PyMem_Free(self.held_since)
 
-    def __init__(self, Service service, list listeners, int threads):
+    def __init__(self, Service service, list entrances, int threads):
         cdef Lane lane
-        Reception.__init__(self, new_thread_runner(service), listeners)
+        Reception.__init__(self, new_thread_runner(service), entrances)
         self.threads = threads
         self.parked = []
         self.lanes = []
@@ -150,8 +149,8 @@ cdef class Reactor(Reception):
             lane.held_since = &self.held_since[i]
             lane.cell = service.row.cell(i)
             self.lanes.append(lane)
-        for _, builder in listeners:
-            builder.provide("wsgi.early_hints", EarlyHints(self.lanes))
+        for entrance in entrances:
+            entrance.builder.provide("wsgi.early_hints", EarlyHints(self.lanes))
         self.keeper = Lane()
         self.keeper.cell = service.row.cell(0)      # it never marks itself busy
         service.channels.poller.add(service.channels.waker, READ, WAKER_TOKEN)
@@ -429,7 +428,7 @@ cdef class Reactor(Reception):
         # What we took would wait behind what runs here, and end with it if that outlives `graceful_timeout`.
         if now < self.leave_until or self.service.row.another_is_free():
             return 0
-        for i in range(len(self.listeners)):
+        for i in range(len(self.entrances)):
             self.accept(self.keeper, i)
         return 0
 

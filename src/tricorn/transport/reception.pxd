@@ -1,6 +1,7 @@
-from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.gateway.translator cimport Peer
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.lane cimport Lane
+from tricorn.transport.opening cimport Entrance
 from tricorn.transport.request cimport Runner
 from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport sockaddr_storage
@@ -12,7 +13,7 @@ cdef unsigned long long LISTENER_TOKENS
 cdef class Reception:
     cdef readonly Service service
     cdef Runner runner
-    cdef list listeners             # (descriptor, builder)
+    cdef list entrances             # Entrance
     cdef bint listening             # the listeners are in the poller
     cdef unsigned int serial
     cdef long long sweep_interval
@@ -39,5 +40,5 @@ cdef class Reception:
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
-    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1
-    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Translator translator)
+    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Entrance entrance) except -1
+    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Entrance entrance)

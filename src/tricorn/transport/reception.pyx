@@ -6,11 +6,11 @@ Knows: listeners, connections as such, deadlines. Must not know: who calls the a
 import os
 import sys
 
-from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.gateway.translator cimport Peer
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
 from tricorn.transport.lane cimport Lane
-from tricorn.transport.opening cimport open_channel
+from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.request cimport Runner
 from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport (
@@ -40,14 +40,12 @@ cdef int _on_event(Protocol protocol, Lane lane) except -1:
 
 
 cdef class Reception:
-    """runner: who answers requests. listeners: pairs of a listening, non-blocking socket's descriptor and the Translator for
-    what comes in there.
-    """
+    """runner: who answers requests. entrances: where clients come in."""
 
-    def __init__(self, Runner runner, list listeners):
+    def __init__(self, Runner runner, list entrances):
         self.runner = runner
         self.service = runner.service
-        self.listeners = listeners
+        self.entrances = entrances
         self.sweep_interval = self._shortest_limit() // 8
         self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
 
@@ -73,11 +71,11 @@ cdef class Reception:
         cdef int i
         if on == self.listening:
             return 0
-        for i in range(len(self.listeners)):
+        for i in range(len(self.entrances)):
             if on:
-                self.service.channels.poller.add_listener(self.listeners[i][0], LISTENER_TOKENS + <unsigned int>i)
+                self.service.channels.poller.add_listener((<Entrance>self.entrances[i]).fd, LISTENER_TOKENS + <unsigned int>i)
             else:
-                self.service.channels.poller.remove(self.listeners[i][0])
+                self.service.channels.poller.remove((<Entrance>self.entrances[i]).fd)
         self.listening = on
         return 0
 
@@ -94,10 +92,9 @@ cdef class Reception:
         cdef ChannelTable channels = self.service.channels
         cdef sockaddr_storage address
         cdef socklen_t size
+        cdef Entrance entrance = self.entrances[index]
         cdef int fd
-        cdef int listener
         cdef int _
-        listener, translator = self.listeners[index]
         for _ in range(ACCEPT_RUN):
             if channels.draining and not last:
                 return self.listen(False)   # also where it began meanwhile: what was accepted may have run for long
@@ -105,24 +102,24 @@ cdef class Reception:
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
             size = sizeof(address)
-            fd = accept4(listener, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            fd = accept4(entrance.fd, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
                     return self._exhausted(errno)
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
-            self._welcome(lane, fd, &address, translator)
+            self._welcome(lane, fd, &address, entrance)
         return 0
 
-    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Translator translator) except -1:
+    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Entrance entrance) except -1:
         cdef Service service = self.service
         cdef ChannelTable channels = service.channels
         cdef Channel channel
         cdef Protocol protocol
         try:
-            channel = self._admitted(lane, fd, _peer(address, service.trusted), translator)
-        except BaseException:   # no memory, most likely
+            channel = self._admitted(lane, fd, _peer(address, service.trusted), entrance)
+        except BaseException:   # no memory, most likely, or an SSLContext of the application's
             service.logger.error("Internal error; a new connection is closed", exc_info=True)
             return 0
         if channel is None:
@@ -136,7 +133,7 @@ cdef class Reception:
             self.give_up(lane, channel)
         return 0
 
-    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Translator translator):
+    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Entrance entrance):
         """None: this peer may not connect. What does not come to be a channel is closed with the object that it was to be."""
         cdef Service service = self.service
         cdef ChannelTable channels = service.channels
@@ -154,7 +151,7 @@ cdef class Reception:
         if peer.host is not None:
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         lane.now = monotonic()
-        if open_channel(channel, self.runner, translator, peer, lane.now):
+        if open_channel(channel, self.runner, entrance, peer, lane.now):
             return channel
         service.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
         return None
@@ -284,7 +281,7 @@ cdef class Reception:
         cdef long long soon = monotonic() + SECOND
         cdef int i
         self.listen(False)
-        for i in range(len(self.listeners) if backlog else 0):
+        for i in range(len(self.entrances) if backlog else 0):
             self.accept(lane, i, True)
         self.service.channels.draining = True
         for found in list(self.service.channels.channels):

@@ -71,6 +71,7 @@ cdef class RequestProtocol(Protocol):
     cdef Runner runner
     cdef Peer peer
     cdef object builder             # the Translator for what comes in at this listener
+    cdef dict tls                   # what applications are told of the TLS of their connection; None: nothing
 
     # ---- what a request asks of it; as in gateway/exchange.pxd
     cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1

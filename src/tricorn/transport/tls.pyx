@@ -469,6 +469,18 @@ cdef class TLSWire:
         """DER of the peer's certificate, or None."""
         return self.tls.getpeercert(True) if self.established else None
 
+    def peer_chain(self):
+        """DER of the certificates that the peer has sent, its own first. Before Python 3.13 only that is known."""
+        if not self.established or self.peer_certificate is None:
+            return []
+        chain = getattr(self.tls, "get_unverified_chain", None)
+        return chain() if chain is not None else [self.peer_certificate]
+
+    @property
+    def context(self):
+        """The ssl.SSLContext that it ended up with: an `sni_callback` may have chosen it."""
+        return self.tls.context
+
     # ---- for Python: tests ---------------------------------------------------------------------------------
 
     def take_step(self):

@@ -39,7 +39,7 @@ cdef class WebSocketSession(Socket):
 
     # What the channel brings.
     cdef int on_readable(self, Lane lane) except -1
-    cdef bint has_frames(self) noexcept
+    cdef bint wants_frames(self) noexcept
     cdef int go_on(self, Lane lane) except -1
     cdef int flushed(self) except -1
     cdef int lost(self) except -1

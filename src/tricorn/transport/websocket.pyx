@@ -87,12 +87,16 @@ cdef class WebSocketProtocol(Protocol):
         cdef WebSocketSession session = self.session
         cdef House house = session.house
         cdef Protocol other
-        while session.has_frames() and not self.gives_way:
-            if not house.gate.open:
-                self.gives_way = True       # application code is on the stack
-                house.later(self)
+        while session.wants_frames() and not self.gives_way:
+            if session.pending is None and not channel.has_buffered():
                 break
-            session.go_on(lane)
+            if not house.gate.open:
+                self.on_buffered()          # application code is on the stack
+                break
+            if session.pending is not None:
+                session.go_on(lane)
+            else:
+                session.on_readable(lane)
         if channel.closed:
             return 0
         if channel.protocol is not self:
@@ -108,6 +112,13 @@ cdef class WebSocketProtocol(Protocol):
             return 0
         channel.owned = True
         return self.settle(lane)
+
+    cdef int on_buffered(self) except -1:
+        cdef House house = self.session.house
+        if self.gives_way:
+            return 0
+        self.gives_way = True
+        return house.later(self)
 
     cdef int interest(self) noexcept:
         cdef Channel channel = self.channel
@@ -176,9 +187,9 @@ cdef class WebSocketSession(Socket):
                 self.pending = (<const char*>lane.buffer)[used:n]
         return 0
 
-    cdef bint has_frames(self) noexcept:
-        """Whether it can go on with what is pending."""
-        return self.pending is not None and not self.paused and self.phase != ENDED
+    cdef bint wants_frames(self) noexcept:
+        """Whether it can go on with more."""
+        return not self.paused and self.phase != ENDED
 
     cdef int go_on(self, Lane lane) except -1:
         """With what was read before the application fell behind, or accepted."""

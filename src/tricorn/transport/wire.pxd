@@ -15,8 +15,11 @@ cdef class Layer:
     cdef void end(self, int fd) noexcept
     # Bytes that were read from the descriptor and not taken yet: a poller does not see them.
     cdef bint has_buffered(self) noexcept
-    # What was taken to be sent and is not out yet waits in the layer.
+    # Whether something was taken to be sent that is not out yet, and sending it: 1: all of it is, WIRE_AGAIN, WIRE_LOST.
     cdef bint is_behind(self) noexcept
+    cdef int flush(self) noexcept
+    # The descriptor is about to be closed: when this returns, nobody uses it.
+    cdef void detach(self) noexcept
 
 # All of these return how many bytes were moved, WIRE_AGAIN or WIRE_LOST; wire_recv returns 0 at the end of what the peer sends.
 # The GIL is needed. Large sends give it away: what the parts lie in must be held.

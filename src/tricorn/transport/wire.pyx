@@ -34,6 +34,12 @@ cdef class Layer:
     cdef bint is_behind(self) noexcept:
         return False
 
+    cdef int flush(self) noexcept:
+        return 1
+
+    cdef void detach(self) noexcept:
+        return
+
 
 cdef ssize_t wire_recv(int fd, Layer layer, void* place, size_t size) noexcept:
     cdef ssize_t n

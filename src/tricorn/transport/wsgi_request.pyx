@@ -72,6 +72,12 @@ cdef ThreadRunner new_thread_runner(object service):
     return runner
 
 
+cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
+    cdef WSGIRequest request = WSGIRequest.__new__(WSGIRequest)
+    request.runner = runner
+    return request
+
+
 @cython.final
 cdef class ThreadRunner(Runner):
     """Requests run on whichever thread is free. `Service.runnable` is where they wait."""
@@ -81,6 +87,8 @@ cdef class ThreadRunner(Runner):
         request.method = method_of(head)
         request.uri = head.text(head.target)
         request.environ = (<EnvironBuilder>protocol.builder).build(head, protocol.peer, request.method, request.uri)
+        if protocol.tls is not None:
+            request.environ.update(protocol.tls)
         request.protocol = protocol
         return request
 
@@ -96,9 +104,7 @@ cdef class ThreadRunner(Runner):
             request.cut_status = 0
             request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
             return request
-        request = WSGIRequest.__new__(WSGIRequest)
-        request.runner = self
-        return request
+        return new_wsgi_request(self)
 
     cdef int enter(self, Channel channel, Lane lane) except -1:
         # What another thread holds back must not come behind what we send.

@@ -14,11 +14,11 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn import forks, scoreboard
 from tricorn.config.settings import Settings
@@ -33,9 +33,13 @@ from tricorn.net.listener import Listener
 from tricorn.transport.aio import Hub
 from tricorn.transport.failures import report
 from tricorn.transport.house import House, WebSocketTerms
+from tricorn.transport.opening import Entrance
 from tricorn.workers.boot import end_stranger, hold_signals
 from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
+
+if TYPE_CHECKING:
+    from tricorn.transport.opening import Security
 
 log = logging.getLogger("tricorn.error")
 
@@ -53,6 +57,9 @@ UNLIMITED = 86400.0
 
 #: How often a worker that is busy with its lifespan shows that it lives, seconds.
 BEAT = 1.0
+
+#: How often it looks for renewed certificates, seconds.
+RENEWAL = 1.0
 
 
 class LoopError(Exception):
@@ -215,13 +222,34 @@ class Worker:
                 settings.websocket_close_timeout,
             ),
         )
-        builders = [(each.fileno(), self._builder(policy, each)) for each in self.assignment.listeners]
-        return Hub(house, builders, self._look)
+        entrances = [
+            Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
+            for listener, security in zip(self.assignment.listeners, self._securities(), strict=True)
+        ]
+        return Hub(house, entrances, self._look)
 
-    def _builder(self, policy: HeaderPolicy, listener: Listener) -> ScopeBuilder:
+    def _securities(self) -> Sequence[Security | None]:
+        if self.assignment.certificates is None:
+            return [None for _ in self.assignment.listeners]
+        from tricorn.workers.security import extension, securities  # most servers need no ssl
+
+        self._renew_certificates()
+        return securities(self.assignment, extension)
+
+    def _renew_certificates(self) -> None:
+        assert self.assignment.certificates is not None
+        self.assignment.certificates.take()
+        self.loop.call_later(RENEWAL, self._renew_certificates)
+
+    def _builder(self, policy: HeaderPolicy, listener: Listener, is_tls: bool) -> ScopeBuilder:
         state = self.lifespan.state if self.settings.asgi_lifespan != "off" else None
         return ScopeBuilder(
-            policy, server_of(listener), self.settings.root_path, state, self.settings.asgi_extensions
+            policy,
+            server_of(listener),
+            self.settings.root_path,
+            state,
+            self.settings.asgi_extensions,
+            "https" if is_tls else "http",
         )
 
     def _enter(self, state: int) -> None:

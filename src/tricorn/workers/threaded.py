@@ -14,9 +14,10 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
+from collections.abc import Sequence
 from threading import Lock, Thread  # bound before the application can put others in their place
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn import __version__, forks, scoreboard
 from tricorn.config.settings import Settings
@@ -24,12 +25,17 @@ from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.input import EMPTY_INPUT
 from tricorn.gateway.wsgi import FileWrapper
 from tricorn.handover import EXIT_OK, Assignment
+from tricorn.http.policy import HeaderPolicy
 from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
+from tricorn.transport.opening import Entrance
 from tricorn.transport.reactor import Reactor
 from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
 from tricorn.workers.signals import Inbox, Wish
+
+if TYPE_CHECKING:
+    from tricorn.transport.opening import Security
 
 log = logging.getLogger("tricorn.error")
 
@@ -63,19 +69,26 @@ class Worker:
         self.reactor = Reactor(
             self.service,
             [
-                (
-                    listener.fileno(),
-                    EnvironBuilder(
-                        base_environ(settings, listener), policy, os.environ.get("SCRIPT_NAME", "")
-                    ),
-                )
-                for listener in assignment.listeners
+                Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
+                for listener, security in zip(assignment.listeners, self._securities(), strict=True)
             ],
             settings.threads,
         )
         self.deadline: float | None = None  # of the drain
+        self.next_renewal = 0.0
         self.ending = Lock()  # held by who ends the process
         forks.let_go(self.reactor.forsake)
+
+    def _securities(self) -> Sequence[Security | None]:
+        if self.assignment.certificates is None:
+            return [None for _ in self.assignment.listeners]
+        from tricorn.workers.security import securities, variables  # most servers need no ssl
+
+        return securities(self.assignment, variables)
+
+    def _builder(self, policy: HeaderPolicy, listener: Listener, is_tls: bool) -> EnvironBuilder:
+        environ = base_environ(self.settings, listener, "https" if is_tls else "http")
+        return EnvironBuilder(environ, policy, os.environ.get("SCRIPT_NAME", ""))
 
     def run(self) -> int:
         if self.is_single:
@@ -103,9 +116,16 @@ class Worker:
         self._enter(scoreboard.READY)
         while not self._is_done():
             self.reactor.watch(self.inbox.fd, self.lifeline, WATCH)
+            self._renew_certificates()
             if not self._obey():
                 break
         self._end()
+
+    def _renew_certificates(self) -> None:
+        certificates = self.assignment.certificates
+        if certificates is not None and monotonic() >= self.next_renewal:
+            self.next_renewal = monotonic() + WATCH
+            certificates.take()
 
     def _enter(self, state: int) -> None:
         self.assignment.row.state = state
@@ -157,13 +177,13 @@ class Worker:
             sleep(0.002)
 
 
-def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
+def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[str, Any]:
     """What is the same for all requests of a listener (PEP 3333, "environ Variables").
 
     The keys that differ have their place here too, so that filling a copy mostly replaces values, and their
     usual values, which then need not be filled in.
     """
-    name, port = server_name(listener.address)
+    name, port = server_name(listener.address, scheme)
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -179,7 +199,7 @@ def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
         "wsgi.input": EMPTY_INPUT,
         "wsgi.early_hints": None,  # the transport's
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.errors": log_setup.error_stream(),
         "wsgi.multithread": settings.threads > 1,
         "wsgi.multiprocess": settings.workers > 1,
@@ -189,8 +209,8 @@ def base_environ(settings: Settings, listener: Listener) -> dict[str, Any]:
     }
 
 
-def server_name(address: Address) -> tuple[str, str]:
+def server_name(address: Address, scheme: str) -> tuple[str, str]:
     """SERVER_NAME and SERVER_PORT. A unix socket has neither, and PEP 3333 allows neither to be empty."""
     if isinstance(address, TcpAddress):
         return address.host, str(address.port)
-    return "localhost", "80"
+    return "localhost", "443" if scheme == "https" else "80"

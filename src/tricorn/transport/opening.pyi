@@ -1,0 +1,21 @@
+import ssl
+from typing import Any, Protocol
+
+from tricorn.gateway.environ import EnvironBuilder
+from tricorn.gateway.scope import ScopeBuilder
+from tricorn.transport.tls import TLSWire
+
+class Security(Protocol):
+    """How the connections of a listener are secured: see opening.pyx."""
+
+    @property
+    def context(self) -> ssl.SSLContext: ...
+    def facts(self, wire: TLSWire) -> dict[str, Any] | None: ...
+
+class Entrance:
+    """What is the same for all clients that come in at one listener: see opening.pyx."""
+
+    fd: int
+    builder: EnvironBuilder | ScopeBuilder
+    tls: Security | None
+    def __init__(self, fd: int, builder: EnvironBuilder | ScopeBuilder, tls: Security | None) -> None: ...

@@ -1,0 +1,163 @@
+"""Two requests of one channel at once: neither channel, gateway nor runner counts on one at a time.
+
+HTTP/1 carries one, so a protocol of the tests does it, which is compiled for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import importlib.util
+import logging
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tricorn.config.declaration import Core
+from tricorn.config.settings import Settings
+from tricorn.gateway.environ import EnvironBuilder
+from tricorn.gateway.scope import ScopeBuilder
+from tricorn.gateway.waiting import Gate
+from tricorn.http.policy import TrustedPeers
+from tricorn.http.request import Limits
+from tricorn.http.websocket_handshake import DeflatePolicy
+from tricorn.scoreboard import Board
+from tricorn.transport.aio import Hub
+from tricorn.transport.house import House, WebSocketTerms
+from tricorn.transport.reactor import Reactor
+from tricorn.transport.service import Service
+from tricorn.workers.service import filled, header_policy
+
+SOURCE = Path(__file__).parent / "compiled" / "two_at_once.pyx"
+ROOT = Path(__file__).parents[2]
+HEADS = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n"
+PATIENCE = 10.0
+
+BUILD = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+setup(ext_modules=cythonize(
+    [Extension("two_at_once", ["two_at_once.pyx"], include_dirs=[{headers!r}])],
+    include_path=[{source!r}],
+    quiet=True,
+), script_args=["-q", "build_ext", "--inplace"])
+"""
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The compiled protocol."""
+    place = tmp_path_factory.mktemp("two")
+    (place / SOURCE.name).write_bytes(SOURCE.read_bytes())
+    source = ROOT / "src"
+    program = BUILD.format(headers=str(source / "tricorn" / "http"), source=str(source))
+    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=180)
+    (built,) = place.glob("two_at_once.*.so")
+    spec = importlib.util.spec_from_file_location("two_at_once", built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        made.setblocking(False)
+        yield made
+
+
+def service_for(application: Any) -> Service:
+    settings = dataclasses.replace(Settings(), request_timeout=0)
+    return Service(
+        filled(settings, Core.TERMS),
+        application=application,
+        logger=logging.getLogger("tricorn.error"),
+        limits=Limits(),
+        row=Board(1, 4)[0],
+        access_log=None,
+        trusted=TrustedPeers(()),
+        proxy_peers=TrustedPeers(()),
+    )
+
+
+def ask(listener: socket.socket) -> dict[str, list[str]]:
+    """What came for each of the two, in order."""
+    with socket.create_connection(listener.getsockname(), PATIENCE) as client:
+        client.sendall(HEADS)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+    lines = received.decode().splitlines()
+    assert all(re.match(r"[01] ", line) for line in lines), lines
+    return {number: [line[2:] for line in lines if line[0] == number] for number in "01"}
+
+
+def test_on_threads(two: ModuleType, listener: socket.socket) -> None:
+    together = threading.Barrier(2, timeout=PATIENCE)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        together.wait()  # both are inside
+        start_response("200 OK", [])
+        yield environ["PATH_INFO"].encode()
+        together.wait()  # and still are, with something sent
+        yield b"done"
+
+    service = service_for(application)
+    policy = header_policy(Settings())
+    names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
+    builder = EnvironBuilder(dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, policy, "")
+    reactor = Reactor(service, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
+    reactor.start()
+    found: list[dict[str, list[str]]] = []
+    client = threading.Thread(target=lambda: found.append(ask(listener)))
+    client.start()
+    while client.is_alive():
+        reactor.watch(-1, -1, 0.05)
+    reactor.stop()
+    assert found == [
+        {"0": ["200 OK", "6:/first", "4:done", "."], "1": ["200 OK", "7:/second", "4:done", "."]}
+    ]
+    assert service.requests == 2
+
+
+def test_in_a_loop(two: ModuleType, listener: socket.socket) -> None:
+    inside: list[str] = []
+
+    async def application(scope: Any, _: Any, send: Any) -> None:
+        inside.append(scope["path"])
+        while len(inside) < 2:
+            await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["path"].encode(), "more_body": True})
+        inside.append("sent")
+        while len(inside) < 4:
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async def serve() -> dict[str, list[str]]:
+        service = service_for(None)
+        gate = Gate(asyncio.get_running_loop(), contextvars.copy_context())
+        house = House(service, gate, application, 1, WebSocketTerms(DeflatePolicy(enabled=False)))
+        builder = ScopeBuilder(header_policy(Settings()), ("127.0.0.1", 80))
+        hub = Hub(house, [two.TwoEntrance(listener.fileno(), builder, None)], lambda: None)
+        hub.open()
+        try:
+            answer = await asyncio.wait_for(asyncio.to_thread(ask, listener), PATIENCE)
+        finally:
+            hub.close()
+        assert service.requests == 2
+        return answer
+
+    found = asyncio.run(serve())
+    assert found == {"0": ["200 OK", "6:/first", "4:done", "."], "1": ["200 OK", "7:/second", "4:done", "."]}
