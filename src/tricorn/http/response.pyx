@@ -1,34 +1,20 @@
-"""Response heads: validation, framing, serialising (RFC 9110 §6.4, §8.6; RFC 9112 §6.3).
+"""Response heads as HTTP/1 writes them: status line, fields, framing (RFC 9112 §4, §6.3, §7.1).
 
-Nothing that an application hands over reaches the wire unchecked: a CR or LF in a value would let whoever
-controls the value write headers or whole responses of his own.
-
-Knows: bytes and rules. Must not know: sockets, clocks (the second is an argument), applications.
+Knows: bytes, RFC 9112. Must not know: what may be said (fields.pyx checks that), sockets, clocks (the second is an argument),
+applications.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from http import HTTPStatus
 
-from tricorn.http.chars cimport DIGIT, classes
-from tricorn.http.names cimport (
-    DATE, HOP_BY_HOP, LENGTH, OPTIONS, ORDINARY, PLAIN, SERVER, AnswerKind, NameSlot, answer_kind_of, find_name, kind_of,
-    name_slots, same_bytes,
+from tricorn.http.fields cimport (
+    HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, length_of, pair_of, says_close,
+    status_code,
 )
+from tricorn.http.names cimport DATE, LENGTH, OPTIONS, ORDINARY, SERVER, NameSlot, name_slots, same_bytes
 
 from tricorn.http.errors import ResponseError
-
-cdef extern from "Python.h":
-    tuple PyList_AsTuple(object)
-    PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
-    Py_ssize_t PyTuple_GET_SIZE(object)
-    bint PyUnicode_IS_COMPACT_ASCII(object)
-    tuple PyTuple_GetSlice(object, Py_ssize_t, Py_ssize_t)
-    int PyUnicode_KIND(object)
-    unsigned char* PyUnicode_1BYTE_DATA(object)
-    Py_ssize_t PyUnicode_GET_LENGTH(object)
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -40,10 +26,8 @@ cdef extern from "<stdio.h>" nogil:
     int snprintf(char*, size_t, const char*, ...)
 
 cdef extern from "scan.h" nogil:
-    bint is_text(const unsigned char* p, Py_ssize_t n)
     void copy_bytes(unsigned char* to, const unsigned char* source, Py_ssize_t n)
 
-cdef const unsigned char* CLASS = classes()
 cdef NameSlot* NAMES = name_slots()
 
 cdef const char** DAYS = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"]
@@ -93,38 +77,15 @@ cdef enum:
     WANTS_CLOSE = 4
 
 
-cdef inline const unsigned char* _latin1(object text, Py_ssize_t* length, str what) except NULL:
-    """The bytes of a string; every char of it must be below U+0100 (PEP 3333, "Unicode Issues")."""
-    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
-        length[0] = PyUnicode_GET_LENGTH(text)
-        return PyUnicode_1BYTE_DATA(text)
-    return _unusual_text(text, length, what)
-
-
-cdef const unsigned char* _unusual_text(object text, Py_ssize_t* length, str what) except NULL:
-    if type(text) is not str and not isinstance(text, str):
-        raise ResponseError(f"{what} must be str, not {type(text).__name__}")
-    if PyUnicode_KIND(text) != 1:
-        raise ResponseError(f"{what} contains characters outside Latin-1")
-    length[0] = PyUnicode_GET_LENGTH(text)
-    return PyUnicode_1BYTE_DATA(text)
-
-
 cdef int _status(Buffer out, Defaults defaults, object status, Reply* reply) except -1:
     """The status line. Most responses repeat the last one, which needs no second look."""
     cdef Py_ssize_t n
     cdef Py_ssize_t start = out.size
-    cdef const unsigned char* p = _latin1(status, &n, "the status")
+    cdef const unsigned char* p = latin1_of(status, &n, STATUS)
     if n + 11 == defaults.status_size and same_bytes(defaults.status_line + 9, p, n):
         reply.status = defaults.status
         return out.add(defaults.status_line, defaults.status_size)
-    if n < 3 or not (CLASS[p[0]] & CLASS[p[1]] & CLASS[p[2]] & DIGIT) or (n > 3 and p[3] != c' '):
-        raise ResponseError("the status must be three digits, a space and a reason")
-    if not is_text(p, n):
-        raise ResponseError("the status contains control characters")
-    reply.status = (p[0] - c'0') * 100 + (p[1] - c'0') * 10 + (p[2] - c'0')
-    if reply.status < 200:
-        raise ResponseError("the status of a final response cannot be below 200")
+    reply.status = status_code(p, n)
     out.reserve(n + 16)
     memcpy(out.data + out.size, b"HTTP/1.1 ", 9)
     memcpy(out.data + out.size + 9, p, n)
@@ -139,112 +100,48 @@ cdef int _status(Buffer out, Defaults defaults, object status, Reply* reply) exc
     return 0
 
 
-cdef inline int _put(
-    Buffer out, const unsigned char* name, Py_ssize_t n, const unsigned char* value, Py_ssize_t v
-) except -1:
+cdef inline int _put(Buffer out, CheckedField* field) except -1:
+    cdef Py_ssize_t n = field.name_size
+    cdef Py_ssize_t v = field.value_size
     cdef unsigned char* p
     out.reserve(n + v + 4)
     p = out.data + out.size
-    copy_bytes(p, name, n)
+    copy_bytes(p, field.name, n)
     p[n] = c':'
     p[n + 1] = c' '
-    copy_bytes(p + n + 2, value, v)
+    copy_bytes(p + n + 2, field.value, v)
     p[n + v + 2] = 13
     p[n + v + 3] = 10
     out.size += n + v + 4
     return 0
 
 
-cdef inline const unsigned char* _octets(object data, Py_ssize_t* length, str what) except NULL:
-    """The bytes that an ASGI application hands over (ASGI, "HTTP & WebSocket": byte strings)."""
-    if type(data) is not bytes and not isinstance(data, bytes):
-        raise ResponseError(f"{what} must be bytes, not {type(data).__name__}")
-    length[0] = PyBytes_GET_SIZE(data)
-    return <const unsigned char*>PyBytes_AS_STRING(data)
-
-
-cdef inline tuple _pair(object header, bint octets):
-    """A header as a tuple that owns its two strings while they are looked at. Calls no code of a subclass."""
-    if type(header) is tuple and PyTuple_GET_SIZE(header) == 2:
-        return <tuple>header
-    return _unusual_pair(header, octets)
-
-
-cdef tuple _unusual_pair(object header, bint octets):
-    cdef tuple pair = None
-    if octets and isinstance(header, list):
-        pair = PyList_AsTuple(header)
-    elif octets and isinstance(header, tuple):
-        pair = PyTuple_GetSlice(header, 0, 3)       # of a third item only its presence counts
-    if pair is not None and len(pair) == 2:
-        return pair
-    raise ResponseError("each header must be a tuple of a name and a value")
-
-
-cdef bint _says_close(const unsigned char* value, Py_ssize_t size):
-    text = (<const char*>value)[:size].lower().replace(b" ", b"").replace(b"\t", b"")
-    return b"close" in text.split(b",")
-
-
-cdef str _shown(const unsigned char* name, Py_ssize_t n):
-    """A name for a message: quoted, and not all of it if it is long."""
-    return repr((<const char*>name)[:min(n, 60)].decode("latin-1"))
-
-
 cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) except -1:
     """Write the application's fields, keep back what is ours to say. Returns HAS_… and WANTS_… flags."""
-    cdef const unsigned char* name
-    cdef const unsigned char* value
-    cdef Py_ssize_t n
-    cdef Py_ssize_t v
-    cdef AnswerKind kind
-    cdef int slot
+    cdef CheckedField field
     cdef tuple pair
     cdef int seen = 0
     for header in headers:
-        pair = _pair(header, reply.octets)
-        if reply.octets:
-            name = _octets(<object>PyTuple_GET_ITEM(pair, 0), &n, "a header name")
-            value = _octets(<object>PyTuple_GET_ITEM(pair, 1), &v, "a header value")
-        else:
-            name = _latin1(<object>PyTuple_GET_ITEM(pair, 0), &n, "a header name")
-            value = _latin1(<object>PyTuple_GET_ITEM(pair, 1), &v, "a header value")
-        slot = find_name(NAMES, name, n)
-        if slot == -2:
-            raise ResponseError(f"the header name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
-        if not is_text(value, v):
-            raise ResponseError(f"the value of the header {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
-        kind = NAMES[slot].answer if slot >= 0 else answer_kind_of(name, n)
-        if kind == ORDINARY:
-            _put(out, name, n, value, v)
-        elif kind == LENGTH:
+        pair = pair_of(header, reply.octets)
+        check_field(pair, reply.octets, NAMES, HEADER_NAME, &field)
+        if field.kind == ORDINARY:
+            _put(out, &field)
+        elif field.kind == LENGTH:
             if declared[0] >= 0:
                 raise ResponseError("Content-Length is given twice")
-            declared[0] = _digits(value, v)
+            declared[0] = length_of(field.value, field.value_size)
             # RFC 9110 §8.6: none in 1xx, 204, 2xx to CONNECT.
             if reply.status >= 200 and reply.status != 204 and not (reply.is_connect and reply.status < 300):
-                _put(out, name, n, value, v)
-        elif kind == DATE:
+                _put(out, &field)
+        elif field.kind == DATE:
             seen |= HAS_DATE
-            _put(out, name, n, value, v)
-        elif kind == SERVER:
+            _put(out, &field)
+        elif field.kind == SERVER:
             seen |= HAS_SERVER
-            _put(out, name, n, value, v)
-        elif kind == OPTIONS and _says_close(value, v):
+            _put(out, &field)
+        elif field.kind == OPTIONS and says_close(field.value, field.value_size):
             seen |= WANTS_CLOSE
     return seen
-
-
-cdef long long _digits(const unsigned char* p, Py_ssize_t n) except -1:
-    cdef long long value = 0
-    cdef Py_ssize_t i
-    if n == 0 or n > 18:
-        raise ResponseError("Content-Length is not a number of at most 18 digits")
-    for i in range(n):
-        if not CLASS[p[i]] & DIGIT:
-            raise ResponseError("Content-Length is not a number")
-        value = value * 10 + (p[i] - c'0')
-    return value
 
 
 cdef int _number(Buffer out, long long value) except -1:
@@ -335,26 +232,14 @@ cdef int write_trailers(Buffer out, object headers) except -1:
 
     Raises ResponseError for what must not stand there (RFC 9110 §6.5.1); what it has appended must not be sent.
     """
-    cdef const unsigned char* name
-    cdef const unsigned char* value
-    cdef Py_ssize_t n = 0
-    cdef Py_ssize_t v = 0
+    cdef CheckedField field
     cdef tuple pair
     out.add(b"0\r\n", 3)
     for header in headers:
-        pair = _pair(header, True)
-        name = _octets(pair[0], &n, "a trailer name")
-        value = _octets(pair[1], &v, "a trailer value")
-        if find_name(NAMES, name, n) == -2:
-            raise ResponseError(f"the trailer name {_shown(name, n)} is not a token (RFC 9110 §5.6.2)")
-        if not is_text(value, v):
-            raise ResponseError(f"the value of the trailer {_shown(name, n)} contains control characters (RFC 9110 §5.5)")
-        if kind_of(name, n) != PLAIN or answer_kind_of(name, n) != ORDINARY:
-            raise ResponseError(
-                f"the field {_shown(name, n)} is not allowed in trailers: it is about framing, routing or authentication "
-                "(RFC 9110 §6.5.1)"
-            )
-        _put(out, name, n, value, v)
+        pair = pair_of(header, True)
+        check_field(pair, True, NAMES, TRAILER_NAME, &field)
+        check_trailer(&field)
+        _put(out, &field)
     return out.add(b"\r\n", 2)
 
 

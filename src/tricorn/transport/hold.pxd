@@ -37,5 +37,6 @@ cdef class Batch(Holder):
     cdef bint _is_last(self, Channel channel) noexcept
     cdef Held* _place(self, Channel channel, long long now) noexcept
     cdef int _send(self, Held* held, const void* data, Py_ssize_t size) except -1
+    cdef int _send_quietly(self, Held* held, const void* data, Py_ssize_t size) except -1
 
 cdef Batch new_batch(Lane lane)

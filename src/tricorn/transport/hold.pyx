@@ -108,15 +108,17 @@ cdef class Batch(Holder):
         cdef Py_ssize_t start = 0
         cdef int i
         # A channel that turns out to be lost closes, and what closes releases: there must be nothing left for it.
+        # And application code may run, which sends: that is held in another arena, and may be released in its turn.
         memcpy(held, self.held, count * sizeof(Held))
         self.count = 0
-        self.arena = self.spare
+        self.arena = self.spare if self.spare is not None else Buffer.__new__(Buffer)
+        self.spare = None
         for i in range(count):
             if held[i].whose != NULL:
                 (<Channel>held[i].whose).holder = None
         for i in range(count):
             if held[i].whose != NULL:
-                self._send(&held[i], arena.data + start, held[i].end - start)
+                self._send_quietly(&held[i], arena.data + start, held[i].end - start)
             start = held[i].end
         arena.size = 0
         self.spare = arena
@@ -145,11 +147,13 @@ cdef class Batch(Holder):
         if held.piece != NULL:
             piece = <bytes>held.piece
             Py_DECREF(piece)
+        return channel.uncork(self.lane) if channel.corked else channel.send_held(data, size, piece)
+
+    cdef int _send_quietly(self, Held* held, const void* data, Py_ssize_t size) except -1:
+        """As _send(). If it fails, through a fault of ours, the others need not suffer."""
+        cdef Channel channel = <Channel>held.whose
         try:
-            if channel.corked:
-                channel.uncork(self.lane)
-            else:
-                channel.send_held(data, size, piece)
+            self._send(held, data, size)
         except Exception:
             channel.table.logger.error("Internal error; the connection is closed", exc_info=True)
             channel.abort()

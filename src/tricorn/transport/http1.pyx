@@ -264,8 +264,12 @@ cdef class HTTP1(RequestProtocol):
             return request.on_flushed(lane) if request is not None else 0
         if self.phase != FLUSHING or self.channel.has_queued():
             return 0
-        self.channel.deadline = 0
         lane.now = monotonic()
+        if self.machine.state == IDLE:      # what was behind was held back, and counted as sent
+            self.phase = READING
+            self.channel.deadline = lane.now + self._idle_time()
+            return 0
+        self.channel.deadline = 0
         return self._response_done(lane)
 
     cdef int on_lost(self) except -1:
