@@ -320,6 +320,8 @@ cdef class Channel:
                 return FLOW_BLOCKED if flow == WIRE_AGAIN else FLOW_LOST
             progress[0] = True
         if queue is not None and not queue.is_empty():
+            if queue.sending:
+                return FLOW_BLOCKED     # another thread has come first, while this one waited for the layer
             flow = queue.flush(self.fd, layer, progress)
         return FLOW_BLOCKED if flow == FLOW_EMPTY and layer is not None and layer.is_behind() else flow
 

@@ -89,7 +89,8 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int _handle_event(self, Lane lane) except -1:
         cdef Request request
-        if self.channel.has_queued():
+        # Also where another thread has sent the last of it: nobody else says so.
+        if self.channel.armed & WRITE or self.channel.has_queued():
             self.channel.flush(lane)
         if self.gives_way:
             return self.channel.arm(WRITE if self.channel.has_queued() else 0)     # what comes is read later
@@ -122,10 +123,10 @@ cdef class HTTP1(RequestProtocol):
                 request.touch()     # it waits in write(): the client moves, so it lives
         if flow == FLOW_BLOCKED:
             return self.channel.arm(WRITE)
-        if self.phase == SERVING:
+        if self.phase == SERVING and self.channel.owned:
             self.channel.deadline = 0
             return self.channel.arm(0)
-        return 0
+        return 0        # its owner has given it free meanwhile, and has it watched: the next event goes on
 
     cdef int settle(self, Lane lane) except -1:
         cdef Protocol other
@@ -141,16 +142,14 @@ cdef class HTTP1(RequestProtocol):
                 request = self.request
                 request.on_event(lane)
                 continue
-            if self.phase != READING:
+            if self.phase != READING or (self.pending is None and not self.channel.has_buffered()):
                 break
-            if self.pending is None:
-                if not self.channel.has_buffered():
-                    break
-                self._read(lane)
-                continue
             if not self.runner.may_call():
                 self._give_way()            # application code is on the stack
                 break
+            if self.pending is None:
+                self._read(lane)
+                continue
             data = self.pending
             self.pending = None
             self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
@@ -171,8 +170,8 @@ cdef class HTTP1(RequestProtocol):
         if self.gives_way:
             return AS_IT_IS
         if self.phase == FLUSHING:
-            interest = 0
-        elif self.phase == SERVING:
+            return WRITE            # although another thread may have sent the last of it just now
+        if self.phase == SERVING:
             interest = self.request.interest()
             if interest == AS_IT_IS:
                 return AS_IT_IS
@@ -240,7 +239,9 @@ cdef class HTTP1(RequestProtocol):
         return 0
 
     cdef bint is_idle(self) noexcept:
-        return self.phase == READING and self.machine.state == IDLE and self.has_served and not self.channel.owned
+        if self.gives_way or self.channel.owned:
+            return False
+        return self.phase == READING and self.machine.state == IDLE and self.has_served
 
     # ---- what the channel tells ------------------------------------------------------------------------
 
@@ -805,6 +806,8 @@ cdef class HTTP1(RequestProtocol):
         cdef int progress
         if not self.body_is_open(request):
             return b""
+        if self.machine.state == OVER:
+            raise refusal(self.machine.error)       # again: nothing behind it is read as a body
         if data is None:
             return None
         self.pending = None
@@ -848,6 +851,8 @@ cdef class HTTP1(RequestProtocol):
             return self.runner.give_up(self.channel, error)
 
     cdef int queue_up(self, Request request) except -1:
+        if not self.channel.owned:
+            return self.runner.queue_up(request)        # nobody is there to settle (its poller has failed)
         self.turn = request
         return 0
 

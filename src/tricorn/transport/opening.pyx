@@ -57,9 +57,9 @@ cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer p
     if service.proxy_mode is not None and not service.proxy_peers.trusts(peer.host):
         return False
     opening = new_opening(channel, runner, entrance, peer)
-    channel.protocol = opening
     if service.proxy_mode is None:
         opening.tls = new_wire(entrance.tls.context, channel.fd, True, None)
+    channel.protocol = opening      # last: a channel that comes to nothing must lead to nothing that leads to it
     return True
 
 

@@ -143,8 +143,8 @@ cdef class Reception:
         if self.serial == 0:
             self.serial = 1
         try:
-            channel = new_channel(channels, fd, self.serial)
             channels.make_place(fd)
+            channel = new_channel(channels, fd, self.serial)    # whose the descriptor is from here on
         except MemoryError:
             close(fd)
             raise

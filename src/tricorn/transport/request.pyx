@@ -142,7 +142,7 @@ cdef class RequestProtocol(Protocol):
         return 0
 
     cdef bint take_up(self, Request request) except -1:
-        return True
+        return False        # where a request that is over belongs: it may still stand in a queue
 
     cdef int look_again(self, Request request) except -1:
         return 0

@@ -1,0 +1,67 @@
+# cython: language_level=3
+"""HTTP/1 on a wire that the test has in its hand, and a protocol that lets go of its request too early: see test_held_wire.py."""
+
+
+from tricorn.gateway.translator cimport Peer
+from tricorn.http.h1 cimport DONE, parse_head
+from tricorn.http.request cimport RequestHead
+from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.opening cimport Entrance
+from tricorn.transport.request cimport Request, RequestProtocol, Runner
+from tricorn.transport.system cimport iovec
+from tricorn.transport.wire cimport WIRE_AGAIN, Layer, wire_end, wire_recv, wire_sendv
+
+
+cdef class HeldLayer(Layer):
+    cdef object before      # called before something is sent; False: the socket takes nothing
+
+    cdef ssize_t recv(self, int fd, void* place, size_t size) noexcept:
+        return wire_recv(fd, None, place, size)
+
+    cdef ssize_t sendv(self, int fd, const iovec* parts, int count, size_t total) noexcept:
+        try:
+            if not self.before():
+                return WIRE_AGAIN
+        except BaseException:
+            return WIRE_AGAIN
+        return wire_sendv(fd, None, parts, count, total)
+
+    cdef void end(self, int fd) noexcept:
+        wire_end(fd, None)
+
+
+cdef class HeldEntrance(Entrance):
+    cdef public object before
+
+    cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls):
+        cdef HeldLayer layer = HeldLayer.__new__(HeldLayer)
+        layer.before = self.before
+        channel.layer = layer
+        return Entrance.protocol_for(self, channel, runner, peer, rest, tls)
+
+
+cdef class EarlyEntrance(Entrance):
+    cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls):
+        cdef Early protocol = Early.__new__(Early)
+        protocol.channel = channel
+        protocol.runner = runner
+        protocol.service = runner.service
+        protocol.builder = self.builder
+        protocol.peer = peer
+        return protocol
+
+
+cdef class Early(RequestProtocol):
+    """A request waits for its turn, and when that comes its channel is closed."""
+
+    cdef int on_event(self, Lane lane) except -1:
+        cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
+        cdef RequestHead head = lane.head
+        cdef Request request
+        head.borrow(lane.buffer, <unsigned int>n)
+        assert parse_head(head, self.service.limits) == DONE
+        request = self.runner.new_request(self, head)
+        self.runner.queue_up(request)
+        request.let_go(lane)
+        return self.channel.close()

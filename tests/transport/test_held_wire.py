@@ -1,0 +1,224 @@
+"""What several threads do with one channel, at moments that a test can choose: the wire, or a protocol, is compiled for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib.util
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tricorn.config.declaration import Core
+from tricorn.config.settings import Settings
+from tricorn.gateway.environ import EnvironBuilder
+from tricorn.http.policy import TrustedPeers
+from tricorn.http.request import Limits
+from tricorn.scoreboard import Board
+from tricorn.transport.opening import Entrance
+from tricorn.transport.reactor import Reactor
+from tricorn.transport.service import Service
+from tricorn.workers.service import filled, header_policy
+
+SOURCE = Path(__file__).parent / "compiled" / "held_wire.pyx"
+ROOT = Path(__file__).parents[2]
+PATIENCE = 5.0
+#: For a thread to get on with what it is at, in which nothing can be seen of it.
+A_WHILE = 0.2
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+BUILD = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+setup(ext_modules=cythonize(
+    [Extension("held_wire", ["held_wire.pyx"], include_dirs=[{headers!r}])], include_path=[{source!r}], quiet=True
+), script_args=["-q", "build_ext", "--inplace"])
+"""
+
+
+@pytest.fixture(scope="module")
+def held_wire(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    place = tmp_path_factory.mktemp("held")
+    (place / SOURCE.name).write_bytes(SOURCE.read_bytes())
+    source = ROOT / "src"
+    program = BUILD.format(headers=str(source / "tricorn" / "http"), source=str(source))
+    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=180)
+    (built,) = place.glob("held_wire.*.so")
+    spec = importlib.util.spec_from_file_location("held_wire", built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        made.setblocking(False)
+        yield made
+
+
+class Served:
+    """A reactor with two threads, whose house is kept by a thread of the test."""
+
+    def __init__(self, entrance: Any, application: Any, **settings: Any) -> None:
+        terms = filled(dataclasses.replace(Settings(), **({"request_timeout": 0} | settings)), Core.TERMS)
+        self.service = Service(
+            terms,
+            application=application,
+            logger=logging.getLogger("tricorn.error"),
+            limits=Limits(),
+            row=Board(1, 4)[0],
+            access_log=None,
+            trusted=TrustedPeers(()),
+            proxy_peers=TrustedPeers(()),
+        )
+        self.reactor = Reactor(self.service, [entrance], 2)
+        self.over = False
+        self.keeper = threading.Thread(target=self._keep)
+
+    def _keep(self) -> None:
+        while not self.over:
+            self.reactor.watch(-1, -1, 0.05)
+
+    def __enter__(self) -> Served:
+        self.reactor.start()
+        self.keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.keeper.join()
+        self.reactor.stop()
+
+
+def builder() -> EnvironBuilder:
+    names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
+    return EnvironBuilder(
+        dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, header_policy(Settings()), ""
+    )
+
+
+class HeldBack:
+    """The first send comes to nothing; the second one, by another thread, waits until it may."""
+
+    def __init__(self) -> None:
+        self.sends = 0
+        self.begun = threading.Event()
+        self.may = threading.Event()
+
+    def __call__(self) -> bool:
+        self.sends += 1
+        if self.sends == 1:
+            return False
+        if self.sends == 2:
+            self.begun.set()
+            assert self.may.wait(PATIENCE)
+            time.sleep(A_WHILE)
+        return True
+
+
+def whole(client: socket.socket, size: int) -> bytes:
+    """A response with a body of `size` bytes."""
+    received = b""
+    while len(received.partition(b"\r\n\r\n")[2]) < size:
+        data = client.recv(65536)
+        assert data, received
+        received += data
+    return received
+
+
+def test_the_last_of_a_response_is_sent_by_another_thread_as_it_ends(
+    held_wire: ModuleType, listener: socket.socket
+) -> None:
+    """The thread of the request has left it by the time that all is sent, and the next request is read."""
+    before = HeldBack()
+
+    def application(_: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "4")])(b"1234")
+        if before.sends < 3:
+            assert before.begun.wait(PATIENCE)
+            before.may.set()
+        return []
+
+    entrance = held_wire.HeldEntrance(listener.fileno(), builder(), None)
+    entrance.before = before
+    with Served(entrance, application), socket.create_connection(listener.getsockname(), PATIENCE) as client:
+        for _ in range(2):
+            client.sendall(REQUEST)
+            assert whole(client, 4).endswith(b"\r\n\r\n1234")
+
+
+def test_the_last_of_what_is_queued_is_sent_by_another_thread_as_the_application_is_left(
+    held_wire: ModuleType, listener: socket.socket
+) -> None:
+    """The application is left because its client is behind, which it is not any more; its deadline for reading is over then."""
+    before = HeldBack()
+    size = 3000
+
+    def application(_: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", str(3 * size))])
+        yield b"1" * size
+        assert before.begun.wait(PATIENCE)
+        before.may.set()
+        yield b"2" * size
+        time.sleep(2.5)
+        yield b"3" * size
+
+    entrance = held_wire.HeldEntrance(listener.fileno(), builder(), None)
+    entrance.before = before
+    settings = {"response_buffer_size": size + 1000, "write_timeout": 1}
+    with (
+        Served(entrance, application, **settings),
+        socket.create_connection(listener.getsockname(), PATIENCE) as client,
+    ):
+        client.sendall(REQUEST)
+        assert whole(client, 3 * size).endswith(b"1" * size + b"2" * size + b"3" * size)
+
+
+def test_a_request_whose_channel_closed_before_its_turn(
+    held_wire: ModuleType, listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[object] = []
+
+    def application(environ: object, start_response: Callable[..., Any]) -> list[bytes]:
+        called.append(environ)
+        start_response("204 No Content", [])
+        return []
+
+    entrance = held_wire.EarlyEntrance(listener.fileno(), builder(), None)
+    with Served(entrance, application), socket.create_connection(listener.getsockname(), PATIENCE) as client:
+        client.sendall(REQUEST)
+        assert client.recv(1) == b""
+        time.sleep(A_WHILE)
+    assert called == []
+    assert caplog.records == []
+
+
+class NoContext:
+    @property
+    def context(self) -> Any:
+        raise RuntimeError("nothing is as it should be")
+
+    def facts(self, _: object) -> None:
+        raise AssertionError
+
+
+def test_a_client_that_cannot_be_let_in_is_not_left_waiting(listener: socket.socket) -> None:
+    """What it was to become holds the descriptor, and leads to itself: the garbage collector would come at some time."""
+    entrance = Entrance(listener.fileno(), builder(), NoContext())  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        with Served(entrance, None), socket.create_connection(listener.getsockname(), PATIENCE) as client:
+            assert client.recv(1) == b""
+    finally:
+        gc.enable()
