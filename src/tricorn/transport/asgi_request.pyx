@@ -158,7 +158,8 @@ cdef class LoopRunner(Runner):
             return self._cork(channel, out, piece, tail, tail_size, size)
         if not batch.takes(channel):
             self._make_room(channel)
-            if channel.gone or channel.has_queued():
+            if channel.gone or channel.has_queued() or not batch.takes(channel):
+                channel.release()       # of what was sent while room was made
                 return channel.send(out, piece, tail, tail_size)
         return batch.copy(channel, out, piece, tail, tail_size, monotonic() if batch.count == 0 else 0)
 
@@ -169,10 +170,11 @@ cdef class LoopRunner(Runner):
         cdef Batch batch = self.house.batch
         if not channel.corked:
             channel.release()
-            if channel.gone or channel.has_queued():
-                return channel.send(out, piece, tail, tail_size)
             if not batch.takes(channel):
                 self._make_room(channel)
+            if channel.gone or channel.has_queued() or channel.holder is not None:
+                channel.release()
+                return channel.send(out, piece, tail, tail_size)
             batch.cork(channel, monotonic() if batch.count == 0 else 0)
         channel.enqueue(out, piece, tail, tail_size, 0)
         # Beyond this it has to run into the socket's limit, so that the application is told to wait.

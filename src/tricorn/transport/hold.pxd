@@ -13,12 +13,20 @@ cdef struct Held:
     PyObject* piece         # strong: bytes that follow those in the arena; NULL: none
     Py_ssize_t end          # of its bytes in the arena, which begin where those of the one before end
 
+# What is on its way: taken out of the batch, not all of it sent yet. It lies on the stack of whoever releases.
+cdef struct Flight:
+    Held held[BATCH_ROOM]
+    int count
+    PyObject* arena         # Buffer, borrowed
+    Flight* other           # that began before this one, and is not over
+
 # What several channels send, held back to leave together.
 @cython.final
 cdef class Batch(Holder):
     cdef Lane lane                  # of the thread that fills it
     cdef Buffer arena
-    cdef Buffer spare
+    cdef Buffer spare               # None: what is on its way has it
+    cdef Flight* flight
     cdef Held held[BATCH_ROOM]
     cdef int count
     cdef long long since            # CLOCK_MONOTONIC, ns: when it began to fill
@@ -36,7 +44,9 @@ cdef class Batch(Holder):
 
     cdef bint _is_last(self, Channel channel) noexcept
     cdef Held* _place(self, Channel channel, long long now) noexcept
+    cdef int _send_one(self, Held* held, int i, Buffer arena) except -1
     cdef int _send(self, Held* held, const void* data, Py_ssize_t size) except -1
-    cdef int _send_quietly(self, Held* held, const void* data, Py_ssize_t size) except -1
+    cdef int _send_quietly(self, Held* held, int i, Buffer arena) except -1
+    cdef void _land(self, Flight* flight) noexcept
 
 cdef Batch new_batch(Lane lane)

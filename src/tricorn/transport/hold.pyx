@@ -101,43 +101,72 @@ cdef class Batch(Holder):
         return 0
 
     cdef int release(self) except -1:
-        """Send all of it. What a socket does not take is queued with its channel."""
-        cdef Held held[BATCH_ROOM]
+        """Send all of it. What a socket does not take is queued with its channel.
+
+        Sending may run an application, which sends more, and may give the GIL away. So what is on its way lies where nothing can be
+        added, and is still found by `release_one`: whatever comes behind it waits for it.
+        """
+        cdef Flight flight
         cdef Buffer arena = self.arena
-        cdef int count = self.count
-        cdef Py_ssize_t start = 0
+        cdef Buffer next = self.spare
         cdef int i
-        # A channel that turns out to be lost closes, and what closes releases: there must be nothing left for it.
-        # And application code may run, which sends: that is held in another arena, and may be released in its turn.
-        memcpy(held, self.held, count * sizeof(Held))
+        if self.count == 0:
+            return 0
+        if next is None:
+            next = Buffer.__new__(Buffer)
+        memcpy(flight.held, self.held, self.count * sizeof(Held))
+        flight.count = self.count
+        flight.arena = <PyObject*>arena
+        flight.other = self.flight
+        self.flight = &flight
         self.count = 0
-        self.arena = self.spare if self.spare is not None else Buffer.__new__(Buffer)
+        self.arena = next
         self.spare = None
-        for i in range(count):
-            if held[i].whose != NULL:
-                (<Channel>held[i].whose).holder = None
-        for i in range(count):
-            if held[i].whose != NULL:
-                self._send_quietly(&held[i], arena.data + start, held[i].end - start)
-            start = held[i].end
-        arena.size = 0
-        self.spare = arena
+        try:
+            for i in range(flight.count):
+                self._send_quietly(flight.held, i, arena)
+        finally:
+            self._land(&flight)
+            arena.size = 0
+            self.spare = arena
         return 0
 
+    cdef void _land(self, Flight* flight) noexcept:
+        """It is over; of two threads' flights the first one may be so before the second."""
+        cdef Flight** link = &self.flight
+        while link[0] != flight:
+            link = &link[0].other
+        link[0] = flight.other
+
     cdef int release_one(self, Channel channel) except -1:
-        cdef Held held
-        cdef Buffer arena = self.arena
-        cdef Py_ssize_t start
+        cdef Flight* flight = self.flight
         cdef int i
-        channel.holder = None
         for i in range(self.count):
             if self.held[i].whose == <PyObject*>channel:
-                held = self.held[i]
-                self.held[i].whose = self.held[i].piece = NULL
-                start = self.held[i - 1].end if i else 0
-                self._send(&held, arena.data + start, held.end - start)
-                return 0
+                return self._send_one(self.held, i, self.arena)
+        while flight != NULL:
+            for i in range(flight.count):
+                if flight.held[i].whose == <PyObject*>channel:
+                    return self._send_one(flight.held, i, <Buffer>flight.arena)
+            flight = flight.other
+        channel.holder = None
         return 0
+
+    cdef int _send_one(self, Held* held, int i, Buffer arena) except -1:
+        """If that has not been done. A channel that turns out to be lost closes, and what closes releases: nothing must be left for it."""
+        cdef Held one = held[i]
+        cdef Py_ssize_t start = held[i - 1].end if i else 0
+        cdef bytes copied = None
+        if one.whose == NULL:
+            return 0
+        if (<Channel>one.whose).layer is not None:
+            # Who waits for a layer has given the GIL away, and the arena may be moved.
+            copied = (<const char*>arena.data + start)[:one.end - start]
+        held[i].whose = held[i].piece = NULL
+        (<Channel>one.whose).holder = None
+        if copied is not None:
+            return self._send(&one, PyBytes_AS_STRING(copied), one.end - start)
+        return self._send(&one, arena.data + start, one.end - start)
 
     cdef int _send(self, Held* held, const void* data, Py_ssize_t size) except -1:
         """Send what is held of one channel, and let go of it."""
@@ -149,12 +178,15 @@ cdef class Batch(Holder):
             Py_DECREF(piece)
         return channel.uncork(self.lane) if channel.corked else channel.send_held(data, size, piece)
 
-    cdef int _send_quietly(self, Held* held, const void* data, Py_ssize_t size) except -1:
-        """As _send(). If it fails, through a fault of ours, the others need not suffer."""
-        cdef Channel channel = <Channel>held.whose
+    cdef int _send_quietly(self, Held* held, int i, Buffer arena) except -1:
+        """As _send_one(). If it fails, through a fault of ours, the others must not suffer."""
+        cdef Channel channel
+        if held[i].whose == NULL:
+            return 0
+        channel = <Channel>held[i].whose
         try:
-            self._send(held, data, size)
-        except Exception:
+            self._send_one(held, i, arena)
+        except BaseException:
             channel.table.logger.error("Internal error; the connection is closed", exc_info=True)
             channel.abort()
         return 0

@@ -307,6 +307,8 @@ cdef class HTTP1(RequestProtocol):
             if self.machine.state == BODY and not self._place_body(lane, &place, &size):
                 return 0
             n = self.channel.read(place, size)
+            if self.channel.closed:
+                return 0        # as in _read_body(); a layer gives the GIL away as well
             if n == 0:
                 return self._end_of_input(lane)
             if n < 0:
@@ -469,6 +471,8 @@ cdef class HTTP1(RequestProtocol):
                 used += step
                 if length:
                     request.take_body_part(lane, content, length)
+                    if self.request is not request:
+                        return used
             if progress != REFUSED:
                 request.took_body(lane, progress == DONE, decoder.framing == BODY_CHUNKED, decoder.received)
         except (OSError, MemoryError) as error:
@@ -476,6 +480,8 @@ cdef class HTTP1(RequestProtocol):
                 raise
             self._cannot_store(lane, error)
             return used
+        if self.request is not request:
+            return used         # storing it gave the GIL away: its client was found to be gone, by a response that was held back
         if progress == REFUSED:
             self.cut_body(lane, refusal(self.machine.error))
         elif progress == DONE and self.phase == READING:
@@ -505,6 +511,8 @@ cdef class HTTP1(RequestProtocol):
             request.took_body(lane, is_over, False, decoder.received)
         except (OSError, MemoryError) as error:
             self._cannot_store(lane, error)
+            return 0
+        if self.request is not request:
             return 0
         # Unlike elsewhere, what the client may have sent behind the body was not read.
         return self._start(lane, not self.machine.client_stays) if is_over else 0

@@ -59,6 +59,8 @@ cdef class Early(RequestProtocol):
         cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
         cdef RequestHead head = lane.head
         cdef Request request
+        if n <= 0:
+            return self.settle(lane)
         head.borrow(lane.buffer, <unsigned int>n)
         assert parse_head(head, self.service.limits) == DONE
         request = self.runner.new_request(self, head)
