@@ -53,8 +53,8 @@ def test_the_next_request_waits_for_the_application_that_answers(serve: Pool) ->
         blocker = threading.Thread(target=block)
         blocker.start()
         time.sleep(0.2)
-        for at in range(0, len(data), 10_000):  # so that no read ends with a record
-            client.sendall(data[at : at + 10_000])
+        for at in range(0, len(data), 16_000):  # so that no read ends with a record
+            client.sendall(data[at : at + 16_000])
         blocker.join()
         assert answer(client).endswith(b"False")
         assert answer(client).endswith(b"False")
