@@ -23,12 +23,12 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def socket(path: str, receive: Receive, send: Send) -> None:
-    """`/sender` sends to `/lost` and to `/other`. When `/lost` hears that its client is gone, it sends to `/other` as well."""
+    """`/sender` sends to `/lost` and to `/other`; so does `/lost`, when its client is gone, to `/other`."""
     await receive()
     await send({"type": "websocket.accept"})
     _sends[path] = send
     while (await receive())["type"] == "websocket.receive":
-        time.sleep(0.5)  # noqa: ASYNC251 - what happens meanwhile is not seen by the loop
+        time.sleep(0.5)
         for name in ("/lost", "/other"):
             await _sends[name]({"type": "websocket.send", "text": "first"})
     if path == "/lost":
@@ -37,7 +37,7 @@ async def socket(path: str, receive: Receive, send: Send) -> None:
 
 async def page(path: str, send: Send) -> None:
     if path == "/block":
-        time.sleep(0.5)  # noqa: ASYNC251
+        time.sleep(0.5)
     found = str(_now["sending"])
     if path == "/unread":
         await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What is sent while the server is at something else comes in order, and calls no application from inside of another."""
+"""What is sent while the server is at something else comes in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CERTIFICATES = Path(__file__).parent / "certificates"
 
 
 def test_what_is_sent_while_others_are_sent_comes_behind_what_is_on_its_way(serve: Pool) -> None:
-    """One of several clients that are sent something is gone, and what hears of it sends to another of them."""
+    """One of several clients is gone, and what hears of it sends to another of them."""
     live = serve("asgi_held:app", kind="asgi")
     with Socket(live, "/lost") as lost, Socket(live, "/other") as other, Socket(live, "/sender") as sender:
         sender.text("go")
@@ -29,7 +29,7 @@ def test_what_is_sent_while_others_are_sent_comes_behind_what_is_on_its_way(serv
 
 
 def test_the_next_request_waits_for_the_application_that_answers(serve: Pool) -> None:
-    """It was read together with the body of the one before, which nobody wants; it has been decrypted already."""
+    """It came with the body of the one before, which nobody wants, and is decrypted already."""
     live = serve(
         "asgi_held:app",
         f"--certfile={CERTIFICATES / 'one.example.pem'}",

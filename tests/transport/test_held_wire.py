@@ -1,4 +1,4 @@
-"""What several threads do with one channel, at moments that a test can choose: the wire, or a protocol, is compiled for it."""
+"""What several threads do with one channel, at moments that a test chooses: its wire is compiled for it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from tricorn.config.declaration import Core
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
@@ -39,7 +40,8 @@ BUILD = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 setup(ext_modules=cythonize(
-    [Extension("held_wire", ["held_wire.pyx"], include_dirs=[{headers!r}])], include_path=[{source!r}], quiet=True
+    [Extension("held_wire", ["held_wire.pyx"], include_dirs=[{headers!r}])],
+    include_path=[{source!r}], quiet=True
 ), script_args=["-q", "build_ext", "--inplace"])
 """
 
@@ -103,9 +105,7 @@ class Served:
 
 def builder() -> EnvironBuilder:
     names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
-    return EnvironBuilder(
-        dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, header_policy(Settings()), ""
-    )
+    return EnvironBuilder(dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, header_policy(Settings()), "")
 
 
 class HeldBack:
@@ -161,7 +161,7 @@ def test_the_last_of_a_response_is_sent_by_another_thread_as_it_ends(
 def test_the_last_of_what_is_queued_is_sent_by_another_thread_as_the_application_is_left(
     held_wire: ModuleType, listener: socket.socket
 ) -> None:
-    """The application is left because its client is behind, which it is not any more; its deadline for reading is over then."""
+    """It is left because its client is behind, which it is not any more; nor has it a deadline."""
     before = HeldBack()
     size = 3000
 
@@ -214,7 +214,7 @@ class NoContext:
 
 
 def test_a_client_that_cannot_be_let_in_is_not_left_waiting(listener: socket.socket) -> None:
-    """What it was to become holds the descriptor, and leads to itself: the garbage collector would come at some time."""
+    """What it was to become holds the descriptor: it must not wait for the garbage collector."""
     entrance = Entrance(listener.fileno(), builder(), NoContext())  # type: ignore[arg-type]
     gc.disable()
     try:
