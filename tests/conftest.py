@@ -11,7 +11,7 @@ import pytest
 # What asserts for the tests and is no test module.
 pytest.register_assert_rewrite("harness", "integration", "transport.served", "faults.served")
 
-from harness.axes import AXES  # noqa: E402 - behind register_assert_rewrite
+from harness.axes import AXES, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
 from harness.combinations import in_sample, pairwise  # noqa: E402
 from harness.server import Servers  # noqa: E402
 
@@ -87,6 +87,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is chosen does not depend on them
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _deselect(config, items, [item for item in items if _has_sense(item)])
     which = config.getoption("--combinations")
     if which == "all":
         return
@@ -95,8 +96,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         seed = config.getoption("--seed")
         left_out = [item for item in items if item.nodeid not in chosen or item.get_closest_marker("slow")]
         chosen = {item.nodeid for item in left_out if in_sample(item.nodeid, seed)}
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
-    items[:] = [item for item in items if item.nodeid in chosen]
+    _deselect(config, items, [item for item in items if item.nodeid in chosen])
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest.Item]) -> None:
+    if len(left) < len(items):
+        kept = {item.nodeid for item in left}
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
+        items[:] = left
+
+
+def _has_sense(item: pytest.Item) -> bool:
+    """What is bound to one wire does not run over the others."""
+    callspec = getattr(item, "callspec", None)
+    wire = None if callspec is None else callspec.params.get("wire")
+    name = item.nodeid.removeprefix("tests/")
+    return wire not in AXES["wire"] or all(
+        wire == only for start, (only, _) in ONE_WIRE.items() if name.startswith(start)
+    )
 
 
 def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:

@@ -148,7 +148,7 @@ OTHERS = [
     ),
     says("Forwarded host", b'Forwarded: for=203.0.113.7;host="b.example:8443"', HTTP_HOST="b.example:8443"),
     says("Forwarded hidden", b"Forwarded: for=_hidden", REMOTE_ADDR="127.0.0.1"),
-    says("nothing", REMOTE_ADDR="127.0.0.1", SCRIPT_NAME="", scheme="http"),
+    says("nothing", REMOTE_ADDR="127.0.0.1", SCRIPT_NAME=""),
 ]
 
 # Two proxies, or a proxy and a client that wrote one of the two itself: nothing tells which is true.
@@ -228,6 +228,14 @@ def test_what_a_trusted_peer_says(case: Case, servers: Servers, kind: str, deliv
     run(case, servers.get(*TRUST, kind=kind), delivery)
 
 
+def test_what_nobody_says_is_as_the_wire_is(trusting: Server) -> None:
+    trusting.seen()
+    with trusting.connect() as client:
+        client.send(head())
+        assert client.response().status == 200
+    assert trusting.seen()[0]["environ"][SCHEME] == trusting.wire.url_scheme
+
+
 @wire_cases(CONTRADICTIONS)
 def test_contradictions_are_refused(case: Case, servers: Servers, kind: str, delivery: str) -> None:
     run(case, servers.get(*TRUST, kind=kind), delivery)
@@ -248,7 +256,7 @@ def test_what_a_stranger_says(
     assert environ.get(key) == value
     assert environ["REMOTE_ADDR"] == STRANGER
     assert environ["REMOTE_PORT"] == str(port)
-    assert environ[SCHEME] == "http"
+    assert environ[SCHEME] == trusting.wire.url_scheme
     assert environ["HTTP_HOST"] == "a.example"
     assert environ["SERVER_PORT"] == str(trusting.address[1])
     assert environ["SCRIPT_NAME"] == ""
@@ -277,7 +285,8 @@ def test_trust_does_not_last(trusting: Server) -> None:
             assert client.response().status == 200
     seen = [request["environ"] for request in trusting.seen()]
     assert [environ["REMOTE_ADDR"] for environ in seen] == ["203.0.113.7", "203.0.113.8", "127.0.0.1"]
-    assert [environ[SCHEME] for environ in seen] == ["https", "http", "http"]
+    usual = trusting.wire.url_scheme
+    assert [environ[SCHEME] for environ in seen] == ["https", usual, usual]
     assert [environ["SCRIPT_NAME"] for environ in seen] == ["/app", "", ""]
 
 
@@ -346,7 +355,7 @@ def test_a_unix_socket_is_a_peer_of_its_own(
         client.send(head(b"X-Forwarded-For: 203.0.113.7", b"X-Forwarded-Proto: https"))
         assert client.response().status == 200
     environ = server.seen()[0]["environ"]
-    assert environ[SCHEME] == ("https" if trusted else "http")
+    assert environ[SCHEME] == ("https" if trusted else server.wire.url_scheme)
     assert (environ["REMOTE_ADDR"] == "203.0.113.7") is trusted
 
 

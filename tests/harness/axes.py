@@ -28,6 +28,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from harness import tls
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ class Wire:
     """How bytes travel between client and server.
 
     options: of the server.
+    scheme: in front of the address in `--bind`.
+    url_scheme: what applications are told.
     wrap: makes of a connected socket the client's end of it; None: that is the socket itself.
     """
 
     options: tuple[str, ...] = ()
-    wrap: Callable[[socket.socket], socket.socket] | None = None
+    scheme: str = ""
+    url_scheme: str = "http"
+    wrap: Callable[[socket.socket], Any] | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -65,6 +72,16 @@ KINDS: dict[str, Kind] = {
 
 WIRES: dict[str, Wire] = {
     "plain": Wire(),
+    "tls": Wire(("--certfile", str(tls.CERTIFICATE)), "https://", "https", tls.wrap),
+}
+
+#: What runs over one wire only, by the beginning of its name below tests/, and why.
+ONE_WIRE: dict[str, tuple[str, str]] = {
+    "conformance/test_proxy_protocol.py": (
+        "plain",
+        "a PROXY header comes before TLS, and here each is sent as the first bytes of a message; "
+        "integration/test_tls.py sends it in front",
+    ),
 }
 
 #: What each means stands at the top of cases.py.

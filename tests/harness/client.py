@@ -87,12 +87,13 @@ class Client:
         source: str | None = None,
         timeout: float = DEADLINE,
         receive_buffer: int | None = None,
-        wrap: Callable[[socket.socket], socket.socket] | None = None,
+        wrap: Callable[[socket.socket], Any] | None = None,
     ) -> None:
         family = socket.AF_UNIX
         if isinstance(address, tuple):
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.raw = socket.socket(family, socket.SOCK_STREAM)
+        self.socket: Any = self.raw  # or what a wire makes of it
         if receive_buffer is not None:  # before connect(): the window is announced in the handshake
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if family != socket.AF_UNIX:
@@ -152,8 +153,8 @@ class Client:
 
     def abort(self) -> None:
         """Reset the connection, as a crashed client does."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw.close()
 
     def close(self) -> None:
         self.socket.close()

@@ -31,6 +31,9 @@ from harness.client import Address, Client, ClosedError
 
 APPS = Path(__file__).parent.parent / "apps"
 
+#: Of servers whose tests do not say which: `TRICORN_TEST_WIRE=tls` runs these tests over TLS.
+USUAL_WIRE = os.environ.get("TRICORN_TEST_WIRE", "plain")
+
 
 #: Applications of the tests that exist for other interfaces too; the tests know the first name only.
 TWINS = {
@@ -39,6 +42,7 @@ TWINS = {
         "echo:app": "asgi_echo:app",
         "misbehave:app": "asgi_misbehave:app",
         "life:app": "asgi_life:app",
+        "secured:app": "asgi_secured:app",
     },
 }
 
@@ -81,7 +85,7 @@ class Server:
         options: Sequence[str] = (),
         *,
         kind: str = "sync",
-        wire: str = "plain",
+        wire: str = USUAL_WIRE,
         address: Address = ("127.0.0.1", 0),
         preamble: bytes = b"",
         environ: dict[str, str] | None = None,
@@ -106,7 +110,7 @@ class Server:
     def command(self) -> list[str]:
         other = os.environ.get("TRICORN_TEST_COMMAND")
         start = shlex.split(other) if other else [sys.executable, "-m", "tricorn"]
-        bind = ("--bind", f"fd://{self.listener.fileno()}")
+        bind = ("--bind", f"{self.wire.scheme}fd://{self.listener.fileno()}")
         return [*start, *bind, *self.kind.options, *self.wire.options, *self.options, self.app]
 
     def start(self, *, wait: bool = True) -> Server:
@@ -136,7 +140,10 @@ class Server:
         assert self.process is not None
         end = time.monotonic() + BOOT_DEADLINE
         with self.connect(timeout=0.1) as client:
-            client.send(self.preamble + b"GET /seen HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n")
+            with contextlib.suppress(TimeoutError):  # of a handshake; it goes on below
+                client.send(
+                    self.preamble + b"GET /seen HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n"
+                )
             while b"\r\n\r\n" not in client.buffer:
                 try:
                     ended = not client.more()
@@ -228,7 +235,7 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[tuple[Any, ...], Server] = {}
         self._failed: dict[tuple[Any, ...], str] = {}
-        self._wire = "plain"
+        self._wire = USUAL_WIRE
 
     def on(self, wire: str) -> Servers:
         """The same servers, where `get` gives those on this wire."""

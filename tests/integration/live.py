@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client, ClosedError, Response
-from harness.server import APPS, BOOT_DEADLINE, Server, wait_for
+from harness.server import APPS, BOOT_DEADLINE, USUAL_WIRE, Server, wait_for
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"
@@ -30,7 +30,7 @@ class Live(Server):
         app: str,
         *options: str,
         kind: str = "sync",
-        wire: str = "plain",
+        wire: str = USUAL_WIRE,
         workers: int = 1,
         chdir: Path = APPS,
         ready: str = "/",
