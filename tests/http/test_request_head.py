@@ -160,12 +160,16 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "CR CR LF": b"GET / HTTP/1.1\r\r\n\r\n",
         "LF first": b"\nGET / HTTP/1.1\r\n\r\n",
         "CR first": b"\rGET / HTTP/1.1\r\n\r\n",
-        "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "TLS behind an empty line": b"\r\n\x16\x03\x01\x02\x00\x01",
+        "another control byte first": b"\x15\x03\x01\x00\x02",
         "two empty lines first": b"\r\n\r\n" + head(),
         **{f"0x{c:02x} in a value": head(b"A: b" + bytes([c]) + b"c") for c in CONTROLS},
         **{f"0x{c:02x} in a name": head(b"A" + bytes([c]) + b"B: c") for c in CONTROLS},
         **{f"0x{c:02x} in a target": start(b"GET /" + bytes([c]) + b" HTTP/1.1") for c in CONTROLS},
         **{f"0x{c:02x} in a version": start(b"GET / HTTP/1." + bytes([c])) for c in CONTROLS},
+    },
+    (400, "RFC 8446 §5.1"): {
+        "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     },
     (400, "RFC 9112 §3"): {
         "a method alone": start(b"GET"),

@@ -9,6 +9,7 @@ cdef enum Progress:
 cdef enum Refusal:
     NONE = 0
     BAD_LINE_END
+    SPEAKS_TLS
     BAD_EMPTY_LINE
     BAD_REQUEST_LINE
     BAD_METHOD

@@ -37,6 +37,7 @@ cdef NameSlot* NAMES = name_slots()
 cdef enum:
     CR = 13
     LF = 10
+    TLS_HANDSHAKE = 22
     LONGEST_METHOD = 32
     LONGEST_HOST = 64       # that is remembered
     # Chunk extensions are ignored, so a body may not carry more of them than a generous sender would
@@ -54,6 +55,7 @@ cdef enum Stage:
 
 REFUSALS = {
     BAD_LINE_END: (400, "RFC 9112 §2.2", "a line must end with CR LF and must not contain other control bytes"),
+    SPEAKS_TLS: (400, "RFC 8446 §5.1", "the client speaks TLS, and this socket is for plain HTTP"),
     BAD_EMPTY_LINE: (400, "RFC 9112 §2.2", "there is more than one empty line before the request line"),
     BAD_REQUEST_LINE: (400, "RFC 9112 §3", "the request line must be a method, a target and a version, separated by single spaces"),
     BAD_METHOD: (400, "RFC 9112 §3.1", "the method is not a token of at most 32 bytes"),
@@ -113,7 +115,7 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
             head.scanned = <unsigned int>(stop - base)
             return _wait(head, limits)
         if stop[0] != CR or stop[1] != LF:
-            return _refuse(head, _early_error(head, stop - base, limits) or BAD_LINE_END)
+            return _refuse(head, _early_error(head, stop - base, limits) or _control_error(head, stop))
         line = base + head.line
         if stop - line > (limits.field_size if head.stage >= FIELDS else limits.request_line) or (
             stop + 2 - base > limits.head
@@ -154,6 +156,11 @@ cdef int _early_error(RequestHead head, Py_ssize_t stop, Limits limits) noexcept
     if length > limits.field_size and head.line + <Py_ssize_t>limits.field_size <= <Py_ssize_t>limits.head:
         return LONG_FIELD
     return LONG_HEAD if stop > limits.head else NONE
+
+
+cdef int _control_error(RequestHead head, const unsigned char* p) noexcept:
+    """A byte that stands in no line. A TLS handshake shows in its first one (content type 22)."""
+    return SPEAKS_TLS if head.stage == START and p == head.data and p[0] == TLS_HANDSHAKE else BAD_LINE_END
 
 
 cdef Py_ssize_t _method(const unsigned char* p, Py_ssize_t size) noexcept:
