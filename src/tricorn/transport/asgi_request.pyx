@@ -98,22 +98,22 @@ cdef class LoopRunner(Runner):
         request.method = method_of(head)
         request.uri = head.text(head.target)
         request.scope = builder.build(head, protocol.peer, request.method, request.uri, &request.takes_trailers)
-        if protocol.tls is not None:
-            request.scope["extensions"] = {**request.scope["extensions"], "tls": dict(protocol.tls)}
         # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
         if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(request.scope, b"upgrade") or b""):
-            return self._for_socket(request, builder, protocol.minor_of(request))
+            return self._for_socket(request, builder, protocol)
+        _tell_tls(request, protocol)
         request.call = HTTPCall.__new__(HTTPCall)
         request.call.exchange = request
         request.call.method = request.method
         request.call.uri = request.uri
         return request
 
-    def _for_socket(self, ASGIRequest request, ScopeBuilder builder, int minor):
+    def _for_socket(self, ASGIRequest request, ScopeBuilder builder, RequestProtocol protocol):
         """Until the application accepts, it is a request without a body. Raises ProtocolError."""
         cdef WebSocketCall call = WebSocketCall.__new__(WebSocketCall)
-        handshake = read_handshake(request.method, minor, request.scope["headers"])
+        handshake = read_handshake(request.method, protocol.minor_of(request), request.scope["headers"])
         builder.make_websocket(request.scope, list(handshake.subprotocols))
+        _tell_tls(request, protocol)
         call.exchange = request
         call.method = request.method
         call.uri = request.uri
@@ -500,6 +500,13 @@ cdef class ASGIRequest(Request):
 
     cdef int over(self) except -1:
         return self.end(self.house.lane)
+
+
+cdef int _tell_tls(ASGIRequest request, RequestProtocol protocol) except -1:
+    """In extensions of the request's own: those in the scope may be everybody's."""
+    if protocol.tls is not None:
+        request.scope["extensions"] = {**request.scope["extensions"], "tls": dict(protocol.tls)}
+    return 0
 
 
 cdef object _context_of(HTTPCall call):
