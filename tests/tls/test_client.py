@@ -196,7 +196,7 @@ def test_the_extension(
     )
     assert extension == {
         "server_cert": site.pem,
-        "client_cert_chain": [zoe.pem],
+        "client_cert_chain": (zoe.pem,),
         "client_cert_name": "UID=z1,emailAddress=zoe@a.test,CN=Zoë,OU=Cards,OU=Cogs,OU=Wheels,"
         r"O=Engines\, Ltd,C=GB",
         "client_cert_error": None,
@@ -208,7 +208,7 @@ def test_the_extension(
 def test_the_extension_without_a_client_certificate() -> None:
     assert tls_extension(None, [], None, None) == {
         "server_cert": None,
-        "client_cert_chain": [],
+        "client_cert_chain": (),
         "client_cert_name": None,
         "client_cert_error": None,
         "tls_version": None,

@@ -135,7 +135,8 @@ def tls_extension(
     chain = list(client_chain)
     return {
         "server_cert": server_cert,
-        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain],
+        # A tuple: all requests of a connection are told by the same objects.
+        "client_cert_chain": tuple(ssl.DER_cert_to_PEM_cert(certificate) for certificate in chain),
         "client_cert_name": _maybe_name(chain[0]) if chain else None,
         # OpenSSL ends the handshake if it does not accept a certificate, so there is never an error to show.
         "client_cert_error": None,
