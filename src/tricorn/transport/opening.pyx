@@ -184,6 +184,13 @@ cdef class Opening(Protocol):
         cdef Channel channel = self.channel
         return channel.close() if not channel.owned else 0
 
+    cdef int begin_drain(self, long long soon, int code) except -1:
+        """Whoever has not come to a request by now is held to the time of an idle connection."""
+        cdef Channel channel = self.channel
+        if channel.deadline == 0 or channel.deadline > soon:
+            channel.deadline = soon
+        return 0
+
     cdef int on_lost(self) except -1:
         cdef Channel channel = self.channel
         return channel.abort()
