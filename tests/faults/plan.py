@@ -95,10 +95,9 @@ class Plan:
         return dict(zip(CALLS, self._page.counts, strict=True))
 
 
-def build(directory: Path) -> Path:
-    """Compile the library."""
-    library = directory / "faults.so"
-    source = Path(__file__).with_name("faults.c")
+def build(directory: Path, source: Path = Path(__file__).with_name("faults.c")) -> Path:
+    """Compile a library that is loaded in front of the C library."""
+    library = directory / f"{source.stem}.so"
     command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"]
     subprocess.run(command, check=True, timeout=60)
     return library

@@ -22,7 +22,13 @@ DEADLINE = 4.0
 
 #: A client of these tests answers no close frame, so it is not waited for.
 _ASGI = ("--websocket-close-timeout=0.2",)
-_OPTIONS = ("--workers=1", "--keep-alive=30", "--request-buffer-size=20000", f"--chdir={APPS}")
+_OPTIONS = (
+    "--workers=1",
+    "--keep-alive=30",
+    "--request-buffer-size=20000",
+    "--request-buffer-memory=0",
+    f"--chdir={APPS}",
+)
 
 
 class Faulty:
@@ -37,7 +43,7 @@ class Faulty:
     def _start(self) -> None:
         interface = KINDS[self._kind].interface
         options = _OPTIONS + (_ASGI if interface == "asgi" else ())
-        self.server = _Serving(
+        self.server = Serving(
             f"{interface}_paths:app", options, kind=self._kind, environ=self._environ
         ).start()
         self.pid = self._worker()
@@ -55,7 +61,7 @@ class Faulty:
             client.bind(("127.0.0.1", 0))
             self.plan.arm(client.getsockname()[1], fault)
             try:
-                stream = _talk(client, self.server.address, steps)
+                stream = talk(client, self.server.address, steps)
             finally:
                 self.plan.disarm()
         self._check(fault)
@@ -80,14 +86,15 @@ class Faulty:
         self.server.kill()
 
 
-class _Serving(Server):
+class Serving(Server):
     """Whose application is not asked what it has seen."""
 
     def _wait_ready(self) -> None:
         wait_for(lambda: self.get("/last") == (200, b"last"), "the server answers", deadline=20)
 
 
-def _talk(client: socket.socket, address: Address, steps: Steps) -> Stream:
+def talk(client: socket.socket, address: Address, steps: Steps) -> Stream:
+    """All that comes on a connection, on which nothing may keep silent longer than the timeout of `client`."""
     data = b""
     try:
         client.connect(address)
@@ -117,4 +124,4 @@ def _receive(client: socket.socket) -> bytes | None:
     except ConnectionResetError:
         return None
     except TimeoutError:
-        raise AssertionError(f"nothing came for {DEADLINE} s") from None
+        raise AssertionError(f"nothing came for {client.gettimeout()} s") from None
