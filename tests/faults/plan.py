@@ -32,6 +32,7 @@ CALLS = (
 )
 
 
+SOURCE = Path(__file__).with_name("faults.c")
 _NUMBERS = ("armed", "peer", "call", "nth", "times", "error", "part", "struck")
 
 
@@ -95,7 +96,7 @@ class Plan:
         return dict(zip(CALLS, self._page.counts, strict=True))
 
 
-def build(directory: Path, source: Path = Path(__file__).with_name("faults.c")) -> Path:
+def build(directory: Path, source: Path = SOURCE) -> Path:
     """Compile a library that is loaded in front of the C library."""
     library = directory / f"{source.stem}.so"
     command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"]

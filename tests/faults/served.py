@@ -94,7 +94,7 @@ class Serving(Server):
 
 
 def talk(client: socket.socket, address: Address, steps: Steps) -> Stream:
-    """All that comes on a connection, on which nothing may keep silent longer than the timeout of `client`."""
+    """All that comes on a connection, which may be silent as long as the timeout of `client`."""
     data = b""
     try:
         client.connect(address)
