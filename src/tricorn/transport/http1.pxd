@@ -51,6 +51,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _end_of_input(self, Lane lane) except -1
     cdef int _leave(self, Lane lane) except -1
     cdef int _response_done(self, Lane lane) except -1
+    cdef int _await_next(self, Lane lane) except -1
     cdef int _drop_request(self, Lane lane) except -1
     cdef int _refuse(self, Lane lane, object error) except -1
     cdef int _error_response(self, Lane lane, int status, bytes fields=*) except -1

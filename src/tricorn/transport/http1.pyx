@@ -266,10 +266,8 @@ cdef class HTTP1(RequestProtocol):
         if self.phase != FLUSHING or self.channel.has_queued():
             return 0
         lane.now = monotonic()
-        if self.machine.state == IDLE:      # what was behind was held back, and counted as sent
-            self.phase = READING
-            self.channel.deadline = lane.now + self._idle_time()
-            return 0
+        if self.machine.state == IDLE:
+            return self._await_next(lane)       # a response that was held back: all else is done (on_behind)
         self.channel.deadline = 0
         return self._response_done(lane)
 
@@ -579,9 +577,7 @@ cdef class HTTP1(RequestProtocol):
         after = self.machine.after_response(self.channel.gone, self.service.body_drain)
         self.has_served = True
         if after == AFTER_NEXT:
-            self.phase = READING
-            self.channel.deadline = lane.now + self._idle_time()
-            return 0
+            return self._await_next(lane)
         if after == AFTER_LINGER:
             return self._end(lane)
         if after == AFTER_CLOSE:
@@ -594,6 +590,11 @@ cdef class HTTP1(RequestProtocol):
             return self.channel.close()
         self.phase = READING
         self.channel.deadline = lane.now + self.service.body_timeout if self.service.body_timeout else 0
+        return 0
+
+    cdef int _await_next(self, Lane lane) except -1:
+        self.phase = READING
+        self.channel.deadline = lane.now + self._idle_time()
         return 0
 
     cdef int _drop_request(self, Lane lane) except -1:
