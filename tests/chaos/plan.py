@@ -28,7 +28,7 @@ _SEND = {"short": 150, "EAGAIN": 80, "EINTR": 40}
 HARMLESS: Rates = {
     "recv": _RECV,
     "send": _SEND,
-    "sendmsg": _SEND,
+    "sendmsg": _SEND | {"late": 20},
     "sendfile": _SEND | {"late": 20},
     "accept4": {"EAGAIN": 80, "EINTR": 80, "ECONNABORTED": 80},
     "epoll_wait": {"EINTR": 60, "nothing": 60, "spurious": 150},

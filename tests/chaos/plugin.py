@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _sample(names: list[str], config: pytest.Config) -> list[str]:
-    """The same in each process. Functions take turns, so that one with a thousand cases does not fill the sample."""
+    """The same in each process. Functions take turns: one with a thousand cases does not fill the sample."""
     most = config.getoption("--chaos-tests") or len(names)
     rng = random.Random(f"tests {config.getoption('--chaos-seed')}")
     groups: dict[str, list[str]] = {}

@@ -1,8 +1,8 @@
 """Connections are reset, descriptors run out, disks are full: nothing hangs, leaks or answers wrongly.
 
 Every path of a response is gone through several times, by some clients at once, while a breaking plan is in
-force. What each receives is measured by what it receives in calm weather: the whole, or a part that it can tell
-from the whole, or an error response; never a second head. After it the worker is the same, holds as many
+force. What each receives is measured by what it receives in calm weather: the whole, or a part that it can
+tell from the whole, or an error response; never a second head. After it the worker is the same, holds as many
 descriptors as before, answers, and stops in good order.
 
 CHAOS_SEED (any text) chooses the plan and the order of the exchanges.

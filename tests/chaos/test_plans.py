@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,20 @@ def test_a_connection_serves_many_requests(
             client.send(head(start=b"GET /whole?5 HTTP/1.1") * at_once)
             for _ in range(at_once):
                 assert client.response().body == CONTENT[:5]
+    storm.calm()
+
+
+@pytest.mark.slow
+def test_the_last_bytes_may_be_sent_by_another_thread(storms: dict[str, Storm]) -> None:
+    """A thread helps to send what is queued, and is still at it when the owner of the connection has left."""
+    storm = storms["gthread"]
+    steps = PATHS["a body in a file"].steps
+    reference = storm.exchange(steps)
+    storm.blow({"sendmsg": {"short": 300, "late": 700}})
+    with ThreadPoolExecutor(4) as clients:
+        streams = list(clients.map(lambda _: storm.exchange(steps), range(150)))
+    assert storm.plan.struck["sendmsg late"]
+    assert all(is_whole(stream, reference) for stream in streams)
     storm.calm()
 
 

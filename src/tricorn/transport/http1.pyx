@@ -90,7 +90,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _handle_event(self, Lane lane) except -1:
         cdef Request request
         # Also where another thread has sent the last of it: nobody else says so.
-        if self.channel.armed & WRITE or self.channel.has_queued():
+        if self.channel.has_queued() or self.channel.armed & WRITE or self.phase == FLUSHING:
             self.channel.flush(lane)
         if self.gives_way:
             return self.channel.arm(WRITE if self.channel.has_queued() else 0)     # what comes is read later
