@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps
+.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,12 @@ conformance: build  ## the Autobahn test-suite on our WebSocket (five to ten min
 FUZZ_SECONDS ?= 60
 fuzz: build  ## throw bent messages at the parsers: make fuzz FUZZ_SECONDS=600
 	PYTHONPATH=tests $(BIN)/python -m fuzz.driver --seconds $(FUZZ_SECONDS)
+
+# SEEDS: how many, other ones each day; or SEED="a b": these.
+SEEDS ?= 20
+chaos: build  ## the suite while system calls misbehave: make chaos SEEDS=200 (nightly; a minute each), or SEED="a b"
+	PYTHONPATH=tests $(BIN)/python -m chaos.run --seeds $(SEEDS) \
+		--seed '$(if $(filter command line environment,$(origin SEED)),$(SEED))' $(ARGS)
 
 # Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that
 # captures the output would swallow them. CPython itself never frees everything, so leaks are not looked for here
