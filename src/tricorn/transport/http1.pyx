@@ -42,6 +42,8 @@ cdef enum:
     BODY_RUN = 1048576
     # Requests of one connection in a row, before others get their turn.
     PIPELINE_RUN = 16
+    # Reads of what a layer has decrypted in a row.
+    READ_RUN = 16
 
 cdef long long SECOND = 1000000000
 
@@ -133,21 +135,27 @@ cdef class HTTP1(RequestProtocol):
         cdef Request request
         cdef object turn
         cdef bytes data
+        cdef int reads = 0      # of what a layer has decrypted: others get their turn between them
         while True:
             if self.is_over:
                 self._leave(lane)
             if self.gives_way:
                 break
             if self.phase == SERVING and self.channel.has_buffered() and self._wants_more():
+                reads += 1
+                if reads > READ_RUN:
+                    self._give_way()
+                    break
                 request = self.request
                 request.on_event(lane)
                 continue
             if self.phase != READING or (self.pending is None and not self.channel.has_buffered()):
                 break
-            if not self.runner.may_call():
-                self._give_way()            # application code is on the stack
+            if reads > READ_RUN or not self.runner.may_call():
+                self._give_way()            # or application code is on the stack
                 break
             if self.pending is None:
+                reads += 1
                 self._read(lane)
                 continue
             data = self.pending
@@ -234,7 +242,7 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         cdef long long deadline = self.channel.deadline
-        if self.phase == READING and self.machine.state == IDLE and (deadline == 0 or deadline > soon):
+        if self.phase == READING and self.machine.state == IDLE and not self.gives_way and (deadline == 0 or deadline > soon):
             self.channel.deadline = soon
         return 0
 
