@@ -1,6 +1,9 @@
+cimport cython
+
 from tricorn.http.request cimport RequestHead, Span
 
 # Who is at the other end of a connection, as far as the application is told.
+@cython.no_gc       # it holds texts and numbers
 cdef class Peer:
     cdef readonly object host       # str; None for a unix socket without an address
     cdef readonly str port          # decimal, "" if there is none

@@ -3,6 +3,7 @@
 Knows: heads, header policy. Must not know: environ keys, scope keys, sockets.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcmp
 
@@ -24,6 +25,7 @@ cdef frozenset REPEATED = frozenset(
 )
 
 
+@cython.no_gc
 cdef class Peer:
     def __init__(self, object host, str port, bint trusted):
         self.host = host

@@ -41,14 +41,14 @@ cdef class ServerMachine:
     cdef BodyDecoder decoder        # of a body, until all of it is here
     cdef Reply reply
     cdef long long body_left        # of the declared length of the response; -1: none is declared. In SKIP: of what may be skipped
-    cdef State state
-    cdef int error                  # why a message was refused: an index into REFUSALS
-    cdef bint offers_more           # requests may follow the first one
-    cdef bint client_stays          # the client may send more after this response
-    cdef bint more_is_here          # … and has done so
-    cdef bint owes_continue         # 100 Continue, when the body is first wanted
-    cdef bint head_sent             # of the last response
-    cdef bint broke_off             # the response cannot be completed: make sure that the client can tell
+    cdef unsigned char state        # a State
+    cdef unsigned char error        # why a message was refused: an index into REFUSALS
+    cdef unsigned char offers_more  # requests may follow the first one
+    cdef unsigned char client_stays # the client may send more after this response
+    cdef unsigned char more_is_here # … and has done so
+    cdef unsigned char owes_continue# 100 Continue, when the body is first wanted
+    cdef unsigned char head_sent    # of the last response
+    cdef unsigned char broke_off    # the response cannot be completed: make sure that the client can tell
 
     # Read on in a head. DONE: `take_head()` returns it, `used` bytes of the data are its; MORE: all of them; REFUSED: `error` says why.
     # `scratch` borrows the data; where it is kept (`self.head is scratch`, with MORE), the caller needs another.

@@ -80,7 +80,7 @@ cdef class ServerMachine:
         cdef unsigned char following = NEXT[<int>self.state][<int>event]
         if following == IMPOSSIBLE:
             self._refuse_event(event)
-        self.state = <State>following
+        self.state = following
         return 0
 
     def _refuse_event(self, int event):

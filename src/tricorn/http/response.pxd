@@ -18,15 +18,15 @@ cdef class Defaults:
 # How one response is framed: in from the request, out from the head.
 cdef struct Reply:
     # in
-    int minor                   # of the request: HTTP/1.minor
-    bint is_head                # the request's method is HEAD
-    bint is_connect             # … or CONNECT
-    bint keep_alive             # the request allows it; out: the response too
-    bint octets                 # the application speaks bytes (ASGI), not str (WSGI)
+    unsigned char minor         # of the request: HTTP/1.minor
+    unsigned char is_head       # the request's method is HEAD
+    unsigned char is_connect    # … or CONNECT
+    unsigned char keep_alive    # the request allows it; out: the response too
+    unsigned char octets        # the application speaks bytes (ASGI), not str (WSGI)
     # out
-    int status
-    bint bodyless               # no body bytes follow, whatever the application says
-    bint chunked
+    short status
+    unsigned char bodyless      # no body bytes follow, whatever the application says
+    unsigned char chunked
     long long length            # of the body; in: if it is known, else -1; out: -1: not declared
 
 cdef int write_head(Buffer out, Defaults defaults, str status, object headers, Reply* reply) except -1

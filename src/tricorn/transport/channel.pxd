@@ -11,6 +11,8 @@ cdef enum:
     AS_IT_IS = -1
 
 # What the bytes of a channel mean. A channel has one at a time; one may put another in its place.
+# The collector need not look at channels and protocols: a channel that closes lets go of its protocol, and every one is closed.
+@cython.no_gc
 cdef class Protocol:
     cdef Channel channel
 
@@ -69,7 +71,9 @@ cdef class ChannelTable:
     cdef void forsake(self) noexcept
 
 @cython.final
+@cython.no_gc
 cdef class Channel:
+    # Flags are bytes: most channels are idle, and there may be many.
     cdef ChannelTable table
     cdef Protocol protocol
     cdef Layer layer                # None: the bytes on the wire are those of the protocol
@@ -79,10 +83,10 @@ cdef class Channel:
     cdef int fd
     cdef unsigned int serial        # tells this channel from earlier ones with the same descriptor
     cdef int armed                  # what the poller watches for
-    cdef bint owned                 # somebody deals with it
-    cdef bint gone                  # what is sent goes nowhere
-    cdef bint closed
-    cdef bint corked                # what is queued has not been offered to the socket yet
+    cdef unsigned char owned        # somebody deals with it
+    cdef unsigned char gone         # what is sent goes nowhere
+    cdef unsigned char closed
+    cdef unsigned char corked       # what is queued has not been offered to the socket yet
 
     # Returns how many bytes were read; 0: the client will send no more; WIRE_AGAIN, WIRE_LOST.
     cdef ssize_t read(self, void* place, size_t size) noexcept

@@ -30,6 +30,7 @@ cdef long long SECOND = 1000000000
 cdef long long LINGER_TIME = 2 * SECOND
 
 
+@cython.no_gc
 cdef class Protocol:
     cdef int on_event(self, Lane lane) except -1:
         raise NotImplementedError
@@ -144,6 +145,7 @@ cdef Channel new_channel(ChannelTable table, int fd, unsigned int serial):
 
 
 @cython.final
+@cython.no_gc
 cdef class Channel:
     def __cinit__(self):
         self.fd = -1

@@ -17,14 +17,15 @@ cdef enum Phase:
     ENDED               # nothing any more; the channel is closed, or has another protocol
 
 @cython.final
+@cython.no_gc
 cdef class HTTP1(RequestProtocol):
     cdef ServerMachine machine
     cdef Request request            # that is read or answered; None: none is
     cdef bytes pending              # what was read but belongs to what comes next
-    cdef Phase phase
-    cdef bint has_served            # a request, so that it may be closed to make room
-    cdef bint is_over               # the response is handed over; to be dealt with by whoever owns the channel
-    cdef bint gives_way             # it goes on with `pending` in a turn of its own
+    cdef unsigned char phase # a Phase
+    cdef unsigned char has_served   # a request, so that it may be closed to make room
+    cdef unsigned char is_over      # the response is handed over; to be dealt with by whoever owns the channel
+    cdef unsigned char gives_way    # it goes on with `pending` in a turn of its own
     cdef object turn                # what its owner puts into the queue when it settles
 
     cdef int _handle_event(self, Lane lane) except -1

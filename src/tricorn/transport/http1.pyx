@@ -78,6 +78,7 @@ cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
 
 
 @cython.final
+@cython.no_gc
 cdef class HTTP1(RequestProtocol):
     # ---- what the server calls -----------------------------------------------------------------------
 

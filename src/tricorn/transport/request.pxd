@@ -66,6 +66,7 @@ cdef class Runner:
         self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last) except -1
 
 # A protocol whose messages are requests and responses.
+@cython.no_gc
 cdef class RequestProtocol(Protocol):
     cdef Service service
     cdef Runner runner

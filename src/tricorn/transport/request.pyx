@@ -80,6 +80,7 @@ cdef class Runner:
         return channel.send(out, piece, tail, tail_size)
 
 
+@cython.no_gc
 cdef class RequestProtocol(Protocol):
     cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
         raise NotImplementedError
