@@ -114,8 +114,12 @@ async def _changes_scope(scope: Scope, _: Receive, send: Send) -> None:
 
 @page
 async def _changes_extensions(scope: Scope, _: Receive, send: Send) -> None:
-    """Leaves its mark in each extension, in whatever way it is let; says whether it found one."""
+    """Leaves its mark in each extension, in whatever way it is let; says whether it found one.
+
+    But for `tls`, which is each request's own: `asgi_secured.py` spoils it.
+    """
     extensions = scope["extensions"]
+    extensions.pop("tls", None)
     found = [name for name, offered in extensions.items() if offered or name == "mark"]
     for name, offered in list(extensions.items()):
         for change in CHANGES:

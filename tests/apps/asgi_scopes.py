@@ -1,4 +1,7 @@
-"""What an application does with what it is given, and what the next request finds in its own."""
+"""What an application does with what it is given, and what the next request finds in its own.
+
+Without the extension `tls`, which is `asgi_secured.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ async def app(
 ) -> None:
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
+    scope["extensions"].pop("tls", None)
     if scope["path"] == "/by-hand":
         found = by_hand(receive, send)
     elif scope["path"] == "/functions":

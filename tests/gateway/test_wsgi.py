@@ -574,7 +574,7 @@ def test_environ_is_complete(live: Live) -> None:
         "RAW_URI": "/path/x?a=1&b=%20",
         "HTTP_HOST": "live.example",
         "HTTP_X_CUSTOM": "yes",
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": live.wire.url_scheme,
         "wsgi.run_once": False,
         "wsgi.multiprocess": False,
         "wsgi.input_terminated": True,

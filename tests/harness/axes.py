@@ -82,6 +82,10 @@ ONE_WIRE: dict[str, tuple[str, str]] = {
         "a PROXY header comes before TLS, and here each is sent as the first bytes of a message; "
         "integration/test_tls.py sends it in front",
     ),
+    "integration/test_asgi_clock.py::test_the_next_request": (
+        "plain",
+        "150 handshakes in a row take longer than the time limits that it is about",
+    ),
 }
 
 #: What each means stands at the top of cases.py.

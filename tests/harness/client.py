@@ -125,6 +125,12 @@ class Client:
         name = self.socket.getsockname()
         return name[0], name[1]
 
+    def secured(self) -> Client:
+        """Behind the handshake, where the wire has one; else it waits for the first bytes."""
+        if self.socket is not self.raw:
+            self.socket.handshake()
+        return self
+
     # -- sending
 
     def send(self, data: bytes) -> bool:

@@ -11,9 +11,11 @@ import hashlib
 import os
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
+from harness import tls
 from harness.cases import head
-from harness.client import BadResponseError, Response
+from harness.client import BadResponseError, Client, Response
 from harness.server import Server
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -28,6 +30,17 @@ UPGRADE = (
 )
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 ACCEPT = base64.b64encode(hashlib.sha1(KEY + _GUID).digest()).decode()
+
+
+def for_websockets(server: Server, path: str) -> dict[str, Any]:
+    """What `connect` of the `websockets` package takes to come to this server: a socket of ours (no proxy,
+    no name to look up), and TLS of its own."""
+    is_secure = server.wire.url_scheme == "https"
+    return {
+        "uri": f"{'wss' if is_secure else 'ws'}://{tls.NAME}{path}",
+        "sock": Client(server.address, timeout=10).raw,
+        **({"ssl": tls.client_context()} if is_secure else {}),
+    }
 
 
 def handshake(path: str, *lines: bytes) -> bytes:

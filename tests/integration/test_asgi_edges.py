@@ -247,7 +247,7 @@ def test_a_client_that_has_gone_when_its_response_is_sent(
     address = str(tmp_path_factory.mktemp("gone") / "socket")
     server = servers.get(kind="asgi", app=EDGES, address=address)
     for _ in range(3):
-        clients = [server.connect() for _ in range(5)]
+        clients = [server.connect().secured() for _ in range(5)]
         with standing_still(server):
             for client in clients:
                 client.send(get("/query?x", line))

@@ -25,6 +25,7 @@ from harness.websocket import (
     TEXT,
     Socket,
     close_payload,
+    for_websockets,
     frame,
 )
 from integration.asgi import Notes
@@ -43,9 +44,8 @@ def server(servers: Servers) -> Server:
 
 @contextmanager
 def judge(server: Server, path: str = "/echo", **options: object) -> Iterator[ClientConnection]:
-    """A client of the `websockets` package, over a socket of our own (no proxy, no name to look up)."""
-    client = server.connect(timeout=10)
-    with connect(f"ws://a.example{path}", sock=client.socket, **options) as connection:  # type: ignore[arg-type]
+    """A client of the `websockets` package."""
+    with connect(**for_websockets(server, path), **options) as connection:  # type: ignore[arg-type]
         yield connection
 
 

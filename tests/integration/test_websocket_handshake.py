@@ -154,11 +154,13 @@ def test_the_scope(server: Server) -> None:
     assert tuple(scope.pop("client")) == name
     assert tuple(scope.pop("server")) == server.address
     assert scope.pop("state")["number"] == 1
+    assert ("tls" in scope["extensions"]) == (server.wire.url_scheme == "https")
+    scope["extensions"].pop("tls", None)
     assert scope == {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": scope["asgi"]["spec_version"]},
         "http_version": "1.1",
-        "scheme": "ws",
+        "scheme": {"http": "ws", "https": "wss"}[server.wire.url_scheme],
         "path": "/scope",
         "raw_path": b"/scope",
         "query_string": b"a=%20b",

@@ -13,7 +13,7 @@ import pytest
 from asgi_sockets import BROKEN_BEHIND
 from harness.client import ClosedError
 from harness.server import Server, Servers, wait_for
-from harness.websocket import BINARY, CLOSE, PING, PONG, TEXT, Socket, close_payload, frame
+from harness.websocket import BINARY, CLOSE, PING, PONG, TEXT, Socket, close_payload, for_websockets, frame
 from integration.asgi import Notes, ask, open_gate, resident, worker_of
 from integration.live import Live
 from websockets.exceptions import ConnectionClosed
@@ -399,7 +399,7 @@ def test_reconnecting_clients_lose_no_echo_over_reloads() -> None:
     """A client as it should be: closed with 1012 or 1001 it connects again; every message is answered."""
     with live_server() as live:
         for generation in (2, 3):
-            with connect("ws://a.example/echo", sock=live.connect(timeout=10).socket) as client:
+            with connect(**for_websockets(live, "/echo")) as client:
                 client.send("before")
                 assert client.recv(timeout=5) == "before"
                 live.signal(HUP)
@@ -407,7 +407,7 @@ def test_reconnecting_clients_lose_no_echo_over_reloads() -> None:
                     client.recv(timeout=10)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == RESTART
-            with connect("ws://a.example/echo", sock=live.connect(timeout=10).socket) as client:
+            with connect(**for_websockets(live, "/echo")) as client:
                 client.send("after")
                 assert client.recv(timeout=5) == "after"
             live.wait_log(f"Reload done: generation {generation} serves", deadline=20)
