@@ -27,7 +27,17 @@ from harness.client import Client
 from harness.server import Server, Servers, _listen, wait_for
 from harness.tls import AUTHORITY, CERTIFICATE, NAME, TLSSocket
 from integration.live import Live, Load, entered, message
-from integration.tls_site import connect, hello, lets_all_go, only, plain, resident, told
+from integration.tls_site import (
+    busy_seconds,
+    connect,
+    hello,
+    lets_all_go,
+    new_keys,
+    only,
+    plain,
+    resident,
+    told,
+)
 from tls.authority import Authority, Issued, need_openssl
 from websockets.sync.client import connect as connect_socket
 
@@ -768,6 +778,57 @@ def test_a_record_in_two_parts_with_a_pause(server: Server) -> None:
         assert client.is_quiet(0.2)
         client.raw.sendall(record[30:])
         assert client.response().status == 200
+
+
+@pytest.mark.slow
+def test_keys_that_change_without_end_hold_nobody_up(kind: str) -> None:
+    """Each change is answered; a client that has as many as the server can answer is one among others."""
+    options = ("--threads=1",) if kind == "gthread" else ()
+    with Live("life:app", *options, kind=kind, wire="tls") as live:
+        over = threading.Event()
+
+        def change() -> None:
+            with connect(live) as client:
+                client.socket.handshake()
+                client.raw.settimeout(5)
+                with contextlib.suppress(OSError):
+                    while not over.is_set():
+                        client.raw.sendall(new_keys(client, 200))
+                        with contextlib.suppress(BlockingIOError):
+                            client.raw.recv(1 << 20, socket.MSG_DONTWAIT)
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            time.sleep(0.3)
+            for _ in range(10):
+                start = time.monotonic()
+                assert live.request("/").status == 200
+                assert time.monotonic() - start < 1
+        finally:
+            over.set()
+            thread.join(20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/", "/stream?20000000", "/block?"])
+def test_who_changes_keys_and_reads_nothing_costs_nothing(kind: str, path: str, tmp_path: Path) -> None:
+    """The server does not read on before its answers are taken, and does not look in vain meanwhile."""
+    path += str(tmp_path / "gate") if path == "/block?" else ""
+    with Live("life:app", "--keep-alive=60", kind=kind, wire="tls") as live:
+        pid = live.workers()[0]
+        with connect(live, receive_buffer=4096, timeout=1.5) as client:
+            client.send(message(path))
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    client.raw.sendall(new_keys(client, 200))
+            time.sleep(0.5)
+            before = busy_seconds(pid)
+            time.sleep(1)
+            assert busy_seconds(pid) - before < 0.1
+            (tmp_path / "gate").touch()
+            assert live.request("/").status == 200
+            client.abort()
 
 
 @pytest.fixture

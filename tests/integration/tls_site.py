@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _ssl
+import ctypes
 import json
 import os
 import re
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness.client import Client
 from harness.server import Server, wait_for
 from harness.tls import NAME, TLSSocket, client_context
@@ -79,3 +82,26 @@ def lets_all_go(pid: int, action: Callable[[], None], deadline: float = 8.0) -> 
     before = descriptors(pid)
     action()
     wait_for(lambda: descriptors(pid) <= before, "the connections' descriptors are closed", deadline=deadline)
+
+
+def new_keys(client: Client, count: int) -> bytes:
+    """So many KeyUpdates, each asking for one of ours (RFC 8446 §4.6.3). Python has no word for them."""
+    library = ctypes.CDLL(_ssl.__file__)
+    if not hasattr(library, "SSL_key_update"):
+        pytest.skip("libssl cannot be called in this interpreter")
+    tls = client.socket.tls
+    # Behind the head of the Python object and its `Socket` stands its SSL*.
+    place = id(tls._sslobj) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    own = ctypes.c_void_p.from_address(place)
+    made = []
+    for _ in range(count):
+        assert library.SSL_key_update(own, 1) == 1
+        tls.do_handshake()
+        made.append(client.socket.ciphertext(b""))
+    return b"".join(made)
+
+
+def busy_seconds(pid: int) -> float:
+    """Processor time that a process has had."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

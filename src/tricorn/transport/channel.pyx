@@ -351,6 +351,8 @@ cdef class Channel:
         if interest != AS_IT_IS and interest & READ and self.has_buffered():
             protocol = self.protocol
             protocol.on_buffered()
+        if interest != AS_IT_IS and interest & READ and self.layer is not None and self.layer.is_stalled():
+            interest &= ~READ
         return self.arm(interest) if interest != self.armed and interest != AS_IT_IS else 0
 
     cdef int arm(self, int interest) except -1:

@@ -17,6 +17,7 @@ cdef enum Outcome:
 cdef struct Line:
     int fd                  # not ours; -1: given up
     int error               # errno of what broke the socket
+    size_t left             # bytes that this operation may still read
     bint dry                # the last read took all that was there
     bint starved            # there was nothing for a further one
     bint ended              # the peer has closed its side
@@ -47,6 +48,7 @@ cdef class TLSWire:
     cdef int detach(self) except -9
     cdef bint has_buffered(self) noexcept
     cdef bint has_unsent(self) noexcept
+    cdef bint is_stalled(self) noexcept
     cdef int wants(self) noexcept
 
     # What an engine fills in. The lock is held.

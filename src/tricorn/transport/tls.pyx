@@ -82,14 +82,18 @@ cdef enum:
     # Of unsent ciphertext. A record of data that the socket did not take is a quarter of it; a peer that
     # makes us answer (KeyUpdate) and does not read gets to the end of it, and is read no further.
     MOST_UNSENT = 65536
+    # Ciphertext that one operation reads beyond what it is asked for. A peer that goes on changing keys, or sends
+    # records of one byte, gives us work without end and nothing to return with: others get their turn.
+    MOST_BESIDE = 32768
 
 
 # ---- the line: ciphertext and its descriptor ---------------------------------------------------------------
 
 
-cdef inline void _begin(Line* line) noexcept nogil:
-    """An operation begins: the socket may have something by now."""
+cdef inline void _begin(Line* line, size_t wanted) noexcept nogil:
+    """An operation begins, for so much plaintext: the socket may have something by now."""
     line.dry = line.starved = False
+    line.left = wanted + MOST_BESIDE
 
 
 cdef inline bint _is_stalled(const Line* line) noexcept nogil:
@@ -102,13 +106,14 @@ cdef ssize_t _receive(Line* line, char* into, size_t size) noexcept nogil:
     cdef ssize_t n
     if line.first != NULL:
         return _receive_first(line, into, size)
-    if line.dry:
+    if line.dry or line.left == 0:
         line.starved = True
         return 0
     while True:
         n = recv(line.fd, into, size, 0)
         if n > 0:
             line.dry = <size_t>n < size
+            line.left -= min(<size_t>n, line.left)
             return n
         if n == 0:
             line.ended = line.starved = True
@@ -273,7 +278,7 @@ cdef class TLSWire:
             return self.failed
         if self._enter() != 0:
             return WIRE_BLOCKED
-        _begin(&self.line)
+        _begin(&self.line, 0)
         self.line.corked = True     # a flight of several messages is one system call
         try:
             outcome = self._shake()
@@ -298,7 +303,7 @@ cdef class TLSWire:
             return self.failed
         if not self.established or self._enter() != 0:
             return WIRE_BLOCKED
-        _begin(&self.line)
+        _begin(&self.line, <size_t>size)
         try:
             if _is_stalled(&self.line):
                 self.more = False
@@ -320,7 +325,7 @@ cdef class TLSWire:
             return self.failed
         if not self.established or self._enter() != 0:
             return WIRE_BLOCKED
-        _begin(&self.line)
+        _begin(&self.line, 0)
         try:
             if self._flush_line() == WIRE_CUT:
                 return WIRE_CUT
@@ -368,7 +373,7 @@ cdef class TLSWire:
         try:
             if self.established and not self.closing and not self.failed:
                 self.closing = True
-                _begin(&self.line)
+                _begin(&self.line, 0)
                 self._say_goodbye()
             return self._flush_line()
         finally:
@@ -395,6 +400,10 @@ cdef class TLSWire:
 
     cdef bint has_unsent(self) noexcept:
         return self.line.unsent != NULL
+
+    cdef bint is_stalled(self) noexcept:
+        """Whether `recv` would not read: the peer has to take what is unsent first."""
+        return _is_stalled(&self.line)
 
     cdef int wants(self) noexcept:
         """What an operation that was blocked waits for, READ | WRITE."""

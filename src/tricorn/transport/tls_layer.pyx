@@ -88,3 +88,6 @@ cdef class TLSLayer(Layer):
 
     cdef bint is_behind(self) noexcept:
         return self.wire.has_unsent()
+
+    cdef bint is_stalled(self) noexcept:
+        return self.wire.is_stalled()

@@ -18,6 +18,8 @@ cdef class Layer:
     # Whether something was taken to be sent that is not out yet, and sending it: 1: all of it is, WIRE_AGAIN, WIRE_LOST.
     cdef bint is_behind(self) noexcept
     cdef int flush(self) noexcept
+    # Whether nothing is read before some of that is out: whoever watched for input would look in vain, again and again.
+    cdef bint is_stalled(self) noexcept
     # The descriptor is about to be closed: when this returns, nobody uses it.
     cdef void detach(self) noexcept
 

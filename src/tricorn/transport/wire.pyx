@@ -37,6 +37,9 @@ cdef class Layer:
     cdef int flush(self) noexcept:
         return 1
 
+    cdef bint is_stalled(self) noexcept:
+        return False
+
     cdef void detach(self) noexcept:
         return
 
