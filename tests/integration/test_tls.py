@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -811,14 +812,21 @@ def test_keys_that_change_without_end_hold_nobody_up(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["/", "/stream?20000000", "/block?"])
-def test_who_changes_keys_and_reads_nothing_costs_nothing(kind: str, path: str, tmp_path: Path) -> None:
-    """The server does not read on before its answers are taken, and does not look in vain meanwhile."""
-    path += str(tmp_path / "gate") if path == "/block?" else ""
-    with Live("life:app", "--keep-alive=60", kind=kind, wire="tls") as live:
+@pytest.mark.parametrize("what", ["nothing", "a large response", "a response", "a body"])
+def test_who_changes_keys_and_reads_nothing_costs_nothing(kind: str, what: str, tmp_path: Path) -> None:
+    """The server does not read on before its answers are taken, and does not look in vain meanwhile. What the
+    client and the application wait for makes a difference."""
+    app, request = {
+        "nothing": ("life:app", message("/")),
+        "a large response": ("life:app", message("/stream?20000000")),
+        "a response": ("life:app", message(f"/block?{tmp_path / 'gate'}")),
+        "a body": ("secured:app", message("/digest", method="POST", body=b"b" * 1000)[:-999]),
+    }[what]
+    options = ("--no-request-buffering",) if what == "a body" else ()
+    with Live(app, "--keep-alive=60", "--body-timeout=60", *options, kind=kind, wire="tls") as live:
         pid = live.workers()[0]
         with connect(live, receive_buffer=4096, timeout=1.5) as client:
-            client.send(message(path))
+            client.send(request)
             with contextlib.suppress(TimeoutError):
                 while True:
                     client.raw.sendall(new_keys(client, 200))
@@ -827,8 +835,8 @@ def test_who_changes_keys_and_reads_nothing_costs_nothing(kind: str, path: str, 
             time.sleep(1)
             assert busy_seconds(pid) - before < 0.1
             (tmp_path / "gate").touch()
-            assert live.request("/").status == 200
             client.abort()
+            assert live.request("/").status == 200
 
 
 @pytest.fixture
@@ -891,3 +899,56 @@ def test_many_clients_and_eight_threads(running_servers: Servers, big: Path) -> 
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+# -- what somebody else says
+
+SCANS = (
+    *(
+        "--sslv2",
+        "--sslv3",
+        "--tlsv1",
+        "--tlsv1_1",
+        "--tlsv1_2",
+        "--tlsv1_3",
+        "--heartbleed",
+        "--openssl_ccs",
+    ),
+    *("--robot", "--reneg", "--compression", "--fallback", "--early_data", "--ems"),
+)
+
+
+@pytest.mark.slow
+def test_sslyze_finds_nothing(server: Server) -> None:
+    """Name the command in SSLYZE, from an environment of its own: `pip install sslyze`."""
+    command = shutil.which(os.environ.get("SSLYZE", "sslyze"))
+    if command is None:
+        pytest.skip("sslyze is not installed; SSLYZE names it")
+    host, port = server.address
+    said = subprocess.run(
+        [command, "--json_out=-", "--mozilla_config=disable", *SCANS, f"{host}:{port}"],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    (scanned,) = json.loads(said.stdout)["server_scan_results"]
+    found = {name: each["result"] for name, each in scanned["scan_result"].items() if each["result"]}
+    accepted = {
+        name: len(result["accepted_cipher_suites"])
+        for name, result in found.items()
+        if name.endswith("_cipher_suites")
+    }
+    assert {name for name, count in accepted.items() if count} == {
+        "tls_1_2_cipher_suites",
+        "tls_1_3_cipher_suites",
+    }
+    assert len(accepted) == 6
+    assert not found["heartbleed"]["is_vulnerable_to_heartbleed"]
+    assert not found["openssl_ccs_injection"]["is_vulnerable_to_ccs_injection"]
+    assert found["robot"]["robot_result"].startswith("NOT_VULNERABLE")
+    assert not found["session_renegotiation"]["is_vulnerable_to_client_renegotiation_dos"]
+    assert found["session_renegotiation"]["supports_secure_renegotiation"]
+    assert not found["tls_compression"]["supports_compression"]
+    assert found["tls_fallback_scsv"]["supports_fallback_scsv"]
+    assert not found["tls_1_3_early_data"]["supports_early_data"]
+    assert found["tls_extended_master_secret"]["supports_ems_extension"]

@@ -778,6 +778,26 @@ def test_new_keys(engine: str) -> None:
         wait_to_show(client, b"answer")
 
 
+def test_one_operation_reads_a_bounded_number_of_bytes(
+    link: Callable[..., Link], version: ssl.TLSVersion
+) -> None:
+    """Of records with next to nothing in them a peer can send any number. What is left shows to a poller."""
+    it = link(server_context(), client_context(version))
+    it.shake()
+    it.ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    records = b"".join(it.ciphertext(b"r") for _ in range(6000))
+    it.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    it.deliver(records)
+    got = it.wire.receive(60_000)
+    assert isinstance(got, bytes)
+    assert 0 < len(got) < 6000
+    while it.wire.buffered or select.select([it.ours], [], [], 0)[0]:
+        more = it.wire.receive(60_000)
+        assert isinstance(more, bytes)
+        got += more
+    assert (got, it.wire.receive(1)) == (b"r" * 6000, BLOCKED)
+
+
 # ---- what a context may ask for ----------------------------------------------------------------------------
 
 

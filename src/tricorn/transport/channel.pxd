@@ -90,6 +90,7 @@ cdef class Channel:
 
     # Returns how many bytes were read; 0: the client will send no more; WIRE_AGAIN, WIRE_LOST.
     cdef ssize_t read(self, void* place, size_t size) noexcept
+    cdef void await_input(self, int timeout_ms) noexcept
     # Send the bytes of `out`, then those of `piece`, then `tail`; queue what the socket does not take.
     cdef int send(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
     cdef int send_span(self, Lane lane, FileSpan span) except -1

@@ -22,7 +22,8 @@ from tricorn.transport.poller cimport READ, WRITE, Poller
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close as close_fd, errno, eventfd, iovec, write
 from tricorn.transport.wire cimport (
-    WIRE_AGAIN, WIRE_LOST, Layer, wire_end, wire_make_abrupt, wire_recv, wire_send, wire_sendv,
+    WIRE_AGAIN, WIRE_LOST, Layer, wire_await_input, wire_await_output, wire_end, wire_make_abrupt, wire_recv, wire_send,
+    wire_sendv,
 )
 
 cdef long long SECOND = 1000000000
@@ -158,6 +159,15 @@ cdef class Channel:
 
     cdef ssize_t read(self, void* place, size_t size) noexcept:
         return wire_recv(self.fd, self.layer, place, size)
+
+    cdef void await_input(self, int timeout_ms) noexcept:
+        """Have this thread wait for something to read, or for room where the layer reads nothing before."""
+        cdef Layer layer = self.layer
+        if layer is None or not layer.is_stalled():
+            wire_await_input(self.fd, timeout_ms)
+        else:
+            wire_await_output(self.fd, timeout_ms)
+            layer.flush()
 
     cdef int send(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1:
         cdef iovec parts[3]

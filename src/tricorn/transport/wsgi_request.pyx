@@ -33,7 +33,7 @@ from tricorn.transport.poller cimport WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, Spares, new_nowhere
 from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_pending_error
-from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_input, wire_await_output
+from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -487,7 +487,7 @@ cdef class WSGIRequest(Request):
                 self._cut(400, "the client went away before the request body was complete")
             if give_up_at and monotonic() >= give_up_at:
                 self._cut(408, "the client stopped sending the request body")
-            wire_await_input(channel.fd, _slice(give_up_at))
+            channel.await_input(_slice(give_up_at))
 
     def _cut(self, int status, text):
         cdef RequestProtocol protocol = self.protocol
