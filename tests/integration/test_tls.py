@@ -185,6 +185,7 @@ def test_a_handshake_and_a_head_have_one_limit_together(server: Server) -> None:
         assert LIMIT - 0.05 < time.monotonic() - start < LIMIT + LATE
 
 
+@each_interface
 def test_stalled_handshakes_take_no_thread_and_little_memory(kind: str) -> None:
     """300 of them, at one worker with as few threads as it can have."""
     count, most = 300, 96 * 1024
@@ -257,6 +258,7 @@ def finishing(client: Client, part: int) -> None:
     client.send(outgoing.read()[:part])
 
 
+@each_interface
 def test_a_stalled_handshake_does_not_hold_up_a_stop(kind: str) -> None:
     with Live(APP, "--header-timeout=60", kind=kind, wire="tls") as live, plain(live) as client:
         client.send(hello()[:60])
@@ -341,6 +343,7 @@ def test_what_is_no_handshake_behind_a_proxy_header(kind: str, proxied: Callable
     assert "Refused a request from 203.0.113.7: its TLS handshake failed: http request" in server.log(mark)
 
 
+@each_interface
 def test_a_unix_socket_with_tls(kind: str, tmp_path: Path) -> None:
     server = Server(APP, ("--workers=1",), kind=kind, wire="tls", address=str(tmp_path / "socket")).start()
     try:
@@ -351,6 +354,7 @@ def test_a_unix_socket_with_tls(kind: str, tmp_path: Path) -> None:
         server.kill()
 
 
+@each_interface
 def test_tls_and_plain_sockets_beside_each_other(kind: str) -> None:
     other = _listen(("127.0.0.1", 0))
     live = Live(APP, "--bind", f"http://fd://{other.fileno()}", kind=kind, wire="tls")
@@ -707,6 +711,7 @@ def test_broken_ciphertext_ends_the_connection(server: Server) -> None:
             client.more()
 
 
+@each_interface
 def test_the_drain_says_goodbye_to_idle_connections(kind: str) -> None:
     with Live(APP, "--keep-alive=60", kind=kind, wire="tls") as live, contextlib.ExitStack() as end:
         idle = [end.enter_context(live.connect()) for _ in range(5)]
@@ -721,6 +726,8 @@ def test_the_drain_says_goodbye_to_idle_connections(kind: str) -> None:
         live.stop()
 
 
+@pytest.mark.slow
+@each_interface
 def test_a_response_under_way_is_finished_by_the_drain(kind: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with Live("life:app", kind=kind, wire="tls") as live, live.connect(timeout=10) as client:
