@@ -104,6 +104,18 @@ def test_a_connection_serves_many_requests(
     storm.calm()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_may_come_in_pieces_when_it_is_asked_for(storms: dict[str, Storm], kind: str) -> None:
+    """Each receive() reads a part of it at once; when there is nothing to read, the socket is watched."""
+    storm = storms[kind]
+    steps = PATHS["a body in a file"].steps
+    reference = storm.exchange(steps)
+    storm.blow({"recv": {"short": ALWAYS}})
+    for _ in range(60):
+        assert is_whole(storm.exchange(steps), reference)
+    storm.calm()
+
+
 @pytest.mark.slow
 def test_the_last_bytes_may_be_sent_by_another_thread(storms: dict[str, Storm]) -> None:
     """A thread helps to send what is queued, and is still at it when the owner of the connection has left."""

@@ -465,8 +465,10 @@ cdef class ASGIRequest(Request):
             self.body = []
             self.body_size = 0
         more[0] = protocol.body_is_open(self)
-        if more[0] and self.body_since == 0 and not self.ended and not self.gone:
-            self.wait_for_body(True)
+        if more[0] and not self.ended and not self.gone:
+            if self.body_since == 0:
+                self.wait_for_body(True)
+            # Also where it is waited for already: since a part was read here, while the socket was not watched.
             protocol.look_again(self)
         return data
 
