@@ -86,6 +86,18 @@ ONE_WIRE: dict[str, tuple[str, str]] = {
         "plain",
         "150 handshakes in a row take longer than the time limits that it is about",
     ),
+    "integration/test_asgi_edges.py::test_requests_that_wait_behind_a_large_response_keep_their_order": (
+        "plain",
+        "its client sends in one thread what it reads the answers of in another, which an SSLObject cannot",
+    ),
+    "integration/test_asgi_hostile.py::test_an_allocation_that_fails": (
+        "plain",
+        "one that fails inside OpenSSL ends the connection, which the application hears of afterwards",
+    ),
+    "integration/test_websocket_life.py::test_idle_sockets_cost_little": (
+        "plain",
+        "it is about our memory; OpenSSL takes 15 KB for each connection",
+    ),
 }
 
 #: What each means stands at the top of cases.py.

@@ -60,9 +60,14 @@ def root() -> Iterator[logging.Logger]:
 
 
 @pytest.fixture
-def log(path: Path) -> logging.Logger:
+def log(path: Path) -> Iterator[logging.Logger]:
+    """The handlers outlive the test: they get their formatters back."""
     setup.configure(Settings(str(path)))
-    return logging.getLogger(NAME)
+    found = logging.getLogger(NAME)
+    before = [(handler, handler.formatter) for handler in found.handlers]
+    yield found
+    for handler, formatter in before:
+        handler.setFormatter(formatter)
 
 
 def configured(**loggers: Any) -> Callable[[], None]:
