@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,3 +21,11 @@ def serve() -> Iterator[Pool]:
 def gate(tmp_path: Path) -> Path:
     """What an application waits for (see tests/apps/gates.py)."""
     return tmp_path / "gate"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """For tests that have the transport in their own process."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        made.setblocking(False)
+        yield made

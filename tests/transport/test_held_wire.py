@@ -2,88 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import importlib.util
-import logging
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from transport.in_process import compiled, service_for
 
-from tricorn.config.declaration import Core
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
-from tricorn.http.policy import TrustedPeers
-from tricorn.http.request import Limits
-from tricorn.scoreboard import Board
 from tricorn.transport.opening import Entrance
 from tricorn.transport.reactor import Reactor
-from tricorn.transport.service import Service
-from tricorn.workers.service import filled, header_policy
+from tricorn.workers.service import header_policy
 
-SOURCE = Path(__file__).parent / "compiled" / "held_wire.pyx"
-ROOT = Path(__file__).parents[2]
 PATIENCE = 5.0
 #: For a thread to get on with what it is at, in which nothing can be seen of it.
 A_WHILE = 0.2
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
-BUILD = """
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-setup(ext_modules=cythonize(
-    [Extension("held_wire", ["held_wire.pyx"], include_dirs=[{headers!r}])],
-    include_path=[{source!r}], quiet=True
-), script_args=["-q", "build_ext", "--inplace"])
-"""
-
 
 @pytest.fixture(scope="module")
 def held_wire(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    place = tmp_path_factory.mktemp("held")
-    (place / SOURCE.name).write_bytes(SOURCE.read_bytes())
-    source = ROOT / "src"
-    program = BUILD.format(headers=str(source / "tricorn" / "http"), source=str(source))
-    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=180)
-    (built,) = place.glob("held_wire.*.so")
-    spec = importlib.util.spec_from_file_location("held_wire", built)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        made.setblocking(False)
-        yield made
+    return compiled("held_wire", tmp_path_factory.mktemp("held"))
 
 
 class Served:
     """A reactor with two threads, whose house is kept by a thread of the test."""
 
     def __init__(self, entrance: Any, application: Any, **settings: Any) -> None:
-        terms = filled(dataclasses.replace(Settings(), **({"request_timeout": 0} | settings)), Core.TERMS)
-        self.service = Service(
-            terms,
-            application=application,
-            logger=logging.getLogger("tricorn.error"),
-            limits=Limits(),
-            row=Board(1, 4)[0],
-            access_log=None,
-            trusted=TrustedPeers(()),
-            proxy_peers=TrustedPeers(()),
-        )
+        self.service = service_for(application, **settings)
         self.reactor = Reactor(self.service, [entrance], 2)
         self.over = False
         self.keeper = threading.Thread(target=self._keep)

@@ -7,88 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
-import importlib.util
-import logging
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from transport.in_process import compiled, service_for
 
-from tricorn.config.declaration import Core
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.scope import ScopeBuilder
 from tricorn.gateway.waiting import Gate
-from tricorn.http.policy import TrustedPeers
-from tricorn.http.request import Limits
 from tricorn.http.websocket_handshake import DeflatePolicy
-from tricorn.scoreboard import Board
 from tricorn.transport.aio import Hub
 from tricorn.transport.house import House, WebSocketTerms
 from tricorn.transport.reactor import Reactor
-from tricorn.transport.service import Service
-from tricorn.workers.service import filled, header_policy
+from tricorn.workers.service import header_policy
 
-SOURCE = Path(__file__).parent / "compiled" / "two_at_once.pyx"
-ROOT = Path(__file__).parents[2]
 HEADS = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n"
 PATIENCE = 10.0
-
-BUILD = """
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-setup(ext_modules=cythonize(
-    [Extension("two_at_once", ["two_at_once.pyx"], include_dirs=[{headers!r}])],
-    include_path=[{source!r}],
-    quiet=True,
-), script_args=["-q", "build_ext", "--inplace"])
-"""
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The compiled protocol."""
-    place = tmp_path_factory.mktemp("two")
-    (place / SOURCE.name).write_bytes(SOURCE.read_bytes())
-    source = ROOT / "src"
-    program = BUILD.format(headers=str(source / "tricorn" / "http"), source=str(source))
-    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=180)
-    (built,) = place.glob("two_at_once.*.so")
-    spec = importlib.util.spec_from_file_location("two_at_once", built)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        made.setblocking(False)
-        yield made
-
-
-def service_for(application: Any) -> Service:
-    settings = dataclasses.replace(Settings(), request_timeout=0)
-    return Service(
-        filled(settings, Core.TERMS),
-        application=application,
-        logger=logging.getLogger("tricorn.error"),
-        limits=Limits(),
-        row=Board(1, 4)[0],
-        access_log=None,
-        trusted=TrustedPeers(()),
-        proxy_peers=TrustedPeers(()),
-    )
+    return compiled("two_at_once", tmp_path_factory.mktemp("two"))
 
 
 def ask(listener: socket.socket) -> dict[str, list[str]]:
