@@ -1,9 +1,8 @@
 # What a response may say, whatever version of HTTP carries it (RFC 9110): its status, its fields.
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 
-from tricorn.http.names cimport ORDINARY, AnswerKind, NameSlot, answer_kind_of, find_name
+from tricorn.http.names cimport AnswerKind, NameSlot, answer_kind_of, find_name
 
 cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)

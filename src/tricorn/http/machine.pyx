@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, DONE, LONG_BODY, MORE, REFUSED, BodyDecoder, parse_head
-from tricorn.http.request cimport BODY_LENGTH, NO_BODY, Limits, RequestHead
+from tricorn.http.request cimport BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.http.response cimport Defaults, write_error, write_head
 
 STATES = ("IDLE", "HEAD", "BODY", "COMPLETE", "SKIP", "OVER")

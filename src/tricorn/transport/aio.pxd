@@ -1,5 +1,4 @@
 from tricorn.transport.house cimport House
-from tricorn.transport.poller cimport Event
 from tricorn.transport.reception cimport Reception
 from tricorn.transport.lane cimport Lane
 

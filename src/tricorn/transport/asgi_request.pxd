@@ -4,11 +4,10 @@ from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
 from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.http.buffer cimport Buffer
-from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.house cimport House
 from tricorn.transport.lane cimport Lane
-from tricorn.transport.request cimport Request, RequestProtocol, Runner, Spares
+from tricorn.transport.request cimport Request, Runner
 
 # What carries the messages of a WebSocket, from its request on.
 cdef class Socket(MessageExchange):
@@ -21,11 +20,10 @@ cdef class Socket(MessageExchange):
 cdef class LoopRunner(Runner):
     cdef House house
     cdef object open_socket         # makes a Socket of a request and its handshake
-    cdef Spares spares
 
     cdef ASGIRequest _fresh(self)
     cdef int _cork(
-        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t size) except -1
+        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
 
 @cython.final
 cdef class ASGIRequest(Request):
@@ -37,6 +35,7 @@ cdef class ASGIRequest(Request):
     cdef Socket socket              # of a request for a WebSocket
     cdef list body                  # pieces that have arrived and that the application has not taken
     cdef Py_ssize_t body_size
+    cdef Py_ssize_t joined          # pieces that have come before those that are decoded now
     cdef int body_reads             # in a row, for an application that takes what it gets at once
     cdef long long active_ns        # when the application last gave something to the client
     cdef bint ended                 # the client will send no more

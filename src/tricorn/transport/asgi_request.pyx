@@ -14,8 +14,6 @@ Knows: calls of the ASGI gateway. Must not know: framing, how the loop is told a
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
 
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
@@ -33,7 +31,7 @@ from tricorn.transport.hold cimport Batch
 from tricorn.transport.house cimport House
 from tricorn.transport.lane cimport Lane
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, Spares, new_nowhere
+from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
 from tricorn.transport.service cimport Service
 from tricorn.transport.wire cimport wire_cut
@@ -65,13 +63,10 @@ cdef str CLIENT_GONE = "499 Client Closed Request"
 
 
 cdef LoopRunner new_loop_runner(House house, object open_socket):
-    cdef LoopRunner runner = LoopRunner.__new__(LoopRunner)
-    runner.service = house.service
+    cdef LoopRunner runner = LoopRunner(house.service)
     runner.octets = True
-    runner.nowhere = new_nowhere(runner.service)
     runner.house = house
     runner.open_socket = open_socket
-    runner.spares = Spares()
     return runner
 
 
@@ -123,16 +118,12 @@ cdef class LoopRunner(Runner):
 
     cdef ASGIRequest _fresh(self):
         """One that was used before, if there is any."""
-        cdef ASGIRequest request
-        cdef PyObject* spare = self.spares.take()
-        if spare != NULL:
-            request = <ASGIRequest>spare
-            Py_DECREF(request)
-            request.gone = request.torn = request.ended = False
-            request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
-            request.body_size = request.body_reads = 0
-            return request
-        return new_asgi_request(self)
+        cdef ASGIRequest request = <ASGIRequest>self.spares.take()
+        if request is None:
+            return new_asgi_request(self)
+        request.ended = False
+        request.body_size = request.body_reads = request.joined = 0
+        return request
 
     cdef bint may_call(self) noexcept:
         return self.house.gate.open
@@ -155,7 +146,7 @@ cdef class LoopRunner(Runner):
             channel.release()
             return channel.send(out, piece, tail, tail_size)
         if channel.corked or batch.size_of(channel) + size > COLLECTED_SIZE:
-            return self._cork(channel, out, piece, tail, tail_size, size)
+            return self._cork(channel, out, piece, tail, tail_size)
         if not batch.takes(channel):
             self._make_room(channel)
             if channel.gone or channel.has_queued() or not batch.takes(channel):
@@ -164,7 +155,7 @@ cdef class LoopRunner(Runner):
         return batch.copy(channel, out, piece, tail, tail_size, monotonic() if batch.count == 0 else 0)
 
     cdef int _cork(
-        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t size
+        self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size
     ) except -1:
         """Larger pieces are queued where they lie, and offered to the socket together."""
         cdef Batch batch = self.house.batch
@@ -221,8 +212,9 @@ cdef class ASGIRequest(Request):
 
     cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
         cdef list body = self.body
-        if was_chunked and len(body) > 1:
-            self.body = [b"".join(body)]        # many small chunks are one piece
+        if was_chunked and len(body) - self.joined > 1:
+            body[self.joined:] = [b"".join(body[self.joined:])]     # many small chunks that came together are one piece
+        self.joined = len(body)
         self.wait_for_body(not is_over and self.wants_body())
         return 0
 
@@ -251,7 +243,7 @@ cdef class ASGIRequest(Request):
     cdef bint on_cut(self, Lane lane, object error) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef HTTPCall call = self.call
-        self.log_within(call, partial(protocol.log_refusal, error))
+        self.log_within(call, partial(protocol.service.log_refusal, protocol.peer.host, error))
         self.ended = True
         self.wait_for_body(False)
         if protocol.is_unanswered(self):
@@ -287,7 +279,7 @@ cdef class ASGIRequest(Request):
 
     cdef bint overdue(self, long long now) noexcept:
         cdef Service service = self.runner.service
-        if (self.body_deadline and self.body_deadline <= now) or self.trickles(now):
+        if self.body_is_late(now):
             return True
         return service.request_timeout and not self.gone and now - self.active_ns > service.request_timeout
 
@@ -297,7 +289,7 @@ cdef class ASGIRequest(Request):
         if channel.deadline and channel.deadline <= now:
             wire_cut(channel.fd)        # it reads nothing
             return channel.lose()
-        if (self.body_deadline and self.body_deadline <= now) or self.trickles(now):
+        if self.body_is_late(now):
             return protocol.cut_body(lane, refusal(SLOW_BODY))
         return self._time_out(lane)
 
@@ -463,7 +455,7 @@ cdef class ASGIRequest(Request):
         if self.body:
             data = <bytes>self.body[0] if len(self.body) == 1 else b"".join(self.body)
             self.body = []
-            self.body_size = 0
+            self.body_size = self.joined = 0
         more[0] = protocol.body_is_open(self)
         if more[0] and not self.ended and not self.gone:
             if self.body_since == 0:

@@ -7,7 +7,6 @@ from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.lane cimport Lane
 from tricorn.transport.request cimport Request, RequestProtocol, Runner
-from tricorn.transport.service cimport Service
 
 # What is done with the connection at present.
 cdef enum Phase:

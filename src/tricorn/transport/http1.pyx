@@ -26,9 +26,8 @@ from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.lane cimport LANE_BUFFER, Lane
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.request cimport COLLECTED, DECLINED, PULLED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
-from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport tricorn_pending_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end
 
@@ -620,13 +619,9 @@ cdef class HTTP1(RequestProtocol):
         self._drop_request(lane)
         return self.channel.linger(lane)
 
-    def log_refusal(self, error):
-        self.service.row.data.errors += 1
-        self.service.logger.info("Refused a request from %s: %s", self.peer.host or "a unix socket", error)
-
     cdef int _refuse(self, Lane lane, object error) except -1:
         """Answer a message that breaks the protocol or a limit, and close."""
-        self.log_refusal(error)
+        self.service.log_refusal(self.peer.host, error)
         self.machine.refuse(self.machine.error)
         self._drop_request(lane)
         return self._error_response(lane, error.status, getattr(error, "fields", b""))
@@ -754,9 +749,6 @@ cdef class HTTP1(RequestProtocol):
 
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
         return self.channel.is_congested(most)
-
-    cdef long long left_of(self, Request request) noexcept:
-        return self.machine.body_left
 
     cdef bint is_unanswered(self, Request request) noexcept:
         return not self.machine.head_sent

@@ -108,7 +108,7 @@ cdef class Opening(Protocol):
         try:
             header = parse_proxy(data, service.proxy_mode)
         except ProtocolError as error:
-            self._log_refusal(error)
+            self.runner.service.log_refusal(self.peer.host, error)
             return channel.close()      # it is no HTTP client: there is nobody to answer
         if header is None:
             self.pending = data
@@ -160,7 +160,7 @@ cdef class Opening(Protocol):
         cdef Channel channel = self.channel
         cdef TLSWire tls = self.tls
         cdef str reason = tls.reason
-        self._log_refusal(f"its TLS handshake failed: {reason or 'no reason is known'}")
+        self.runner.service.log_refusal(self.peer.host, f"its TLS handshake failed: {reason or 'no reason is known'}")
         tls.flush()
         tls.detach()
         if reason == HTTP_REQUEST:
@@ -171,11 +171,6 @@ cdef class Opening(Protocol):
         """What has to come first has come."""
         self.channel.protocol = self.entrance.protocol_for(self.channel, self.runner, self.peer, rest, tls)
         return 0
-
-    def _log_refusal(self, error):
-        cdef Service service = self.runner.service
-        service.row.data.errors += 1
-        service.logger.info("Refused a request from %s: %s", self.peer.host or "a unix socket", error)
 
     cdef bint overdue(self, long long now) noexcept:
         return self.channel.deadline != 0 and self.channel.deadline <= now

@@ -32,7 +32,7 @@ import os
 import sys
 
 from tricorn.scoreboard cimport CellData, monotonic
-from tricorn.transport.channel cimport Channel, ChannelTable, Protocol
+from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.lane cimport Lane
 from tricorn.transport.poller cimport READ, Event

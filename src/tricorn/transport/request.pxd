@@ -19,7 +19,6 @@ cdef enum Delivery:
     COLLECTED           # it begins when all of it is here
     STREAMED            # it begins at once, and is given what comes
     PULLED              # it begins at once, and asks for it
-    DECLINED            # not at all: it was answered by the protocol
 
 # Requests that are over, to be used again.
 @cython.final
@@ -33,19 +32,25 @@ cdef class Spares:
             self.kept[self.count] = <PyObject*>request
             self.count += 1
 
-    # One that nobody else has (a thread may still be on its way out of one that is over), or NULL. The reference is the caller's.
-    cdef inline PyObject* take(self) noexcept:
+    # One that nobody else has (a thread may still be on its way out of one that is over), with nothing of that in what every
+    # request has; None: there is none.
+    cdef inline Request take(self):
+        cdef Request request
         while self.count:
             self.count -= 1
+            request = <Request>self.kept[self.count]
+            Py_DECREF(request)
             if self.kept[self.count].ob_refcnt == 1:
-                return self.kept[self.count]
-            Py_DECREF(<object>self.kept[self.count])
-        return NULL
+                request.gone = request.torn = False
+                request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
+                return request
+        return None
 
 # Who answers requests: the application, on threads or in an event loop.
 cdef class Runner:
     cdef Service service
     cdef bint octets                # the applications speak bytes (ASGI), not str (WSGI)
+    cdef Spares spares
     cdef RequestProtocol nowhere    # whose are the requests that are over; its channel is closed
 
     # The gateway's form of a request. Raises ProtocolError.
@@ -82,8 +87,6 @@ cdef class RequestProtocol(Protocol):
     cdef int hint(self, Request request, object headers) except -1
     cdef bint wants_no_body(self, Request request) noexcept
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept
-    # How many bytes of the response's body may still come by its declared length; -1: it has none.
-    cdef long long left_of(self, Request request) noexcept
 
     # Whether nothing of the response is out, nor on its way.
     cdef bint is_unanswered(self, Request request) noexcept
@@ -131,7 +134,7 @@ cdef class Request(AsyncExchange):
     cdef long long body_waited      # and how long it was before
 
     # ---- what the protocol tells
-    # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete. whole: it is all here.
+    # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.
     cdef Delivery open_body(self, Lane lane, long long length) except *
     # All of a short body, COLLECTED. False: it wants it otherwise.
     cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1
@@ -168,6 +171,5 @@ cdef class Request(AsyncExchange):
     cdef int touch(self) except -1
 
     cdef void wait_for_body(self, bint wanted) noexcept
-    cdef bint trickles(self, long long now) noexcept
-
-cdef RequestProtocol new_nowhere(Service service)
+    # Whether the client stalls in it, or sends it too slowly.
+    cdef bint body_is_late(self, long long now) noexcept

@@ -41,6 +41,11 @@ cdef RequestProtocol new_nowhere(Service service):
 
 
 cdef class Runner:
+    def __init__(self, Service service):
+        self.service = service
+        self.spares = Spares()
+        self.nowhere = new_nowhere(service)
+
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         raise NotImplementedError
 
@@ -102,9 +107,6 @@ cdef class RequestProtocol(Protocol):
 
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
         return False
-
-    cdef long long left_of(self, Request request) noexcept:
-        return -1
 
     cdef bint is_unanswered(self, Request request) noexcept:
         return True
@@ -239,10 +241,12 @@ cdef class Request(AsyncExchange):
         self.body_since = now if wanted else 0
         self.body_deadline = now + service.body_timeout if wanted else 0
 
-    cdef bint trickles(self, long long now) noexcept:
-        """A body below the minimum rate, once the client has had the time of one stall."""
+    cdef bint body_is_late(self, long long now) noexcept:
+        """A stall, or a body below the minimum rate, once the client has had the time of one stall."""
         cdef Service service = self.protocol.service
         cdef long long waited
+        if self.body_deadline != 0 and self.body_deadline <= now:
+            return True
         if self.body_since == 0 or service.min_body_rate == 0:
             return False
         waited = self.body_waited + now - self.body_since
@@ -267,7 +271,6 @@ cdef class Request(AsyncExchange):
     cdef bint respond_file(self, str status, object headers, object file) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef long long size
-        cdef long long left
         if not protocol.service.sendfile:
             return False
         span = maybe_span(file)
@@ -275,14 +278,9 @@ cdef class Request(AsyncExchange):
             return False        # to be read like any other iterable
         source, offset, size = span
         protocol.respond(self, status, headers, b"", size)
-        if not protocol.wants_no_body(self) and size:
-            left = protocol.left_of(self)
-            if size > left:
-                self.log_length("more")
-                size = left
-            # A descriptor of its own: the application may close its file at once, the client may take its time.
-            if not self.gone:
-                protocol.send_span(self, new_span(source, offset, size))
+        # A descriptor of its own: the application may close its file at once, the client may take its time.
+        if size and not self.gone and not protocol.wants_no_body(self):
+            protocol.send_span(self, new_span(source, offset, size))
         protocol.finish(self, None)
         return True
 

@@ -55,6 +55,11 @@ cdef class Service(Terms):
         """Whether the worker ends: no new connections, idle ones close, the others after their request."""
         return self.channels.draining
 
+    def log_refusal(self, host, error):
+        """host: of the client; None: it came through a unix socket."""
+        self.row.data.errors += 1
+        self.logger.info("Refused a request from %s: %s", host or "a unix socket", error)
+
     cdef int forsake(self) except -1:
         """As Reception.forsake."""
         self.forsaken = True

@@ -6,7 +6,7 @@ Knows: the outcomes of a TLS wire. Must not know: how TLS works, who sends.
 import sys
 
 from tricorn.transport.system cimport SHUT_WR, iovec, off_t, shutdown
-from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_CUT, WIRE_DONE, WIRE_END, TLSWire
+from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_CUT, WIRE_DONE, TLSWire
 from tricorn.transport.wire cimport WIRE_AGAIN, WIRE_LOST, Layer
 
 from tricorn.transport.failures import report

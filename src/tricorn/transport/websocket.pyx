@@ -21,7 +21,7 @@ from tricorn.http.websocket cimport (
 )
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
-from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
+from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.house cimport House
 from tricorn.transport.lane cimport LANE_BUFFER, Lane
 from tricorn.transport.poller cimport READ, WRITE

@@ -4,7 +4,7 @@ from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.transport.body cimport BodyStore
 from tricorn.transport.lane cimport Lane
-from tricorn.transport.request cimport Request, Runner, Spares
+from tricorn.transport.request cimport Request, Runner
 
 cdef enum Stage:
     STAGE_READ = 0      # it is being read
@@ -18,7 +18,6 @@ cdef class EarlyHints:
 
 @cython.final
 cdef class ThreadRunner(Runner):
-    cdef Spares spares
 
     cdef WSGIRequest _fresh(self)
 

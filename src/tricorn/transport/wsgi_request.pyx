@@ -13,8 +13,6 @@ Knows: threads (as lanes), the WSGI gateway. Must not know: framing, signals, se
 import io
 
 cimport cython
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
 
 from tricorn.gateway.environ cimport EnvironBuilder
 from tricorn.gateway.input cimport StreamInput
@@ -30,7 +28,7 @@ from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.lane cimport Lane
 from tricorn.transport.poller cimport WRITE
-from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, Spares, new_nowhere
+from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.service cimport Service
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_pending_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
@@ -65,11 +63,7 @@ cdef object BytesIO = io.BytesIO
 
 
 cdef ThreadRunner new_thread_runner(object service):
-    cdef ThreadRunner runner = ThreadRunner.__new__(ThreadRunner)
-    runner.service = service
-    runner.nowhere = new_nowhere(runner.service)
-    runner.spares = Spares()
-    return runner
+    return ThreadRunner(service)
 
 
 cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
@@ -94,17 +88,12 @@ cdef class ThreadRunner(Runner):
 
     cdef WSGIRequest _fresh(self):
         """One that was used before, if there is any."""
-        cdef WSGIRequest request
-        cdef PyObject* spare = self.spares.take()
-        if spare != NULL:
-            request = <WSGIRequest>spare
-            Py_DECREF(request)
-            request.gone = request.torn = False
-            request.stage = STAGE_READ
-            request.cut_status = 0
-            request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
-            return request
-        return new_wsgi_request(self)
+        cdef WSGIRequest request = <WSGIRequest>self.spares.take()
+        if request is None:
+            return new_wsgi_request(self)
+        request.stage = STAGE_READ
+        request.cut_status = 0
+        return request
 
     cdef int enter(self, Channel channel, Lane lane) except -1:
         # What another thread holds back must not come behind what we send.
@@ -247,7 +236,7 @@ cdef class WSGIRequest(Request):
     cdef bint overdue(self, long long now) noexcept:
         if self.stage != STAGE_READ or self.protocol.channel.owned:
             return False
-        return (self.body_deadline != 0 and self.body_deadline <= now) or self.trickles(now)
+        return self.body_is_late(now)
 
     cdef int expire(self, Lane lane, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
