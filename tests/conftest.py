@@ -33,6 +33,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 -
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def no_signal_stays_blocked() -> Iterator[None]:
+    """Every process that a later test starts would inherit the mask, and not hear what it is told."""
+    yield
+    left = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    assert not left, f"blocked behind the test: {left}"
+
+
 # -- the axes (harness/axes.py)
 
 

@@ -146,3 +146,29 @@ def test_faulthandler_does_not_take_our_signals(tmp_path: Path, kind: str) -> No
         live.signal(signal.SIGTERM, worker)
         wait_for(lambda: worker not in live.workers(), "it ends", deadline=10)
         live.stop()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_that_an_import_swallows_is_said_again(tmp_path: Path, kind: str, name: str) -> None:
+    """Only the master can know: the worker's interpreter has not seen it."""
+    source = f"""
+    import faulthandler
+    from pathlib import Path
+    home = Path({str(tmp_path)!r})
+    stacks = open(home / "stacks", "w")
+    faulthandler.register(signal.{name}, file=stacks)
+    if (home / "second").exists():
+        (home / "begun").touch()
+        while not os.fstat(stacks.fileno()).st_size:
+            time.sleep(0.01)
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, kind=kind) as live:
+        (worker,) = live.workers()
+        (tmp_path / "second").touch()
+        live.signal(signal.SIGKILL, worker)
+        wait_for((tmp_path / "begun").exists, "the next one is being loaded", deadline=10)
+        live.signal(getattr(signal, name))
+        assert live.wait_exit(8) == 0
+        assert live.log().count("is ready") == 2

@@ -50,7 +50,7 @@ from tricorn.log.error import block_of
 from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
-from tricorn.scoreboard import Board
+from tricorn.scoreboard import READY, Board
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
@@ -341,6 +341,7 @@ class Arbiter:
             if child.observe(now):
                 log.info("Worker %d is ready", child.pid)
                 self._note_ready(child)
+                self._say_again(child)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
@@ -504,6 +505,14 @@ class Arbiter:
             return True
         served = self._generations[self._target.plan.generation].listeners
         return any(listener not in served for listener in child.generation.listeners)
+
+    def _say_again(self, child: ChildRecord) -> None:
+        """To a worker that has just become READY. What it was told before that it need not have heard: the
+        application's import may have put faulthandler in the place of its handlers."""
+        if child.interrupted_at is not None:
+            self._signal(child.pid, signal.SIGINT)
+        elif child.drained_at is not None and child.row.state == READY:
+            self._signal(child.pid, signal.SIGTERM)
 
     def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
         child = self._registry.get(pid)
