@@ -33,12 +33,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 -
     gc.freeze()
 
 
+#: What the processes that a test starts are told by.
+TOLD_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
 @pytest.fixture(autouse=True)
-def no_signal_stays_blocked() -> Iterator[None]:
-    """Every process that a later test starts would inherit the mask, and not hear what it is told."""
+def signals_are_left_alone() -> Iterator[None]:
+    """What is blocked or ignored is inherited by every process that a later test starts: it is deaf then."""
+    handlers = {number: signal.getsignal(number) for number in TOLD_BY}
     yield
-    left = signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    assert not left, f"blocked behind the test: {left}"
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    changed = {number for number in TOLD_BY if signal.getsignal(number) is not handlers[number]}
+    for number in changed:
+        signal.signal(number, handlers[number])
+    assert not blocked | changed, f"left behind by the test: {blocked} blocked, other handlers of {changed}"
 
 
 # -- the axes (harness/axes.py)

@@ -23,7 +23,7 @@ from tricorn.config.reference import print_config
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
-from tricorn.http.policy import TrustedPeers
+from tricorn.http.forwarded import TrustedPeers
 from tricorn.log.access_format import compile_format
 from tricorn.net.activation import VARIABLES, handed_over
 from tricorn.net.address import FdAddress, parse_bind

@@ -24,7 +24,7 @@ def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 def is_out(port: int, server: int) -> bool:
     """Whether bytes lie in the receive queue of the socket from this port to that one (proc_net_tcp(5)).
 
-    Its own port alone does not tell which it is: connections to other servers, closed ones too, may have the same.
+    Its own port alone does not tell which it is: connections to other servers, closed ones too, may have it.
     """
     with open("/proc/net/tcp") as table:
         for line in list(table)[1:]:

@@ -46,6 +46,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
+#: The transport's floors, from the ground up: bytes and descriptors, without HTTP; requests in those bytes,
+#: without threads, loops and applications; what applications run on. A module imports from its own floor and
+#: from those below.
+FLOORS: dict[str, tuple[str, ...]] = {
+    "channel": (
+        *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
+        *("errors", "failures", "files", "stacks"),
+    ),
+    "protocol": ("body", "worker_context", "request", "http1", "opening"),
+    "runner": (
+        *("loop_context", "wsgi_request", "asgi_request", "websocket", "server", "thread_server"),
+        "loop_server",
+    ),
+}
+
 #: No I/O and no clock in these rooms.
 PURE = ("http", "gateway")
 
@@ -85,12 +100,12 @@ FOREIGN: dict[str, str] = {
     "gateway": rf"\b({SOCKET}|\w*epoll\w*|recv|sendmsg|chunked|keep_alive|[Ss]ettings|monotonic|fork)\b",
     "transport": r"\b([Ss]ettings|fork|kill|setitimer|waitpid|getpid|arbiter)\b",
     "workers": r"\b([Aa]rbiter|fork|waitpid|generation)\b",
-    "arbiter": r"\b(http|[Rr]eactor|[Gg]ateway|[Tt]ransport|start_response|serve_\w+|recv|accept)\b",
-    "config": r"\b([Aa]rbiter|[Rr]eactor|Worker|fork)\b",
-    "log": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker)\b",
-    "net": r"\b([Aa]rbiter|[Rr]eactor|Connection|Worker|wsgi|environ)\b",
-    "tls": r"\b([Aa]rbiter|[Rr]eactor|wsgi|fork|waitpid|recv|accept|start_response)\b",
-    "scoreboard": r"\b([Aa]rbiter|[Rr]eactor|Connection|[Ss]ettings|decide)\b",
+    "arbiter": r"\b(http|(Thread|Loop)Server|[Gg]ateway|[Tt]ransport|start_response|serve_\w+|recv|accept)\b",
+    "config": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|fork)\b",
+    "log": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker)\b",
+    "net": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker|wsgi|environ)\b",
+    "tls": r"\b([Aa]rbiter|(Thread|Loop)Server|wsgi|fork|waitpid|recv|accept|start_response)\b",
+    "scoreboard": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|[Ss]ettings|decide)\b",
 }
 
 
@@ -138,6 +153,28 @@ def test_the_directions_have_no_circle() -> None:
         order += ready
         for room in ready:
             del left[room]
+
+
+def floor_of(name: str) -> int:
+    """From the ground up. name: of a module of the transport."""
+    (found,) = [number for number, modules in enumerate(FLOORS.values()) if name in modules]
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.room == "transport"], ids=named)
+def test_the_transport_has_floors(module: Module) -> None:
+    if module.path.stem == "__init__":
+        return
+    mine = floor_of(module.path.stem)
+    for name in module.imports:
+        if name.startswith("tricorn.transport."):
+            assert floor_of(name.split(".")[2]) <= mine, name
+        assert mine or not name.startswith("tricorn.gateway"), name
+
+
+def test_the_floors_name_only_what_is_there() -> None:
+    there = {module.path.stem for module in MODULES if module.room == "transport"} - {"__init__"}
+    assert {name for modules in FLOORS.values() for name in modules} == there
 
 
 def test_imports_are_found() -> None:
@@ -227,4 +264,4 @@ def test_every_compiled_module_has_its_declarations() -> None:
     """A `.pxd` beside each `.pyx`: what other compiled modules may use of it. The reactor is used by none."""
     names = {module.name for module in MODULES}
     missing = [name for name in names if name.endswith(".pyx") and name.replace(".pyx", ".pxd") not in names]
-    assert sorted(missing) in ([], ["transport/reactor.pyx"])
+    assert sorted(missing) in ([], ["transport/thread_server.pyx"])

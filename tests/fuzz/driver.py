@@ -80,7 +80,7 @@ def check_judges(data: bytes) -> None:
     for judge in (by_h11, by_llhttp):
         for a, b in zip(mine.messages, judge(data).messages, strict=False):
             tunnel = a.method == b"CONNECT" or any(name == b"upgrade" for name, _ in a.fields)
-            assert (a.method, a.target, a.minor) == (b.method, b.target, b.minor), (judge, a, b)
+            assert (a.method, a.target, a.version) == (b.method, b.target, b.version), (judge, a, b)
             assert [name for name, _ in a.fields] == [name for name, _ in b.fields], (judge, a, b)
             if tunnel or not (a.keep_alive and b.keep_alive):
                 break

@@ -21,7 +21,7 @@ class Message:
 
     method: bytes = b""
     target: bytes = b""
-    minor: int = 1
+    version: int = 11
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
     keep_alive: bool = True
@@ -41,7 +41,7 @@ def ours(data: bytes) -> Verdict:
     for event in read((data,)):
         if isinstance(event, Head):
             fields = [(name.lower(), value) for name, value in event.fields]
-            message = Message(event.method, event.target, event.minor, fields, b"", event.keep_alive)
+            message = Message(event.method, event.target, event.version, fields, b"", event.keep_alive)
         elif isinstance(event, Data):
             message.body += event.content
         elif isinstance(event, Refused):
@@ -64,8 +64,8 @@ def by_h11(data: bytes) -> Verdict:
             return verdict
         if isinstance(event, h11.Request):
             fields = [(bytes(name), bytes(value)) for name, value in event.headers]
-            minor = int(event.http_version[-1:])
-            message = Message(bytes(event.method), bytes(event.target), minor, fields)
+            version = 10 + int(event.http_version[-1:])
+            message = Message(bytes(event.method), bytes(event.target), version, fields)
         elif isinstance(event, h11.Data):
             message.body += event.data
         elif isinstance(event, h11.EndOfMessage):
@@ -101,7 +101,7 @@ class _Llhttp:
 
     def on_headers_complete(self) -> None:
         self.message.method = self.parser.get_method()
-        self.message.minor = int(self.parser.get_http_version()[-1:])
+        self.message.version = 10 + int(self.parser.get_http_version()[-1:])
         self.message.keep_alive = self.parser.should_keep_alive()
         # httptools reports trailers like fields of the head.
         self.head_fields = len(self.message.fields)

@@ -15,7 +15,7 @@ from harness.cost import assert_linear, processor_seconds
 
 from tricorn.http import proxy_protocol
 from tricorn.http.errors import ProtocolError, ResponseError
-from tricorn.http.policy import HeaderPolicy, TrustedPeers, checked_prefix, resolve_forwarded
+from tricorn.http.forwarded import HeaderPolicy, TrustedPeers, checked_prefix, resolve_forwarded
 from tricorn.http.proxy_protocol import V1_LONGEST, V2_SIGNATURE
 from tricorn.http.reader import RequestReader
 from tricorn.http.request import Limits

@@ -63,7 +63,7 @@ def _tunnel(mine: Message | None, theirs: Message | None) -> bool:
 
 
 def _by_http10(mine: Message | None, _theirs: Message | None) -> bool:
-    return mine is not None and mine.minor == 0
+    return mine is not None and mine.version == 10
 
 
 def _by_connect(mine: Message | None, _theirs: Message | None) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tricorn.http.errors import ProtocolError
-from tricorn.http.policy import (
+from tricorn.http.forwarded import (
     CACHED_PEERS,
     LONGEST_CHAIN,
     MOST_SEPARATORS,

@@ -38,8 +38,8 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "every byte of a token": (start(b"!#$%&'*+-.^_`|~09aZ / HTTP/1.1"), {"method": b"!#$%&'*+-.^_`|~09aZ"}),
     "the longest method": (start(b"M" * 32 + b" / HTTP/1.1"), {"method": b"M" * 32}),
     # RFC 9112 §2.3
-    "HTTP/1.0": (start(b"GET / HTTP/1.0"), {"minor": 0, "keep_alive": False}),
-    "HTTP/1.0 without Host": (head(start=b"GET / HTTP/1.0", host=None), {"minor": 0}),
+    "HTTP/1.0": (start(b"GET / HTTP/1.0"), {"version": 10, "keep_alive": False}),
+    "HTTP/1.0 without Host": (head(start=b"GET / HTTP/1.0", host=None), {"version": 10}),
     # RFC 9112 §3.2.1
     "a path": (start(b"GET /a/b HTTP/1.1"), {"target": b"/a/b", "path": b"/a/b", "query": None}),
     "a query": (start(b"GET /a?b=c HTTP/1.1"), {"target": b"/a?b=c", "path": b"/a", "query": b"b=c"}),

@@ -236,19 +236,19 @@ FRAMING = [
     ("200 OK", [], {"length": 5}, ("5", False, True, True)),
     ("200 OK", [], {"length": 0}, ("0", False, True, True)),
     ("200 OK", [], {}, (None, True, True, True)),
-    ("200 OK", [], {"minor": 0}, (None, False, True, False)),
-    ("200 OK", DECLARED, {"minor": 0}, ("5", False, True, True)),
+    ("200 OK", [], {"version": 10}, (None, False, True, False)),
+    ("200 OK", DECLARED, {"version": 10}, ("5", False, True, True)),
     ("200 OK", [], {"keep_alive": False}, (None, True, True, False)),
     ("200 OK", DECLARED, {"keep_alive": False}, ("5", False, True, False)),
     ("200 OK", DECLARED, {"method": "HEAD"}, ("5", False, False, True)),
     ("200 OK", [], {"method": "HEAD"}, (None, False, False, True)),
     ("200 OK", [], {"method": "HEAD", "length": 0}, (None, False, False, True)),
     ("200 OK", [], {"method": "HEAD", "length": 5}, ("5", False, False, True)),
-    ("200 OK", [], {"method": "HEAD", "minor": 0}, (None, False, False, True)),
+    ("200 OK", [], {"method": "HEAD", "version": 10}, (None, False, False, True)),
     ("204 No Content", [], {}, (None, False, False, True)),
     ("204 No Content", DECLARED, {}, (None, False, False, True)),
     ("204 No Content", [], {"length": 5}, (None, False, False, True)),
-    ("204 No Content", [], {"minor": 0}, (None, False, False, True)),
+    ("204 No Content", [], {"version": 10}, (None, False, False, True)),
     ("204 No Content", DECLARED, {"method": "HEAD"}, (None, False, False, True)),
     ("304 Not Modified", [], {}, (None, False, False, True)),
     ("304 Not Modified", DECLARED, {}, ("5", False, False, True)),
@@ -269,7 +269,7 @@ def test_framing(status: str, headers: Headers, asked: dict[str, object], expect
 
 
 def test_http10_is_told_that_it_may_go_on() -> None:
-    assert b"\r\nConnection: keep-alive\r\n" in response_head("200 OK", DECLARED, minor=0).data
+    assert b"\r\nConnection: keep-alive\r\n" in response_head("200 OK", DECLARED, version=10).data
     assert b"Connection" not in response_head("200 OK", DECLARED).data
 
 
@@ -376,12 +376,12 @@ STATUS = (
     st.sampled_from([-1, 0, 7]),
 )
 def test_refused_or_right(
-    status: str, headers: Headers, method: str, minor: int, keep_alive: bool, length: int
+    status: str, headers: Headers, method: str, version: int, keep_alive: bool, length: int
 ) -> None:
     """Either ResponseError, or a head in which another parser finds these fields and nothing else."""
     try:
         head = response_head(
-            status, headers, method=method, minor=minor, keep_alive=keep_alive, length=length
+            status, headers, method=method, version=version, keep_alive=keep_alive, length=length
         )
     except ResponseError:
         return

@@ -60,16 +60,16 @@ def test_upgrades(value: bytes, expected: bool) -> None:
 
 def test_a_plain_request() -> None:
     for method in ("GET", b"GET"):
-        assert read_handshake(method, 1, request()) == Handshake(KEY, (), ())
+        assert read_handshake(method, 11, request()) == Handshake(KEY, (), ())
 
 
 @pytest.mark.parametrize("value", [b"upgrade", b"UPGRADE", b"keep-alive, Upgrade", b"a,\tupgrade ,b"])
 def test_connection(value: bytes) -> None:
-    read_handshake("GET", 1, request({b"connection": value}))
+    read_handshake("GET", 11, request({b"connection": value}))
 
 
 def test_connection_in_two_fields() -> None:
-    read_handshake("GET", 1, request({b"connection": b"keep-alive"}, [(b"connection", b"Upgrade")]))
+    read_handshake("GET", 11, request({b"connection": b"keep-alive"}, [(b"connection", b"Upgrade")]))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_connection_in_two_fields() -> None:
 )
 def test_subprotocols(values: list[bytes], expected: tuple[str, ...]) -> None:
     fields = [(b"sec-websocket-protocol", value) for value in values]
-    assert read_handshake("GET", 1, request(more=fields)).subprotocols == expected
+    assert read_handshake("GET", 11, request(more=fields)).subprotocols == expected
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_subprotocols(values: list[bytes], expected: tuple[str, ...]) -> None:
 )
 def test_extensions(value: bytes, expected: list[Offer]) -> None:
     assert read_extensions(value) == expected
-    assert read_handshake("GET", 1, request({b"sec-websocket-extensions": value})).offers == tuple(expected)
+    assert read_handshake("GET", 11, request({b"sec-websocket-extensions": value})).offers == tuple(expected)
 
 
 def test_extensions_in_two_fields() -> None:
     fields = [(b"sec-websocket-extensions", b"foo; a"), (b"sec-websocket-extensions", b"bar")]
-    offers = read_handshake("GET", 1, request(more=fields)).offers
+    offers = read_handshake("GET", 11, request(more=fields)).offers
     assert offers == (Offer("foo", (("a", None),)), Offer("bar", ()))
 
 
@@ -169,7 +169,7 @@ REFUSED: dict[str, list[Headers]] = {
 @pytest.mark.parametrize(("word", "at"), [(word, at) for word in REFUSED for at in range(len(REFUSED[word]))])
 def test_refused(word: str, at: int) -> None:
     with pytest.raises(HandshakeError, match=word) as caught:
-        read_handshake("GET", 1, REFUSED[word][at])
+        read_handshake("GET", 11, REFUSED[word][at])
     assert isinstance(caught.value, ProtocolError)
     assert caught.value.status == 400
     assert caught.value.rule.startswith("RFC 6455 §")
@@ -179,19 +179,19 @@ def test_refused(word: str, at: int) -> None:
 @pytest.mark.parametrize("method", ["POST", b"POST", "HEAD", "get", "CONNECT"])
 def test_methods(method: str | bytes) -> None:
     with pytest.raises(HandshakeError, match="must use GET"):
-        read_handshake(method, 1, request())
+        read_handshake(method, 11, request())
 
 
 def test_versions_of_http() -> None:
     with pytest.raises(HandshakeError, match=r"HTTP/1\.1"):
-        read_handshake("GET", 0, request())
+        read_handshake("GET", 10, request())
 
 
 @pytest.mark.parametrize("version", [None, b"", b"8", b"12", b"14", b"013", b"13, 8", b"13.0", b"+13"])
 def test_versions_of_the_protocol(version: bytes | None) -> None:
     """RFC 6455 §4.4, RFC 9110 §15.5.22: the answer says which one would do."""
     with pytest.raises(HandshakeError) as caught:
-        read_handshake("GET", 1, request({b"sec-websocket-version": version}))
+        read_handshake("GET", 11, request({b"sec-websocket-version": version}))
     assert caught.value.status == 426
     assert caught.value.fields == b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 

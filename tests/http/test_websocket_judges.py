@@ -80,7 +80,7 @@ def meet(offer: str, policy: str) -> tuple[ClientProtocol, Negotiated | None]:
         if isinstance(event, Head)
     ]
     headers = [(name.lower(), value) for name, value in head.fields]
-    handshake = read_handshake(head.method, head.minor, headers)
+    handshake = read_handshake(head.method, head.version, headers)
     negotiated = negotiate(handshake.offers, POLICIES[policy])
     client.receive_data(accept_head(handshake, negotiated=negotiated))
     (response,) = client.events_received()
@@ -193,7 +193,7 @@ def test_a_client_that_asks_for_subprotocols() -> None:
     (head,) = RequestReader().feed(b"".join(client.data_to_send()))[:1]
     assert isinstance(head, Head)
     handshake = read_handshake(
-        head.method, head.minor, [(name.lower(), value) for name, value in head.fields]
+        head.method, head.version, [(name.lower(), value) for name, value in head.fields]
     )
     assert handshake.subprotocols == ("chat", "superchat")
     client.receive_data(accept_head(handshake, "superchat"))

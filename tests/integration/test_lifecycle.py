@@ -329,7 +329,7 @@ def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None
 
 @pytest.mark.slow
 def test_a_frozen_worker_is_replaced(kind: str) -> None:
-    """It holds the GIL, so neither its keeper nor an exception can help: the heartbeat stops."""
+    """It holds the GIL, so neither its monitor nor an exception can help: the heartbeat stops."""
     with Live("life:app", "--timeout=1", kind=kind) as live:
         (worker,) = live.workers()
         with live.connect(timeout=10) as client:

@@ -238,7 +238,7 @@ def test_a_slow_application_is_no_idle_client(server: Server, tmp_path: Path) ->
         assert client.response().body == b'"released"'
 
 
-# -- the keeper: one thread, which is inside the application
+# -- the monitor: one thread, which is inside the application
 
 
 class Busy:

@@ -17,11 +17,11 @@ from typing import Any
 
 from tricorn.config.declaration import Core
 from tricorn.config.settings import Settings
-from tricorn.http.policy import TrustedPeers
+from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.scoreboard import Board
-from tricorn.transport.service import Service
-from tricorn.workers.service import filled
+from tricorn.transport.worker_context import WorkerContext
+from tricorn.workers.context import filled
 
 SOURCES = Path(__file__).parent / "compiled"
 PACKAGES = Path(__file__).parents[2] / "src"
@@ -52,10 +52,10 @@ def compiled(name: str, place: Path) -> ModuleType:
     return module
 
 
-def service_for(application: Any, **settings: Any) -> Service:
+def context_for(application: Any, **settings: Any) -> WorkerContext:
     """What the channels of a worker share, with these settings and the usual others."""
     chosen = dataclasses.replace(Settings(), **({"request_timeout": 0} | settings))
-    return Service(
+    return WorkerContext(
         filled(chosen, Core.TERMS),
         application=application,
         logger=logging.getLogger("tricorn.error"),

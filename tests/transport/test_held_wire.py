@@ -11,13 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from transport.in_process import compiled, service_for
+from transport.in_process import compiled, context_for
 
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.transport.opening import Entrance
-from tricorn.transport.reactor import Reactor
-from tricorn.workers.service import header_policy
+from tricorn.transport.thread_server import ThreadServer
+from tricorn.workers.context import header_policy
 
 PATIENCE = 5.0
 #: For a thread to get on with what it is at, in which nothing can be seen of it.
@@ -34,10 +34,10 @@ class Served:
     """A reactor with two threads, whose house is kept by a thread of the test."""
 
     def __init__(self, entrance: Any, application: Any, **settings: Any) -> None:
-        self.service = service_for(application, **settings)
-        self.reactor = Reactor(self.service, [entrance], 2)
+        self.worker = context_for(application, **settings)
+        self.reactor = ThreadServer(self.worker, [entrance], 2)
         self.over = False
-        self.keeper = threading.Thread(target=self._keep)
+        self.monitor = threading.Thread(target=self._keep)
 
     def _keep(self) -> None:
         while not self.over:
@@ -45,12 +45,12 @@ class Served:
 
     def __enter__(self) -> Served:
         self.reactor.start()
-        self.keeper.start()
+        self.monitor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over = True
-        self.keeper.join()
+        self.monitor.join()
         self.reactor.stop()
 
 

@@ -1,4 +1,4 @@
-"""The keeper takes over while every thread is busy, and hands back as soon as one is free."""
+"""The monitor takes over while every thread is busy, and hands back as soon as one is free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness.server import Server
 
-# The keeper takes over 10 to 30 ms after a request began: these end before, while and shortly after it does.
+# The monitor takes over 10 to 30 ms after a request began: these end before, while and shortly after it does.
 APP = """
 import time
 
@@ -22,7 +22,7 @@ def app(environ, start_response):
 
 @pytest.mark.slow
 def test_a_free_worker_accepts_at_once(tmp_path: Path) -> None:
-    """A client that comes when the thread has just become free does not wait for the keeper's next sweep."""
+    """A client that comes when the thread has just become free does not wait for the monitor's next sweep."""
     (tmp_path / "nap.py").write_text(APP)
     server = Server("nap:app", ["--chdir", str(tmp_path)])
     server.start(wait=False)
@@ -32,7 +32,7 @@ def test_a_free_worker_accepts_at_once(tmp_path: Path) -> None:
         with server.connect() as known:
             for milliseconds in range(15, 45):
                 assert server.get(f"/nap?{milliseconds}")[0] == 200
-                # Somebody who is connected already wakes the keeper, which finds that it is not needed now.
+                # Somebody who is connected already wakes the monitor, which finds that it is not needed now.
                 known.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert known.response().status == 200
                 start = time.monotonic()

@@ -15,17 +15,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from transport.in_process import compiled, service_for
+from transport.in_process import compiled, context_for
 
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.scope import ScopeBuilder
-from tricorn.gateway.waiting import Gate
-from tricorn.http.websocket_handshake import DeflatePolicy
-from tricorn.transport.aio import Hub
-from tricorn.transport.house import House, WebSocketTerms
-from tricorn.transport.reactor import Reactor
-from tricorn.workers.service import header_policy
+from tricorn.gateway.waiting import TaskRunner
+from tricorn.transport.loop_context import LoopContext
+from tricorn.transport.loop_server import LoopServer
+from tricorn.transport.thread_server import ThreadServer
+from tricorn.workers.context import header_policy
 
 HEADS = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n"
 PATIENCE = 10.0
@@ -59,11 +58,11 @@ def test_on_threads(two: ModuleType, listener: socket.socket) -> None:
         together.wait()  # and still are, with something sent
         yield b"done"
 
-    service = service_for(application)
+    worker = context_for(application)
     policy = header_policy(Settings())
     names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
     builder = EnvironBuilder(dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, policy, "")
-    reactor = Reactor(service, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
+    reactor = ThreadServer(worker, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
     reactor.start()
     found: list[dict[str, list[str]]] = []
     client = threading.Thread(target=lambda: found.append(ask(listener)))
@@ -74,7 +73,7 @@ def test_on_threads(two: ModuleType, listener: socket.socket) -> None:
     assert found == [
         {"0": ["200 OK", "6:/first", "4:done", "."], "1": ["200 OK", "7:/second", "4:done", "."]}
     ]
-    assert service.requests == 2
+    assert worker.requests == 2
 
 
 def test_in_a_loop(two: ModuleType, listener: socket.socket) -> None:
@@ -92,17 +91,17 @@ def test_in_a_loop(two: ModuleType, listener: socket.socket) -> None:
         await send({"type": "http.response.body", "body": b"done"})
 
     async def serve() -> dict[str, list[str]]:
-        service = service_for(None)
-        gate = Gate(asyncio.get_running_loop(), contextvars.copy_context())
-        house = House(service, gate, application, 1, WebSocketTerms(DeflatePolicy(enabled=False)))
+        worker = context_for(None)
+        task_runner = TaskRunner(asyncio.get_running_loop(), contextvars.copy_context())
+        loop_context = LoopContext(worker, task_runner, application)
         builder = ScopeBuilder(header_policy(Settings()), ("127.0.0.1", 80))
-        hub = Hub(house, [two.TwoEntrance(listener.fileno(), builder, None)], lambda: None)
-        hub.open()
+        server = LoopServer(loop_context, [two.TwoEntrance(listener.fileno(), builder, None)], lambda: None)
+        server.open()
         try:
             answer = await asyncio.wait_for(asyncio.to_thread(ask, listener), PATIENCE)
         finally:
-            hub.close()
-        assert service.requests == 2
+            server.close()
+        assert worker.requests == 2
         return answer
 
     found = asyncio.run(serve())

@@ -27,8 +27,8 @@ from tricorn.scoreboard import Board
 from tricorn.workers.boot import run_worker
 
 def server_for(kind):
-    def serve(assignment, application, inbox):
-        print("served:", kind.name, application.__name__, inbox.fd > 0)
+    def serve(assignment, application, signals):
+        print("served:", kind.name, application.__name__, signals.fd > 0)
         return 0
     return serve
 

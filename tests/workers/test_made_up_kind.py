@@ -50,9 +50,9 @@ def prepare():
     os.environ["PREPARED_BY"] = str(os.getpid())
 
 
-def serve(assignment, application, inbox):
+def serve(assignment, application, signals):
     os.environ["SERVED_BY"] = "green"
-    return serve_threaded(assignment, application, inbox)
+    return serve_threaded(assignment, application, signals)
 """
 
 #: Says what the kind has done, and that it was done in this process before this module was imported.

@@ -14,8 +14,8 @@ from tricorn.config.parsers import LARGEST, seconds
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
 from tricorn.scoreboard import Board
-from tricorn.transport.service import Service, Terms
-from tricorn.workers.service import filled, header_policy, make_service
+from tricorn.transport.worker_context import Terms, WorkerContext
+from tricorn.workers.context import filled, header_policy, worker_context
 
 #: Settings that fill a part of the core → the parsed example of each, which is not its default.
 EXAMPLES: dict[Core, dict[str, Any]] = {
@@ -28,10 +28,10 @@ EXAMPLES: dict[Core, dict[str, Any]] = {
 }
 
 
-def service(**values: Any) -> Service:
+def service(**values: Any) -> WorkerContext:
     settings = Settings(**values)
     assignment = Assignment(settings, [], Board(1, 1)[0], -1, lambda: None, print, sys.exit)
-    return make_service(assignment, None, header_policy(settings), settings.request_timeout or 0)
+    return worker_context(assignment, None, header_policy(settings), settings.request_timeout or 0)
 
 
 def test_each_setting_reaches_the_terms() -> None:

@@ -19,7 +19,7 @@ KEY = "declared"
 class Core(Enum):
     """What of the compiled core takes values of settings. The value says where it stands."""
 
-    TERMS = "transport/service.pxd"
+    TERMS = "transport/worker_context.pxd"
     LIMITS = "http/request.pxd"
 
 

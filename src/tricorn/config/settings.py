@@ -410,7 +410,7 @@ class Settings:
         flags=("--limit-body-drain",),
         parse=size(example="1m"),
         section=LIMITS,
-        fills=(Core.TERMS, "body_drain"),
+        fills=(Core.TERMS, "body_discard"),
         doc="If the application has not read the whole request body, up to this many bytes are read and "
         "dropped to keep the connection. If more is left, the connection is closed.",
     )
@@ -491,6 +491,7 @@ class Settings:
         flags=("--asgi-disconnect-grace-period",),
         parse=seconds(example="10"),
         section=ASGI,
+        fills=(Core.TERMS, "disconnect_grace"),
         doc="How long the application may go on after its client has gone, of which it is told at once by "
         "`http.disconnect`. Then its task is cancelled. With 0, it is cancelled at once.",
     )
@@ -520,6 +521,7 @@ class Settings:
         flags=("--websocket-max-message-size",),
         parse=size(example="1m"),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_max_message"),
         doc="The maximum length of a message, in bytes after decompression. A longer one closes the "
         "connection with 1009. 0 means no limit.",
     )
@@ -528,6 +530,7 @@ class Settings:
         flags=("--websocket-max-queue",),
         parse=whole_number(1, example=8),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_max_queue"),
         doc="How many messages may wait for the application before the server stops reading from the "
         "client; fewer if they are large.",
     )
@@ -536,6 +539,7 @@ class Settings:
         flags=("--websocket-ping-interval",),
         parse=seconds(example="45"),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_ping_interval"),
         doc="How long a client may be silent before it is sent a ping. With 0, no pings are sent.",
     )
     websocket_ping_timeout: float = setting(
@@ -543,6 +547,7 @@ class Settings:
         flags=("--websocket-ping-timeout",),
         parse=seconds(example="10"),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_ping_timeout"),
         doc="How long a client may take to answer a ping. Then the connection is closed, and the "
         "application gets the code 1006. 0 means no limit.",
     )
@@ -551,6 +556,7 @@ class Settings:
         flags=("--websocket-compression",),
         parse=switch(),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_compression"),
         doc="Compress messages (permessage-deflate) for clients that offer it.",
     )
     websocket_close_timeout: float = setting(
@@ -558,6 +564,7 @@ class Settings:
         flags=("--websocket-close-timeout",),
         parse=seconds(example="5"),
         section=WEBSOCKET,
+        fills=(Core.TERMS, "websocket_close_timeout"),
         doc="How long to wait for the client's close frame after sending ours. Then the connection is cut.",
     )
 

@@ -2,7 +2,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport Gate, Wait, WaitQueue
+from tricorn.gateway.waiting cimport TaskRunner, Wait, WaitQueue
 
 # All keys of all messages that an application may send, the usual ones first.
 cdef enum:
@@ -35,7 +35,7 @@ cdef class HTTPCall:
     cdef void* vectorcall           # vectorcallfunc; where the interpreter looks for it
     cdef object __weakref__
     cdef AsyncExchange exchange     # None: the response is complete, or nobody waits for it any more
-    cdef Gate gate
+    cdef TaskRunner task_runner
     cdef WaitQueue readers          # those in receive(); None: there never was one
     cdef WaitQueue writers          # those in send()
     cdef readonly object task
@@ -57,10 +57,10 @@ cdef class HTTPCall:
     cdef long long cancel_at        # CLOCK_MONOTONIC, ns: how long it may go on after that
 
     # Start the application. Its exceptions are those of `task`; others (sys.exit) come through.
-    cdef int run(self, Gate gate, object application, dict scope) except -1
+    cdef int run(self, TaskRunner task_runner, object application, dict scope) except -1
     # What the transport tells.
     cdef int arrived(self) except -1
-    cdef int drained(self) except -1
+    cdef int flushed(self) except -1
     cdef int disconnect(self) except -1
     cdef int flush_head(self) except -1
     cdef int let_go(self) except -1

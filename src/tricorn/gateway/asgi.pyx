@@ -23,7 +23,7 @@ from cpython.object cimport PyObject
 from libc.string cimport memcmp, memset
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.waiting cimport PENDING, Gate, WaitQueue, call_by_vector, end_with, mark_as_coroutine_function
+from tricorn.gateway.waiting cimport PENDING, TaskRunner, WaitQueue, call_by_vector, end_with, mark_as_coroutine_function
 
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.errors import ResponseError
@@ -230,12 +230,12 @@ cdef class Awaiting:
 
     cdef object _step(self, bint* ended):
         cdef HTTPCall call = self.call
-        cdef Gate gate = call.gate
+        cdef TaskRunner task_runner = call.task_runner
         cdef WaitQueue queue
         if self.wait is not None:
             self._leave()
         self.begun = True
-        gate.admit()
+        task_runner.admit()
         ended[0] = True
         if self.sending:
             content = self.content
@@ -331,16 +331,16 @@ cdef class HTTPCall:
 
     # ---- what the transport calls ------------------------------------------------------------------
 
-    cdef int run(self, Gate gate, object application, dict scope) except -1:
+    cdef int run(self, TaskRunner task_runner, object application, dict scope) except -1:
         cdef Receive receive = Receive.__new__(Receive)
         receive.call = self
         receive.vectorcall = <void*>_called_to_receive
         self.vectorcall = <void*>_called_to_send
-        self.gate = gate
+        self.task_runner = task_runner
         try:
-            self.task = gate.start(application(scope, receive, self))
+            self.task = task_runner.start(application(scope, receive, self))
         finally:
-            self.context = gate.take_context()
+            self.context = task_runner.take_context()
         return 0
 
     cdef int arrived(self) except -1:
@@ -348,7 +348,7 @@ cdef class HTTPCall:
         cdef WaitQueue readers = self.readers
         return readers.wake_all() if readers is not None and readers.first is not None else 0
 
-    cdef int drained(self) except -1:
+    cdef int flushed(self) except -1:
         """The client has caught up, or never will."""
         cdef WaitQueue writers = self.writers
         return writers.wake_all() if writers is not None and writers.first is not None else 0
@@ -356,7 +356,7 @@ cdef class HTTPCall:
     cdef int disconnect(self) except -1:
         self.disconnected = True
         self.arrived()
-        return self.drained()
+        return self.flushed()
 
     cdef int flush_head(self) except -1:
         """The application waits: what it has said so far is not kept back any longer."""
@@ -374,32 +374,32 @@ cdef class HTTPCall:
         self.exchange = None
         self.disconnected = True
         self.arrived()
-        return self.drained()
+        return self.flushed()
 
     # ---- details -----------------------------------------------------------------------------------
 
     cdef WaitQueue _queue(self, bint sending):
         if sending:
             if self.writers is None:
-                self.writers = WaitQueue(self.gate)
+                self.writers = WaitQueue(self.task_runner)
             return self.writers
         if self.readers is None:
-            self.readers = WaitQueue(self.gate)
+            self.readers = WaitQueue(self.task_runner)
         return self.readers
 
     cdef object _say(self, object content):
         """Act on a message, once; afterwards (None) it is only asked whether the application may go on. None: it may."""
-        cdef Gate gate = self.gate
+        cdef TaskRunner task_runner = self.task_runner
         cdef PyObject* parts[KEY_COUNT]
         cdef dict message
         if content is None:
             return PENDING if self._must_wait() else None
-        gate.acting = True
+        task_runner.acting = True
         try:
             message = take_apart(content, parts)
             self._act(parts, checked_kind(part(parts, KEY_TYPE, None)))
         finally:
-            gate.acting = False
+            task_runner.acting = False
         return None if self._may_go_on() else PENDING
 
     cdef object _message(self):
@@ -476,7 +476,7 @@ cdef class HTTPCall:
         self.trailing = trailing
         self.started = True
         if not self.starting:
-            self.gate.call_soon(self._flush_soon, context=self.gate.context)
+            self.task_runner.call_soon(self._flush_soon, context=self.task_runner.context)
         return 0
 
     def _flush_soon(self):
@@ -577,7 +577,7 @@ cdef class HTTPCall:
         self.ended = True
         self.exchange = None
         self.arrived()
-        self.drained()      # other tasks of the application's, which nobody would tell later
+        self.flushed()      # other tasks of the application's, which nobody would tell later
         return exchange.over()
 
 

@@ -1,10 +1,10 @@
 cimport cython
 
-from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.gateway.request_builder cimport Peer, RequestBuilder
 from tricorn.http.request cimport RequestHead
 
 @cython.final
-cdef class EnvironBuilder(Translator):
+cdef class EnvironBuilder(RequestBuilder):
     cdef dict base
     cdef str script_name
     cdef object usual_host          # what the base has as REMOTE_ADDR

@@ -1,6 +1,6 @@
 from typing import Any
 
-from tricorn.http.policy import HeaderPolicy
+from tricorn.http.forwarded import HeaderPolicy
 
 class EnvironBuilder:
     """Builds WSGI environs for requests of one listener: see environ.pyx."""

@@ -17,7 +17,7 @@ cimport cython
 
 import sys
 
-from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
+from tricorn.gateway.request_builder cimport LONGEST_KEPT, Peer, RequestBuilder, decoded_path, is_repeated
 from tricorn.http.names cimport CONTENT_LENGTH, CONTENT_TYPE, HOST_FIELD, NAME_SLOTS, same_bytes
 from tricorn.http.request cimport Field, RequestHead
 
@@ -100,7 +100,7 @@ cdef object _path(RequestHead head):
 
 
 @cython.final
-cdef class EnvironBuilder(Translator):
+cdef class EnvironBuilder(RequestBuilder):
     """Builds environs for requests that came in through one listener.
 
     base: what most of them have in common (for a GET over HTTP/1.1 without a query). policy: the HeaderPolicy. script_name: where the application is
@@ -113,7 +113,7 @@ cdef class EnvironBuilder(Translator):
         self.base = dict(base)
         self.base["tricorn.room"] = None
         del self.base["tricorn.room"]
-        Translator.__init__(self, policy)
+        RequestBuilder.__init__(self, policy)
         self.script_name = script_name
         self.usual_host = self.base["REMOTE_ADDR"]
 
@@ -135,11 +135,11 @@ cdef class EnvironBuilder(Translator):
             PyDict_SetItem(environ, PATH_INFO, _path(head))
         if head.has_query:
             PyDict_SetItem(environ, QUERY_STRING, head.text(head.query))
-        if head.minor == 0:
+        if head.version == 10:
             PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_10)
         if peer.host is not self.usual_host:
             self._address(environ, peer)
-        PyDict_SetItem(environ, REMOTE_PORT, peer.port)
+        PyDict_SetItem(environ, REMOTE_PORT, peer.port())
         self._fields(environ, head, peer)
         if head.authority.length and not head.is_connect:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.

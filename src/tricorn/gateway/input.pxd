@@ -4,7 +4,7 @@ cdef class StreamInput:
     cdef Exchange exchange
     cdef bytes buffer       # read from the exchange, not yet by the application
     cdef Py_ssize_t start   # of what is left in it
-    cdef bint ended
+    cdef bint at_end
     cdef bint reading       # a thread is in the exchange for it
 
     cdef bint _fill(self) except -1

@@ -77,7 +77,7 @@ cdef class StreamInput:
     cdef bint _fill(self) except -1:
         """Get more into the empty buffer. False at the end of the body."""
         cdef Exchange exchange = self.exchange      # this thread may wait in it while the request ends
-        if self.ended:
+        if self.at_end:
             return False
         if exchange is None:
             raise RequestCut("wsgi.input was read after the end of its request")
@@ -89,8 +89,8 @@ cdef class StreamInput:
         finally:
             self.reading = False
         self.start = 0
-        self.ended = not self.buffer
-        return not self.ended
+        self.at_end = not self.buffer
+        return not self.at_end
 
     cdef bytes _take(self, Py_ssize_t size):
         cdef Py_ssize_t stop = min(self.start + size, len(self.buffer))

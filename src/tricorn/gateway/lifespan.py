@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from tricorn.gateway.errors import GatewayError
-from tricorn.gateway.waiting import Gate
+from tricorn.gateway.waiting import TaskRunner
 
 #: How long a task may go on when it has nothing left to do: after its last answer, and again once it was
 #: cancelled. Seconds; enough for what stands in `finally`, and nobody waits for it in a service that is well.
@@ -117,7 +117,7 @@ class Lifespan:
         self._stopping = asyncio.Event()
         self._answer: asyncio.Future[None] = loop.create_future()
         self._phase = Phase.STARTING
-        self._task = Gate(loop, contextvars.copy_context()).task(self._live())
+        self._task = TaskRunner(loop, contextvars.copy_context()).task(self._live())
         await self._wait_for_answer(self._startup_timeout)
         if self._phase is Phase.START_FAILED:
             await self._leave()

@@ -1,7 +1,7 @@
-from tricorn.gateway.translator cimport Peer, Translator
+from tricorn.gateway.request_builder cimport Peer, RequestBuilder
 from tricorn.http.request cimport RequestHead
 
-cdef class ScopeBuilder(Translator):
+cdef class ScopeBuilder(RequestBuilder):
     cdef dict base                  # what the next scope begins as; its path and client are those of the last one
     cdef object client
     cdef bytes raw_path

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tricorn.http.policy import HeaderPolicy
+from tricorn.http.forwarded import HeaderPolicy
 
 class ScopeBuilder:
     """Request heads to ASGI scopes: see scope.pyx."""

@@ -22,7 +22,7 @@ from libc.string cimport memchr, memcmp
 import re
 import sys
 
-from tricorn.gateway.translator cimport LONGEST_KEPT, Peer, Translator, decoded_path, is_repeated
+from tricorn.gateway.request_builder cimport LONGEST_KEPT, Peer, RequestBuilder, decoded_path, is_repeated
 from tricorn.http.names cimport NAME_SLOTS, equals_lower
 from tricorn.http.request cimport Field, RequestHead, Span
 
@@ -114,7 +114,7 @@ cdef bint _takes_trailers(RequestHead head):
     return False
 
 
-cdef class ScopeBuilder(Translator):
+cdef class ScopeBuilder(RequestBuilder):
     """Builds scopes for requests that came in through one listener.
 
     server: (host, port) or (path, None) of the listener. root_path: where the application is mounted, for proxies that
@@ -125,7 +125,7 @@ cdef class ScopeBuilder(Translator):
     def __init__(
         self, object policy, tuple server, str root_path="", dict state=None, extensions=(), str scheme="http",
     ):
-        Translator.__init__(self, policy)
+        RequestBuilder.__init__(self, policy)
         self.base = dict.fromkeys(ORDER)
         self.base.update(
             type="http", http_version="1.1", server=server, scheme=scheme, method="GET", root_path="", query_string=b"",
@@ -162,10 +162,10 @@ cdef class ScopeBuilder(Translator):
         if head.has_query:
             PyDict_SetItem(scope, QUERY_STRING, head.raw(head.query))
         PyDict_SetItem(scope, HEADERS, self._headers(head, peer))
-        if head.minor == 0:
+        if head.version == 10:
             PyDict_SetItem(scope, HTTP_VERSION, "1.0")
             PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(self.extensions_10))
-        trailers[0] = self.offers_trailers and head.minor == 1 and _takes_trailers(head)
+        trailers[0] = self.offers_trailers and head.version == 11 and _takes_trailers(head)
         if trailers[0]:
             PyDict_SetItem(scope, EXTENSIONS, {**self.extensions_11, "http.response.trailers": OFFERED})
         if self.state:

@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 # How an application's task waits for the transport, and how it is woken without a detour.
 
 # The one way into application code from compiled code of this process's event loop.
-cdef class Gate:
+cdef class TaskRunner:
     cdef readonly object loop
     cdef object call_soon
     cdef object task_factory    # tells which one is set
@@ -22,7 +22,7 @@ cdef class Gate:
 
     # A task for `coroutine`, with a context of its own, run until it first has to wait where the interpreter can do that.
     cdef object start(self, object coroutine)
-    # That of the task that was started last, unless it can be asked for it; the gate forgets it.
+    # That of the task that was started last, unless it can be asked for it; the task_runner forgets it.
     cdef object take_context(self)
     cdef object _own_task(self, object coroutine)
     cdef int wake(self, Wait wait) except -1
@@ -31,7 +31,7 @@ cdef class Gate:
 # Something that a task waits for: what asyncio expects of a future, and no more.
 cdef class Wait:
     cdef void* vectorcall       # vectorcallfunc, of add_done_callback
-    cdef Gate gate
+    cdef TaskRunner task_runner
     cdef object callback
     cdef object context
     cdef bint blocking
@@ -41,7 +41,7 @@ cdef class Wait:
     cdef Wait next              # in the queue of those who wait for the same thing
 
 cdef class WaitQueue:
-    cdef Gate gate
+    cdef TaskRunner task_runner
     cdef Wait first
 
     cdef Wait enter(self)

@@ -3,7 +3,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
-class Gate:
+class TaskRunner:
     """The way into application code: see waiting.pyx."""
 
     loop: asyncio.AbstractEventLoop

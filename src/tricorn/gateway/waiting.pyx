@@ -12,7 +12,7 @@ On CPython 3.12 and newer tasks are started eagerly, so an application that neve
 the application has set a task factory, the loop makes the tasks with that, and the factory decides when they start.
 
 Finalizers of the application (`__del__`) may run in the middle of our own code and call anything that they have kept. While the
-gate is open, or a message is being acted on, no step is ever due; so a step that comes then is refused (`Gate.admit`).
+task_runner is open, or a message is being acted on, no step is ever due; so a step that comes then is refused (`TaskRunner.admit`).
 
 Knows: what asyncio's Task asks of the objects that it waits for. Must not know: what is waited for; it makes and runs no loop.
 """
@@ -213,7 +213,7 @@ cdef bint _takes_context(object factory):
     return True
 
 
-cdef class Gate:
+cdef class TaskRunner:
     """loop: of this process. context: contextvars.Context in which applications begin; each gets a copy."""
 
     def __init__(self, loop, context):
@@ -348,7 +348,7 @@ cdef class Wait:
 
     @property
     def get_loop(self):
-        return self.gate.get_loop
+        return self.task_runner.get_loop
 
     @property
     def add_done_callback(self):
@@ -365,7 +365,7 @@ cdef class Wait:
 
     def _add(self, callback, *, context=None):
         if self.fired:
-            self.gate.call_soon(callback, self, context=context)
+            self.task_runner.call_soon(callback, self, context=context)
         else:
             self.callback = callback
             self.context = context if context is not None else copy_context()
@@ -383,7 +383,7 @@ cdef class Wait:
         self.fired = self.was_cancelled = True
         self.reason = msg
         if self.callback is not None:
-            self.gate.call_soon(self.callback, self, context=self.context)
+            self.task_runner.call_soon(self.callback, self, context=self.context)
             self.callback = None
         return True
 
@@ -417,13 +417,13 @@ call_by_vector(Wait, <char*>&MODEL.vectorcall - <char*><void*>MODEL)
 cdef class WaitQueue:
     """Those who wait for one thing. Usually one at most."""
 
-    def __cinit__(self, Gate gate):
-        self.gate = gate
+    def __cinit__(self, TaskRunner task_runner):
+        self.task_runner = task_runner
 
     cdef Wait enter(self):
         cdef Wait wait = Wait.__new__(Wait)
         wait.vectorcall = <void*>_called_to_add
-        wait.gate = self.gate
+        wait.task_runner = self.task_runner
         wait.blocking = True
         wait.next = self.first
         self.first = wait
@@ -444,11 +444,11 @@ cdef class WaitQueue:
         """Who finds nothing (another was quicker) waits again."""
         cdef Wait wait = self.first
         cdef Wait next
-        cdef Gate gate = self.gate
+        cdef TaskRunner task_runner = self.task_runner
         self.first = None
         while wait is not None:
             next = wait.next
             wait.next = None
-            gate.wake(wait)
+            task_runner.wake(wait)
             wait = next
         return 0

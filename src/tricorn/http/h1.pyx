@@ -214,7 +214,7 @@ cdef int _version(RequestHead head, const unsigned char* p, const unsigned char*
     if end - p != 8 or memcmp(p, b"HTTP/", 5) != 0 or p[6] != c'.':
         return BAD_REQUEST_LINE if memchr(p, c' ', end - p) != NULL else BAD_VERSION
     if p[5] == c'1' and (p[7] == c'1' or p[7] == c'0'):
-        head.minor = p[7] - c'0'
+        head.version = 10 + (p[7] - c'0')
         return NONE
     if (p[5] == c'1' and CLASS[p[7]] & DIGIT) or (p[5] == c'2' and p[7] == c'0'):
         return UNSUPPORTED_VERSION
@@ -397,7 +397,7 @@ cdef int _special_field(
     cdef FieldKind kind = field.kind
     if kind == HOST_FIELD:
         head.hosts += 1
-        if p == end and head.minor == 0:
+        if p == end and head.version == 10:
             # Health checks of load balancers send it. It names no host, and HTTP/1.0 does not want one.
             head.count -= 1
             return NONE
@@ -489,23 +489,23 @@ cdef int _expect(RequestHead head, const unsigned char* p, const unsigned char* 
         p = stop
         stop = _element(&p, end)
     # RFC 9110 §10.1.1: an HTTP/1.0 client does not understand the interim response.
-    head.expect_continue = head.minor >= 1
+    head.expect_continue = head.version >= 11
     return NONE
 
 
 cdef int _complete(RequestHead head) noexcept:
     """The rules that need the whole head."""
     cdef int error
-    if head.hosts != 1 and (head.minor == 1 or head.hosts > 1):
+    if head.hosts != 1 and (head.version == 11 or head.hosts > 1):
         return _refuse(head, BAD_HOST)
     if head.content_types > 1:
         return _refuse(head, DUPLICATE_CONTENT_TYPE)
     if head.connection & CONNECTION_CLOSE or head.is_connect:
         head.keep_alive = False
     else:
-        head.keep_alive = head.minor == 1 or head.connection & CONNECTION_KEEP_ALIVE != 0
+        head.keep_alive = head.version == 11 or head.connection & CONNECTION_KEEP_ALIVE != 0
     # RFC 9110 §7.8: HTTP/1.0 has no Upgrade.
-    head.wants_upgrade = head.minor == 1 and head.connection & CONNECTION_UPGRADE != 0
+    head.wants_upgrade = head.version == 11 and head.connection & CONNECTION_UPGRADE != 0
     if head.transfer_encodings:
         error = _chunked_only(head)
         if error:
@@ -529,7 +529,7 @@ cdef int _chunked_only(RequestHead head) noexcept:
     cdef bint unknown = False
     if head.content_lengths:
         return LENGTH_AND_CODING
-    if head.minor == 0:
+    if head.version == 10:
         return CODING_IN_10
     for i in range(head.count):
         if head.fields[i].kind != TRANSFER_ENCODING:

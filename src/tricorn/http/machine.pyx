@@ -113,7 +113,7 @@ cdef class ServerMachine:
         return self._begin(head)
 
     cdef int _begin(self, RequestHead head) except -2:
-        self.reply.minor = head.minor
+        self.reply.version = head.version
         self.reply.is_head = head.is_head
         self.reply.is_connect = head.is_connect
         self.reply.keep_alive = head.keep_alive and self.offers_more

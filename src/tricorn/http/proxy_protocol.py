@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tricorn.http.errors import ProtocolError
-from tricorn.http.policy import parse_address
+from tricorn.http.forwarded import parse_address
 
 Mode = Literal["v1", "v2", "auto"]
 

@@ -12,7 +12,7 @@ class Head(NamedTuple):
     path: bytes
     query: bytes | None
     authority: bytes | None
-    minor: int
+    version: int
     fields: Fields
     keep_alive: bool
     expect_continue: bool

@@ -26,7 +26,7 @@ class Head(NamedTuple):
     path: bytes
     query: object
     authority: object
-    minor: int
+    version: int
     fields: tuple
     keep_alive: bool
     expect_continue: bool
@@ -68,7 +68,7 @@ cdef object _head(RequestHead head):
         head.raw(head.path),
         head.raw(head.query) if head.has_query else None,
         head.raw(head.authority) if head.authority.length else None,
-        head.minor,
+        head.version,
         _fields(head),
         head.keep_alive,
         head.expect_continue,

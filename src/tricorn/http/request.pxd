@@ -49,7 +49,7 @@ cdef class RequestHead:
     cdef Span query                 # behind the '?'
     cdef Span authority             # of an absolute-form or authority-form target
     cdef bint has_query
-    cdef int minor                  # HTTP/1.minor
+    cdef int version                # of HTTP: 10, 11
     cdef bint is_head
     cdef bint is_connect
     cdef bint keep_alive

@@ -18,7 +18,7 @@ cdef class Defaults:
 # How one response is framed: in from the request, out from the head.
 cdef struct Reply:
     # in
-    unsigned char minor         # of the request: HTTP/1.minor
+    unsigned char version       # of the request: 10, 11
     unsigned char is_head       # the request's method is HEAD
     unsigned char is_connect    # … or CONNECT
     unsigned char keep_alive    # the request allows it; out: the response too

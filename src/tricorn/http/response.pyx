@@ -177,7 +177,7 @@ cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
             _number(out, reply.length)
     elif reply.bodyless:
         return 0
-    elif reply.minor == 1:
+    elif reply.version == 11:
         reply.chunked = True
         out.add(b"Transfer-Encoding: chunked\r\n", 28)
     else:
@@ -205,7 +205,7 @@ cdef int write_head(Buffer out, Defaults defaults, str status, object headers, R
         reply.keep_alive = False
     if not reply.keep_alive:
         return out.add(b"Connection: close\r\n\r\n", 21)
-    if reply.minor == 0:
+    if reply.version == 10:
         return out.add(b"Connection: keep-alive\r\n\r\n", 26)
     return out.add(b"\r\n", 2)
 

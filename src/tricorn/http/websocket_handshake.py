@@ -133,14 +133,14 @@ def accept_key(key: bytes) -> bytes:
     return binascii.b2a_base64(digest, newline=False)
 
 
-def read_handshake(method: str | bytes, minor: int, headers: Sequence[tuple[bytes, bytes]]) -> Handshake:
+def read_handshake(method: str | bytes, version: int, headers: Sequence[tuple[bytes, bytes]]) -> Handshake:
     """A request whose Upgrade names websocket. Raises HandshakeError: 400, or 426 for another version.
 
-    minor: of the HTTP version. headers: names in lower case, values without the blanks around them.
+    version: of HTTP, 10 or 11. headers: names in lower case, values without the blanks around them.
     """
     if method not in ("GET", b"GET"):
         raise _bad("RFC 6455 §4.1", "a WebSocket handshake must use GET")
-    if minor < 1:
+    if version < 11:
         raise _bad("RFC 6455 §4.1", "a WebSocket handshake requires HTTP/1.1")
     if not any(_NAMES_UPGRADE(value) for value in _values(headers, b"connection")):
         raise _bad("RFC 6455 §4.2.1", "the Connection field does not contain Upgrade")

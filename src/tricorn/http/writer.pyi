@@ -16,7 +16,7 @@ def response_head(
     headers: list[tuple[str, str]] | list[tuple[bytes, bytes]],
     *,
     method: str = "GET",
-    minor: int = 1,
+    version: int = 11,
     keep_alive: bool = True,
     length: int = -1,
     octets: bool = False,

@@ -53,7 +53,7 @@ def response_head(
     list headers not None,
     *,
     str method not None="GET",
-    int minor=1,
+    int version=11,
     bint keep_alive=True,
     long long length=-1,
     bint octets=False,
@@ -62,13 +62,13 @@ def response_head(
 ):
     """The head of a final response. Raises ResponseError.
 
-    method, minor, keep_alive: what the request said. length: of the body if it is known, else -1.
+    method, version, keep_alive: what the request said. length: of the body if it is known, else -1.
     octets: the headers are pairs of bytes (ASGI), not of str.
     second: since 1970, for Date.
     """
     cdef Buffer out = Buffer()
     cdef Reply reply
-    reply.minor = minor
+    reply.version = version
     reply.is_head = method == "HEAD"
     reply.is_connect = method == "CONNECT"
     reply.keep_alive = keep_alive

@@ -5,8 +5,8 @@ from tricorn.gateway.exchange cimport MessageExchange
 from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.http.buffer cimport Buffer
 from tricorn.transport.channel cimport Channel
-from tricorn.transport.house cimport House
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Request, Runner
 
 # What carries the messages of a WebSocket, from its request on.
@@ -18,7 +18,7 @@ cdef class Socket(MessageExchange):
 
 @cython.final
 cdef class LoopRunner(Runner):
-    cdef House house
+    cdef LoopContext loop_context
     cdef object open_socket         # makes a Socket of a request and its handshake
 
     cdef ASGIRequest _fresh(self)
@@ -28,7 +28,7 @@ cdef class LoopRunner(Runner):
 @cython.final
 cdef class ASGIRequest(Request):
     cdef LoopRunner runner
-    cdef House house
+    cdef LoopContext loop_context
     cdef ScopeBuilder builder
     cdef dict scope
     cdef HTTPCall call
@@ -38,14 +38,14 @@ cdef class ASGIRequest(Request):
     cdef Py_ssize_t joined          # pieces that have come before those that are decoded now
     cdef int body_reads             # in a row, for an application that takes what it gets at once
     cdef long long active_ns        # when the application last gave something to the client
-    cdef bint ended                 # the client will send no more
+    cdef bint input_ended           # the client will send no more
     cdef bint takes_trailers        # the client does
 
     cdef int conclude(self, HTTPCall call, object failure) except -1
-    cdef bint answer_without(self, Lane lane, int status) except -1
-    cdef int end(self, Lane lane) except -1
+    cdef bint answer_without(self, ThreadContext thread, int status) except -1
+    cdef int end(self, ThreadContext thread) except -1
     cdef int fail(self, HTTPCall call, object failure) except -1
     cdef int log_within(self, HTTPCall call, object record) except -1
-    cdef int _time_out(self, Lane lane) except -1
+    cdef int _time_out(self, ThreadContext thread) except -1
 
-cdef LoopRunner new_loop_runner(House house, object open_socket)
+cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket)

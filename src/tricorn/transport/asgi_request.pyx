@@ -18,8 +18,8 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
 from tricorn.gateway.scope cimport ScopeBuilder, header_of
-from tricorn.gateway.translator cimport method_of
-from tricorn.gateway.waiting cimport PENDING, Gate, call_within, context_of, failure_of, outcome_of
+from tricorn.gateway.request_builder cimport method_of
+from tricorn.gateway.waiting cimport PENDING, TaskRunner, call_within, context_of, failure_of, outcome_of
 from tricorn.gateway.websocket cimport WebSocketCall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
@@ -28,12 +28,12 @@ from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.hold cimport Batch
-from tricorn.transport.house cimport House
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.wire cimport wire_cut
 
 from asyncio import CancelledError
@@ -62,10 +62,10 @@ cdef long long SECOND = 1000000000
 cdef str CLIENT_GONE = "499 Client Closed Request"
 
 
-cdef LoopRunner new_loop_runner(House house, object open_socket):
-    cdef LoopRunner runner = LoopRunner(house.service)
+cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):
+    cdef LoopRunner runner = LoopRunner(loop_context.worker)
     runner.octets = True
-    runner.house = house
+    runner.loop_context = loop_context
     runner.open_socket = open_socket
     return runner
 
@@ -73,7 +73,7 @@ cdef LoopRunner new_loop_runner(House house, object open_socket):
 cdef ASGIRequest new_asgi_request(LoopRunner runner):
     cdef ASGIRequest request = ASGIRequest.__new__(ASGIRequest)
     request.runner = runner
-    request.house = runner.house
+    request.loop_context = runner.loop_context
     return request
 
 
@@ -81,7 +81,7 @@ cdef ASGIRequest new_asgi_request(LoopRunner runner):
 cdef class LoopRunner(Runner):
     """Requests run as tasks of one event loop.
 
-    While a batch of events is gone through (`lane.collecting`), small sends are copied into one arena and larger ones queued where
+    While a batch of events is gone through (`thread.collecting`), small sends are copied into one arena and larger ones queued where
     they lie; they leave together, so that a client is woken once for all of them.
     """
 
@@ -106,7 +106,7 @@ cdef class LoopRunner(Runner):
     def _for_socket(self, ASGIRequest request, ScopeBuilder builder, RequestProtocol protocol):
         """Until the application accepts, it is a request without a body. Raises ProtocolError."""
         cdef WebSocketCall call = WebSocketCall.__new__(WebSocketCall)
-        handshake = read_handshake(request.method, protocol.minor_of(request), request.scope["headers"])
+        handshake = read_handshake(request.method, protocol.version_of(request), request.scope["headers"])
         builder.make_websocket(request.scope, list(handshake.subprotocols))
         _tell_tls(request, protocol)
         call.exchange = request
@@ -121,28 +121,28 @@ cdef class LoopRunner(Runner):
         cdef ASGIRequest request = <ASGIRequest>self.spares.take()
         if request is None:
             return new_asgi_request(self)
-        request.ended = False
+        request.input_ended = False
         request.body_size = request.body_reads = request.joined = 0
         return request
 
     cdef bint may_call(self) noexcept:
-        return self.house.gate.open
+        return self.loop_context.task_runner.open
 
     cdef int queue_up(self, object waiting) except -1:
-        cdef House house = self.house
-        return house.later(waiting)
+        cdef LoopContext loop_context = self.loop_context
+        return loop_context.later(waiting)
 
     cdef int send(
-        self, Channel channel, Lane _, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+        self, Channel channel, ThreadContext _, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
     ) except -1:
-        cdef House house = self.house
-        cdef Batch batch = house.batch
+        cdef LoopContext loop_context = self.loop_context
+        cdef Batch batch = loop_context.batch
         cdef Py_ssize_t size = tail_size
         if out is not None:
             size += out.size
         if piece is not None:
             size += PyBytes_GET_SIZE(piece)
-        if not house.lane.collecting or channel.gone or (channel.has_queued() and not channel.corked):
+        if not loop_context.thread.collecting or channel.gone or (channel.has_queued() and not channel.corked):
             channel.release()
             return channel.send(out, piece, tail, tail_size)
         if channel.corked or batch.size_of(channel) + size > COLLECTED_SIZE:
@@ -158,7 +158,7 @@ cdef class LoopRunner(Runner):
         self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size
     ) except -1:
         """Larger pieces are queued where they lie, and offered to the socket together."""
-        cdef Batch batch = self.house.batch
+        cdef Batch batch = self.loop_context.batch
         if not channel.corked:
             channel.release()
             if not batch.takes(channel):
@@ -173,7 +173,7 @@ cdef class LoopRunner(Runner):
 
     def _make_room(self, Channel channel):
         """The batch takes nothing more of this channel: others have come behind it, or it is full."""
-        cdef Batch batch = self.house.batch
+        cdef Batch batch = self.loop_context.batch
         if channel.holder is not None:
             channel.release()
         if not batch.takes(channel):
@@ -193,7 +193,7 @@ cdef class Ending:
 
     def __call__(self, task):
         cdef ASGIRequest request = self.request
-        request.house.ended(self.call)
+        request.loop_context.finished(self.call)
         request.conclude(self.call, failure_of(task))
 
 
@@ -201,16 +201,16 @@ cdef class Ending:
 cdef class ASGIRequest(Request):
     # ---- its body ------------------------------------------------------------------------------------
 
-    cdef Delivery open_body(self, Lane lane, long long length) except *:
+    cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
         self.body = []
         return STREAMED
 
-    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         self.body.append((<const char*>data)[:size])
         self.body_size += size
         return 0
 
-    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+    cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         cdef list body = self.body
         if was_chunked and len(body) - self.joined > 1:
             body[self.joined:] = [b"".join(body[self.joined:])]     # many small chunks that came together are one piece
@@ -219,36 +219,36 @@ cdef class ASGIRequest(Request):
         return 0
 
     cdef bint wants_body(self) noexcept:
-        return self.body_size < self.runner.service.request_buffer and not self.protocol.owes_continue(self)
+        return self.body_size < self.runner.worker.request_buffer and not self.protocol.owes_continue(self)
 
     # ---- what its protocol tells ---------------------------------------------------------------------
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         """The client of a running request has sent more, or has ended."""
         cdef RequestProtocol protocol = self.protocol
         cdef HTTPCall call
         self.body_reads = 0
-        if not protocol.read_now(self, lane):
+        if not protocol.read_now(self, thread):
             return 0
         call = self.call
         return call.arrived() if call is not None else 0
 
-    cdef int on_input_end(self, Lane lane) except -1:
+    cdef int on_input_end(self, ThreadContext thread) except -1:
         """It has closed its side. It may still read: an answer that comes soon is sent."""
         cdef HTTPCall call = self.call
-        self.ended = True
-        self.house.leave(call, monotonic())
+        self.input_ended = True
+        self.loop_context.abandon(call, monotonic())
         return call.disconnect()
 
-    cdef bint on_cut(self, Lane lane, object error) except -1:
+    cdef bint on_cut(self, ThreadContext thread, object error) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef HTTPCall call = self.call
-        self.log_within(call, partial(protocol.service.log_refusal, protocol.peer.host, error))
-        self.ended = True
+        self.log_within(call, partial(protocol.worker.log_refusal, protocol.peer.host, error))
+        self.input_ended = True
         self.wait_for_body(False)
         if protocol.is_unanswered(self):
             return True
-        self.house.leave(call, monotonic())
+        self.loop_context.abandon(call, monotonic())
         call.disconnect()
         return False
 
@@ -259,42 +259,42 @@ cdef class ASGIRequest(Request):
         channel.deadline = 0
         self.wait_for_body(False)
         protocol.look_again(self)
-        self.house.leave(call, monotonic())
+        self.loop_context.abandon(call, monotonic())
         return call.disconnect()
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
-        if call is None or self.protocol.is_congested(self, self.runner.service.response_buffer // 2):
+        if call is None or self.protocol.is_congested(self, self.runner.worker.response_buffer // 2):
             return 0
-        return call.drained()
+        return call.flushed()
 
     cdef int on_queued(self) except -1:
         cdef RequestProtocol protocol = self.protocol
         return protocol.look_again(self)
 
     cdef int interest(self) noexcept:
-        if self.ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
+        if self.input_ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
             return 0
         return READ
 
     cdef bint overdue(self, long long now) noexcept:
-        cdef Service service = self.runner.service
+        cdef WorkerContext worker = self.runner.worker
         if self.body_is_late(now):
             return True
-        return service.request_timeout and not self.gone and now - self.active_ns > service.request_timeout
+        return worker.request_timeout and not self.gone and now - self.active_ns > worker.request_timeout
 
-    cdef int expire(self, Lane lane, long long now) except -1:
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
         if channel.deadline and channel.deadline <= now:
             wire_cut(channel.fd)        # it reads nothing
             return channel.lose()
         if self.body_is_late(now):
-            return protocol.cut_body(lane, refusal(SLOW_BODY))
-        return self._time_out(lane)
+            return protocol.cut_body(thread, refusal(SLOW_BODY))
+        return self._time_out(thread)
 
-    cdef int let_go(self, Lane lane) except -1:
-        cdef House house = self.house
+    cdef int let_go(self, ThreadContext thread) except -1:
+        cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
         self.call = None
         if self.scope is not None:
@@ -307,7 +307,7 @@ cdef class ASGIRequest(Request):
             self.body_size = 0
             self.body_since = self.body_deadline = 0
         if call is not None and call.exchange is not None:
-            house.leave(call, monotonic())
+            loop_context.abandon(call, monotonic())
             call.let_go()
         self.protocol = self.runner.nowhere
         self.runner.spares.put(self)
@@ -315,35 +315,35 @@ cdef class ASGIRequest(Request):
 
     # ---- serving -------------------------------------------------------------------------------------
 
-    cdef int start(self, Lane lane) except -1:
+    cdef int start(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
-        cdef House house = self.house
+        cdef LoopContext loop_context = self.loop_context
         cdef Runner runner = self.runner
         cdef Ending ending
         cdef object failure = None
         call.starting = True
-        self.started_ns = self.active_ns = lane.now      # nothing has run since the clock was read
-        runner.begins(self, lane)
+        self.started_ns = self.active_ns = thread.now      # nothing has run since the clock was read
+        runner.begins(self, thread)
         try:
-            call.run(house.gate, house.application, self.scope)
+            call.run(loop_context.task_runner, loop_context.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
         call.starting = False
         if failure is None:
             failure = outcome_of(call.task, call.ended)
         if failure is PENDING:
-            house.calls.add(call)
-            house.started(call)
+            loop_context.calls.add(call)
+            loop_context.started(call)
             ending = Ending.__new__(Ending)
             ending.request = self
             ending.call = call
-            call.task.add_done_callback(ending, context=house.gate.context)
+            call.task.add_done_callback(ending, context=loop_context.task_runner.context)
             return call.flush_head()
         return self.conclude(call, failure)
 
     cdef int conclude(self, HTTPCall call, object failure) except -1:
         """The application's task is over."""
-        cdef Lane lane = self.house.lane
+        cdef ThreadContext thread = self.loop_context.thread
         cdef Socket socket = self.socket
         cdef bint is_socket = socket is not None and socket.accepted
         if call.context is None and call.task is not None and (failure is not None or not call.ended):
@@ -363,12 +363,12 @@ cdef class ASGIRequest(Request):
             return socket.conclude(failure)
         if call.ended:
             return 0
-        if not self.answer_without(lane, 500) and call.disconnected:
+        if not self.answer_without(thread, 500) and call.disconnected:
             call.status = CLIENT_GONE
         call.let_go()       # other tasks of the application's may still wait
-        return self.end(lane)
+        return self.end(thread)
 
-    cdef bint answer_without(self, Lane lane, int status) except -1:
+    cdef bint answer_without(self, ThreadContext thread, int status) except -1:
         """In place of the application, which cannot or must not any more. Whether the response is cut for that."""
         cdef RequestProtocol protocol = self.protocol
         cdef HTTPCall call = self.call
@@ -379,66 +379,66 @@ cdef class ASGIRequest(Request):
         call.headers = ()
         return False
 
-    cdef int end(self, Lane lane) except -1:
+    cdef int end(self, ThreadContext thread) except -1:
         """The response is complete, as far as the application goes."""
         cdef RequestProtocol protocol = self.protocol
-        lane.now = monotonic()
-        count_request(lane.cell, lane.now - self.started_ns)
-        if self.ended:
+        thread.now = monotonic()
+        count_request(thread.cell, thread.now - self.started_ns)
+        if self.input_ended:
             protocol.end_after(self)
-        return protocol.request_over(self, lane)
+        return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         (<AccessLog>log).record_scope(
-            self.scope, self.uri, "HTTP/1.1" if self.protocol.minor_of(self) else "HTTP/1.0", self.call.status,
+            self.scope, self.uri, "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0", self.call.status,
             self.call.headers, self.body_sent, elapsed, wall,
         )
         return 0
 
     cdef int fail(self, HTTPCall call, object failure) except -1:
         """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
-        cdef Service service = self.runner.service
-        service.row.data.errors += 1
+        cdef WorkerContext worker = self.runner.worker
+        worker.row.data.errors += 1
         text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
         return self.log_within(call, partial(
-            report, service.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
+            report, worker.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
         ))
 
     cdef int log_within(self, HTTPCall call, object record) except -1:
         """Handlers are the application's code as well: they may start tasks and wake others."""
-        cdef Gate gate = self.house.gate
-        cdef bint was_open = gate.open
-        gate.open = False
+        cdef TaskRunner task_runner = self.loop_context.task_runner
+        cdef bint was_open = task_runner.open
+        task_runner.open = False
         try:
             return call_within(_context_of(call), record)
         except BaseException as error:      # whatever becomes of the request does not depend on it
             report(
-                self.runner.service.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error
+                self.runner.worker.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error
             )
             return 0
         finally:
-            gate.open = was_open
+            task_runner.open = was_open
 
-    cdef int _time_out(self, Lane lane) except -1:
+    cdef int _time_out(self, ThreadContext thread) except -1:
         """request_timeout is over: the task is cancelled, its client is answered without it."""
-        cdef Service service = self.runner.service
-        cdef House house = self.house
+        cdef WorkerContext worker = self.runner.worker
+        cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
-        service.row.data.errors += 1
+        worker.row.data.errors += 1
         self.log_within(call, partial(
-            service.logger.error, "A request takes longer than request_timeout: %s %s; its task is at", self.method,
+            worker.logger.error, "A request takes longer than request_timeout: %s %s; its task is at", self.method,
             self.uri, extra={"block": awaiting_stack(call.task)},
         ))
-        self.answer_without(lane, 504)
-        self.end(lane)
-        house.cancel(call)
+        self.answer_without(thread, 504)
+        self.end(thread)
+        loop_context.cancel(call)
         return call.let_go()
 
-    cdef Lane writing_lane(self):
-        return self.house.lane
+    cdef ThreadContext writing_thread(self):
+        return self.loop_context.thread
 
     cdef int touch(self) except -1:
-        if self.runner.service.request_timeout:
+        if self.runner.worker.request_timeout:
             self.active_ns = monotonic()
         return 0
 
@@ -447,7 +447,7 @@ cdef class ASGIRequest(Request):
     cdef bytes take_body(self, bint* more):
         cdef RequestProtocol protocol = self.protocol
         cdef bytes data = b""
-        if not self.body and protocol.body_is_open(self) and not self.ended and not self.gone:
+        if not self.body and protocol.body_is_open(self) and not self.input_ended and not self.gone:
             self._ask_for_body()
             if self.protocol is not protocol:
                 more[0] = True      # the client is gone, or was refused: the rest will never come
@@ -457,7 +457,7 @@ cdef class ASGIRequest(Request):
             self.body = []
             self.body_size = self.joined = 0
         more[0] = protocol.body_is_open(self)
-        if more[0] and not self.ended and not self.gone:
+        if more[0] and not self.input_ended and not self.gone:
             if self.body_since == 0:
                 self.wait_for_body(True)
             # Also where it is waited for already: since a part was read here, while the socket was not watched.
@@ -470,7 +470,7 @@ cdef class ASGIRequest(Request):
         protocol.ask_for_body(self)
         self.body_reads += 1
         if self.body_reads <= BODY_READS:
-            protocol.read_now(self, self.house.aside)
+            protocol.read_now(self, self.loop_context.aside)
 
     cdef object open_path(self, str path, long long* size):
         descriptor, length = open_path(path)
@@ -493,7 +493,7 @@ cdef class ASGIRequest(Request):
         return protocol.finish(self, trailers if self.takes_trailers else None)
 
     cdef int over(self) except -1:
-        return self.end(self.house.lane)
+        return self.end(self.loop_context.thread)
 
 
 cdef int _tell_tls(ASGIRequest request, RequestProtocol protocol) except -1:

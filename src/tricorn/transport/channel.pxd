@@ -1,7 +1,7 @@
 cimport cython
 from tricorn.http.buffer cimport Buffer
 from tricorn.scoreboard cimport Row
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport Poller
 from tricorn.transport.send_queue cimport FileSpan, SendQueue
 from tricorn.transport.wire cimport Layer
@@ -17,14 +17,14 @@ cdef class Protocol:
     cdef Channel channel
 
     # The descriptor is ready for what it was watched for, or broken.
-    cdef int on_event(self, Lane lane) except -1
+    cdef int on_event(self, ThreadContext thread) except -1
     # Whoever dealt with the channel is done: go on with what is already here, give it free, have it watched.
-    cdef int settle(self, Lane lane) except -1
+    cdef int settle(self, ThreadContext thread) except -1
     # Its turn has come to go on with what is already here.
-    cdef int proceed(self, Lane lane) except -1
+    cdef int proceed(self, ThreadContext thread) except -1
     # It is overdue.
     cdef bint overdue(self, long long now) noexcept
-    cdef int expire(self, Lane lane) except -1
+    cdef int expire(self, ThreadContext thread) except -1
     # The worker ends: what is idle ends soon, the rest after its requests. code: for WebSockets.
     cdef int begin_drain(self, long long soon, int code) except -1
     # It waits for a request and has had one: it may be closed to make room for another client.
@@ -36,7 +36,7 @@ cdef class Protocol:
     # Bytes that were held back, and counted as sent, wait now.
     cdef int on_behind(self) except -1
     # The client has taken bytes that waited; perhaps all.
-    cdef int on_flushed(self, Lane lane) except -1
+    cdef int on_flushed(self, ThreadContext thread) except -1
     # It waits for bytes of which some are here already, where the poller does not see them.
     cdef int on_buffered(self) except -1
     # The client is gone, or cannot be served any more. Abort, now or soon.
@@ -93,14 +93,14 @@ cdef class Channel:
     cdef void await_input(self, int timeout_ms) noexcept
     # Send the bytes of `out`, then those of `piece`, then `tail`; queue what the socket does not take.
     cdef int send(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
-    cdef int send_span(self, Lane lane, FileSpan span) except -1
+    cdef int send_span(self, ThreadContext thread, FileSpan span) except -1
     cdef int enqueue(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent) except -1
     cdef int send_held(self, const void* data, Py_ssize_t size, bytes piece) except -1
     # Send what is held back, because something else must come behind it.
     cdef int release(self) except -1
-    cdef int uncork(self, Lane lane) except -1
+    cdef int uncork(self, ThreadContext thread) except -1
     # Send what is queued, and tell the protocol.
-    cdef int flush(self, Lane lane) except -1
+    cdef int flush(self, ThreadContext thread) except -1
     cdef int flush_queue(self, bint* progress) except -2
     cdef bint has_queued(self) noexcept
     # Whether bytes were read that nobody has seen yet, the poller included.
@@ -115,7 +115,7 @@ cdef class Channel:
     cdef int abort(self) except -1
     cdef int close(self) except -1
     # Our side is over, as soon as what is queued is sent; then what still comes is thrown away for a while.
-    cdef int linger(self, Lane lane) except -1
+    cdef int linger(self, ThreadContext thread) except -1
     cdef int forsake(self) noexcept
 
     cdef SendQueue _queue(self)

@@ -17,7 +17,7 @@ import os
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.scoreboard cimport Row, monotonic
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE, Poller
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close as close_fd, errno, eventfd, iovec, write
@@ -33,21 +33,21 @@ cdef long long LINGER_TIME = 2 * SECOND
 
 @cython.no_gc
 cdef class Protocol:
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int settle(self, Lane lane) except -1:
+    cdef int settle(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         channel.owned = False
         return channel.watch()
 
-    cdef int proceed(self, Lane lane) except -1:
+    cdef int proceed(self, ThreadContext thread) except -1:
         return 0
 
     cdef bint overdue(self, long long now) noexcept:
         return False
 
-    cdef int expire(self, Lane lane) except -1:
+    cdef int expire(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
     cdef int begin_drain(self, long long soon, int code) except -1:
@@ -65,7 +65,7 @@ cdef class Protocol:
     cdef int on_behind(self) except -1:
         return 0
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         return 0
 
     cdef int on_buffered(self) except -1:
@@ -259,7 +259,7 @@ cdef class Channel:
         self.take_time_to_write()
         return protocol.on_queued()
 
-    cdef int send_span(self, Lane lane, FileSpan span) except -1:
+    cdef int send_span(self, ThreadContext thread, FileSpan span) except -1:
         cdef SendQueue queue
         cdef Protocol protocol
         self.release()
@@ -267,7 +267,7 @@ cdef class Channel:
             return 0        # found by what was held back, which must come first
         queue = self._queue()
         queue.add_span(span)
-        self.flush(lane)
+        self.flush(thread)
         if not self.gone and self.has_queued():
             self.take_time_to_write()
             protocol = self.protocol
@@ -291,20 +291,20 @@ cdef class Channel:
         cdef Holder holder = self.holder
         return holder.release_one(self) if holder is not None else 0
 
-    cdef int uncork(self, Lane lane) except -1:
+    cdef int uncork(self, ThreadContext thread) except -1:
         """What is queued is offered to the socket now."""
         cdef Protocol protocol
         self.corked = False
         if self.owned:
-            return self.flush(lane)
+            return self.flush(thread)
         self.owned = True
-        self.flush(lane)
+        self.flush(thread)
         if self.closed:
             return 0
         protocol = self.protocol
-        return protocol.settle(lane)
+        return protocol.settle(thread)
 
-    cdef int flush(self, Lane lane) except -1:
+    cdef int flush(self, ThreadContext thread) except -1:
         cdef Protocol protocol
         cdef bint progress = False
         cdef int flow
@@ -316,10 +316,10 @@ cdef class Channel:
         if flow == FLOW_LOST:
             return self.lose()
         if progress and self.table.write_timeout:
-            lane.now = monotonic()
-            self.deadline = lane.now + self.table.write_timeout
+            thread.now = monotonic()
+            self.deadline = thread.now + self.table.write_timeout
         protocol = self.protocol
-        return protocol.on_flushed(lane) if flow == FLOW_EMPTY or progress else 0
+        return protocol.on_flushed(thread) if flow == FLOW_EMPTY or progress else 0
 
     cdef int flush_queue(self, bint* progress) except -2:
         """Send what is queued. Returns a Flow."""
@@ -443,7 +443,7 @@ cdef class Channel:
         self.fd = -1
         return 0
 
-    cdef int linger(self, Lane lane) except -1:
+    cdef int linger(self, ThreadContext thread) except -1:
         cdef Lingering end
         self.release()
         if self.closed:
@@ -452,7 +452,7 @@ cdef class Channel:
         self.protocol = end
         if self.has_queued() and not self.gone:
             return 0        # whoever deals with the channel has it watched
-        return end.finish(lane)
+        return end.finish(thread)
 
 
 cdef Lingering new_lingering(Channel channel):
@@ -468,39 +468,39 @@ cdef class Lingering(Protocol):
 
     cdef bint finished              # our side is closed
 
-    cdef int finish(self, Lane lane) except -1:
+    cdef int finish(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         wire_end(channel.fd, channel.layer)
         self.finished = True
-        channel.deadline = lane.now + LINGER_TIME
+        channel.deadline = thread.now + LINGER_TIME
         return channel.arm(READ)    # at once: whoever deals with the channel may be in the middle of something long
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         if channel.owned:
             return channel.arm(0)
         channel.owned = True
         if not self.finished:
-            channel.flush(lane)
+            channel.flush(thread)
         else:
-            self._discard_input(lane)
-        return self.settle(lane)
+            self._discard_input(thread)
+        return self.settle(thread)
 
-    cdef int _discard_input(self, Lane lane) except -1:
+    cdef int _discard_input(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
-        cdef ssize_t n = channel.read(lane.buffer, LANE_BUFFER)
+        cdef ssize_t n = channel.read(thread.buffer, THREAD_BUFFER)
         return channel.close() if n == 0 or n == WIRE_LOST else 0
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         if self.finished or self.channel.has_queued():
             return 0
-        lane.now = monotonic()
-        return self.finish(lane)
+        thread.now = monotonic()
+        return self.finish(thread)
 
     cdef bint overdue(self, long long now) noexcept:
         return self.channel.deadline != 0 and self.channel.deadline <= now
 
-    cdef int expire(self, Lane lane) except -1:
+    cdef int expire(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         return channel.close() if self.finished else channel.abort()
 

@@ -3,7 +3,7 @@ from cpython.object cimport PyObject
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.transport.channel cimport Channel, Holder
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 
 cdef enum:
     BATCH_ROOM = 64         # channels
@@ -23,7 +23,7 @@ cdef struct Flight:
 # What several channels send, held back to leave together.
 @cython.final
 cdef class Batch(Holder):
-    cdef Lane lane                  # of the thread that fills it
+    cdef ThreadContext thread       # of the thread that fills it
     cdef Buffer arena
     cdef Buffer spare               # None: what is on its way has it
     cdef Flight* flight
@@ -49,4 +49,4 @@ cdef class Batch(Holder):
     cdef int _send_quietly(self, Held* held, int i, Buffer arena) except -1
     cdef void _land(self, Flight* flight) noexcept
 
-cdef Batch new_batch(Lane lane)
+cdef Batch new_batch(ThreadContext thread)

@@ -16,12 +16,12 @@ from libc.string cimport memcpy
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.transport.channel cimport Channel, Holder
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 
 
-cdef Batch new_batch(Lane lane):
+cdef Batch new_batch(ThreadContext thread):
     cdef Batch batch = Batch.__new__(Batch)
-    batch.lane = lane
+    batch.thread = thread
     return batch
 
 
@@ -176,7 +176,7 @@ cdef class Batch(Holder):
         if held.piece != NULL:
             piece = <bytes>held.piece
             Py_DECREF(piece)
-        return channel.uncork(self.lane) if channel.corked else channel.send_held(data, size, piece)
+        return channel.uncork(self.thread) if channel.corked else channel.send_held(data, size, piece)
 
     cdef int _send_quietly(self, Held* held, int i, Buffer arena) except -1:
         """As _send_one(). If it fails, through a fault of ours, the others must not suffer."""

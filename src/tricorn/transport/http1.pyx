@@ -14,7 +14,7 @@ Knows: the machine, channels, requests as such. Must not know: application inter
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport CUT_BODY, DONE, MORE, REFUSED, SLOW_HEAD, BodyDecoder, refusal
 from tricorn.http.machine cimport (
@@ -24,7 +24,7 @@ from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHea
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
@@ -61,16 +61,16 @@ cdef int _translate(HTTP1 self, RequestHead head) except -1:
 
 
 cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
-    """builder: the Translator for requests of this channel."""
+    """builder: the RequestBuilder for requests of this channel."""
     cdef HTTP1 self = HTTP1.__new__(HTTP1)
     cdef ServerMachine machine = ServerMachine.__new__(ServerMachine)
-    machine.limits = runner.service.limits
-    machine.offers_more = runner.service.keepalive > 0
+    machine.limits = runner.worker.limits
+    machine.offers_more = runner.worker.keepalive > 0
     machine.reply.octets = runner.octets
     self.channel = channel
     self.machine = machine
     self.runner = runner
-    self.service = runner.service
+    self.worker = runner.worker
     self.builder = builder
     self.peer = peer
     return self
@@ -81,28 +81,28 @@ cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
 cdef class HTTP1(RequestProtocol):
     # ---- what the server calls -----------------------------------------------------------------------
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         if self.channel.owned:
-            return self._help(lane)
+            return self._help(thread)
         self.channel.owned = True
-        self.runner.enter(self.channel, lane)
-        self._handle_event(lane)
-        return self.settle(lane)
+        self.runner.enter(self.channel, thread)
+        self._handle_event(thread)
+        return self.settle(thread)
 
-    cdef int _handle_event(self, Lane lane) except -1:
+    cdef int _handle_event(self, ThreadContext thread) except -1:
         cdef Request request
         # Also where another thread has sent the last of it: nobody else says so.
         if self.channel.has_queued() or self.channel.armed & WRITE or self.phase == FLUSHING:
-            self.channel.flush(lane)
+            self.channel.flush(thread)
         if self.gives_way:
             return self.channel.arm(WRITE if self.channel.has_queued() else 0)     # what comes is read later
         if self.phase == SERVING:
             request = self.request
-            return request.on_event(lane)
+            return request.on_event(thread)
         # With something pending it goes on with that, now that it may.
-        return self._read(lane) if self.phase == READING and self.pending is None else 0
+        return self._read(thread) if self.phase == READING and self.pending is None else 0
 
-    cdef int _help(self, Lane lane) except -1:
+    cdef int _help(self, ThreadContext thread) except -1:
         """Somebody else deals with the channel. Send what is queued; anything else waits for the owner."""
         cdef SendQueue queue = self.channel.queue       # the owner may let go of it while we send
         cdef Request request
@@ -130,7 +130,7 @@ cdef class HTTP1(RequestProtocol):
             return self.channel.arm(0)
         return 0        # its owner has given it free meanwhile, and has it watched: the next event goes on
 
-    cdef int settle(self, Lane lane) except -1:
+    cdef int settle(self, ThreadContext thread) except -1:
         cdef Protocol other
         cdef Request request
         cdef object turn
@@ -138,7 +138,7 @@ cdef class HTTP1(RequestProtocol):
         cdef int reads = 0      # of what a layer has decrypted: others get their turn between them
         while True:
             if self.is_over:
-                self._leave(lane)
+                self._leave(thread)
             if self.gives_way:
                 break
             if self.phase == SERVING and self.channel.has_buffered() and self._wants_more():
@@ -147,7 +147,7 @@ cdef class HTTP1(RequestProtocol):
                     self._give_way()
                     break
                 request = self.request
-                request.on_event(lane)
+                request.on_event(thread)
                 continue
             if self.phase != READING or (self.pending is None and not self.channel.has_buffered()):
                 break
@@ -156,16 +156,16 @@ cdef class HTTP1(RequestProtocol):
                 break
             if self.pending is None:
                 reads += 1
-                self._read(lane)
+                self._read(thread)
                 continue
             data = self.pending
             self.pending = None
-            self._received(lane, <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            self._received(thread, <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         if self.channel.closed:
             return 0
         if self.phase == ENDED and self.channel.protocol is not self:
             other = self.channel.protocol
-            return other.settle(lane)
+            return other.settle(thread)
         self.channel.owned = False
         if self.turn is not None:
             turn = self.turn
@@ -183,7 +183,7 @@ cdef class HTTP1(RequestProtocol):
             interest = self.request.interest()
             if interest == AS_IT_IS:
                 return AS_IT_IS
-            if self.machine.state != BODY and self.pending is not None and PyBytes_GET_SIZE(self.pending) >= LANE_BUFFER:
+            if self.machine.state != BODY and self.pending is not None and PyBytes_GET_SIZE(self.pending) >= THREAD_BUFFER:
                 interest &= ~READ
         if self.channel.has_queued() and not self.channel.gone and not self.channel.corked:
             interest |= WRITE
@@ -200,13 +200,13 @@ cdef class HTTP1(RequestProtocol):
             self.runner.queue_up(self)
         return 0
 
-    cdef int proceed(self, Lane lane) except -1:
+    cdef int proceed(self, ThreadContext thread) except -1:
         """Its turn has come to go on with what is already here."""
         self.gives_way = False
         if self.channel.closed or self.channel.owned or self.phase == ENDED:
             return 0
         self.channel.owned = True
-        return self.settle(lane)
+        return self.settle(thread)
 
     cdef int _give_way(self) except -1:
         if not self.gives_way:
@@ -219,7 +219,7 @@ cdef class HTTP1(RequestProtocol):
             return True
         return self.request is not None and self.request.overdue(now)
 
-    cdef int expire(self, Lane lane) except -1:
+    cdef int expire(self, ThreadContext thread) except -1:
         cdef Request request = self.request
         if self.channel.owned:
             if self.phase == SERVING:
@@ -229,16 +229,16 @@ cdef class HTTP1(RequestProtocol):
                 wire_cut(self.channel.fd)
             return 0        # in other phases it is just making progress
         self.channel.owned = True
-        lane.now = monotonic()      # applications may have run since the sweep began
+        thread.now = monotonic()      # applications may have run since the sweep began
         if request is not None:
-            request.expire(lane, lane.now)
+            request.expire(thread, thread.now)
         elif self.machine.state == HEAD:
-            self._refuse(lane, refusal(SLOW_HEAD))
+            self._refuse(thread, refusal(SLOW_HEAD))
         elif self.phase == FLUSHING:
             self.channel.abort()
         else:
             self.channel.close()
-        return self.settle(lane)
+        return self.settle(thread)
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         cdef long long deadline = self.channel.deadline
@@ -265,19 +265,19 @@ cdef class HTTP1(RequestProtocol):
             self.channel.deadline = 0
         return 0
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef Request request = self.request
         if self.phase == SERVING:
             if not self.channel.has_queued():
                 self.channel.deadline = 0
-            return request.on_flushed(lane) if request is not None else 0
+            return request.on_flushed(thread) if request is not None else 0
         if self.phase != FLUSHING or self.channel.has_queued():
             return 0
-        lane.now = monotonic()
+        thread.now = monotonic()
         if self.machine.state == IDLE:
-            return self._await_next(lane)       # a response that was held back: all else is done (on_behind)
+            return self._await_next(thread)       # a response that was held back: all else is done (on_behind)
         self.channel.deadline = 0
-        return self._response_done(lane)
+        return self._response_done(thread)
 
     cdef int on_lost(self) except -1:
         cdef Request request = self.request
@@ -302,42 +302,42 @@ cdef class HTTP1(RequestProtocol):
 
     # ---- reading: from bytes to requests ---------------------------------------------------------------
 
-    cdef int _read(self, Lane lane) except -1:
+    cdef int _read(self, ThreadContext thread) except -1:
         cdef Py_ssize_t size
         cdef Py_ssize_t body = 0
         cdef unsigned char* place
         cdef ssize_t n
         while True:
-            place = lane.buffer
-            size = LANE_BUFFER
-            if self.machine.state == BODY and not self._place_body(lane, &place, &size):
+            place = thread.buffer
+            size = THREAD_BUFFER
+            if self.machine.state == BODY and not self._place_body(thread, &place, &size):
                 return 0
             n = self.channel.read(place, size)
             if self.channel.closed:
                 return 0        # as in _read_body(); a layer gives the GIL away as well
             if n == 0:
-                return self._end_of_input(lane)
+                return self._end_of_input(thread)
             if n < 0:
                 return 0 if n == WIRE_AGAIN else self.channel.lose()
-            if place == lane.buffer:
-                self._received(lane, place, n)
+            if place == thread.buffer:
+                self._received(thread, place, n)
             else:
-                self._placed(lane, n)
+                self._placed(thread, n)
             body += n
             # A body is read on while it lasts; anything else rarely has more to give.
             if self.phase != READING or self.machine.state != BODY or n < size or body >= BODY_RUN:
                 return 0
 
-    cdef int _received(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef int _received(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t used
         if self.machine.state == BODY:
-            used = self._read_body(lane, data, size)
+            used = self._read_body(thread, data, size)
         elif self.machine.state == SKIP:
-            used = self._skip_body(lane, data, size)
+            used = self._skip_body(thread, data, size)
         else:
-            return self._requests(lane, data, size)
+            return self._requests(thread, data, size)
         if self.phase == READING and self.machine.state == IDLE:
-            return self._requests(lane, data + used, size - used)
+            return self._requests(thread, data + used, size - used)
         return self._keep(data + used, size - used)
 
     cdef int _keep(self, const unsigned char* data, Py_ssize_t size) except -1:
@@ -348,7 +348,7 @@ cdef class HTTP1(RequestProtocol):
             self.pending = more if self.pending is None else self.pending + more
         return 0
 
-    cdef int _requests(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef int _requests(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         """Serve the requests in `data`, in order."""
         cdef RequestHead head
         cdef Py_ssize_t used
@@ -358,31 +358,31 @@ cdef class HTTP1(RequestProtocol):
             if served == PIPELINE_RUN:
                 self._keep(data, size)
                 return self._give_way()
-            progress = self.machine.read_head(lane.head, data, size, &used)
+            progress = self.machine.read_head(thread.head, data, size, &used)
             if progress == MORE:
-                return self._await_head(lane)
+                return self._await_head(thread)
             if progress == REFUSED:
-                return self._refuse(lane, refusal(self.machine.error))
-            head = lane.head if self.machine.head is None else self.machine.take_head(None)
+                return self._refuse(thread, refusal(self.machine.error))
+            head = thread.head if self.machine.head is None else self.machine.take_head(None)
             data += used
             size -= used
-            used = self._begin(lane, head, data, size)
+            used = self._begin(thread, head, data, size)
             data += used
             size -= used
             served += 1
             if self.phase != READING or self.machine.state != IDLE:
                 return self._keep(data, size)
-        return self._await_request(lane)
+        return self._await_request(thread)
 
-    cdef int _await_head(self, Lane lane) except -1:
-        if self.machine.head is not lane.head:
+    cdef int _await_head(self, ThreadContext thread) except -1:
+        if self.machine.head is not thread.head:
             return 0        # its time runs already
-        lane.head = RequestHead.__new__(RequestHead)
-        lane.now = monotonic()
-        self.channel.deadline = lane.now + self.service.header_timeout if self.service.header_timeout else 0
+        thread.head = RequestHead.__new__(RequestHead)
+        thread.now = monotonic()
+        self.channel.deadline = thread.now + self.worker.header_timeout if self.worker.header_timeout else 0
         return 0
 
-    cdef int _await_request(self, Lane lane) except -1:
+    cdef int _await_request(self, ThreadContext thread) except -1:
         # A new connection keeps the deadline that it was accepted with, and a response has set one. Otherwise this may be
         # the first event of a thread that has slept: its clock is not to be trusted.
         if self.channel.deadline == 0:
@@ -391,44 +391,44 @@ cdef class HTTP1(RequestProtocol):
 
     cdef long long _idle_time(self) noexcept:
         """How long it may wait for the next request."""
-        if self.service.channels.draining:
-            return min(self.service.keepalive, SECOND)
-        return self.service.keepalive
+        if self.worker.channels.draining:
+            return min(self.worker.keepalive, SECOND)
+        return self.worker.keepalive
 
     cdef Py_ssize_t _begin(
-        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+        self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size
     ) except -1:
         """A head is complete. Returns how much of the `data` behind it is used."""
         self.channel.deadline = 0
         if (<Unchecked>_translate)(self, head) < 0:
-            return self._untranslatable(lane)
+            return self._untranslatable(thread)
         if head.wants_upgrade and head.framing == NO_BODY:
             # The request may become another protocol's at once, and what stands behind it goes there.
             self._keep(data, size)
-            self._start(lane, size > 0)
+            self._start(thread, size > 0)
             return size
         if head.framing != NO_BODY:
-            return self._begin_body(lane, head, data, size)
-        self._start(lane, size > 0)
+            return self._begin_body(thread, head, data, size)
+        self._start(thread, size > 0)
         return 0
 
-    cdef Py_ssize_t _untranslatable(self, Lane lane) except -1:
+    cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1:
         """The header policy refuses the request, if it is not a fault of ours."""
         try:
             tricorn_pending_error()
         except ProtocolError as error:
-            self._refuse(lane, error)
+            self._refuse(thread, error)
         return 0
 
-    cdef int _start(self, Lane lane, bint more_is_here) except -1:
+    cdef int _start(self, ThreadContext thread, bint more_is_here) except -1:
         cdef Request request = self.request
         self.machine.more_is_here = more_is_here
         self.phase = SERVING
-        request.start(lane)
-        return self._leave(lane) if self.is_over else 0
+        request.start(thread)
+        return self._leave(thread) if self.is_over else 0
 
     cdef Py_ssize_t _begin_body(
-        self, Lane lane, RequestHead head, const unsigned char* data, Py_ssize_t size
+        self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size
     ) except -1:
         cdef Request request = self.request
         cdef long long length = head.content_length if head.framing == BODY_LENGTH else -1
@@ -436,33 +436,33 @@ cdef class HTTP1(RequestProtocol):
         cdef Py_ssize_t used
         if 0 <= length <= size and request.take_whole(data, <Py_ssize_t>length):
             self.machine.have_body()
-            self._start(lane, size > length)
+            self._start(thread, size > length)
             return <Py_ssize_t>length
         self.machine.begin_body(head)
         try:
-            delivery = request.open_body(lane, length)
+            delivery = request.open_body(thread, length)
         except MemoryError as error:
-            self._cannot_store(lane, error)
+            self._cannot_store(thread, error)
             return 0
         if delivery == PULLED:
             self._keep(data, size)
-            self._start(lane, False)
+            self._start(thread, False)
             return size
         if delivery == COLLECTED:
-            used = self._read_body(lane, data, size)
+            used = self._read_body(thread, data, size)
             if self.phase == READING and self.machine.state == BODY and self.machine.decoder.received == 0:
                 self.ask_for_body(request)
             return used
         self.phase = SERVING
-        used = self._read_body(lane, data, size)
+        used = self._read_body(thread, data, size)
         if self.request is not request:
             return used
         if self.machine.decoder.received:
             self.machine.owes_continue = False       # the client has not waited for it
-        self._start(lane, used < size)
+        self._start(thread, used < size)
         return used
 
-    cdef Py_ssize_t _read_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef Py_ssize_t _read_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         """Decode what has come of a body. Returns how much of `data` is used."""
         cdef Request request = self.request
         cdef BodyDecoder decoder = self.machine.decoder
@@ -476,97 +476,97 @@ cdef class HTTP1(RequestProtocol):
                 progress = self.machine.read_body(data + used, size - used, &step, &content, &length)
                 used += step
                 if length:
-                    request.take_body_part(lane, content, length)
+                    request.take_body_part(thread, content, length)
                     if self.request is not request:
                         return used
             if progress != REFUSED:
-                request.took_body(lane, progress == DONE, decoder.framing == BODY_CHUNKED, decoder.received)
+                request.took_body(thread, progress == DONE, decoder.framing == BODY_CHUNKED, decoder.received)
         except (OSError, MemoryError) as error:
             if self.phase != READING:
                 raise
-            self._cannot_store(lane, error)
+            self._cannot_store(thread, error)
             return used
         if self.request is not request:
             return used         # storing it gave the GIL away: its client was found to be gone, by a response that was held back
         if progress == REFUSED:
-            self.cut_body(lane, refusal(self.machine.error))
+            self.cut_body(thread, refusal(self.machine.error))
         elif progress == DONE and self.phase == READING:
-            self._start(lane, used < size)
+            self._start(thread, used < size)
         return used
 
-    cdef bint _place_body(self, Lane lane, unsigned char** place, Py_ssize_t* size) except -1:
+    cdef bint _place_body(self, ThreadContext thread, unsigned char** place, Py_ssize_t* size) except -1:
         """A large body of known length may be read straight to where it stays. False: it was refused."""
         cdef BodyDecoder decoder = self.machine.decoder
         cdef Request request = self.request
-        if decoder.framing != BODY_LENGTH or decoder.remaining < LANE_BUFFER:
+        if decoder.framing != BODY_LENGTH or decoder.remaining < THREAD_BUFFER:
             return True
         try:
             request.place_body(place, size, decoder.remaining)
         except OSError as error:
-            self._cannot_store(lane, error)
+            self._cannot_store(thread, error)
             return False
         return True
 
-    cdef int _placed(self, Lane lane, Py_ssize_t size) except -1:
+    cdef int _placed(self, ThreadContext thread, Py_ssize_t size) except -1:
         cdef Request request = self.request
         cdef BodyDecoder decoder = self.machine.decoder
         cdef bint is_over
         request.placed(size)
         is_over = self.machine.place_body(size)
         try:
-            request.took_body(lane, is_over, False, decoder.received)
+            request.took_body(thread, is_over, False, decoder.received)
         except (OSError, MemoryError) as error:
-            self._cannot_store(lane, error)
+            self._cannot_store(thread, error)
             return 0
         if self.request is not request:
             return 0
         # Unlike elsewhere, what the client may have sent behind the body was not read.
-        return self._start(lane, not self.machine.client_stays) if is_over else 0
+        return self._start(thread, not self.machine.client_stays) if is_over else 0
 
-    def _cannot_store(self, Lane lane, error):
-        self.service.logger.error("Cannot store the body of a request: %s", error or "out of memory")
+    def _cannot_store(self, ThreadContext thread, error):
+        self.worker.logger.error("Cannot store the body of a request: %s", error or "out of memory")
         self.machine.refuse(self.machine.error)
-        self._drop_request(lane)
-        self._error_response(lane, 503)
+        self._drop_request(thread)
+        self._error_response(thread, 503)
 
-    cdef Py_ssize_t _skip_body(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef Py_ssize_t _skip_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t used
         cdef int progress = self.machine.skip_body(data, size, &used)
         if progress == REFUSED:
             self.channel.close()
         elif progress == DONE:
-            lane.now = monotonic()
-            self.channel.deadline = lane.now + self._idle_time()
+            thread.now = monotonic()
+            self.channel.deadline = thread.now + self._idle_time()
         return used
 
-    cdef int _end_of_input(self, Lane lane) except -1:
+    cdef int _end_of_input(self, ThreadContext thread) except -1:
         cdef Request request = self.request
         cdef bint is_cut = self.machine.end_input()
         if is_cut and request is not None:
-            return self.cut_body(lane, refusal(CUT_BODY))
-        return request.on_input_end(lane) if self.phase == SERVING else self.channel.close()
+            return self.cut_body(thread, refusal(CUT_BODY))
+        return request.on_input_end(thread) if self.phase == SERVING else self.channel.close()
 
-    cdef int cut_body(self, Lane lane, object error) except -1:
+    cdef int cut_body(self, ThreadContext thread, object error) except -1:
         cdef Request request = self.request
         if self.phase == READING:
-            return self._refuse(lane, error)
+            return self._refuse(thread, error)
         self.pending = None
         self.machine.refuse(self.machine.error)
-        if not request.on_cut(lane, error):
+        if not request.on_cut(thread, error):
             return 0
-        self._drop_request(lane)
-        return self._error_response(lane, error.status)
+        self._drop_request(thread)
+        return self._error_response(thread, error.status)
 
     # ---- between two requests --------------------------------------------------------------------------
 
-    cdef int _leave(self, Lane lane) except -1:
+    cdef int _leave(self, ThreadContext thread) except -1:
         """The response is complete, as far as the application goes."""
         cdef Request request = self.request
         cdef bint torn = request.torn
         self.is_over = False
-        self.runner.ends(request, lane)
+        self.runner.ends(request, thread)
         self.request = None
-        request.let_go(lane)
+        request.let_go(thread)
         if torn:
             return self.channel.abort()      # what is queued, or not, is anybody's guess
         if self.channel.corked or not self.machine.reply.keep_alive:
@@ -576,18 +576,18 @@ cdef class HTTP1(RequestProtocol):
         if self.channel.has_queued() and not self.channel.gone:
             self.phase = FLUSHING
             return 0
-        return self._response_done(lane)
+        return self._response_done(thread)
 
-    cdef int _response_done(self, Lane lane) except -1:
+    cdef int _response_done(self, ThreadContext thread) except -1:
         """All of the response is sent, or nothing more can be."""
         cdef int after
         self.machine.more_is_here |= self.pending is not None
-        after = self.machine.after_response(self.channel.gone, self.service.body_drain)
+        after = self.machine.after_response(self.channel.gone, self.worker.body_discard)
         self.has_served = True
         if after == AFTER_NEXT:
-            return self._await_next(lane)
+            return self._await_next(thread)
         if after == AFTER_LINGER:
-            return self._end(lane)
+            return self._end(thread)
         if after == AFTER_CLOSE:
             return self.channel.close()
         if after == AFTER_ABORT:
@@ -597,77 +597,77 @@ cdef class HTTP1(RequestProtocol):
             wire_end(self.channel.fd, self.channel.layer)
             return self.channel.close()
         self.phase = READING
-        self.channel.deadline = lane.now + self.service.body_timeout if self.service.body_timeout else 0
+        self.channel.deadline = thread.now + self.worker.body_timeout if self.worker.body_timeout else 0
         return 0
 
-    cdef int _await_next(self, Lane lane) except -1:
+    cdef int _await_next(self, ThreadContext thread) except -1:
         self.phase = READING
-        self.channel.deadline = lane.now + self._idle_time()
+        self.channel.deadline = thread.now + self._idle_time()
         return 0
 
-    cdef int _drop_request(self, Lane lane) except -1:
+    cdef int _drop_request(self, ThreadContext thread) except -1:
         cdef Request request = self.request
         if request is None:
             return 0
         self.request = None
-        return request.let_go(lane)
+        return request.let_go(thread)
 
-    cdef int _end(self, Lane lane) except -1:
+    cdef int _end(self, ThreadContext thread) except -1:
         """Nothing is read as a request any more."""
         self.phase = ENDED
         self.pending = None
-        self._drop_request(lane)
-        return self.channel.linger(lane)
+        self._drop_request(thread)
+        return self.channel.linger(thread)
 
-    cdef int _refuse(self, Lane lane, object error) except -1:
+    cdef int _refuse(self, ThreadContext thread, object error) except -1:
         """Answer a message that breaks the protocol or a limit, and close."""
-        self.service.log_refusal(self.peer.host, error)
+        self.worker.log_refusal(self.peer.host, error)
         self.machine.refuse(self.machine.error)
-        self._drop_request(lane)
-        return self._error_response(lane, error.status, getattr(error, "fields", b""))
+        self._drop_request(thread)
+        return self._error_response(thread, error.status, getattr(error, "fields", b""))
 
-    cdef int _error_response(self, Lane lane, int status, bytes fields=b"") except -1:
-        cdef Buffer out = lane.out
+    cdef int _error_response(self, ThreadContext thread, int status, bytes fields=b"") except -1:
+        cdef Buffer out = thread.out
         out.size = 0
         self.pending = None
         self.phase = FLUSHING
         self.channel.deadline = 0
-        self.service.refresh_date()
-        self.machine.respond_error(out, self.service.defaults, status, fields)
-        self._send(lane, out, None, NULL, 0, False)
+        self.worker.refresh_date()
+        self.machine.respond_error(out, self.worker.defaults, status, fields)
+        self._send(thread, out, None, NULL, 0, False)
         self.channel.release()
         if self.channel.closed or self.channel.gone:
             return self.channel.close()
-        lane.now = monotonic()
-        return self._end(lane)
+        thread.now = monotonic()
+        return self._end(thread)
 
     # ---- what a request asks: its response -------------------------------------------------------------
 
     cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
-        cdef Lane lane = request.writing_lane()
-        cdef Buffer out = lane.out
-        self.service.refresh_date()
+        cdef ThreadContext thread = request.writing_thread()
+        cdef Buffer out = thread.out
+        self.worker.refresh_date()
         out.size = 0
         self.machine.respond(
-            out, self.service.defaults, status, headers, length, self.service.channels.draining, self.service.body_drain
+            out, self.worker.defaults, status, headers, length, self.worker.channels.draining, self.worker.body_discard
         )
         if self.machine.reply.length < 0:
             request.touch()
         if self.machine.reply.bodyless or (not piece and self.machine.body_left == 0):
-            return self._send(lane, out, None, NULL, 0, True)
+            return self._send(thread, out, None, NULL, 0, True)
         if not piece:
-            return self._send(lane, out, None, NULL, 0, False)
-        return self._send_piece(request, lane, piece)
+            return self._send(thread, out, None, NULL, 0, False)
+        return self._send_piece(request, thread, piece)
 
     cdef int send_piece(self, Request request, bytes piece) except -1:
-        cdef Lane lane = request.writing_lane()
-        lane.out.size = 0
+        cdef ThreadContext thread = request.writing_thread()
+        thread.out.size = 0
         request.touch()
-        return 0 if self.machine.reply.bodyless else self._send_piece(request, lane, piece)
+        return 0 if self.machine.reply.bodyless else self._send_piece(request, thread, piece)
 
-    cdef int _send_piece(self, Request request, Lane lane, bytes piece) except -1:
-        """Send a piece of the body, behind what `lane.out` already holds."""
-        cdef Buffer out = lane.out
+    cdef int _send_piece(self, Request request, ThreadContext thread, bytes piece) except -1:
+        """Send a piece of the body, behind what `thread.out` already holds."""
+        cdef Buffer out = thread.out
         cdef Py_ssize_t size = self.machine.admit(PyBytes_GET_SIZE(piece))
         if size < PyBytes_GET_SIZE(piece):
             request.log_length("more")
@@ -676,23 +676,23 @@ cdef class HTTP1(RequestProtocol):
         if self.machine.reply.chunked:
             write_chunk_size(out, size)
             if size > INLINE:
-                return self._send(lane, out, piece, b"\r\n", 2, False)
+                return self._send(thread, out, piece, b"\r\n", 2, False)
             out.add(PyBytes_AS_STRING(piece), size)
             out.add(b"\r\n", 2)
-            return self._send(lane, out, None, NULL, 0, False)
+            return self._send(thread, out, None, NULL, 0, False)
         if size <= INLINE:
             out.add(PyBytes_AS_STRING(piece), size)
             piece = None
         if out.size == 0 and piece is None:
             return 0
-        return self._send(lane, out, piece, NULL, 0, self.machine.body_left == 0)
+        return self._send(thread, out, piece, NULL, 0, self.machine.body_left == 0)
 
     cdef int _send(
-        self, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last
+        self, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last
     ) except -1:
         cdef bint sent = False
         try:
-            self.runner.send(self.channel, lane, out, piece, tail, tail_size, is_last)
+            self.runner.send(self.channel, thread, out, piece, tail, tail_size, is_last)
             sent = True
         finally:
             if not sent and self.request is not None:
@@ -700,7 +700,7 @@ cdef class HTTP1(RequestProtocol):
         return 0
 
     cdef int send_span(self, Request request, FileSpan span) except -1:
-        cdef Lane lane = request.writing_lane()
+        cdef ThreadContext thread = request.writing_thread()
         cdef bint sent = False
         if self.machine.reply.bodyless:
             return 0
@@ -713,36 +713,36 @@ cdef class HTTP1(RequestProtocol):
         if self.machine.body_left >= 0:
             self.machine.body_left -= span.left
         if self.machine.reply.chunked:
-            self._send(lane, None, b"%x\r\n" % span.left, NULL, 0, False)
+            self._send(thread, None, b"%x\r\n" % span.left, NULL, 0, False)
         try:
-            self.channel.send_span(lane, span)
+            self.channel.send_span(thread, span)
             sent = True
         finally:
             request.torn |= not sent
-        return self._send(lane, None, b"\r\n", NULL, 0, False) if self.machine.reply.chunked else 0
+        return self._send(thread, None, b"\r\n", NULL, 0, False) if self.machine.reply.chunked else 0
 
     cdef int finish(self, Request request, list trailers) except -1:
-        cdef Lane lane
+        cdef ThreadContext thread
         if self.machine.reply.bodyless:
             return 0
         if self.machine.reply.chunked and trailers is None:
             return self._send(None, None, LAST_CHUNK, NULL, 0, False)
         if self.machine.reply.chunked:
-            lane = request.writing_lane()
-            lane.out.size = 0
-            write_trailers(lane.out, trailers)
-            return self._send(lane, lane.out, None, NULL, 0, False)
+            thread = request.writing_thread()
+            thread.out.size = 0
+            write_trailers(thread.out, trailers)
+            return self._send(thread, thread.out, None, NULL, 0, False)
         if not request.gone and self.machine.end_response():
             request.log_length("fewer")
         return 0
 
     cdef int hint(self, Request request, object headers) except -1:
-        cdef Lane lane = request.writing_lane()
-        if self.machine.reply.minor == 0 or self.machine.head_sent:
+        cdef ThreadContext thread = request.writing_thread()
+        if self.machine.reply.version == 10 or self.machine.head_sent:
             return 0
-        lane.out.size = 0
-        write_interim(lane.out, b"HTTP/1.1 103 Early Hints\r\n", headers, self.machine.reply.octets)
-        return self._send(lane, lane.out, None, NULL, 0, False)
+        thread.out.size = 0
+        write_interim(thread.out, b"HTTP/1.1 103 Early Hints\r\n", headers, self.machine.reply.octets)
+        return self._send(thread, thread.out, None, NULL, 0, False)
 
     cdef bint wants_no_body(self, Request request) noexcept:
         return self.machine.reply.bodyless
@@ -754,24 +754,24 @@ cdef class HTTP1(RequestProtocol):
         return not self.machine.head_sent
 
     cdef bint answer(self, Request request, int status) except -1:
-        cdef Lane lane = request.writing_lane()
+        cdef ThreadContext thread = request.writing_thread()
         self.machine.reply.keep_alive = False
         if self.machine.head_sent or request.torn:
             self.machine.broke_off = True
             return False
         if request.gone:
             return True
-        lane.out.size = 0
-        self.service.refresh_date()
-        self.machine.respond_error(lane.out, self.service.defaults, status, b"")
-        self._send(lane, lane.out, None, NULL, 0, False)
+        thread.out.size = 0
+        self.worker.refresh_date()
+        self.machine.respond_error(thread.out, self.worker.defaults, status, b"")
+        self._send(thread, thread.out, None, NULL, 0, False)
         return True
 
     cdef void end_after(self, Request request) noexcept:
         self.machine.reply.keep_alive = False
 
-    cdef int minor_of(self, Request request) noexcept:
-        return self.machine.reply.minor
+    cdef int version_of(self, Request request) noexcept:
+        return self.machine.reply.version
 
     # ---- what a request asks: its body -----------------------------------------------------------------
 
@@ -789,23 +789,23 @@ cdef class HTTP1(RequestProtocol):
     cdef bint owes_continue(self, Request request) noexcept:
         return self.machine.owes_continue
 
-    cdef bint read_now(self, Request request, Lane lane) except -1:
+    cdef bint read_now(self, Request request, ThreadContext thread) except -1:
         cdef Py_ssize_t used = 0
-        cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
+        cdef ssize_t n = self.channel.read(thread.buffer, THREAD_BUFFER)
         if n == 0:
-            self._end_of_input(lane)
+            self._end_of_input(thread)
             return False
         if n < 0:
             if n != WIRE_AGAIN:
                 self.channel.lose()
             return False
         if self.machine.state == BODY:
-            used = self._read_body(lane, lane.buffer, n)
+            used = self._read_body(thread, thread.buffer, n)
             if self.request is not request:
                 return False
         if used < n:
             self.machine.more_is_here = True
-            self._keep(lane.buffer + used, n - used)
+            self._keep(thread.buffer + used, n - used)
         return used > 0
 
     cdef bytes pull_body(self, Request request, Py_ssize_t size):
@@ -831,8 +831,8 @@ cdef class HTTP1(RequestProtocol):
         return (<const char*>content)[:length] if length else (b"" if progress == DONE else None)
 
     cdef ssize_t fetch(self, Request request) except? -3:
-        cdef bytes data = PyBytes_FromStringAndSize(NULL, LANE_BUFFER)
-        cdef ssize_t n = self.channel.read(PyBytes_AS_STRING(data), LANE_BUFFER)
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, THREAD_BUFFER)
+        cdef ssize_t n = self.channel.read(PyBytes_AS_STRING(data), THREAD_BUFFER)
         if n > 0:
             self.pending = data[:n]
         return n
@@ -848,7 +848,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int look_again(self, Request request) except -1:
         return 0 if self.channel.owned or self.channel.corked else self.channel.watch()
 
-    cdef int request_over(self, Request request, Lane lane) except -1:
+    cdef int request_over(self, Request request, ThreadContext thread) except -1:
         if self.request is not request:
             return 0
         self.is_over = True
@@ -856,7 +856,7 @@ cdef class HTTP1(RequestProtocol):
             return 0
         self.channel.owned = True
         try:
-            return self.settle(lane)
+            return self.settle(thread)
         except BaseException as error:      # the application, which has called us, must not take it for one of its own
             return self.runner.give_up(self.channel, error)
 

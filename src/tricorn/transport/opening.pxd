@@ -1,6 +1,6 @@
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Runner
 from tricorn.transport.tls cimport TLSWire
 
@@ -11,17 +11,17 @@ cdef class Opening(Protocol):
     cdef bytes pending              # the beginning of a PROXY header
     cdef TLSWire tls                # in its handshake
 
-    cdef int _read_header(self, Lane lane) except -1
-    cdef int _go_on(self, Lane lane, bytes rest) except -1
-    cdef int _shake_hands(self, Lane lane) except -1
+    cdef int _read_header(self, ThreadContext thread) except -1
+    cdef int _go_on(self, ThreadContext thread, bytes rest) except -1
+    cdef int _shake_hands(self, ThreadContext thread) except -1
     cdef int _secured(self) except -1
-    cdef int _fail(self, Lane lane) except -1
+    cdef int _fail(self, ThreadContext thread) except -1
     cdef int _open(self, bytes rest, dict tls) except -1
 
 # What is the same for all clients that come in at one listener.
 cdef class Entrance:
     cdef readonly int fd            # of the listening, non-blocking socket
-    cdef readonly object builder    # the Translator for its requests
+    cdef readonly object builder    # the RequestBuilder for its requests
     cdef readonly object tls        # None: plain
 
     # What is spoken behind the opening. rest: what was read behind it, or None. tls: what applications are told of it.

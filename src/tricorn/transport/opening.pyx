@@ -7,13 +7,13 @@ request, and no application thread is ever inside it.
 Knows: the PROXY protocol and who may speak it, handshakes. Must not know: HTTP (but for one answer in plain text), applications.
 """
 
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.http1 cimport HTTP1, new_http1
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport Runner
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_BROKEN, WIRE_DONE, TLSWire, new_wire
 from tricorn.transport.tls_layer cimport new_tls_layer
 from tricorn.transport.wire cimport WIRE_AGAIN
@@ -48,16 +48,16 @@ cdef class Entrance:
 
 
 cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer peer, long long now) except -1:
-    cdef Service service = runner.service
+    cdef WorkerContext worker = runner.worker
     cdef Opening opening
-    channel.deadline = now + service.header_timeout if service.header_timeout else 0
-    if service.proxy_mode is None and entrance.tls is None:
+    channel.deadline = now + worker.header_timeout if worker.header_timeout else 0
+    if worker.proxy_mode is None and entrance.tls is None:
         channel.protocol = entrance.protocol_for(channel, runner, peer, None, None)
         return True
-    if service.proxy_mode is not None and not service.proxy_peers.trusts(peer.host):
+    if worker.proxy_mode is not None and not worker.proxy_peers.trusts(peer.host):
         return False
     opening = new_opening(channel, runner, entrance, peer)
-    if service.proxy_mode is None:
+    if worker.proxy_mode is None:
         opening.tls = new_wire(entrance.tls.context, channel.fd, True, None)
     channel.protocol = opening      # last: a channel that comes to nothing must lead to nothing that leads to it
     return True
@@ -73,75 +73,75 @@ cdef Opening new_opening(Channel channel, Runner runner, Entrance entrance, Peer
 
 
 cdef class Opening(Protocol):
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef Protocol protocol
         if channel.owned:
             return channel.arm(0)
         channel.owned = True
         if self.tls is not None:
-            self._shake_hands(lane)
+            self._shake_hands(thread)
         else:
-            self._read_header(lane)
+            self._read_header(thread)
         if channel.closed:
             return 0
         protocol = channel.protocol
-        return Protocol.settle(self, lane) if protocol is self else protocol.settle(lane)
+        return Protocol.settle(self, thread) if protocol is self else protocol.settle(thread)
 
     cdef int interest(self) noexcept:
         return self.tls.wants() if self.tls is not None else READ
 
     # ---- a PROXY header --------------------------------------------------------------------------------
 
-    cdef int _read_header(self, Lane lane) except -1:
+    cdef int _read_header(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
-        cdef Service service = self.runner.service
-        cdef ssize_t n = channel.read(lane.buffer, LANE_BUFFER)
+        cdef WorkerContext worker = self.runner.worker
+        cdef ssize_t n = channel.read(thread.buffer, THREAD_BUFFER)
         cdef bytes data
         if n == WIRE_AGAIN:
             return 0
         if n <= 0:
             return channel.close() if n == 0 else channel.lose()
-        data = (<const char*>lane.buffer)[:n]
+        data = (<const char*>thread.buffer)[:n]
         if self.pending is not None:
             data = self.pending + data
         try:
-            header = parse_proxy(data, service.proxy_mode)
+            header = parse_proxy(data, worker.proxy_mode)
         except ProtocolError as error:
-            self.runner.service.log_refusal(self.peer.host, error)
+            self.runner.worker.log_refusal(self.peer.host, error)
             return channel.close()      # it is no HTTP client: there is nobody to answer
         if header is None:
             self.pending = data
             return 0
         if header.source is not None:
             host, port = header.source
-            self.peer = Peer(host, str(port), service.trusted.trusts(host))
-        return self._go_on(lane, data[header.consumed:])
+            self.peer = Peer(host, port, worker.trusted.trusts(host))
+        return self._go_on(thread, data[header.consumed:])
 
-    cdef int _go_on(self, Lane lane, bytes rest) except -1:
+    cdef int _go_on(self, ThreadContext thread, bytes rest) except -1:
         """`rest` was read behind the header."""
         if self.entrance.tls is None:
             return self._open(rest if rest else None, None)
         self.tls = new_wire(self.entrance.tls.context, self.channel.fd, True, rest if rest else None)
-        return self._shake_hands(lane)
+        return self._shake_hands(thread)
 
     # ---- a TLS handshake -------------------------------------------------------------------------------
 
-    cdef int _shake_hands(self, Lane lane) except -1:
+    cdef int _shake_hands(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef TLSWire tls = self.tls
         cdef int outcome = WIRE_BROKEN
         try:
             outcome = tls.handshake_step()
         except BaseException as error:      # of a callback that the application has put into its SSLContext
-            report(self.runner.service.logger, "A TLS handshake failed", error=error)
+            report(self.runner.worker.logger, "A TLS handshake failed", error=error)
         if channel.closed:
             return 0
         if outcome == WIRE_BLOCKED:
             return 0
         if outcome == WIRE_DONE:
             return self._secured()
-        return self._fail(lane) if outcome == WIRE_BROKEN else channel.close()
+        return self._fail(thread) if outcome == WIRE_BROKEN else channel.close()
 
     cdef int _secured(self) except -1:
         cdef Channel channel = self.channel
@@ -149,23 +149,23 @@ cdef class Opening(Protocol):
         try:
             facts = self.entrance.tls.facts(tls)
         except Exception as error:
-            report(self.runner.service.logger, "What a TLS connection says of itself cannot be read", error=error)
+            report(self.runner.worker.logger, "What a TLS connection says of itself cannot be read", error=error)
             tls.detach()
             return channel.abort()
-        channel.layer = new_tls_layer(tls, self.runner.service.logger)
+        channel.layer = new_tls_layer(tls, self.runner.worker.logger)
         return self._open(None, facts)
 
-    cdef int _fail(self, Lane lane) except -1:
+    cdef int _fail(self, ThreadContext thread) except -1:
         """What came is not TLS, or none that we accept. The client is told why, as far as that can be said."""
         cdef Channel channel = self.channel
         cdef TLSWire tls = self.tls
         cdef str reason = tls.reason
-        self.runner.service.log_refusal(self.peer.host, f"its TLS handshake failed: {reason or 'no reason is known'}")
+        self.runner.worker.log_refusal(self.peer.host, f"its TLS handshake failed: {reason or 'no reason is known'}")
         tls.flush()
         tls.detach()
         if reason == HTTP_REQUEST:
             channel.send(None, PLAIN_HTTP, NULL, 0)
-        return channel.linger(lane) if not channel.closed else 0
+        return channel.linger(thread) if not channel.closed else 0
 
     cdef int _open(self, bytes rest, dict tls) except -1:
         """What has to come first has come."""
@@ -175,7 +175,7 @@ cdef class Opening(Protocol):
     cdef bint overdue(self, long long now) noexcept:
         return self.channel.deadline != 0 and self.channel.deadline <= now
 
-    cdef int expire(self, Lane lane) except -1:
+    cdef int expire(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         return channel.close() if not channel.owned else 0
 

@@ -3,13 +3,13 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from tricorn.gateway.exchange cimport AsyncExchange
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 
 cdef enum:
     SPARES = 64
@@ -48,7 +48,7 @@ cdef class Spares:
 
 # Who answers requests: the application, on threads or in an event loop.
 cdef class Runner:
-    cdef Service service
+    cdef WorkerContext worker
     cdef bint octets                # the applications speak bytes (ASGI), not str (WSGI)
     cdef Spares spares
     cdef RequestProtocol nowhere    # whose are the requests that are over; its channel is closed
@@ -56,27 +56,27 @@ cdef class Runner:
     # The gateway's form of a request. Raises ProtocolError.
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head)
     # This thread begins to deal with a channel.
-    cdef int enter(self, Channel channel, Lane lane) except -1
+    cdef int enter(self, Channel channel, ThreadContext thread) except -1
     # Whether an application may be called from here.
     cdef bint may_call(self) noexcept
     # `waiting`, a Request or a Protocol, is to proceed in a turn of its own.
     cdef int queue_up(self, object waiting) except -1
     # Where every request begins, and where it ends: as far as its application goes, with all of its response handed over.
-    cdef int begins(self, Request request, Lane lane) except -1
-    cdef int ends(self, Request request, Lane lane) except -1
+    cdef int begins(self, Request request, ThreadContext thread) except -1
+    cdef int ends(self, Request request, ThreadContext thread) except -1
     # Serving a channel failed through a fault of ours.
     cdef int give_up(self, Channel channel, object error) except -1
     # Send on a channel, now or together with others. is_last: it completes a response.
     cdef int send(
-        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last) except -1
+        self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last) except -1
 
 # A protocol whose messages are requests and responses.
 @cython.no_gc
 cdef class RequestProtocol(Protocol):
-    cdef Service service
+    cdef WorkerContext worker
     cdef Runner runner
     cdef Peer peer
-    cdef object builder             # the Translator for what comes in at this listener
+    cdef object builder             # the RequestBuilder for what comes in at this listener
     cdef dict tls                   # what applications are told of the TLS of their connection; None: nothing
 
     # ---- what a request asks of it; as in gateway/exchange.pxd
@@ -94,8 +94,8 @@ cdef class RequestProtocol(Protocol):
     cdef bint answer(self, Request request, int status) except -1
     # No other request may follow on this connection, where that can be said.
     cdef void end_after(self, Request request) noexcept
-    # HTTP/1.minor
-    cdef int minor_of(self, Request request) noexcept
+    # of HTTP: 10, 11
+    cdef int version_of(self, Request request) noexcept
 
     # Whether more of the body is to come; how much of it has, and how much is still to come, by what is known.
     cdef bint body_is_open(self, Request request) noexcept
@@ -104,20 +104,20 @@ cdef class RequestProtocol(Protocol):
     cdef int ask_for_body(self, Request request) except -1
     cdef bint owes_continue(self, Request request) noexcept
     # STREAMED: read what is there, on the spot. Whether some of it was body.
-    cdef bint read_now(self, Request request, Lane lane) except -1
+    cdef bint read_now(self, Request request, ThreadContext thread) except -1
     # PULLED: at most `size` bytes of what is here; None: it has to be fetched. Raises ProtocolError.
     cdef bytes pull_body(self, Request request, Py_ssize_t size)
     # PULLED: read from the client, as Channel.read().
     cdef ssize_t fetch(self, Request request) except? -3
     # The body cannot be read on: refuse the request, if that is still possible.
-    cdef int cut_body(self, Lane lane, object error) except -1
+    cdef int cut_body(self, ThreadContext thread, object error) except -1
 
     # This thread deals with the request from here on, outside of an event. False: its client is gone, and so is it.
     cdef bint take_up(self, Request request) except -1
     # What the poller should watch for may be another thing now.
     cdef int look_again(self, Request request) except -1
     # The response is handed over: as soon as somebody deals with the connection, the request leaves it.
-    cdef int request_over(self, Request request, Lane lane) except -1
+    cdef int request_over(self, Request request, ThreadContext thread) except -1
     # It has become another protocol's, which takes its place on the channel: what was read behind it, or None.
     cdef bytes hand_over(self, Request request)
     # It is to proceed in a turn of its own, when this thread is done with the connection.
@@ -135,36 +135,36 @@ cdef class Request(AsyncExchange):
 
     # ---- what the protocol tells
     # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.
-    cdef Delivery open_body(self, Lane lane, long long length) except *
+    cdef Delivery open_body(self, ThreadContext thread, long long length) except *
     # All of a short body, COLLECTED. False: it wants it otherwise.
     cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1
     # Some of the body, then: all of what has come for now. is_over: all of it. Raises OSError, MemoryError.
-    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
-    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1
-    # COLLECTED: the next bytes may go to another place than the lane's buffer.
+    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1
+    # COLLECTED: the next bytes may go to another place than the thread's buffer.
     cdef int place_body(self, unsigned char** place, Py_ssize_t* size, unsigned long long remaining) except -1
     cdef int placed(self, Py_ssize_t size) except -1
     # The request is complete, or its body is STREAMED or PULLED: start.
-    cdef int start(self, Lane lane) except -1
+    cdef int start(self, ThreadContext thread) except -1
     # Its turn has come.
-    cdef int proceed(self, Lane lane) except -1
+    cdef int proceed(self, ThreadContext thread) except -1
     # Something has happened on its connection.
-    cdef int on_event(self, Lane lane) except -1
-    cdef int on_input_end(self, Lane lane) except -1
-    cdef int on_flushed(self, Lane lane) except -1
+    cdef int on_event(self, ThreadContext thread) except -1
+    cdef int on_input_end(self, ThreadContext thread) except -1
+    cdef int on_flushed(self, ThreadContext thread) except -1
     cdef int on_queued(self) except -1
     cdef int on_lost(self) except -1
     # The body cannot be read on, for `error` (ProtocolError). Whether the client is to be answered so.
-    cdef bint on_cut(self, Lane lane, object error) except -1
+    cdef bint on_cut(self, ThreadContext thread, object error) except -1
     cdef int interest(self) noexcept
     cdef bint overdue(self, long long now) noexcept
-    cdef int expire(self, Lane lane, long long now) except -1
+    cdef int expire(self, ThreadContext thread, long long now) except -1
     # Whether its protocol may take more of the body from the client.
     cdef bint wants_body(self) noexcept
     # The response is out of its hands, or nobody waits for it any more: what the application still does with it leads nowhere.
-    cdef int let_go(self, Lane lane) except -1
+    cdef int let_go(self, ThreadContext thread) except -1
     # Where bytes for its client are put together, by the thread that may do that. Raises GatewayError.
-    cdef Lane writing_lane(self)
+    cdef ThreadContext writing_thread(self)
     # Add it to the access log.
     cdef int log_access(self, object log, long long elapsed, double wall) except -1
     # The application gives something to the client.

@@ -16,7 +16,7 @@ from cpython.ref cimport Py_DECREF
 from tricorn.http.request cimport RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
@@ -32,24 +32,24 @@ cdef class Spares:
             Py_DECREF(<object>self.kept[i])
 
 
-cdef RequestProtocol new_nowhere(Service service):
+cdef RequestProtocol new_nowhere(WorkerContext worker):
     cdef RequestProtocol nowhere = RequestProtocol.__new__(RequestProtocol)
-    nowhere.service = service
-    nowhere.channel = new_channel(service.channels, -1, 0)
+    nowhere.worker = worker
+    nowhere.channel = new_channel(worker.channels, -1, 0)
     nowhere.channel.closed = nowhere.channel.gone = True
     return nowhere
 
 
 cdef class Runner:
-    def __init__(self, Service service):
-        self.service = service
+    def __init__(self, WorkerContext worker):
+        self.worker = worker
         self.spares = Spares()
-        self.nowhere = new_nowhere(service)
+        self.nowhere = new_nowhere(worker)
 
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         raise NotImplementedError
 
-    cdef int enter(self, Channel channel, Lane lane) except -1:
+    cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         return 0
 
     cdef bint may_call(self) noexcept:
@@ -58,29 +58,29 @@ cdef class Runner:
     cdef int queue_up(self, object waiting) except -1:
         raise NotImplementedError
 
-    cdef int begins(self, Request request, Lane lane) except -1:
-        return set_label(lane.cell, request.method, request.uri)
+    cdef int begins(self, Request request, ThreadContext thread) except -1:
+        return set_label(thread.cell, request.method, request.uri)
 
-    cdef int ends(self, Request request, Lane lane) except -1:
-        """`lane.now` is when."""
-        cdef Service service = self.service
+    cdef int ends(self, Request request, ThreadContext thread) except -1:
+        """`thread.now` is when."""
+        cdef WorkerContext worker = self.worker
         cdef timespec wall
-        cdef long long elapsed = lane.now - request.started_ns
-        if service.access_log is not None:
+        cdef long long elapsed = thread.now - request.started_ns
+        if worker.access_log is not None:
             clock_gettime(CLOCK_REALTIME_COARSE, &wall)
-            request.log_access(service.access_log, elapsed, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
-        service.requests += 1
-        if service.requests == service.max_requests:
-            service.channels.draining = True
-            service.channels.wake()
+            request.log_access(worker.access_log, elapsed, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
+        worker.requests += 1
+        if worker.requests == worker.max_requests:
+            worker.channels.draining = True
+            worker.channels.wake()
         return 0
 
     cdef int give_up(self, Channel channel, object error) except -1:
-        report(self.service.logger, "Internal error; the connection is closed", error=error)
+        report(self.worker.logger, "Internal error; the connection is closed", error=error)
         return channel.abort()
 
     cdef int send(
-        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+        self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
     ) except -1:
         return channel.send(out, piece, tail, tail_size)
 
@@ -117,8 +117,8 @@ cdef class RequestProtocol(Protocol):
     cdef void end_after(self, Request request) noexcept:
         return
 
-    cdef int minor_of(self, Request request) noexcept:
-        return 1
+    cdef int version_of(self, Request request) noexcept:
+        return 11
 
     cdef bint body_is_open(self, Request request) noexcept:
         return False
@@ -132,7 +132,7 @@ cdef class RequestProtocol(Protocol):
     cdef bint owes_continue(self, Request request) noexcept:
         return False
 
-    cdef bint read_now(self, Request request, Lane lane) except -1:
+    cdef bint read_now(self, Request request, ThreadContext thread) except -1:
         return False
 
     cdef bytes pull_body(self, Request request, Py_ssize_t size):
@@ -141,7 +141,7 @@ cdef class RequestProtocol(Protocol):
     cdef ssize_t fetch(self, Request request) except? -3:
         return 0
 
-    cdef int cut_body(self, Lane lane, object error) except -1:
+    cdef int cut_body(self, ThreadContext thread, object error) except -1:
         return 0
 
     cdef bint take_up(self, Request request) except -1:
@@ -150,7 +150,7 @@ cdef class RequestProtocol(Protocol):
     cdef int look_again(self, Request request) except -1:
         return 0
 
-    cdef int request_over(self, Request request, Lane lane) except -1:
+    cdef int request_over(self, Request request, ThreadContext thread) except -1:
         raise NotImplementedError
 
     cdef bytes hand_over(self, Request request):
@@ -161,16 +161,16 @@ cdef class RequestProtocol(Protocol):
 
 
 cdef class Request(AsyncExchange):
-    cdef Delivery open_body(self, Lane lane, long long length) except *:
+    cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
         raise NotImplementedError
 
     cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1:
         return False
 
-    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         raise NotImplementedError
 
-    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+    cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         raise NotImplementedError
 
     cdef int place_body(self, unsigned char** place, Py_ssize_t* size, unsigned long long remaining) except -1:
@@ -179,19 +179,19 @@ cdef class Request(AsyncExchange):
     cdef int placed(self, Py_ssize_t size) except -1:
         raise NotImplementedError
 
-    cdef int start(self, Lane lane) except -1:
+    cdef int start(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int proceed(self, Lane lane) except -1:
+    cdef int proceed(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int on_input_end(self, Lane lane) except -1:
+    cdef int on_input_end(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
     cdef int on_queued(self) except -1:
@@ -200,7 +200,7 @@ cdef class Request(AsyncExchange):
     cdef int on_lost(self) except -1:
         raise NotImplementedError
 
-    cdef bint on_cut(self, Lane lane, object error) except -1:
+    cdef bint on_cut(self, ThreadContext thread, object error) except -1:
         raise NotImplementedError
 
     cdef int interest(self) noexcept:
@@ -209,16 +209,16 @@ cdef class Request(AsyncExchange):
     cdef bint overdue(self, long long now) noexcept:
         return False
 
-    cdef int expire(self, Lane lane, long long now) except -1:
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
         raise NotImplementedError
 
     cdef bint wants_body(self) noexcept:
         return True
 
-    cdef int let_go(self, Lane lane) except -1:
+    cdef int let_go(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef Lane writing_lane(self):
+    cdef ThreadContext writing_thread(self):
         raise NotImplementedError
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
@@ -231,28 +231,28 @@ cdef class Request(AsyncExchange):
 
     cdef void wait_for_body(self, bint wanted) noexcept:
         """The client has sent something, or has been asked for more: its time begins anew. wanted: more is waited for."""
-        cdef Service service = self.protocol.service
+        cdef WorkerContext worker = self.protocol.worker
         cdef long long now
-        if not service.body_timeout or (not wanted and self.body_since == 0):
+        if not worker.body_timeout or (not wanted and self.body_since == 0):
             return
         now = monotonic()
         if self.body_since:
             self.body_waited += now - self.body_since
         self.body_since = now if wanted else 0
-        self.body_deadline = now + service.body_timeout if wanted else 0
+        self.body_deadline = now + worker.body_timeout if wanted else 0
 
     cdef bint body_is_late(self, long long now) noexcept:
         """A stall, or a body below the minimum rate, once the client has had the time of one stall."""
-        cdef Service service = self.protocol.service
+        cdef WorkerContext worker = self.protocol.worker
         cdef long long waited
         if self.body_deadline != 0 and self.body_deadline <= now:
             return True
-        if self.body_since == 0 or service.min_body_rate == 0:
+        if self.body_since == 0 or worker.min_body_rate == 0:
             return False
         waited = self.body_waited + now - self.body_since
-        if waited <= service.body_timeout:
+        if waited <= worker.body_timeout:
             return False
-        return self.protocol.body_received(self) < service.min_body_rate * (waited // 1000000) // 1000
+        return self.protocol.body_received(self) < worker.min_body_rate * (waited // 1000000) // 1000
 
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------------
 
@@ -271,7 +271,7 @@ cdef class Request(AsyncExchange):
     cdef bint respond_file(self, str status, object headers, object file) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef long long size
-        if not protocol.service.sendfile:
+        if not protocol.worker.sendfile:
             return False
         span = maybe_span(file)
         if span is None:
@@ -288,14 +288,14 @@ cdef class Request(AsyncExchange):
         return self.protocol.wants_no_body(self)
 
     cdef bint congested(self) noexcept:
-        return self.protocol.is_congested(self, self.protocol.service.response_buffer)
+        return self.protocol.is_congested(self, self.protocol.worker.response_buffer)
 
     cdef int hint(self, object headers) except -1:
         cdef RequestProtocol protocol = self.protocol
         return protocol.hint(self, headers)
 
     def log_length(self, what):
-        self.protocol.service.logger.warning(
+        self.protocol.worker.logger.warning(
             "The application sent %s bytes than its Content-Length says (%s %s)",
             what, self.method, self.uri,
         )

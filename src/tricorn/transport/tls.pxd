@@ -20,7 +20,7 @@ cdef struct Line:
     size_t left             # bytes that this operation may still read
     bint dry                # the last read took all that was there
     bint starved            # there was nothing for a further one
-    bint ended              # the peer has closed its side
+    bint at_end              # the peer has closed its side
     bint corked             # what is written waits for the next flush
     char* first             # bytes that were read before TLS began …
     size_t first_at

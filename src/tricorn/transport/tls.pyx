@@ -116,7 +116,7 @@ cdef ssize_t _receive(Line* line, char* into, size_t size) noexcept nogil:
             line.left -= min(<size_t>n, line.left)
             return n
         if n == 0:
-            line.ended = line.starved = True
+            line.at_end = line.starved = True
             return 0
         if errno == EINTR:
             continue
@@ -422,7 +422,7 @@ cdef class TLSWire:
             self.failed = WIRE_CUT
             return WIRE_CUT
         if self.line.starved:
-            return WIRE_CUT if self.line.ended else WIRE_BLOCKED
+            return WIRE_CUT if self.line.at_end else WIRE_BLOCKED
         return 0
 
     # ---- what an engine fills in ---------------------------------------------------------------------------

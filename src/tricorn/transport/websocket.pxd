@@ -3,8 +3,9 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.websocket cimport Deflate, FrameReader
 from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.house cimport House, WebSocketTerms
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.thread_context cimport ThreadContext
+from tricorn.transport.worker_context cimport WorkerContext
 
 cdef enum WebSocketPhase:
     OPENING             # the application has not accepted
@@ -20,8 +21,8 @@ cdef class WebSocketSession(Socket):
     cdef ASGIRequest request        # None: it is over
     cdef LoopRunner runner
     cdef Channel channel
-    cdef House house
-    cdef WebSocketTerms terms
+    cdef LoopContext loop_context
+    cdef WorkerContext worker
     cdef WebSocketCall call
     cdef object handshake
     cdef FrameReader reader
@@ -38,24 +39,24 @@ cdef class WebSocketSession(Socket):
     cdef long long close_deadline
 
     # What the channel brings.
-    cdef int on_readable(self, Lane lane) except -1
+    cdef int on_readable(self, ThreadContext thread) except -1
     cdef bint wants_frames(self) noexcept
-    cdef int go_on(self, Lane lane) except -1
+    cdef int go_on(self, ThreadContext thread) except -1
     cdef int flushed(self) except -1
     cdef int lost(self) except -1
     cdef bint overdue(self, long long now) noexcept
-    cdef int expire(self, Lane lane, long long now) except -1
-    cdef int drain(self, int code) except -1
+    cdef int expire(self, ThreadContext thread, long long now) except -1
+    cdef int go_away(self, int code) except -1
 
-    cdef Py_ssize_t _frames(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1
-    cdef int _control(self, Lane lane, int event) except -1
-    cdef int _ping(self, Lane lane, bytes payload) except -1
-    cdef int _give(self, Lane lane, int event) except -1
+    cdef Py_ssize_t _frames(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int _control(self, ThreadContext thread, int event) except -1
+    cdef int _ping(self, ThreadContext thread, bytes payload) except -1
+    cdef int _give(self, ThreadContext thread, int event) except -1
     cdef bint _end(self) noexcept
     cdef int _leave(self) except -1
     cdef int _tell(self, int code, str reason) except -1
     cdef int _send(self, Buffer out, bytes piece) except -1
     cdef int _say_close(self, int code, str reason) except -1
-    cdef int _hang_up(self, Lane lane, int code, str reason) except -1
+    cdef int _hang_up(self, ThreadContext thread, int code, str reason) except -1
     cdef bint _is_full(self) noexcept
     cdef int _look_again(self) except -1

@@ -22,8 +22,8 @@ from tricorn.http.websocket cimport (
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.house cimport House
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport RequestProtocol
 from tricorn.transport.wire cimport WIRE_AGAIN
@@ -52,8 +52,8 @@ def new_socket(ASGIRequest request, object handshake):
     """The session that a request asks for. handshake: as read_handshake() returns it."""
     cdef WebSocketSession session = WebSocketSession.__new__(WebSocketSession)
     session.request = request
-    session.house = request.house
-    session.terms = request.house.websockets
+    session.loop_context = request.loop_context
+    session.worker = request.loop_context.worker
     session.call = request.call
     session.runner = request.runner
     session.channel = request.protocol.channel
@@ -71,54 +71,54 @@ cdef WebSocketProtocol new_protocol(Channel channel, WebSocketSession session):
 cdef class WebSocketProtocol(Protocol):
     """The channel of an accepted WebSocket."""
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef WebSocketSession session = self.session
         channel.owned = True
         if channel.has_queued():
-            channel.flush(lane)
+            channel.flush(thread)
         if not channel.closed and session.pending is None and not self.gives_way:
-            session.on_readable(lane)
-        return self.settle(lane)
+            session.on_readable(thread)
+        return self.settle(thread)
 
-    cdef int settle(self, Lane lane) except -1:
+    cdef int settle(self, ThreadContext thread) except -1:
         """Go on with what is already here, then watch."""
         cdef Channel channel = self.channel
         cdef WebSocketSession session = self.session
-        cdef House house = session.house
+        cdef LoopContext loop_context = session.loop_context
         cdef Protocol other
         while session.wants_frames() and not self.gives_way:
             if session.pending is None and not channel.has_buffered():
                 break
-            if not house.gate.open:
+            if not loop_context.task_runner.open:
                 self.on_buffered()          # application code is on the stack
                 break
             if session.pending is not None:
-                session.go_on(lane)
+                session.go_on(thread)
             else:
-                session.on_readable(lane)
+                session.on_readable(thread)
         if channel.closed:
             return 0
         if channel.protocol is not self:
             other = channel.protocol
-            return other.settle(lane)
+            return other.settle(thread)
         channel.owned = False
         return channel.watch()
 
-    cdef int proceed(self, Lane lane) except -1:
+    cdef int proceed(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         self.gives_way = False
         if channel.closed or channel.owned or channel.protocol is not self:
             return 0
         channel.owned = True
-        return self.settle(lane)
+        return self.settle(thread)
 
     cdef int on_buffered(self) except -1:
-        cdef House house = self.session.house
+        cdef LoopContext loop_context = self.session.loop_context
         if self.gives_way:
             return 0
         self.gives_way = True
-        return house.later(self)
+        return loop_context.later(self)
 
     cdef int interest(self) noexcept:
         cdef Channel channel = self.channel
@@ -130,25 +130,25 @@ cdef class WebSocketProtocol(Protocol):
     cdef bint overdue(self, long long now) noexcept:
         return (self.channel.deadline != 0 and self.channel.deadline <= now) or self.session.overdue(now)
 
-    cdef int expire(self, Lane lane) except -1:
+    cdef int expire(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef WebSocketSession session = self.session
-        lane.now = monotonic()      # applications may have run since the sweep began
-        if channel.deadline and channel.deadline <= lane.now:
+        thread.now = monotonic()      # applications may have run since the sweep began
+        if channel.deadline and channel.deadline <= thread.now:
             return channel.abort()
         channel.owned = True
-        session.expire(lane, lane.now)
-        return self.settle(lane)
+        session.expire(thread, thread.now)
+        return self.settle(thread)
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         cdef WebSocketSession session = self.session
-        return session.drain(code)
+        return session.go_away(code)
 
     cdef int on_queued(self) except -1:
         cdef Channel channel = self.channel
         return 0 if channel.owned or channel.corked else channel.watch()
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef WebSocketSession session = self.session
         if not channel.has_queued():
@@ -167,36 +167,36 @@ cdef class WebSocketProtocol(Protocol):
 cdef class WebSocketSession(Socket):
     # ---- what the channel brings -------------------------------------------------------------------
 
-    cdef int on_readable(self, Lane lane) except -1:
+    cdef int on_readable(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
-        cdef ssize_t n = LANE_BUFFER
+        cdef ssize_t n = THREAD_BUFFER
         cdef Py_ssize_t used
         cdef int reads = 0
-        while (n == LANE_BUFFER or channel.has_buffered()) and reads < READS and not self.paused and self.phase != ENDED:
-            n = channel.read(lane.buffer, LANE_BUFFER)
+        while (n == THREAD_BUFFER or channel.has_buffered()) and reads < READS and not self.paused and self.phase != ENDED:
+            n = channel.read(thread.buffer, THREAD_BUFFER)
             if n == 0:
-                return self._hang_up(lane, ABNORMAL, "")
+                return self._hang_up(thread, ABNORMAL, "")
             if n < 0:
                 return 0 if n == WIRE_AGAIN else channel.lose()
             # Whatever a client sends shows that it is there.
             self.ping_deadline = 0
-            self.next_ping = lane.now + self.terms.ping_interval
+            self.next_ping = thread.now + self.worker.websocket_ping_interval
             reads += 1
-            used = self._frames(lane, lane.buffer, n)
+            used = self._frames(thread, thread.buffer, n)
             if used < n and self.phase != ENDED:
-                self.pending = (<const char*>lane.buffer)[used:n]
+                self.pending = (<const char*>thread.buffer)[used:n]
         return 0
 
     cdef bint wants_frames(self) noexcept:
         """Whether it can go on with more."""
         return not self.paused and self.phase != ENDED
 
-    cdef int go_on(self, Lane lane) except -1:
+    cdef int go_on(self, ThreadContext thread) except -1:
         """With what was read before the application fell behind, or accepted."""
         cdef bytes data = self.pending
         cdef Py_ssize_t used
         self.pending = None
-        used = self._frames(lane, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
+        used = self._frames(thread, <const unsigned char*>PyBytes_AS_STRING(data), len(data))
         if used < len(data) and self.phase != ENDED:
             self.pending = data[used:]
         return 0
@@ -208,7 +208,7 @@ cdef class WebSocketSession(Socket):
         if payload is not None and not self.channel.has_queued():
             self.owed_pong = None
             self._send_control(OP_PONG, payload)
-        return call.drained()
+        return call.flushed()
 
     cdef int lost(self) except -1:
         """The channel is closed."""
@@ -221,13 +221,13 @@ cdef class WebSocketSession(Socket):
         """The request, which has lasted until now, is over."""
         cdef ASGIRequest request = self.request
         cdef LoopRunner runner = request.runner
-        cdef Lane lane = self.house.lane
+        cdef ThreadContext thread = self.loop_context.thread
         self.request = None
-        lane.now = monotonic()
-        count_request(lane.cell, lane.now - request.started_ns)
-        runner.ends(request, lane)
+        thread.now = monotonic()
+        count_request(thread.cell, thread.now - request.started_ns)
+        runner.ends(request, thread)
         request.call = None         # it goes on, for as long as the application likes
-        return request.let_go(lane)
+        return request.let_go(thread)
 
     cdef bint _end(self) noexcept:
         """Whether it had not ended before."""
@@ -235,7 +235,7 @@ cdef class WebSocketSession(Socket):
             return False
         self.phase = ENDED
         self.gone = True
-        self.house.service.row.data.websockets -= 1
+        self.worker.row.data.websockets -= 1
         self.call.line = None
         return True
 
@@ -243,29 +243,29 @@ cdef class WebSocketSession(Socket):
         """The application hears how it ended, and has its grace period."""
         cdef WebSocketCall call = self.call
         call.close(code, reason)
-        return self.house.leave(call, monotonic())
+        return self.loop_context.abandon(call, monotonic())
 
     cdef bint overdue(self, long long now) noexcept:
         if self.phase == CLOSING:
             return self.close_deadline != 0 and self.close_deadline <= now
-        if self.phase != OPEN or self.terms.ping_interval == 0:
+        if self.phase != OPEN or self.worker.websocket_ping_interval == 0:
             return False
         return (self.ping_deadline or self.next_ping) <= now
 
-    cdef int expire(self, Lane lane, long long now) except -1:
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef Channel channel = self.channel
         if self.phase == CLOSING:
             if channel.has_queued() and channel.table.write_timeout:
                 # It has not been sent all of our close frame, or of what comes before; that has a limit of its own.
-                self.close_deadline = now + (self.terms.close_timeout or SECOND)
+                self.close_deadline = now + (self.worker.websocket_close_timeout or SECOND)
                 return 0
             return channel.close()
         if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
-            return self._hang_up(lane, ABNORMAL, "keepalive ping timeout")
+            return self._hang_up(thread, ABNORMAL, "keepalive ping timeout")
         # A client whose answer we would not read is only shown that we are there.
-        self.ping_deadline = now + self.terms.ping_timeout if self.terms.ping_timeout and not self.paused else 0
-        self.next_ping = now + self.terms.ping_interval
+        self.ping_deadline = now + self.worker.websocket_ping_timeout if self.worker.websocket_ping_timeout and not self.paused else 0
+        self.next_ping = now + self.worker.websocket_ping_interval
         self._send_control(OP_PING, b"")
         return 0
 
@@ -277,7 +277,7 @@ cdef class WebSocketSession(Socket):
             call.close(1000, "")
         return 0
 
-    cdef int drain(self, int code) except -1:
+    cdef int go_away(self, int code) except -1:
         """This worker ends."""
         if self.phase == OPEN:
             self.close_with(code, "")
@@ -286,7 +286,7 @@ cdef class WebSocketSession(Socket):
 
     # ---- from the client ---------------------------------------------------------------------------
 
-    cdef Py_ssize_t _frames(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef Py_ssize_t _frames(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         """Go through what has come, until the application is behind. Returns how much is used."""
         cdef FrameReader reader = self.reader
         cdef Py_ssize_t used = 0
@@ -298,14 +298,14 @@ cdef class WebSocketSession(Socket):
                 event = reader.feed(data + used, size - used, &step)
                 used += step
                 if event == FRAME_TEXT or event == FRAME_BINARY:
-                    self._give(lane, event)
+                    self._give(thread, event)
                 elif event != FRAME_MORE:
-                    self._control(lane, event)
+                    self._control(thread, event)
         finally:
             self.reading = False
         return used
 
-    cdef int _give(self, Lane lane, int event) except -1:
+    cdef int _give(self, ThreadContext thread, int event) except -1:
         cdef FrameReader reader = self.reader
         cdef WebSocketCall call = self.call
         cdef object message = reader.take_message()
@@ -319,28 +319,28 @@ cdef class WebSocketSession(Socket):
         return 0
 
     cdef bint _is_full(self) noexcept:
-        return len(self.call.messages) >= self.terms.max_queue > 0 or self.call.size >= MOST_WAITING
+        return len(self.call.messages) >= self.worker.websocket_max_queue > 0 or self.call.size >= MOST_WAITING
 
-    cdef int _control(self, Lane lane, int event) except -1:
+    cdef int _control(self, ThreadContext thread, int event) except -1:
         cdef FrameReader reader = self.reader
         if event == FRAME_PING:
-            return self._ping(lane, <bytes>reader.take_message())
+            return self._ping(thread, <bytes>reader.take_message())
         if event == FRAME_PONG:
             reader.take_message()
             return 0
         if self.phase == OPEN:
             # RFC 6455 §5.5.1: a close is answered with the code that it has.
             self._say_close(reader.close_code, reader.close_reason if event == FRAME_FAILED else "")
-        return self._hang_up(lane, reader.close_code, reader.close_reason)
+        return self._hang_up(thread, reader.close_code, reader.close_reason)
 
-    cdef int _ping(self, Lane lane, bytes payload) except -1:
-        if lane.now >= self.window_ends:
-            self.window_ends = lane.now + 10 * SECOND
+    cdef int _ping(self, ThreadContext thread, bytes payload) except -1:
+        if thread.now >= self.window_ends:
+            self.window_ends = thread.now + 10 * SECOND
             self.pings = 0
         self.pings += 1
         if self.pings > MOST_PINGS:
             self._say_close(POLICY, "too many pings")
-            return self._hang_up(lane, POLICY, "too many pings")
+            return self._hang_up(thread, POLICY, "too many pings")
         if self.phase != OPEN:
             return 0
         if self.channel.has_queued():
@@ -350,7 +350,7 @@ cdef class WebSocketSession(Socket):
         return 0
 
     def _send_control(self, int opcode, bytes payload):
-        cdef Buffer out = self.house.lane.out
+        cdef Buffer out = self.loop_context.thread.out
         out.size = 0
         write_frame(out, opcode, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
         self._send(out, None)
@@ -360,20 +360,20 @@ cdef class WebSocketSession(Socket):
         return runner.send(self.channel, None, out, piece, NULL, 0, False)
 
     cdef int _say_close(self, int code, str reason) except -1:
-        cdef Buffer out = self.house.lane.out
+        cdef Buffer out = self.loop_context.thread.out
         out.size = 0
         write_close(out, code, reason)
         self.owed_pong = None
         return self._send(out, None)
 
-    cdef int _hang_up(self, Lane lane, int code, str reason) except -1:
+    cdef int _hang_up(self, ThreadContext thread, int code, str reason) except -1:
         """Nothing more is to be said by either side: the application is told, the connection ends."""
         cdef Channel channel = self.channel
         if not self._end():
             return 0
         self._leave()
         self.pending = None
-        channel.linger(lane)        # what is queued is still sent
+        channel.linger(thread)        # what is queued is still sent
         if not channel.owned:
             channel.watch()
         return self._tell(code, reason)
@@ -384,16 +384,16 @@ cdef class WebSocketSession(Socket):
         cdef ASGIRequest request = self.request
         cdef RequestProtocol before = request.protocol
         cdef Channel channel = before.channel
-        negotiated = negotiate(self.handshake.offers, self.terms.compression)
+        negotiated = negotiate(self.handshake.offers, self.loop_context.compression)
         head = accept_head(self.handshake, subprotocol, headers, negotiated)
         if negotiated is not None:
             self.deflate = negotiated.deflate
-        self.reader = FrameReader(self.terms.max_message, self.deflate)
+        self.reader = FrameReader(self.worker.websocket_max_message, self.deflate)
         self.handshake = None
         self.phase = OPEN
         self.accepted = True
-        self.next_ping = monotonic() + self.terms.ping_interval
-        self.house.service.row.data.websockets += 1
+        self.next_ping = monotonic() + self.worker.websocket_ping_interval
+        self.worker.row.data.websockets += 1
         request.call.status = "101 Switching Protocols"
         self.pending = before.hand_over(request)
         channel.protocol = new_protocol(channel, self)
@@ -401,7 +401,7 @@ cdef class WebSocketSession(Socket):
         if channel.gone:
             return channel.close()
         self._look_again()
-        return self.drain(self.house.drain_code) if self.house.drain_code else 0
+        return self.go_away(self.loop_context.drain_code) if self.loop_context.drain_code else 0
 
     cdef int _look_again(self) except -1:
         """There may be something to go on with. (A fault of ours must not look like one of the application's, which calls us.)"""
@@ -412,12 +412,12 @@ cdef class WebSocketSession(Socket):
             return 0
         channel.owned = True
         try:
-            return protocol.settle(self.house.lane)
+            return protocol.settle(self.loop_context.thread)
         except BaseException as error:
             return runner.give_up(channel, error)
 
     cdef int send_text(self, str text) except -1:
-        cdef Buffer out = self.house.lane.out
+        cdef Buffer out = self.loop_context.thread.out
         if PyUnicode_GET_LENGTH(text) > INLINE and self.deflate is None:
             return self._send_large(OP_TEXT, text.encode("utf-8"))
         out.size = 0
@@ -426,7 +426,7 @@ cdef class WebSocketSession(Socket):
         return self._send(out, None)
 
     cdef int send_bytes(self, bytes data) except -1:
-        cdef Buffer out = self.house.lane.out
+        cdef Buffer out = self.loop_context.thread.out
         if PyBytes_GET_SIZE(data) > INLINE and self.deflate is None:
             return self._send_large(OP_BINARY, data)
         out.size = 0
@@ -435,7 +435,7 @@ cdef class WebSocketSession(Socket):
         return self._send(out, None)
 
     def _send_large(self, int opcode, bytes data):
-        cdef Buffer out = self.house.lane.out
+        cdef Buffer out = self.loop_context.thread.out
         out.size = 0
         write_frame_head(out, opcode, PyBytes_GET_SIZE(data), False)
         self.request.body_sent += out.size + PyBytes_GET_SIZE(data)
@@ -449,17 +449,17 @@ cdef class WebSocketSession(Socket):
             return 0
         self.phase = CLOSING
         self.paused = False
-        self.close_deadline = monotonic() + (self.terms.close_timeout or SECOND)
+        self.close_deadline = monotonic() + (self.worker.websocket_close_timeout or SECOND)
         return self._look_again()
 
     cdef bint congested(self) noexcept:
-        return self.channel.is_congested(self.house.service.response_buffer)
+        return self.channel.is_congested(self.worker.response_buffer)
 
     cdef int taken(self) except -1:
         """The application has taken a message; its size is not known any more, so the sum begins anew when all are taken."""
         if not self.call.messages:
             self.call.size = 0
-        if self.paused and self.phase == OPEN and len(self.call.messages) <= self.terms.max_queue // 2:
+        if self.paused and self.phase == OPEN and len(self.call.messages) <= self.worker.websocket_max_queue // 2:
             if self.call.size < MOST_WAITING:
                 self.paused = False
                 self.ping_deadline = 0      # its answer may be among what was not read

@@ -3,7 +3,7 @@ cimport cython
 from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.transport.body cimport BodyStore
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Request, Runner
 
 cdef enum Stage:
@@ -14,7 +14,7 @@ cdef enum Stage:
     STAGE_OVER
 
 cdef class EarlyHints:
-    cdef list lanes
+    cdef list threads
 
 @cython.final
 cdef class ThreadRunner(Runner):
@@ -31,17 +31,17 @@ cdef class WSGIRequest(Request):
     cdef WSGICall call
     cdef StreamInput stream         # what the application reads an unbuffered body from
     cdef object body_file           # what a large body is read from: it is closed when the request is over
-    cdef Lane lane                  # of the thread that is in the application
+    cdef ThreadContext thread                  # of the thread that is in the application
     cdef str status                 # that the client got, for the access log
 
-    cdef int _begin(self, Lane lane) except -1
-    cdef int _run(self, Lane lane, bint resumed) except -1
-    cdef int _abandon(self, Lane lane) except -1
-    cdef int _enter(self, Lane lane, long long now) except -1
-    cdef int _return_control(self, Lane lane) except -1
-    cdef int _leave(self, Lane lane, int outcome, str status) except -1
+    cdef int _begin(self, ThreadContext thread) except -1
+    cdef int _run(self, ThreadContext thread, bint resumed) except -1
+    cdef int _abandon(self, ThreadContext thread) except -1
+    cdef int _enter(self, ThreadContext thread, long long now) except -1
+    cdef int _return_control(self, ThreadContext thread) except -1
+    cdef int _leave(self, ThreadContext thread, int outcome, str status) except -1
     cdef int _queue_up(self) except -1
     cdef int _wait_readable(self) except -1
     cdef int _check_body_rate(self) except -1
 
-cdef ThreadRunner new_thread_runner(object service)
+cdef ThreadRunner new_thread_runner(object worker)

@@ -7,7 +7,7 @@ thread resumes it later. While the application is inside, only the thread that s
 Guarantees: no client, however slow, keeps a thread; the application gets a request when all of it is here (unless
 request_buffering is off).
 
-Knows: threads (as lanes), the WSGI gateway. Must not know: framing, signals, settings, other requests.
+Knows: threads, the WSGI gateway. Must not know: framing, signals, settings, other requests.
 """
 
 import io
@@ -16,7 +16,7 @@ cimport cython
 
 from tricorn.gateway.environ cimport EnvironBuilder
 from tricorn.gateway.input cimport StreamInput
-from tricorn.gateway.translator cimport method_of
+from tricorn.gateway.request_builder cimport method_of
 from tricorn.gateway.wsgi cimport COMPLETE, PAUSED as CALL_PAUSED, WSGICall
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
@@ -26,10 +26,10 @@ from tricorn.scoreboard cimport finish, monotonic
 from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_pending_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
 
@@ -62,8 +62,8 @@ cdef str EARLY_HINTS = "wsgi.early_hints"
 cdef object BytesIO = io.BytesIO
 
 
-cdef ThreadRunner new_thread_runner(object service):
-    return ThreadRunner(service)
+cdef ThreadRunner new_thread_runner(object worker):
+    return ThreadRunner(worker)
 
 
 cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
@@ -74,7 +74,7 @@ cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
 
 @cython.final
 cdef class ThreadRunner(Runner):
-    """Requests run on whichever thread is free. `Service.runnable` is where they wait."""
+    """Requests run on whichever thread is free. `WorkerContext.runnable` is where they wait."""
 
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         cdef WSGIRequest request = self._fresh()
@@ -95,27 +95,27 @@ cdef class ThreadRunner(Runner):
         request.cut_status = 0
         return request
 
-    cdef int enter(self, Channel channel, Lane lane) except -1:
+    cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         # What another thread holds back must not come behind what we send.
-        return channel.release() if channel.holder is not None and channel.holder is not lane.batch else 0
+        return channel.release() if channel.holder is not None and channel.holder is not thread.batch else 0
 
     cdef int queue_up(self, object waiting) except -1:
-        cdef Service service = self.service
-        service.runnable.append(waiting)
-        service.channels.wake()
+        cdef WorkerContext worker = self.worker
+        worker.runnable.append(waiting)
+        worker.channels.wake()
         return 0
 
     cdef int send(
-        self, Channel channel, Lane lane, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
+        self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
     ) except -1:
         cdef Batch batch
-        if is_last and lane.collecting and out.size <= HELD_HEAD and not channel.gone and not channel.has_queued():
-            batch = <Batch>lane.batch
+        if is_last and thread.collecting and out.size <= HELD_HEAD and not channel.gone and not channel.has_queued():
+            batch = <Batch>thread.batch
             if channel.holder is None and batch.takes(channel) and (piece is None or len(piece) <= HELD_PIECE):
                 # At once: what this thread does next, in the same turn perhaps, may take long.
-                if lane.held_since[0] == 0:
-                    lane.held_since[0] = lane.now
-                return batch.hold(channel, out, piece, lane.now)
+                if thread.held_since[0] == 0:
+                    thread.held_since[0] = thread.now
+                return batch.hold(channel, out, piece, thread.now)
         channel.release()       # of a pipelined request before
         return channel.send(out, piece, tail, tail_size)
 
@@ -123,20 +123,20 @@ cdef class ThreadRunner(Runner):
 cdef class EarlyHints:
     """`wsgi.early_hints`: it speaks for the request that the calling thread serves.
 
-    So it is the same for all requests, and costs those nothing that do not use it. lanes: of the worker's threads.
+    So it is the same for all requests, and costs those nothing that do not use it. threads: ThreadContexts of the worker.
     """
 
-    def __init__(self, list lanes):
-        self.lanes = lanes
+    def __init__(self, list threads):
+        self.threads = threads
 
     def __call__(self, headers):
         """Send 103 Early Hints (RFC 8297). headers: as for start_response. Raises GatewayError, ResponseError."""
-        cdef Lane lane
+        cdef ThreadContext thread
         cdef WSGICall call
-        cdef unsigned long thread = PyThread_get_thread_ident()
-        for lane in self.lanes:
-            if lane.thread == thread and lane.call is not None:
-                call = lane.call
+        cdef unsigned long ident = PyThread_get_thread_ident()
+        for thread in self.threads:
+            if thread.ident == ident and thread.call is not None:
+                call = thread.call
                 call.early_hints(headers)
                 return
         raise GatewayError("early hints were sent from a thread that serves no request")
@@ -148,22 +148,22 @@ cdef class WSGIRequest(Request):
 
     cdef bint take_whole(self, const unsigned char* data, Py_ssize_t size) except -1:
         """A small body came together with its head: nothing has to be decoded or collected."""
-        cdef Service service = self.runner.service
-        if not service.buffering or size > service.request_buffer:
+        cdef WorkerContext worker = self.runner.worker
+        if not worker.buffering or size > worker.request_buffer:
             return False
         self.environ[WSGI_INPUT] = BytesIO((<const char*>data)[:size])
         return True
 
-    cdef Delivery open_body(self, Lane lane, long long length) except *:
-        cdef Service service = self.runner.service
-        if not service.buffering:
+    cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
+        cdef WorkerContext worker = self.runner.worker
+        if not worker.buffering:
             self.stream = StreamInput(self)
             self.environ[WSGI_INPUT] = self.stream
             return PULLED
-        self.store = new_store(service.body_memory, service.request_buffer, length)
+        self.store = new_store(worker.body_memory, worker.request_buffer, length)
         return COLLECTED
 
-    cdef int take_body_part(self, Lane lane, const unsigned char* data, Py_ssize_t size) except -1:
+    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
         cdef BodyStore store = self.store
         return store.add(data, size)
 
@@ -181,7 +181,7 @@ cdef class WSGIRequest(Request):
         self.store.size += size
         return 0
 
-    cdef int took_body(self, Lane lane, bint is_over, bint was_chunked, long long received) except -1:
+    cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         cdef BodyStore store = self.store
         self.wait_for_body(not is_over)
         if not is_over:
@@ -198,18 +198,18 @@ cdef class WSGIRequest(Request):
 
     # ---- what its protocol tells ---------------------------------------------------------------------
 
-    cdef int on_event(self, Lane lane) except -1:
+    cdef int on_event(self, ThreadContext thread) except -1:
         cdef Channel channel = self.protocol.channel
         if self.stage == STAGE_QUEUED:
             return channel.arm(WRITE if channel.has_queued() else 0)
-        return self.on_flushed(lane) if self.stage == STAGE_PAUSED else 0
+        return self.on_flushed(thread) if self.stage == STAGE_PAUSED else 0
 
-    cdef int on_flushed(self, Lane lane) except -1:
+    cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef Channel channel = self.protocol.channel
         if not channel.has_queued():
             channel.arm(0)
         # What is still queued goes on being sent while the application produces more.
-        if self.stage == STAGE_PAUSED and not channel.is_congested(self.runner.service.response_buffer // 2):
+        if self.stage == STAGE_PAUSED and not channel.is_congested(self.runner.worker.response_buffer // 2):
             return self._queue_up()
         return 0
 
@@ -224,10 +224,10 @@ cdef class WSGIRequest(Request):
         # A paused application's iterable has to be closed by its own kind of thread.
         return self._queue_up() if self.stage == STAGE_PAUSED else 0
 
-    cdef int on_input_end(self, Lane lane) except -1:
+    cdef int on_input_end(self, ThreadContext thread) except -1:
         return 0
 
-    cdef bint on_cut(self, Lane lane, object error) except -1:
+    cdef bint on_cut(self, ThreadContext thread, object error) except -1:
         return False
 
     cdef int interest(self) noexcept:
@@ -238,16 +238,16 @@ cdef class WSGIRequest(Request):
             return False
         return self.body_is_late(now)
 
-    cdef int expire(self, Lane lane, long long now) except -1:
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
-        return protocol.cut_body(lane, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
+        return protocol.cut_body(thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
 
     # ---- serving -------------------------------------------------------------------------------------
 
-    cdef int start(self, Lane lane) except -1:
+    cdef int start(self, ThreadContext thread) except -1:
         """Serve it here, or let a thread that may call the application do it."""
-        return self._begin(lane) if lane.may_call else self._queue_up()
+        return self._begin(thread) if thread.may_call else self._queue_up()
 
     cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
@@ -255,107 +255,107 @@ cdef class WSGIRequest(Request):
         self.stage = STAGE_QUEUED
         return protocol.queue_up(self)
 
-    cdef int proceed(self, Lane lane) except -1:
+    cdef int proceed(self, ThreadContext thread) except -1:
         """Its turn has come in the queue for application threads."""
         cdef RequestProtocol protocol = self.protocol
         if not protocol.take_up(self):
             return 0
         if self.call is None:
-            self._begin(lane)
+            self._begin(thread)
         elif self.gone:
-            self._abandon(lane)
+            self._abandon(thread)
         else:
-            self._run(lane, True)
-        return protocol.settle(lane)
+            self._run(thread, True)
+        return protocol.settle(thread)
 
-    cdef int _begin(self, Lane lane) except -1:
+    cdef int _begin(self, ThreadContext thread) except -1:
         cdef WSGICall call = WSGICall.__new__(WSGICall)
         call.exchange = self
         self.call = call
-        if self.protocol.minor_of(self) == 0:
+        if self.protocol.version_of(self) == 10:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
-        self.started_ns = lane.now = monotonic()
-        return self._run(lane, False)
+        self.started_ns = thread.now = monotonic()
+        return self._run(thread, False)
 
-    cdef int _run(self, Lane lane, bint resumed) except -1:
+    cdef int _run(self, ThreadContext thread, bint resumed) except -1:
         cdef WSGICall call = self.call
         cdef int outcome
         cdef object failure = None
-        self._enter(lane, monotonic() if resumed else self.started_ns)
+        self._enter(thread, monotonic() if resumed else self.started_ns)
         outcome = (<Unchecked>_call)(self, call, resumed)
         if outcome < 0:
             failure = _raised()
             outcome = COMPLETE
-        self._return_control(lane)
-        return self._leave(lane, outcome, call.status if failure is None else self._failed(call, failure))
+        self._return_control(thread)
+        return self._leave(thread, outcome, call.status if failure is None else self._failed(call, failure))
 
-    cdef int _abandon(self, Lane lane) except -1:
+    cdef int _abandon(self, ThreadContext thread) except -1:
         """Its client is gone: have the iterable closed, by the kind of thread that ran it."""
         cdef WSGICall call = self.call
         cdef object failure = None
-        self._enter(lane, monotonic())
+        self._enter(thread, monotonic())
         try:
             call.abandon()
         except BaseException as error:
             failure = error
-        self._return_control(lane)
+        self._return_control(thread)
         if failure is not None:
             self._log_failure(call, failure)
-        return self._leave(lane, COMPLETE, call.status)
+        return self._leave(thread, COMPLETE, call.status)
 
-    cdef int _enter(self, Lane lane, long long now) except -1:
-        """The application has control from here on. `lane.calling` says when an exception may be raised in it."""
+    cdef int _enter(self, ThreadContext thread, long long now) except -1:
+        """The application has control from here on. `thread.calling` says when an exception may be raised in it."""
         cdef Runner runner = self.runner
         self.stage = STAGE_RUNNING
-        self.lane = lane
-        lane.call = self.call
-        lane.active_ns = now
-        runner.begins(self, lane)
-        lane.cell.busy_since_ns = now
-        lane.calling = True
+        self.thread = thread
+        thread.call = self.call
+        thread.active_ns = now
+        runner.begins(self, thread)
+        thread.cell.busy_since_ns = now
+        thread.calling = True
         return 0
 
-    cdef int _return_control(self, Lane lane) except -1:
-        cdef Service service = self.runner.service
-        lane.calling = False
-        lane.call = None
-        if service.forsaken:
-            service.end_stranger()
-        if lane.interrupted:
+    cdef int _return_control(self, ThreadContext thread) except -1:
+        cdef WorkerContext worker = self.runner.worker
+        thread.calling = False
+        thread.call = None
+        if worker.forsaken:
+            worker.end_stranger()
+        if thread.interrupted:
             # Too late for this request, and not meant for the next one.
-            PyThreadState_SetAsyncExc(lane.thread, NULL)
-            lane.interrupted = False
+            PyThreadState_SetAsyncExc(thread.ident, NULL)
+            thread.interrupted = False
         return 0
 
-    cdef int _leave(self, Lane lane, int outcome, str status) except -1:
+    cdef int _leave(self, ThreadContext thread, int outcome, str status) except -1:
         """The application has returned control: for good, or until the client has caught up."""
         cdef RequestProtocol protocol = self.protocol
-        lane.now = monotonic()
-        lane.longest_ns = max(lane.now - lane.cell.busy_since_ns, lane.longest_ns - (lane.longest_ns >> 4))
-        self.lane = None
+        thread.now = monotonic()
+        thread.longest_ns = max(thread.now - thread.cell.busy_since_ns, thread.longest_ns - (thread.longest_ns >> 4))
+        self.thread = None
         if outcome == CALL_PAUSED:
-            lane.cell.busy_ns += lane.now - lane.cell.busy_since_ns
-            lane.cell.busy_since_ns = 0
+            thread.cell.busy_ns += thread.now - thread.cell.busy_since_ns
+            thread.cell.busy_since_ns = 0
             self.stage = STAGE_PAUSED
             if self.gone:
                 return self.on_lost()
-            return self.on_flushed(lane) if not self.congested() else 0
-        finish(lane.cell, lane.cell.busy_since_ns, lane.now)
+            return self.on_flushed(thread) if not self.congested() else 0
+        finish(thread.cell, thread.cell.busy_since_ns, thread.now)
         self.stage = STAGE_OVER
         self.status = status
-        return protocol.request_over(self, lane)
+        return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         (<AccessLog>log).record(self.environ, self.status, self.call.headers, self.body_sent, elapsed, wall)
         return 0
 
-    cdef int let_go(self, Lane lane) except -1:
+    cdef int let_go(self, ThreadContext thread) except -1:
         cdef WSGICall call = self.call
         cdef StreamInput stream = None
         cdef object body_file = None
         self.call = None
-        if self.lane is not None:
-            self.lane = None
+        if self.thread is not None:
+            self.thread = None
         if self.stream is not None:
             stream = self.stream
             self.stream = None
@@ -379,13 +379,13 @@ cdef class WSGIRequest(Request):
     def _failed(self, WSGICall call, error):
         """The application raised. Returns the status that the client got, for the access log."""
         cdef RequestProtocol protocol = self.protocol
-        cdef Service service = self.runner.service
+        cdef WorkerContext worker = self.runner.worker
         cut = type(error) is RequestCut and self.cut_status
         if cut:
-            service.logger.info("A request body was cut off (%s %s): %s", self.method, self.uri, error)
+            worker.logger.info("A request body was cut off (%s %s): %s", self.method, self.uri, error)
         else:
             self._log_failure(call, error)
-        service.row.data.errors += 1
+        worker.row.data.errors += 1
         status = self.cut_status if cut else (504 if is_a(error, RequestTimeout) else 500)
         if not protocol.answer(self, status):
             return call.status
@@ -396,39 +396,39 @@ cdef class WSGIRequest(Request):
             return      # it only says what we know: the client is gone
         # In the context of the request, where the application's filters and handlers find its variables.
         call.context.copy().run(partial(
-            report, self.runner.service.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
+            report, self.runner.worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
         ))
 
-    cdef Lane writing_lane(self):
-        """The lane of this thread, if it is the one that is in the application for this request.
+    cdef ThreadContext writing_thread(self):
+        """The context of this thread, if it is the one that is in the application for this request.
 
-        Another must not write: a large send gives the GIL away, and meanwhile the response may end and its lane may be
+        Another must not write: a large send gives the GIL away, and meanwhile the response may end and its thread may be
         at another request.
         """
-        cdef Lane lane = self.lane
-        if lane is None:
+        cdef ThreadContext thread = self.thread
+        if thread is None:
             raise GatewayError("the response was written to while no thread was serving the request")
-        if lane.thread != PyThread_get_thread_ident():
+        if thread.ident != PyThread_get_thread_ident():
             raise GatewayError("the response was written to by a thread that does not serve the request")
-        return lane
+        return thread
 
     cdef int touch(self) except -1:
-        if self.lane is not None:
-            self.lane.active_ns = monotonic()
+        if self.thread is not None:
+            self.thread.active_ns = monotonic()
         return 0
 
     # ---- what the gateway calls where it may block (gateway/exchange.pxd) ------------------------------
 
     cdef int wait_uncongested(self) except -1:
-        cdef Lane lane = self.writing_lane()
+        cdef ThreadContext thread = self.writing_thread()
         cdef Channel channel = self.protocol.channel
         cdef long long before
         while self.congested():
             wire_await_output(channel.fd, SLICE_MS)
             before = channel.queue.pending if channel.queue is not None else 0
-            channel.flush(lane)
+            channel.flush(thread)
             if channel.queue is None or channel.queue.pending < before:
-                lane.active_ns = monotonic()
+                thread.active_ns = monotonic()
         return 0
 
     cdef bytes read_body(self, Py_ssize_t size):
@@ -457,12 +457,12 @@ cdef class WSGIRequest(Request):
         """Get bytes from the client. Raises RequestCut."""
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
-        cdef Service service = self.runner.service
+        cdef WorkerContext worker = self.runner.worker
         cdef ssize_t n
         cdef long long give_up_at = 0
         protocol.ask_for_body(self)
-        if service.body_timeout:
-            give_up_at = monotonic() + service.body_timeout
+        if worker.body_timeout:
+            give_up_at = monotonic() + worker.body_timeout
         # This thread waits for input itself; others may still send what is queued.
         channel.arm(WRITE if channel.has_queued() else 0)
         while True:
@@ -485,21 +485,21 @@ cdef class WSGIRequest(Request):
         raise RequestCut(text)
 
     cdef int _check_body_rate(self) except -1:
-        cdef Service service = self.runner.service
+        cdef WorkerContext worker = self.runner.worker
         cdef long long elapsed = monotonic() - self.body_since
         cdef RequestProtocol protocol = self.protocol
-        if service.min_body_rate and service.body_timeout and elapsed > service.body_timeout:
-            if protocol.body_received(self) * SECOND < service.min_body_rate * elapsed:
+        if worker.min_body_rate and worker.body_timeout and elapsed > worker.body_timeout:
+            if protocol.body_received(self) * SECOND < worker.min_body_rate * elapsed:
                 self._cut(408, "the client sends the request body too slowly")
         return 0
 
 
 cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     """Have the application produce the response, or go on with it."""
-    cdef Service service = request.runner.service
+    cdef WorkerContext worker = request.runner.worker
     if resumed:
         return call.resume()
-    return call.run(service.application, request.environ, service.context)
+    return call.run(worker.application, request.environ, worker.context)
 
 
 cdef object _raised():

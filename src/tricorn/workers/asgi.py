@@ -24,19 +24,18 @@ from tricorn import forks, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
-from tricorn.gateway.waiting import Gate, as_coroutine_function
+from tricorn.gateway.waiting import TaskRunner, as_coroutine_function
 from tricorn.handover import EXIT_BOOT, EXIT_OK, LOOP_EXECUTOR, Assignment
-from tricorn.http.policy import HeaderPolicy
-from tricorn.http.websocket_handshake import DeflatePolicy
+from tricorn.http.forwarded import HeaderPolicy
 from tricorn.log import setup as log_setup
 from tricorn.net.listener import Listener
-from tricorn.transport.aio import Hub
 from tricorn.transport.failures import report
-from tricorn.transport.house import House, WebSocketTerms
+from tricorn.transport.loop_context import LoopContext
+from tricorn.transport.loop_server import LoopServer
 from tricorn.transport.opening import Entrance
 from tricorn.workers.boot import end_stranger, hold_signals
-from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
-from tricorn.workers.signals import Inbox, Wish
+from tricorn.workers.context import end_of_drain, header_policy, is_readable, worker_context
+from tricorn.workers.signals import Command, SignalPipe
 
 if TYPE_CHECKING:
     from tricorn.transport.opening import Security
@@ -66,7 +65,7 @@ class LoopError(Exception):
     """`asgi_loop` names no event loop. The text is for the user."""
 
 
-def serve_asgi(assignment: Assignment, application: Any, inbox: Inbox) -> int:
+def serve_asgi(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
     """Serve until told to stop, or until the master is gone. Returns the exit code of the process."""
     try:
         loop = new_loop(assignment.settings.asgi_loop)
@@ -76,7 +75,7 @@ def serve_asgi(assignment: Assignment, application: Any, inbox: Inbox) -> int:
     asyncio.set_event_loop(loop)
     # Under uvloop its threads would have another name.
     loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=LOOP_EXECUTOR))
-    return Worker(assignment, application, inbox, loop).run()
+    return Worker(assignment, application, signals, loop).run()
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -113,12 +112,12 @@ class Worker:
     """One process's service, from the application's start-up to its shutdown."""
 
     def __init__(
-        self, assignment: Assignment, application: Any, inbox: Inbox, loop: asyncio.AbstractEventLoop
+        self, assignment: Assignment, application: Any, signals: SignalPipe, loop: asyncio.AbstractEventLoop
     ) -> None:
         settings = assignment.settings
         self.assignment = assignment
         self.settings = settings
-        self.inbox = inbox
+        self.signals = signals
         self.loop = loop
         self.thread = get_ident()
         self.lifeline = assignment.lifeline
@@ -146,11 +145,11 @@ class Worker:
             return EXIT_OK
         # In the running loop: uvloop forgets a handler in no other.
         self.loop.run_until_complete(self._own_task(self._take_signals_back()))
-        self.hub = self._make_hub()
+        self.server = self._make_server()
         forks.let_go(self._let_go)
-        self.hub.open()
+        self.server.open()
         log.info("Worker %d serves ASGI on %s", os.getpid(), type(self.loop).__module__.partition(".")[0])
-        self.loop.add_reader(self.inbox.fd, self._obey)
+        self.loop.add_reader(self.signals.fd, self._obey)
         if self.lifeline >= 0:
             self.loop.add_reader(self.lifeline, self._orphaned)
         self.assignment.row.beat()
@@ -165,15 +164,15 @@ class Worker:
         def interrupt() -> None:
             if starting.done():
                 return  # what comes now stays where it is until the worker serves: nothing is left to cancel
-            for wish in self.inbox.take():
-                if wish is Wish.REOPEN:
+            for command in self.signals.take():
+                if command is Command.REOPEN:
                     log_setup.reopen()
                 else:
                     starting.cancel()
             if self.lifeline >= 0 and is_readable(self.lifeline):
                 starting.cancel()
 
-        fds = [fd for fd in (self.inbox.fd, self.lifeline) if fd >= 0]
+        fds = [fd for fd in (self.signals.fd, self.lifeline) if fd >= 0]
         for fd in fds:
             self.loop.add_reader(fd, interrupt)
         try:
@@ -187,46 +186,37 @@ class Worker:
         # Held back meanwhile: without the loop's handler a signal has its default action.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            for number in self.inbox.maybe_taken():
+            for number in self.signals.maybe_taken():
                 # The loop hears of a signal by a descriptor, and would call what was added to it all the
                 # same.
                 with suppress(NotImplementedError):
                     self.loop.remove_signal_handler(number)
-            hold_signals(self.inbox, "in its start-up", wakeup=False)
+            hold_signals(self.signals, "in its start-up", wakeup=False)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _let_go(self) -> None:
         """In a process that the application has made. The loop is not its own; if a task comes back to it,
         it ends."""
-        self.hub.forsake()
+        self.server.forsake()
         self.stopped = True
         if get_ident() == self.thread:
             self.loop.stop()
 
-    def _make_hub(self) -> Hub:
+    def _make_server(self) -> LoopServer:
         settings = self.settings
         policy = header_policy(settings)
-        service = make_service(self.assignment, None, policy, settings.request_timeout or 0)
-        house = House(
-            service,
-            Gate(self.loop, contextvars.copy_context()),
+        context = worker_context(self.assignment, None, policy, settings.request_timeout or 0)
+        loop_context = LoopContext(
+            context,
+            TaskRunner(self.loop, contextvars.copy_context()),
             self.application,
-            settings.asgi_disconnect_grace_period,
-            WebSocketTerms(
-                DeflatePolicy(enabled=settings.websocket_compression),
-                settings.websocket_max_message_size,
-                settings.websocket_max_queue,
-                settings.websocket_ping_interval,
-                settings.websocket_ping_timeout,
-                settings.websocket_close_timeout,
-            ),
         )
         entrances = [
             Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
             for listener, security in zip(self.assignment.listeners, self._securities(), strict=True)
         ]
-        return Hub(house, entrances, self._look)
+        return LoopServer(loop_context, entrances, self._look)
 
     def _securities(self) -> Sequence[Security | None]:
         if self.assignment.certificates is None:
@@ -278,10 +268,10 @@ class Worker:
     # ---- what happens while it serves --------------------------------------------------------------
 
     def _obey(self) -> None:
-        for wish in self.inbox.take():
-            if wish is Wish.QUIT:
+        for command in self.signals.take():
+            if command is Command.QUIT:
                 self._stop()
-            elif wish is Wish.REOPEN:
+            elif command is Command.REOPEN:
                 log_setup.reopen()
             else:
                 self._drain(backlog=True)
@@ -296,7 +286,7 @@ class Worker:
     def _look(self) -> None:
         """The hub is draining: it has served its max_requests, or a connection of a drain has gone."""
         self._drain()
-        done = self.hub.house.service.connections == 0 and not self.hub.house.calls
+        done = self.server.loop_context.worker.connections == 0 and not self.server.loop_context.calls
         if done or (self.deadline is not None and time.monotonic() >= self.deadline):
             self._stop()
 
@@ -306,7 +296,7 @@ class Worker:
             return
         self.deadline = end_of_drain(self.settings)
         self._enter(scoreboard.DRAINING)
-        self.hub.drain(backlog, GOING_AWAY if self.assignment.row.stopping else SERVICE_RESTART)
+        self.server.drain(backlog, GOING_AWAY if self.assignment.row.stopping else SERVICE_RESTART)
         self._look()
 
     def _stop(self) -> None:
@@ -317,8 +307,8 @@ class Worker:
     # ---- the end -----------------------------------------------------------------------------------
 
     def _end(self) -> int:
-        calls = [call.task for call in self.hub.house.calls if call.task is not None]
-        self.hub.close()
+        calls = [call.task for call in self.server.loop_context.calls if call.task is not None]
+        self.server.close()
         self._finish(self._settle(calls))
         self._allow(farewell_of(self.settings) + FAREWELL)
         self._finish(self.lifespan.shutdown())

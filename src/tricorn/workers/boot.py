@@ -21,12 +21,12 @@ from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
 from tricorn.sigaction import use_usual_stack
-from tricorn.workers.signals import Inbox
+from tricorn.workers.signals import SignalPipe
 
 log = logging.getLogger("tricorn.error")
 
 #: Serves until told to stop, or until the master is gone. Returns the exit code of the process.
-Serve = Callable[[Assignment, Any, Inbox], int]
+Serve = Callable[[Assignment, Any, SignalPipe], int]
 
 #: (interface of the application, interface wanted) → what makes one of the other.
 WRAPPERS: Mapping[tuple[str, str], str] = {
@@ -36,14 +36,14 @@ WRAPPERS: Mapping[tuple[str, str], str] = {
 
 def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment) -> int:
     """A worker's life. Returns the exit code of the process."""
-    inbox = Inbox()
-    inbox.open()
-    forks.let_go(inbox.let_go)
+    signals = SignalPipe()
+    signals.open()
+    forks.let_go(signals.let_go)
     # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is
     # by now.
     faulthandler.enable(2)
     use_usual_stack()
-    watched = Watched([*assignment.listeners, inbox.fd, assignment.lifeline])
+    watched = Watched([*assignment.listeners, signals.fd, assignment.lifeline])
     settings = assignment.settings
     wanted = kinds.maybe_kind(settings.worker_class)
     if wanted is not None and (reason := maybe_unprepared(wanted)) is not None:
@@ -58,13 +58,13 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
         return failed(assignment, str(error))
     except BaseException as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
         return failed(assignment, raised(settings, error))
-    hold_signals(inbox, "while it was loaded")
+    hold_signals(signals, "while it was loaded")
     if wanted is not None:
-        return server_for(wanted)(assignment, application, inbox)
+        return server_for(wanted)(assignment, application, signals)
     found = kinds.usual(kind_of(application).value)
     for line in remarks(settings, application, found):
         log.info(line)
-    return server_for(found)(assignment, application, inbox)
+    return server_for(found)(assignment, application, signals)
 
 
 def function_at(path: str) -> Any:
@@ -118,10 +118,10 @@ class Watched:
             )
 
 
-def hold_signals(inbox: Inbox, when: str, *, wakeup: bool = True) -> None:
-    """Take back the signals that the application has taken, and say so. wakeup: as Inbox.hold."""
-    taken = inbox.maybe_taken()
-    inbox.hold(wakeup=wakeup)
+def hold_signals(signals: SignalPipe, when: str, *, wakeup: bool = True) -> None:
+    """Take back the signals that the application has taken, and say so. wakeup: as SignalPipe.hold."""
+    taken = signals.maybe_taken()
+    signals.hold(wakeup=wakeup)
     if taken:
         log.warning(
             "The application has set its own action for %s %s; the server needs %s and has taken %s back. "

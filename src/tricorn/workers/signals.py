@@ -18,7 +18,7 @@ from typing import Any
 from tricorn.sigaction import use_usual_stack
 
 
-class Wish(Enum):
+class Command(Enum):
     """What somebody wants of the worker."""
 
     DRAIN = "finish what runs, then end"
@@ -26,11 +26,11 @@ class Wish(Enum):
     REOPEN = "open the log files again"
 
 
-WISHES: dict[int, Wish] = {
-    signal.SIGTERM: Wish.DRAIN,
-    signal.SIGINT: Wish.QUIT,
-    signal.SIGQUIT: Wish.QUIT,
-    signal.SIGUSR1: Wish.REOPEN,
+COMMANDS: dict[int, Command] = {
+    signal.SIGTERM: Command.DRAIN,
+    signal.SIGINT: Command.QUIT,
+    signal.SIGQUIT: Command.QUIT,
+    signal.SIGUSR1: Command.REOPEN,
 }
 
 #: They mean something to the master; sent to a whole group they must not end a worker. A handler that does
@@ -42,8 +42,8 @@ LEFT_ALONE = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 
 
-class Inbox:
-    """The wishes that have arrived."""
+class SignalPipe:
+    """The commands that have arrived."""
 
     def __init__(self) -> None:
         reader, writer = os.pipe()
@@ -52,7 +52,7 @@ class Inbox:
         self.fd = reader
         self._writer = writer
         self._handlers: dict[int, Any] = {
-            **dict.fromkeys(WISHES, self._note),
+            **dict.fromkeys(COMMANDS, self._note),
             **dict.fromkeys(LEFT_ALONE, _do_nothing),
             # Clients go away in the middle of a response: that is an error, and not the worker's end.
             signal.SIGPIPE: signal.SIG_IGN,
@@ -73,7 +73,7 @@ class Inbox:
 
     def _may_keep(self, number: int) -> bool:
         """One that we do not need, unless its default would end the worker."""
-        return number not in WISHES and signal.getsignal(number) is not signal.SIG_DFL
+        return number not in COMMANDS and signal.getsignal(number) is not signal.SIG_DFL
 
     def hold(self, *, wakeup: bool = True) -> None:
         """Take our signals back, and let them in. wakeup: also the descriptor that they wake; else it is the
@@ -83,7 +83,7 @@ class Inbox:
             # table.
             if not self._may_keep(number):
                 signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WISHES)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, COMMANDS)
         use_usual_stack()  # faulthandler has given this thread another one
         if wakeup:
             signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
@@ -104,13 +104,13 @@ class Inbox:
         with suppress(BlockingIOError):
             os.write(self._writer, bytes((number,)))
 
-    def take(self) -> list[Wish]:
-        """All wishes since the last call, each once; makes `fd` quiet again."""
+    def take(self) -> list[Command]:
+        """All commands since the last call, each once; makes `fd` quiet again."""
         numbers = b""
         with suppress(BlockingIOError):
             while data := os.read(self.fd, 512):
                 numbers += data
-        return list(dict.fromkeys(WISHES[number] for number in numbers if number in WISHES))
+        return list(dict.fromkeys(COMMANDS[number] for number in numbers if number in COMMANDS))
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

@@ -25,49 +25,49 @@ from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.input import EMPTY_INPUT
 from tricorn.gateway.wsgi import FileWrapper
 from tricorn.handover import EXIT_OK, Assignment
-from tricorn.http.policy import HeaderPolicy
+from tricorn.http.forwarded import HeaderPolicy
 from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.opening import Entrance
-from tricorn.transport.reactor import Reactor
-from tricorn.workers.service import end_of_drain, header_policy, is_readable, make_service
-from tricorn.workers.signals import Inbox, Wish
+from tricorn.transport.thread_server import ThreadServer
+from tricorn.workers.context import end_of_drain, header_policy, is_readable, worker_context
+from tricorn.workers.signals import Command, SignalPipe
 
 if TYPE_CHECKING:
     from tricorn.transport.opening import Security
 
 log = logging.getLogger("tricorn.error")
 
-#: How long the keeper may go without looking at wishes and deadlines of the worker itself, seconds.
+#: How long the monitor may go without looking at commands and deadlines of the worker itself, seconds.
 WATCH = 1.0
 
 #: How long the application's threads have to come back when the worker ends at once, seconds.
 LAST_CALL = 0.2
 
 
-def serve_threaded(assignment: Assignment, application: Any, inbox: Inbox) -> int:
+def serve_threaded(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
     """Serve a WSGI application until told to stop, or until the master is gone. Returns the exit code of the
     process."""
-    return Worker(assignment, application, inbox).run()
+    return Worker(assignment, application, signals).run()
 
 
 class Worker:
     """One process's service, from READY to its end."""
 
-    def __init__(self, assignment: Assignment, application: Any, inbox: Inbox) -> None:
+    def __init__(self, assignment: Assignment, application: Any, signals: SignalPipe) -> None:
         settings = assignment.settings
         self.assignment = assignment
         self.settings = settings
-        self.inbox = inbox
+        self.signals = signals
         self.lifeline = assignment.lifeline
         policy = header_policy(settings)
         request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
         self.is_single = settings.threads == 1
         context = contextvars.copy_context() if self.is_single else None
-        self.service = make_service(assignment, application, policy, request_timeout, context)
-        self.reactor = Reactor(
-            self.service,
+        self.context = worker_context(assignment, application, policy, request_timeout, context)
+        self.server = ThreadServer(
+            self.context,
             [
                 Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
                 for listener, security in zip(assignment.listeners, self._securities(), strict=True)
@@ -77,7 +77,7 @@ class Worker:
         self.deadline: float | None = None  # of the drain
         self.next_renewal = 0.0
         self.ending = Lock()  # held by who ends the process
-        forks.let_go(self.reactor.forsake)
+        forks.let_go(self.server.forsake)
 
     def _securities(self) -> Sequence[Security | None]:
         if self.assignment.certificates is None:
@@ -92,10 +92,10 @@ class Worker:
 
     def run(self) -> int:
         if self.is_single:
-            Thread(target=self._keep_beside, name="tricorn-keeper", daemon=True).start()
-            self.reactor.serve()
+            Thread(target=self._keep_beside, name="tricorn-monitor", daemon=True).start()
+            self.server.serve()
         else:
-            self.reactor.start()
+            self.server.start()
             self._keep()
         self.ending.acquire()
         return EXIT_OK
@@ -105,9 +105,9 @@ class Worker:
         try:
             self._keep()
         except BaseException:
-            log.critical("The keeper of the worker failed", exc_info=True)
+            log.critical("The monitor of the worker failed", exc_info=True)
             os.abort()
-        if self.reactor.running and self.ending.acquire(blocking=False):
+        if self.server.running and self.ending.acquire(blocking=False):
             self.assignment.leave(EXIT_OK)
 
     def _keep(self) -> None:
@@ -115,7 +115,7 @@ class Worker:
         self.assignment.row.beat()
         self._enter(scoreboard.READY)
         while not self._is_done():
-            self.reactor.watch(self.inbox.fd, self.lifeline, WATCH)
+            self.server.watch(self.signals.fd, self.lifeline, WATCH)
             self._renew_certificates()
             if not self._obey():
                 break
@@ -133,12 +133,12 @@ class Worker:
 
     def _obey(self) -> bool:
         """Do what was wished for. False: end now."""
-        wishes = self.inbox.take()
-        self.reactor.nudge()
-        for wish in wishes:
-            if wish is Wish.QUIT:
+        commands = self.signals.take()
+        self.server.nudge()
+        for command in commands:
+            if command is Command.QUIT:
                 return False
-            if wish is Wish.REOPEN:
+            if command is Command.REOPEN:
                 log_setup.reopen()
             else:
                 self._drain(backlog=True)
@@ -147,9 +147,9 @@ class Worker:
             self.lifeline = -1
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
-        if self.service.draining:  # it has served its max_requests
+        if self.context.draining:  # it has served its max_requests
             self._drain()
-        if self.reactor.stuck and self.deadline is None:
+        if self.server.stuck and self.deadline is None:
             log.error("A request does not end although it was told to; this worker is being replaced")
             self._drain()
         return True
@@ -162,18 +162,18 @@ class Worker:
             # Here they might wait behind a request that does not end in time. Asked after everybody can see
             # that this worker drains: of several that are told to at once, the last one sees no other.
             row = self.assignment.row
-            self.reactor.drain(backlog and (bool(row.stopping) or not row.another_is_ready()))
+            self.server.drain(backlog and (bool(row.stopping) or not row.another_is_ready()))
 
     def _is_done(self) -> bool:
         if self.deadline is None:
             return False
-        return self.service.connections == 0 or monotonic() >= self.deadline
+        return self.context.connections == 0 or monotonic() >= self.deadline
 
     def _end(self) -> None:
-        self.reactor.stop()
+        self.server.stop()
         # Threads that are inside the application end with the process.
         end = monotonic() + LAST_CALL
-        while self.reactor.running and monotonic() < end:
+        while self.server.running and monotonic() < end:
             sleep(0.002)
 
 

@@ -2,11 +2,11 @@
 """HTTP/1 on a wire that the test has in its hand, and a protocol that lets go of its request too early: see test_held_wire.py."""
 
 
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.h1 cimport DONE, parse_head
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.request cimport Request, RequestProtocol, Runner
 from tricorn.transport.system cimport iovec
@@ -46,7 +46,7 @@ cdef class EarlyEntrance(Entrance):
         cdef Early protocol = Early.__new__(Early)
         protocol.channel = channel
         protocol.runner = runner
-        protocol.service = runner.service
+        protocol.worker = runner.worker
         protocol.builder = self.builder
         protocol.peer = peer
         return protocol
@@ -55,15 +55,15 @@ cdef class EarlyEntrance(Entrance):
 cdef class Early(RequestProtocol):
     """A request waits for its turn, and when that comes its channel is closed."""
 
-    cdef int on_event(self, Lane lane) except -1:
-        cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
-        cdef RequestHead head = lane.head
+    cdef int on_event(self, ThreadContext thread) except -1:
+        cdef ssize_t n = self.channel.read(thread.buffer, THREAD_BUFFER)
+        cdef RequestHead head = thread.head
         cdef Request request
         if n <= 0:
-            return self.settle(lane)
-        head.borrow(lane.buffer, <unsigned int>n)
-        assert parse_head(head, self.service.limits) == DONE
+            return self.settle(thread)
+        head.borrow(thread.buffer, <unsigned int>n)
+        assert parse_head(head, self.worker.limits) == DONE
         request = self.runner.new_request(self, head)
         self.runner.queue_up(request)
-        request.let_go(lane)
+        request.let_go(thread)
         return self.channel.close()

@@ -5,11 +5,11 @@ Both heads are those of HTTP/1, one behind the other. What the requests send com
 of the first. When both are over, so is the channel.
 """
 
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.h1 cimport DONE, parse_head
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.lane cimport LANE_BUFFER, Lane
+from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.request cimport Request, RequestProtocol, Runner
 
@@ -19,7 +19,7 @@ cdef class TwoEntrance(Entrance):
         cdef Two protocol = Two.__new__(Two)
         protocol.channel = channel
         protocol.runner = runner
-        protocol.service = runner.service
+        protocol.worker = runner.worker
         protocol.builder = self.builder
         protocol.peer = peer
         protocol.numbers = {}
@@ -32,17 +32,17 @@ cdef class Two(RequestProtocol):
     cdef bytes unread
     cdef list heads                 # whose bytes they borrow is kept here too
 
-    cdef int on_event(self, Lane lane) except -1:
-        cdef ssize_t n = self.channel.read(lane.buffer, LANE_BUFFER)
+    cdef int on_event(self, ThreadContext thread) except -1:
+        cdef ssize_t n = self.channel.read(thread.buffer, THREAD_BUFFER)
         if n == 0:
             return self.channel.close()
         if n > 0:
-            self.unread += (<const char*>lane.buffer)[:n]
+            self.unread += (<const char*>thread.buffer)[:n]
         if self.unread.count(b"\r\n\r\n") == 2:
-            self._begin(lane)
-        return self.settle(lane)
+            self._begin(thread)
+        return self.settle(thread)
 
-    def _begin(self, Lane lane):
+    def _begin(self, ThreadContext thread):
         cdef RequestHead head
         cdef Request request
         first, _, second = self.unread.partition(b"\r\n\r\n")
@@ -52,14 +52,14 @@ cdef class Two(RequestProtocol):
         for number, text in enumerate(self.heads):
             head = RequestHead.__new__(RequestHead)
             head.borrow(<const unsigned char*>(<bytes>text), <unsigned int>len(text))
-            assert parse_head(head, self.service.limits) == DONE
+            assert parse_head(head, self.worker.limits) == DONE
             request = self.runner.new_request(self, head)
             self.numbers[request] = number
             started.append(request)
         for request in started:
             # On threads neither may keep this one from the other.
             if self.runner.octets:
-                request.start(lane)
+                request.start(thread)
             else:
                 self.runner.queue_up(request)
 
@@ -87,11 +87,11 @@ cdef class Two(RequestProtocol):
     cdef int queue_up(self, Request request) except -1:
         return self.runner.queue_up(request)
 
-    cdef int request_over(self, Request request, Lane lane) except -1:
-        self.runner.ends(request, lane)
+    cdef int request_over(self, Request request, ThreadContext thread) except -1:
+        self.runner.ends(request, thread)
         del self.numbers[request]
-        request.let_go(lane)
-        return self.channel.linger(lane) if not self.numbers else 0
+        request.let_go(thread)
+        return self.channel.linger(thread) if not self.numbers else 0
 
     cdef int on_lost(self) except -1:
         return self.channel.abort()

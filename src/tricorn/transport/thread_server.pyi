@@ -1,12 +1,12 @@
 from tricorn.transport.opening import Entrance
-from tricorn.transport.service import Service
+from tricorn.transport.worker_context import WorkerContext
 
-class Reactor:
+class ThreadServer:
     """The transport of one worker: see reactor.pyx."""
 
-    service: Service
+    worker: WorkerContext
     stuck: bool
-    def __init__(self, service: Service, entrances: list[Entrance], threads: int) -> None: ...
+    def __init__(self, worker: WorkerContext, entrances: list[Entrance], threads: int) -> None: ...
     def serve(self) -> None: ...
     def start(self) -> None: ...
     def watch(self, interrupt: int, lifeline: int, timeout: float) -> None: ...

@@ -3,10 +3,10 @@ from tricorn.http.request cimport RequestHead
 from tricorn.scoreboard cimport CellData
 
 cdef enum:
-    LANE_BUFFER = 65536
+    THREAD_BUFFER = 65536
 
 # What a thread of a worker has for itself.
-cdef class Lane:
+cdef class ThreadContext:
     cdef unsigned char* buffer
     cdef Buffer out
     cdef RequestHead head
@@ -19,7 +19,7 @@ cdef class Lane:
     cdef long long longest_ns           # of recent requests; fades
     cdef long long now                  # when it last looked at the clock
     cdef long long active_ns            # when the running request last gave a sign of life
-    cdef unsigned long thread
+    cdef unsigned long ident            # threading.get_ident()
     cdef object call                    # WSGICall of the request that it serves
     cdef bint calling                   # the application has control of it
     cdef bint interrupted               # an exception was raised in it from outside

@@ -1,13 +1,15 @@
 from collections.abc import Callable
 
-from tricorn.transport.house import House
+from tricorn.transport.loop_context import LoopContext
 from tricorn.transport.opening import Entrance
 
-class Hub:
+class LoopServer:
     """The transport of one worker with an event loop: see aio.pyx."""
 
-    house: House
-    def __init__(self, house: House, entrances: list[Entrance], on_change: Callable[[], None]) -> None: ...
+    loop_context: LoopContext
+    def __init__(
+        self, loop_context: LoopContext, entrances: list[Entrance], on_change: Callable[[], None]
+    ) -> None: ...
     def open(self) -> None: ...
     def drain(self, backlog: bool, code: int) -> None: ...
     def close(self) -> None: ...

@@ -3,18 +3,18 @@ from contextvars import Context
 from logging import Logger
 from typing import Any
 
-from tricorn.http.policy import TrustedPeers
+from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log.access import AccessLog
 from tricorn.scoreboard import Row
 
 class Terms:
-    """What the settings say to the transport: see service.pxd, which has the attributes."""
+    """What the settings say to the transport: see worker_context.pxd, which has the attributes."""
 
     def __init__(self, terms: Mapping[str, object]) -> None: ...
 
-class Service(Terms):
-    """What all connections of one worker share: see service.pyx."""
+class WorkerContext(Terms):
+    """What all connections of one worker share: see worker_context.pyx."""
 
     connections: int
     requests: int

@@ -12,13 +12,13 @@ epoll_wait, binds events to threads that have no GIL and gives a tail of tens of
 5. A leader that has finished a request and sees another leader steps down. So computing settles on one thread,
    and waiting spreads over as many threads as wait.
 
-What was fetched but not yet served lies in `ready`, where every thread (and the keeper) finds it; since the poller is
+What was fetched but not yet served lies in `ready`, where every thread (and the monitor) finds it; since the poller is
 level-triggered, it also still shows as ready to those who wait.
 
-The keeper is one more thread, and never calls the application. It sweeps the deadlines, and when every application
+The monitor is one more thread, and never calls the application. It sweeps the deadlines, and when every application
 thread has been inside the application for a while it does their reading and writing. Of one application thread and the
-keeper, the former is the main thread; of several and the keeper, the keeper is (workers/threaded.py says why).
-Complete requests then wait in `Service.runnable` for the first free thread.
+monitor, the former is the main thread; of several and the monitor, the monitor is (workers/threaded.py says why).
+Complete requests then wait in `WorkerContext.runnable` for the first free thread.
 
 Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
 """
@@ -34,10 +34,10 @@ import sys
 from tricorn.scoreboard cimport CellData, monotonic
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch, new_batch
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
-from tricorn.transport.reception cimport LISTENER_TOKENS, WAKER_TOKEN, Reception
-from tricorn.transport.service cimport Service
+from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
 from tricorn.transport.wsgi_request cimport EarlyHints, WSGIRequest, new_thread_runner
 
@@ -65,14 +65,14 @@ cdef enum:
 cdef long long FORCED_NS = 4000000
 # A request that runs for longer than this no longer has the others wait for its end.
 cdef long long OLD_NS = 30000000
-# Every application thread busy for this long: the keeper takes over.
+# Every application thread busy for this long: the monitor takes over.
 cdef long long TAKE_OVER_NS = 10000000
 # A thread that has not answered to its exception for this long is stuck in foreign code: only the end of the process
 # can free it.
 cdef long long STUCK_NS = 5000000000
 cdef int TICK_MS = 20
 # How long a complete response may be held back for others to go with it. A request that takes longer than that by surprise
-# holds them up further, at most until the keeper's next tick, which is shorter while responses are held back.
+# holds them up further, at most until the monitor's next tick, which is shorter while responses are held back.
 cdef long long HOLD_NS = 1000000
 cdef long long OVERHELD_NS = 2000000
 cdef int HOLDING_TICK_MS = 2
@@ -102,32 +102,32 @@ cdef class Parking:
 
 
 @cython.final
-cdef class Reactor(Reception):
+cdef class ThreadServer(Server):
     """The transport of one worker.
 
-    service: what its connections share. entrances: where clients come in; their builders are EnvironBuilders. threads: how many
+    worker: what its connections share. entrances: where clients come in; their builders are EnvironBuilders. threads: how many
     call the application.
     """
 
-    cdef list lanes
-    cdef Lane keeper
+    cdef list threads           # ThreadContexts
+    cdef ThreadContext monitor
     cdef Event ready[READY_ROOM]
     cdef int ready_at
     cdef int ready_count
     cdef int standby
     cdef int leaders
     cdef list parked
-    cdef int threads
+    cdef int thread_count
     cdef int alive              # threads that run
     cdef bint stopping
     cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
-    cdef long long* held_since  # of each lane: when the first response that it holds back was complete; 0: none is
+    cdef long long* held_since  # of each thread: when the first response that it holds back was complete; 0: none is
     cdef long long held_at      # when responses were held back last
     cdef long long next_sweep
     cdef long long leave_until      # taken over: new connections are left to other workers for this long at least
 
-    def __cinit__(self, Service service, list entrances, int threads):
+    def __cinit__(self, WorkerContext worker, list entrances, int threads):
         self.held_since = <long long*>PyMem_Calloc(threads, sizeof(long long))
         if self.held_since == NULL:
             raise MemoryError()
@@ -135,68 +135,68 @@ cdef class Reactor(Reception):
     def __dealloc__(self):
         PyMem_Free(self.held_since)
 
-    def __init__(self, Service service, list entrances, int threads):
-        cdef Lane lane
-        Reception.__init__(self, new_thread_runner(service), entrances)
-        self.threads = threads
+    def __init__(self, WorkerContext worker, list entrances, int threads):
+        cdef ThreadContext thread
+        Server.__init__(self, new_thread_runner(worker), entrances)
+        self.thread_count = threads
         self.parked = []
-        self.lanes = []
+        self.threads = []
         for i in range(threads):
-            lane = Lane()
-            lane.may_call = True
-            lane.batch = new_batch(lane)
-            lane.number = i
-            lane.held_since = &self.held_since[i]
-            lane.cell = service.row.cell(i)
-            self.lanes.append(lane)
+            thread = ThreadContext()
+            thread.may_call = True
+            thread.batch = new_batch(thread)
+            thread.number = i
+            thread.held_since = &self.held_since[i]
+            thread.cell = worker.row.cell(i)
+            self.threads.append(thread)
         for entrance in entrances:
-            entrance.builder.provide("wsgi.early_hints", EarlyHints(self.lanes))
-        self.keeper = Lane()
-        self.keeper.cell = service.row.cell(0)      # it never marks itself busy
-        service.channels.poller.add(service.channels.waker, READ, WAKER_TOKEN)
+            entrance.builder.provide("wsgi.early_hints", EarlyHints(self.threads))
+        self.monitor = ThreadContext()
+        self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
+        worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
         self.listen(True)
 
     # ---- the application's threads -----------------------------------------------------------------
 
     def serve(self):
-        """Call the application in this thread, as the only one, until `stop`. Somebody else keeps house."""
-        self._serve(self.lanes[0])
+        """Call the application in this thread, as the only one, until `stop`. Another thread runs watch()."""
+        self._serve(self.threads[0])
 
     def start(self):
-        """Start the threads that call the application; whoever calls this keeps house."""
-        for number, lane in enumerate(self.lanes, 1):
-            Thread(target=self._serve, args=(lane,), name=f"tricorn-{number}", daemon=True).start()
+        """Start the threads that call the application; whoever calls this then runs watch()."""
+        for number, thread in enumerate(self.threads, 1):
+            Thread(target=self._serve, args=(thread,), name=f"tricorn-{number}", daemon=True).start()
 
-    def _serve(self, Lane lane):
+    def _serve(self, ThreadContext thread):
         self.alive += 1
-        lane.thread = get_ident()
-        lane.parking = Parking()
+        thread.ident = get_ident()
+        thread.parking = Parking()
         try:
             while not self.stopping:
-                if self.threads == 1:
-                    self._alone(lane)
+                if self.thread_count == 1:
+                    self._alone(thread)
                 else:
-                    self._stand_by(lane)
+                    self._stand_by(thread)
         except BaseException:
             # Neither an application's exception nor a connection's ends here: it is a fault of ours, and the
             # worker cannot be trusted any more.
-            self.service.logger.critical("A thread of the worker failed", exc_info=True)
+            self.worker.logger.critical("A thread of the worker failed", exc_info=True)
             os.abort()
         finally:
             self.alive -= 1
 
-    cdef int _alone(self, Lane lane) except -1:
+    cdef int _alone(self, ThreadContext thread) except -1:
         """One thread: it may block in the poller itself."""
         cdef Event found[READY_ROOM]
         cdef int n
-        self._lead(lane)
+        self._lead(thread)
         self.flush_log()
         if self.stopping:
             return 0
         with nogil:
-            n = self.service.channels.poller.fetch(found, READY_ROOM, -1)
+            n = self.worker.channels.poller.fetch(found, READY_ROOM, -1)
         self._run_signal_handlers()
-        if self.ready_at == self.ready_count:       # else the keeper has fetched meanwhile: the poller keeps ours
+        if self.ready_at == self.ready_count:       # else the monitor has fetched meanwhile: the poller keeps ours
             self.ready_at = 0
             self.ready_count = n
             for i in range(n):
@@ -208,18 +208,18 @@ cdef class Reactor(Reception):
         try:
             PyErr_CheckSignals()
         except BaseException:
-            self.service.logger.error("a signal handler of the application raised", exc_info=True)
+            self.worker.logger.error("a signal handler of the application raised", exc_info=True)
         return 0
 
-    cdef int _stand_by(self, Lane lane) except -1:
+    cdef int _stand_by(self, ThreadContext thread) except -1:
         cdef long long woken
         cdef long long now
         cdef bint there
         cdef bint forced = False
-        if self.standby >= MOST_STANDBY and not self.service.runnable:
-            self.parked.append(lane.parking)
+        if self.standby >= MOST_STANDBY and not self.worker.runnable:
+            self.parked.append(thread.parking)
             with nogil:
-                (<Parking>lane.parking).sleep()
+                (<Parking>thread.parking).sleep()
             # Whoever woke us has counted us as standing by.
         else:
             self.standby += 1
@@ -227,20 +227,20 @@ cdef class Reactor(Reception):
             with nogil:
                 if forced:
                     usleep(1000)
-                there = self.service.channels.poller.wait(-1)
+                there = self.worker.channels.poller.wait(-1)
                 woken = monotonic()
             now = monotonic()
             forced = now - woken > FORCED_NS and now - self.started_ns < OLD_NS
             # What is in `ready` is looked at only here: it also shows as ready in the poller.
             if not forced and there and (
-                self.service.runnable or self.ready_at < self.ready_count or self._fetch()
+                self.worker.runnable or self.ready_at < self.ready_count or self._fetch()
             ):
                 break
         self.standby -= 1
         if self.standby == 0 and self.parked:
             self.standby += 1
             (<Parking>self.parked.pop()).wake()
-        self._lead(lane)
+        self._lead(thread)
         if self.leaders == 0:
             self.flush_log()
         return 0
@@ -248,112 +248,112 @@ cdef class Reactor(Reception):
     cdef bint _fetch(self):
         """Fetch events into `ready`, which is empty. Needs the GIL, keeps it. Whether there are any."""
         self.ready_at = 0
-        self.ready_count = self.service.channels.poller.fetch(self.ready, READY_ROOM, 0)
+        self.ready_count = self.worker.channels.poller.fetch(self.ready, READY_ROOM, 0)
         return self.ready_count > 0
 
-    cdef int _lead(self, Lane lane) except -1:
+    cdef int _lead(self, ThreadContext thread) except -1:
         """Serve while there is something to serve."""
-        cdef Batch batch = <Batch>lane.batch
-        if self.threads > 1:
-            lane.now = monotonic()      # it may have slept, and rule 4 asks how old the running request is
+        cdef Batch batch = <Batch>thread.batch
+        if self.thread_count > 1:
+            thread.now = monotonic()      # it may have slept, and rule 4 asks how old the running request is
         self.leaders += 1
         if self.leaders > 1:
-            self._release_of_others(lane)
+            self._release_of_others(thread)
         try:
             while not self.stopping:
-                if self.service.runnable:
-                    self._proceed(lane)
+                if self.worker.runnable:
+                    self._proceed(thread)
                     if self.leaders > 1:
                         break
                 if self.ready_at == self.ready_count and not self._fetch():
-                    if self.service.runnable:
+                    if self.worker.runnable:
                         continue
                     break
                 self.ready_at += 1
-                lane.collecting = self._may_collect(lane)
-                self.dispatch(lane, self.ready[self.ready_at - 1].token)
-                lane.collecting = False
+                thread.collecting = self._may_collect(thread)
+                self.dispatch(thread, self.ready[self.ready_at - 1].token)
+                thread.collecting = False
                 # A connection that closes releases too: then there is nothing left to look after.
-                lane.held_since[0] = batch.since if batch.count else 0
-                if batch.count and lane.now - batch.since + lane.longest_ns > HOLD_NS:
-                    self._release(lane)
+                thread.held_since[0] = batch.since if batch.count else 0
+                if batch.count and thread.now - batch.since + thread.longest_ns > HOLD_NS:
+                    self._release(thread)
                 if self.leaders > 1:
                     break
         finally:
-            lane.collecting = False
+            thread.collecting = False
             if batch.count:
-                self._release(lane)
+                self._release(thread)
             self.leaders -= 1
         return 0
 
-    cdef bint _may_collect(self, Lane lane) noexcept:
+    cdef bint _may_collect(self, ThreadContext thread) noexcept:
         """Whether others wait, and none of the recent requests took so long that they should not wait for it."""
         cdef int waiting = self.ready_count - self.ready_at
-        return lane.longest_ns < HOLD_NS // 2 and (waiting >= HOLD_FOR or (<Batch>lane.batch).count > 0)
+        return thread.longest_ns < HOLD_NS // 2 and (waiting >= HOLD_FOR or (<Batch>thread.batch).count > 0)
 
-    cdef int _release(self, Lane lane) except -1:
+    cdef int _release(self, ThreadContext thread) except -1:
         """Send what the thread has held back."""
-        self.held_at = self.held_since[lane.number]
-        self.held_since[lane.number] = 0
-        return (<Batch>lane.batch).release()
+        self.held_at = self.held_since[thread.number]
+        self.held_since[thread.number] = 0
+        return (<Batch>thread.batch).release()
 
-    cdef int _release_of_others(self, Lane me) except -1:
+    cdef int _release_of_others(self, ThreadContext me) except -1:
         """What other threads hold back does not wait for the end of what they are doing."""
-        cdef Lane lane
-        for lane in self.lanes:
-            if lane is not me and ((<Batch>lane.batch).count or self.held_since[lane.number]):
-                self._release(lane)
+        cdef ThreadContext thread
+        for thread in self.threads:
+            if thread is not me and ((<Batch>thread.batch).count or self.held_since[thread.number]):
+                self._release(thread)
         return 0
 
-    cdef int _proceed(self, Lane lane) except -1:
-        cdef object waiting = self.service.runnable.popleft()
+    cdef int _proceed(self, ThreadContext thread) except -1:
+        cdef object waiting = self.worker.runnable.popleft()
         cdef Channel channel
-        if self.service.runnable:
-            self.service.channels.wake()    # this one may take long, and nothing else tells who waits in the poller
+        if self.worker.runnable:
+            self.worker.channels.wake()    # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
         channel = (<WSGIRequest>waiting).protocol.channel if type(waiting) is WSGIRequest else (<Protocol>waiting).channel
         try:
             if type(waiting) is WSGIRequest:
-                (<WSGIRequest>waiting).proceed(lane)
+                (<WSGIRequest>waiting).proceed(thread)
             else:
-                (<Protocol>waiting).proceed(lane)
+                (<Protocol>waiting).proceed(thread)
         except BaseException:       # a fault of ours, or an application's that found a gap
-            self.give_up(lane, channel)
+            self.give_up(thread, channel)
         return 0
 
-    cdef int give_up(self, Lane lane, Channel channel) except -1:
-        if lane is not self.keeper:
-            lane.calling = False
-            lane.cell.busy_since_ns = 0
-        return Reception.give_up(self, lane, channel)
+    cdef int give_up(self, ThreadContext thread, Channel channel) except -1:
+        if thread is not self.monitor:
+            thread.calling = False
+            thread.cell.busy_since_ns = 0
+        return Server.give_up(self, thread, channel)
 
-    cdef int own_event(self, Lane lane, unsigned long long token) except -1:
+    cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:
         cdef unsigned long long count
         if token == WAKER_TOKEN:
             if self.stopping:
                 return 0        # it stays ready, so that every thread sees it
-            read(self.service.channels.waker, &count, sizeof(count))
+            read(self.worker.channels.waker, &count, sizeof(count))
             return self._restore_listening(monotonic()) if not self.listening else 0
-        return self.accept(lane, <int>(token - LISTENER_TOKENS))
+        return self.accept(thread, <int>(token - LISTENER_TOKENS))
 
-    # ---- the keeper --------------------------------------------------------------------------------
+    # ---- the monitor --------------------------------------------------------------------------------
 
     def watch(self, int interrupt, int lifeline, double timeout):
-        """Keep house for at most `timeout` seconds, or until one of two descriptors is readable (-1: none).
+        """Do the housekeeping for at most `timeout` seconds, or until one of two descriptors is readable (-1: none).
 
-        Returns early too when `service.draining` was set or the last connection of a drain has gone.
+        Returns early too when `worker.draining` was set or the last connection of a drain has gone.
         """
         cdef long long end = monotonic() + <long long>(timeout * SECOND)
         cdef long long now = 0
-        cdef bint draining = self.service.channels.draining
-        cdef bint* now_draining = &self.service.channels.draining
+        cdef bint draining = self.worker.channels.draining
+        cdef bint* now_draining = &self.worker.channels.draining
         cdef pollfd watched[3]
         cdef int n
         watched[0].fd = interrupt
         watched[0].events = POLLIN
         watched[1].fd = lifeline
         watched[1].events = POLLIN
-        watched[2].fd = self.service.channels.poller.fd
+        watched[2].fd = self.worker.channels.poller.fd
         watched[2].events = POLLIN
         while now < end:
             n = 3 if self.taken_over else 2
@@ -371,8 +371,8 @@ cdef class Reactor(Reception):
             try:
                 self._keep(now)
             except MemoryError:     # the next tick will do it; what the threads serve must not end for that
-                self.service.logger.error("Not enough memory for the housekeeping of the worker", exc_info=True)
-            if self.service.channels.draining != draining or (draining and self.service.channels.count == 0):
+                self.worker.logger.error("Not enough memory for the housekeeping of the worker", exc_info=True)
+            if self.worker.channels.draining != draining or (draining and self.worker.channels.count == 0):
                 return
             if self.stuck and not draining:
                 return
@@ -383,25 +383,25 @@ cdef class Reactor(Reception):
     cdef bint _is_overheld(self, long long now) noexcept nogil:
         """Whether responses wait although the request behind them takes longer than any before."""
         cdef int i
-        for i in range(self.threads):
+        for i in range(self.thread_count):
             if self.held_since[i] != 0 and now - self.held_since[i] > OVERHELD_NS:
                 return True
         return False
 
     cdef bint _all_busy(self, long long now) noexcept nogil:
         """Whether every application thread has been in the application for a while."""
-        cdef CellData* cell = self.keeper.cell
+        cdef CellData* cell = self.monitor.cell
         cdef int i
-        for i in range(self.threads):
+        for i in range(self.thread_count):
             if cell[i].busy_since_ns == 0 or now - cell[i].busy_since_ns < TAKE_OVER_NS:
                 return False
         return True
 
     cdef int _keep(self, long long now) except -1:
-        self.service.row.data.heartbeat_ns = now
-        self.keeper.now = now
+        self.worker.row.data.heartbeat_ns = now
+        self.monitor.now = now
         if self._is_overheld(now):
-            self._release_of_others(self.keeper)
+            self._release_of_others(self.monitor)
         if self._all_busy(now):
             if not self.taken_over:
                 # New connections are left to idle workers; what is still there at the next tick is ours.
@@ -411,8 +411,8 @@ cdef class Reactor(Reception):
             self._stand_in()
         elif self.taken_over:
             self.taken_over = False
-            if self.service.runnable:
-                self.service.channels.wake()
+            if self.worker.runnable:
+                self.worker.channels.wake()
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_interval
             self._sweep(now)
@@ -426,10 +426,10 @@ cdef class Reactor(Reception):
         if not self.taken_over:
             return self.listen(True)
         # What we took would wait behind what runs here, and end with it if that outlives `graceful_timeout`.
-        if now < self.leave_until or self.service.row.another_is_free():
+        if now < self.leave_until or self.worker.row.another_is_free():
             return 0
         for i in range(len(self.entrances)):
-            self.accept(self.keeper, i)
+            self.accept(self.monitor, i)
         return 0
 
     cdef int _stand_in(self) except -1:
@@ -439,37 +439,37 @@ cdef class Reactor(Reception):
             if self.ready_at == self.ready_count and not self._fetch():
                 break
             self.ready_at += 1
-            self.dispatch(self.keeper, self.ready[self.ready_at - 1].token)
+            self.dispatch(self.monitor, self.ready[self.ready_at - 1].token)
             rounds += 1
         return 0
 
     cdef int _sweep(self, long long now) except -1:
-        self.expire_overdue(self.keeper, now)
-        if self.service.request_timeout:
+        self.expire_overdue(self.monitor, now)
+        if self.worker.request_timeout:
             self._interrupt_overdue(now)
         return 0
 
     cdef int _interrupt_overdue(self, long long now) except -1:
         """Raise RequestTimeout in threads whose request has been silent for too long."""
-        cdef Lane lane
+        cdef ThreadContext thread
         cdef long long active
-        for lane in self.lanes:
-            if lane.interrupted and now - lane.interrupted_ns > STUCK_NS:
+        for thread in self.threads:
+            if thread.interrupted and now - thread.interrupted_ns > STUCK_NS:
                 self.stuck = True
-            if lane.interrupted or not lane.calling or now - lane.active_ns < self.service.request_timeout:
+            if thread.interrupted or not thread.calling or now - thread.active_ns < self.worker.request_timeout:
                 continue
-            active = lane.active_ns
-            frame = sys._current_frames().get(lane.thread)
+            active = thread.active_ns
+            frame = sys._current_frames().get(thread.ident)
             stack = thread_stack(frame)
-            label = (<bytes>lane.cell.request).decode("latin-1")
+            label = (<bytes>thread.cell.request).decode("latin-1")
             del frame
             # From this test to the exception nothing gives the GIL away: it hits this request or none.
-            if not lane.calling or lane.active_ns != active:
+            if not thread.calling or thread.active_ns != active:
                 continue
-            lane.interrupted = True
-            lane.interrupted_ns = now
-            PyThreadState_SetAsyncExc(lane.thread, <PyObject*>RequestTimeout)
-            self.service.logger.error(
+            thread.interrupted = True
+            thread.interrupted_ns = now
+            PyThreadState_SetAsyncExc(thread.ident, <PyObject*>RequestTimeout)
+            self.worker.logger.error(
                 "A request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack},
             )
@@ -478,15 +478,15 @@ cdef class Reactor(Reception):
     # ---- the end -----------------------------------------------------------------------------------
 
     def drain(self, bint backlog):
-        """As Reception.close_down; the keeper does it."""
-        self.close_down(self.keeper, backlog)
-        if self.service.runnable:
-            self.service.channels.wake()
+        """As Server.close_down; the monitor does it."""
+        self.close_down(self.monitor, backlog)
+        if self.worker.runnable:
+            self.worker.channels.wake()
 
     def stop(self):
         """Ask the threads to end after what they are doing."""
         self.stopping = True
-        self.service.channels.wake()
+        self.worker.channels.wake()
         while self.parked:
             self.standby += 1
             (<Parking>self.parked.pop()).wake()
@@ -494,11 +494,11 @@ cdef class Reactor(Reception):
 
     def nudge(self):
         """A signal has arrived. The main thread may sleep in the poller, and its handler runs nowhere else."""
-        if self.threads == 1:
-            self.service.channels.wake()
+        if self.thread_count == 1:
+            self.worker.channels.wake()
 
     def forsake(self):
-        Reception.forsake(self)
+        Server.forsake(self)
         self.stopping = True
 
     @property

@@ -13,7 +13,7 @@ from tricorn.http.chars cimport hex_value
 from tricorn.http.names cimport FORWARDED, kind_of
 from tricorn.http.request cimport RequestHead, Span
 
-from tricorn.http.policy import FORWARDED_NAMES, checked_prefix, resolve_forwarded
+from tricorn.http.forwarded import FORWARDED_NAMES, checked_prefix, resolve_forwarded
 
 cdef str GET = sys.intern("GET")
 cdef str POST = sys.intern("POST")
@@ -25,20 +25,49 @@ cdef frozenset REPEATED = frozenset(
 )
 
 
+@cython.final
+@cython.no_gc
+cdef class PortText:
+    cdef int number
+    cdef str text
+
+
+cdef PortText _port_text(int number):
+    cdef PortText made = PortText.__new__(PortText)
+    made.number = number
+    made.text = str(number) if number >= 0 else ""
+    return made
+
+
+# Of ports whose clients have asked last. One object for number and text, so that they cannot be of two.
+cdef enum:
+    PORT_TEXTS = 64
+cdef list port_texts = [_port_text(-1)] * PORT_TEXTS
+
+
 @cython.no_gc
 cdef class Peer:
-    def __init__(self, object host, str port, bint trusted):
+    """port: -1: there is none."""
+
+    def __init__(self, object host, int port, bint trusted):
         self.host = host
-        self.port = port
+        self.number = port
         self.trusted = trusted
+
+    cdef str port(self):
+        cdef PortText found = <PortText>port_texts[self.number & (PORT_TEXTS - 1)]
+        if found.number != self.number:
+            found = _port_text(self.number)
+            port_texts[self.number & (PORT_TEXTS - 1)] = found
+        return found.text
 
     cdef object client(self):
         if self.pair is None and self.host is not None:
-            self.pair = (self.host, int(self.port or 0))
+            self.pair = (self.host, max(self.number, 0))
         return self.pair
 
 
-cdef class Translator:
+cdef class RequestBuilder:
     """What is the same for all requests of a listener. policy: the HeaderPolicy."""
 
     def __init__(self, object policy):
@@ -66,7 +95,7 @@ cdef class Translator:
                 fields.setdefault(name, []).append(head.raw(head.fields[i].value))
         if not fields:
             return None
-        return resolve_forwarded(fields, peer.host, peer.port, scheme, self.policy)
+        return resolve_forwarded(fields, peer.host, peer.port(), scheme, self.policy)
 
     cdef str mount(self, RequestHead head):
         """The last SCRIPT_NAME field, where the policy lets a trusted proxy set it; None: there is none.

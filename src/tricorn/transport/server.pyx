@@ -6,13 +6,13 @@ Knows: listeners, connections as such, deadlines. Must not know: who calls the a
 import os
 import sys
 
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.request cimport Runner
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
@@ -32,35 +32,35 @@ cdef long long CALM = 2 * SECOND
 
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
-ctypedef int (*Unchecked)(Protocol, Lane) noexcept
+ctypedef int (*Unchecked)(Protocol, ThreadContext) noexcept
 
 
-cdef int _on_event(Protocol protocol, Lane lane) except -1:
-    return protocol.on_event(lane)
+cdef int _on_event(Protocol protocol, ThreadContext thread) except -1:
+    return protocol.on_event(thread)
 
 
-cdef class Reception:
+cdef class Server:
     """runner: who answers requests. entrances: where clients come in."""
 
     def __init__(self, Runner runner, list entrances):
         self.runner = runner
-        self.service = runner.service
+        self.worker = runner.worker
         self.entrances = entrances
         self.sweep_interval = self._shortest_limit() // 8
         self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
 
     def _shortest_limit(self):
-        service = self.service
-        limits = [service.header_timeout, service.keepalive, service.body_timeout, service.channels.write_timeout]
+        worker = self.worker
+        limits = [worker.header_timeout, worker.keepalive, worker.body_timeout, worker.channels.write_timeout]
         return min([limit for limit in limits if limit] or [SECOND])
 
     # ---- what a transport fills in -----------------------------------------------------------------
 
-    cdef int own_event(self, Lane lane, unsigned long long token) except -1:
+    cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:
         """An event of no connection."""
         raise NotImplementedError
 
-    cdef int give_up(self, Lane lane, Channel channel) except -1:
+    cdef int give_up(self, ThreadContext thread, Channel channel) except -1:
         """Serving it failed through a fault of ours. The others need not suffer."""
         cdef Runner runner = self.runner
         return runner.give_up(channel, sys.exception())
@@ -73,23 +73,23 @@ cdef class Reception:
             return 0
         for i in range(len(self.entrances)):
             if on:
-                self.service.channels.poller.add_listener((<Entrance>self.entrances[i]).fd, LISTENER_TOKENS + <unsigned int>i)
+                self.worker.channels.poller.add_listener((<Entrance>self.entrances[i]).fd, LISTENER_TOKENS + <unsigned int>i)
             else:
-                self.service.channels.poller.remove((<Entrance>self.entrances[i]).fd)
+                self.worker.channels.poller.remove((<Entrance>self.entrances[i]).fd)
         self.listening = on
         return 0
 
     cdef bint may_listen(self, long long now) except -1:
         """Whether there is room, now that the listeners were taken out of the poller."""
-        cdef ChannelTable channels = self.service.channels
+        cdef ChannelTable channels = self.worker.channels
         if channels.draining or now < self.accept_after:
             return False
         channels.full = channels.count >= channels.most and not self.make_room()
         return not channels.full
 
-    cdef int accept(self, Lane lane, int index, bint last=False) except -1:
+    cdef int accept(self, ThreadContext thread, int index, bint last=False) except -1:
         """last: although no new connections are wanted any more."""
-        cdef ChannelTable channels = self.service.channels
+        cdef ChannelTable channels = self.worker.channels
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef Entrance entrance = self.entrances[index]
@@ -109,18 +109,18 @@ cdef class Reception:
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
-            self._welcome(lane, fd, &address, entrance)
+            self._welcome(thread, fd, &address, entrance)
         return 0
 
-    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Entrance entrance) except -1:
-        cdef Service service = self.service
-        cdef ChannelTable channels = service.channels
+    cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1:
+        cdef WorkerContext worker = self.worker
+        cdef ChannelTable channels = worker.channels
         cdef Channel channel
         cdef Protocol protocol
         try:
-            channel = self._admitted(lane, fd, _peer(address, service.trusted), entrance)
+            channel = self._admitted(thread, fd, _peer(address, worker.trusted), entrance)
         except BaseException:   # no memory, most likely, or an SSLContext of the application's
-            service.logger.error("Internal error; a new connection is closed", exc_info=True)
+            worker.logger.error("Internal error; a new connection is closed", exc_info=True)
             return 0
         if channel is None:
             return 0
@@ -128,15 +128,15 @@ cdef class Reception:
         # Most clients have sent their request by now: reading at once spares a round through the poller.
         protocol = channel.protocol
         try:
-            protocol.on_event(lane)
+            protocol.on_event(thread)
         except BaseException:
-            self.give_up(lane, channel)
+            self.give_up(thread, channel)
         return 0
 
-    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Entrance entrance):
+    cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance):
         """None: this peer may not connect. What does not come to be a channel is closed with the object that it was to be."""
-        cdef Service service = self.service
-        cdef ChannelTable channels = service.channels
+        cdef WorkerContext worker = self.worker
+        cdef ChannelTable channels = worker.channels
         cdef Channel channel
         cdef int one = 1
         self.serial += 1
@@ -150,10 +150,10 @@ cdef class Reception:
             raise
         if peer.host is not None:
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        lane.now = monotonic()
-        if open_channel(channel, self.runner, entrance, peer, lane.now):
+        thread.now = monotonic()
+        if open_channel(channel, self.runner, entrance, peer, thread.now):
             return channel
-        service.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
+        worker.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
         return None
 
     cdef int _exhausted(self, int error) except -1:
@@ -163,10 +163,10 @@ cdef class Reception:
         self.shortages += 1
         if self.short_at == 0:
             self.short_said = now
-            self.service.logger.error("Cannot accept connections: %s", os.strerror(error))
+            self.worker.logger.error("Cannot accept connections: %s", os.strerror(error))
             self.shortages = 0
         elif now - self.short_said >= REMINDER:
-            self.service.logger.error(
+            self.worker.logger.error(
                 "Cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
                 (now - self.short_said) / <double>SECOND,
             )
@@ -179,7 +179,7 @@ cdef class Reception:
     cdef int _end_shortage(self, long long now) except -1:
         if self.short_at and now - self.short_at > CALM:
             self.short_at = 0
-            self.service.logger.warning(
+            self.worker.logger.warning(
                 "Accepting connections again (%d more failures in the meantime)", self.shortages
             )
             self.shortages = 0
@@ -189,7 +189,7 @@ cdef class Reception:
         """Close the longest idle keep-alive connections. False if there is none."""
         cdef Channel channel
         idle = []
-        for found in self.service.channels.channels:
+        for found in self.worker.channels.channels:
             if found is not None:
                 channel = <Channel>found
                 if channel.protocol.is_idle():
@@ -201,44 +201,44 @@ cdef class Reception:
 
     # ---- being there -------------------------------------------------------------------------------
 
-    cdef int dispatch(self, Lane lane, unsigned long long token) except -1:
+    cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1:
         cdef Channel channel
         if token >> 32 == 0:
-            return self.own_event(lane, token)
-        found = self.service.channels.channels[<unsigned int>token]
+            return self.own_event(thread, token)
+        found = self.worker.channels.channels[<unsigned int>token]
         if found is None:
             return 0
         channel = <Channel>found
         if channel.serial != <unsigned int>(token >> 32):
             return 0        # an event of an earlier channel
-        self.started_ns = lane.now
-        if (<Unchecked>_on_event)(channel.protocol, lane) < 0:
-            self._failed(lane, channel)
+        self.started_ns = thread.now
+        if (<Unchecked>_on_event)(channel.protocol, thread) < 0:
+            self._failed(thread, channel)
         return 0
 
-    cdef int _failed(self, Lane lane, Channel channel) except -1:
+    cdef int _failed(self, ThreadContext thread, Channel channel) except -1:
         try:
             tricorn_pending_error()
         except BaseException:
-            self.give_up(lane, channel)
+            self.give_up(thread, channel)
         return 0
 
-    cdef int expire_overdue(self, Lane lane, long long now) except -1:
+    cdef int expire_overdue(self, ThreadContext thread, long long now) except -1:
         """Close what has passed its deadline, and see what else has passed."""
         cdef Channel channel
         cdef Protocol protocol
         cdef long long pending = 0
         self._end_shortage(now)
-        for found in list(self.service.channels.channels):
+        for found in list(self.worker.channels.channels):
             if found is None:
                 continue
             channel = <Channel>found
             protocol = channel.protocol
             if not channel.closed and protocol.overdue(now):
                 try:
-                    protocol.expire(lane)
+                    protocol.expire(thread)
                 except BaseException:
-                    self.give_up(lane, channel)
+                    self.give_up(thread, channel)
             if channel.queue is not None:
                 pending += channel.queue.pending
         return self._return_memory(now, pending)
@@ -246,17 +246,17 @@ cdef class Reception:
     cdef int _return_memory(self, long long now, long long pending) except -1:
         """Behind a burst of slow readers: what their responses took lies between things that stay, where the C library would
         keep it for ever. Looking for it takes milliseconds, so that is done when it is worth it, and not often."""
-        if self.service.channels.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
+        if self.worker.channels.queued < BURST or pending > BURST // 16 or now - self.returned_at < SECOND:
             return 0
-        self.service.channels.queued = pending
+        self.worker.channels.queued = pending
         self.returned_at = now
         with nogil:
             tricorn_return_memory()
         return 0
 
     cdef int flush_log(self) except -1:
-        if self.service.access_log is not None:
-            self.service.access_log.flush()
+        if self.worker.access_log is not None:
+            self.worker.access_log.flush()
         return 0
 
     def forsake(self):
@@ -265,13 +265,13 @@ cdef class Reception:
         What is left is memory that leads nowhere. The poller's set belongs to both processes, so nothing is removed from it.
         """
         cdef Channel channel
-        for found in self.service.channels.channels:
+        for found in self.worker.channels.channels:
             if found is not None:
                 channel = <Channel>found
                 channel.forsake()
-        self.service.forsake()
+        self.worker.forsake()
 
-    cdef int close_down(self, Lane lane, bint backlog, int code=0) except -1:
+    cdef int close_down(self, ThreadContext thread, bint backlog, int code=0) except -1:
         """Take no new connections; idle ones close soon, the others after their request.
 
         backlog: serve those who were let into the backlog. Not needed where another worker will. code: what WebSockets are closed with.
@@ -282,9 +282,9 @@ cdef class Reception:
         cdef int i
         self.listen(False)
         for i in range(len(self.entrances) if backlog else 0):
-            self.accept(lane, i, True)
-        self.service.channels.draining = True
-        for found in list(self.service.channels.channels):
+            self.accept(thread, i, True)
+        self.worker.channels.draining = True
+        for found in list(self.worker.channels.channels):
             if found is None:
                 continue
             channel = <Channel>found
@@ -305,6 +305,6 @@ cdef Peer _peer(sockaddr_storage* address, object trusted):
         host = inet_ntop(AF_INET6, &(<sockaddr_in6*>address).sin6_addr, text, sizeof(text))
         port = ntohs((<sockaddr_in6*>address).sin6_port)
     else:
-        return Peer(None, "", trusted.trusts(None))
+        return Peer(None, -1, trusted.trusts(None))
     name = sys.intern((<bytes>host).decode("ascii"))     # many connections come from one proxy
-    return Peer(name, str(port), trusted.trusts(name))
+    return Peer(name, port, trusted.trusts(name))

@@ -6,13 +6,15 @@ from tricorn.http.request cimport RequestHead, Span
 @cython.no_gc       # it holds texts and numbers
 cdef class Peer:
     cdef readonly object host       # str; None for a unix socket without an address
-    cdef readonly str port          # decimal, "" if there is none
-    cdef readonly bint trusted      # may say who its client is
     cdef object pair                # (host, port) as ASGI wants it, made when it is first asked for
+    cdef int number                 # of its port; -1: it has none
+    cdef readonly bint trusted      # may say who its client is
 
+    # Decimal, "" if there is none. Not kept with the peer: there may be many that send nothing.
+    cdef str port(self)
     cdef object client(self)
 
-cdef class Translator:
+cdef class RequestBuilder:
     cdef object policy
     cdef frozenset names            # lower-case fields by which trusted proxies speak of their clients
     cdef bint unusual_names

@@ -1,17 +1,17 @@
-from tricorn.gateway.translator cimport Peer
+from tricorn.gateway.request_builder cimport Peer
 from tricorn.transport.channel cimport Channel
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.request cimport Runner
-from tricorn.transport.service cimport Service
+from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport sockaddr_storage
 
 # Tokens of the poller that are no connections (whose serial numbers begin at 1).
 cdef unsigned long long WAKER_TOKEN
 cdef unsigned long long LISTENER_TOKENS
 
-cdef class Reception:
-    cdef readonly Service service
+cdef class Server:
+    cdef readonly WorkerContext worker
     cdef Runner runner
     cdef list entrances             # Entrance
     cdef bint listening             # the listeners are in the poller
@@ -25,20 +25,20 @@ cdef class Reception:
     cdef long long started_ns       # when the youngest event began to be served
 
     # What a transport fills in.
-    cdef int own_event(self, Lane lane, unsigned long long token) except -1
-    cdef int give_up(self, Lane lane, Channel channel) except -1
+    cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1
+    cdef int give_up(self, ThreadContext thread, Channel channel) except -1
 
     cdef int listen(self, bint on) except -1
     cdef bint may_listen(self, long long now) except -1
-    cdef int accept(self, Lane lane, int index, bint last=*) except -1
+    cdef int accept(self, ThreadContext thread, int index, bint last=*) except -1
     cdef bint make_room(self)
-    cdef int dispatch(self, Lane lane, unsigned long long token) except -1
-    cdef int _failed(self, Lane lane, Channel channel) except -1
-    cdef int expire_overdue(self, Lane lane, long long now) except -1
-    cdef int close_down(self, Lane lane, bint backlog, int code=*) except -1
+    cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
+    cdef int _failed(self, ThreadContext thread, Channel channel) except -1
+    cdef int expire_overdue(self, ThreadContext thread, long long now) except -1
+    cdef int close_down(self, ThreadContext thread, bint backlog, int code=*) except -1
     cdef int flush_log(self) except -1
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
-    cdef int _welcome(self, Lane lane, int fd, sockaddr_storage* address, Entrance entrance) except -1
-    cdef Channel _admitted(self, Lane lane, int fd, Peer peer, Entrance entrance)
+    cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1
+    cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance)

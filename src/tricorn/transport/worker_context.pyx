@@ -24,7 +24,7 @@ cdef class Terms:
             setattr(self, name, value)
 
 
-cdef class Service(Terms):
+cdef class WorkerContext(Terms):
     """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one."""
 
     def __init__(
@@ -61,7 +61,7 @@ cdef class Service(Terms):
         self.logger.info("Refused a request from %s: %s", host or "a unix socket", error)
 
     cdef int forsake(self) except -1:
-        """As Reception.forsake."""
+        """As Server.forsake."""
         self.forsaken = True
         self.channels.forsake()
         if self.access_log is not None:

@@ -1,14 +1,14 @@
-from tricorn.transport.house cimport House
-from tricorn.transport.reception cimport Reception
-from tricorn.transport.lane cimport Lane
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.server cimport Server
+from tricorn.transport.thread_context cimport ThreadContext
 
-cdef class Hub(Reception):
-    cdef readonly House house
+cdef class LoopServer(Server):
+    cdef readonly LoopContext loop_context
     cdef object on_change           # called when the worker should look: draining began, or is over
     cdef long long swept_ns         # when deadlines were last looked at
     cdef bint stopped
 
     cdef int _serve(self) except -1
-    cdef bint _is_held_long(self, Lane lane, int events) noexcept
+    cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept
     cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1

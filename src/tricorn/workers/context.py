@@ -17,27 +17,27 @@ from typing import Any
 from tricorn.config.declaration import Core
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
-from tricorn.http.policy import HeaderPolicy, TrustedPeers
+from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
-from tricorn.transport.service import Service
+from tricorn.transport.worker_context import WorkerContext
 
 log = logging.getLogger("tricorn.error")
 
 
-def make_service(
+def worker_context(
     assignment: Assignment,
     application: Any,
     policy: HeaderPolicy,
     request_timeout: float,
     context: contextvars.Context | None = None,
-) -> Service:
+) -> WorkerContext:
     """request_timeout: where it is not set, it depends on the kind of worker. context: a copy of it is what
     each request runs in; None: an empty one."""
     settings = assignment.settings
     jitter = random.randint(0, settings.max_requests_jitter) if settings.max_requests else 0
     settings = replace(settings, request_timeout=request_timeout, max_requests=settings.max_requests + jitter)
-    return Service(
+    return WorkerContext(
         filled(settings, Core.TERMS),
         application=application,
         logger=log,

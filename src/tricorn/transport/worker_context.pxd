@@ -10,18 +10,22 @@ from tricorn.transport.channel cimport ChannelTable
 cdef class Terms:
     # nanoseconds; 0 switches a limit off
     cdef public long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout
+    cdef public long long disconnect_grace      # that a call gets when its client has gone
+    cdef public long long websocket_ping_interval, websocket_ping_timeout, websocket_close_timeout
     # bytes a second
     cdef public long long min_body_rate
     # bytes
-    cdef public long long body_drain
-    cdef public Py_ssize_t request_buffer, request_memory, response_buffer
-    cdef public bint buffering, sendfile
+    cdef public long long body_discard
+    cdef public Py_ssize_t request_buffer, request_memory, response_buffer, websocket_max_message
+    # messages
+    cdef public Py_ssize_t websocket_max_queue
+    cdef public bint buffering, sendfile, websocket_compression
     cdef public long long max_connections, max_requests
     cdef public str proxy_mode          # "v1", "v2", "auto" or None
     cdef public str server_header
 
 # What all connections of a worker share.
-cdef class Service(Terms):
+cdef class WorkerContext(Terms):
     cdef readonly object application
     cdef readonly object context        # a copy of it is what each request runs in
     cdef readonly object logger

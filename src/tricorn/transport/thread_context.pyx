@@ -9,9 +9,9 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
 
 
-cdef class Lane:
+cdef class ThreadContext:
     def __cinit__(self):
-        self.buffer = <unsigned char*>PyMem_Malloc(LANE_BUFFER)
+        self.buffer = <unsigned char*>PyMem_Malloc(THREAD_BUFFER)
         if self.buffer == NULL:
             raise MemoryError()
         self.out = Buffer.__new__(Buffer)

@@ -1,0 +1,188 @@
+"""Where the sockets of a worker meet its event loop, whichever that is.
+
+The plan. The connections keep the poller that they have in every worker, and the loop watches one descriptor: the poller's own,
+which is readable when something is ready in it. So a turn of the loop fetches up to 64 events with one system call and
+serves them without a Python call for each, and a connection costs the loop nothing: no transport, no protocol, no
+handle, no buffer. One timer for the whole worker sweeps the deadlines.
+
+Any loop with add_reader() will do: uvloop, asyncio's, another.
+
+Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
+"""
+
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.asgi_request cimport new_loop_runner
+from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.hold cimport Batch
+from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.thread_context cimport ThreadContext
+from tricorn.transport.poller cimport READ, Event
+from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
+from tricorn.transport.system cimport read
+from tricorn.transport.websocket import new_socket
+
+cdef enum:
+    BATCH = 64
+
+cdef long long SECOND = 1000000000
+# How long a small send may be held back for others to go with it: in a batch of so many events, and of fewer.
+cdef long long HOLD_NS = 1000000
+cdef long long HOLD_BRIEFLY_NS = 100000
+cdef int HOLD_FOR = 8
+
+
+cdef class LoopServer(Server):
+    """The transport of one worker with an event loop.
+
+    loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when draining has begun or the last connection has gone.
+    """
+
+    def __init__(self, LoopContext loop_context, list entrances, on_change):
+        Server.__init__(self, new_loop_runner(loop_context, new_socket), entrances)
+        self.loop_context = loop_context
+        self.on_change = on_change
+        loop_context.schedule = self._schedule
+        # A worker of this kind beats in its sweep.
+        self.sweep_interval = min(self.sweep_interval, SECOND // 4)
+        self.worker.channels.poller.add(self.worker.channels.waker, READ, WAKER_TOKEN)
+
+    def open(self):
+        """Begin to serve. The loop need not run yet."""
+        self.listen(True)
+        self.swept_ns = monotonic()
+        self.loop_context.task_runner.loop.add_reader(self.worker.channels.poller.fd, self._on_ready)
+        self._tick()
+
+    def drain(self, bint backlog, int code):
+        """As Server.close_down."""
+        self.loop_context.drain_code = code
+        self.loop_context.task_runner.open = True
+        try:
+            self.close_down(self.loop_context.thread, backlog, code)
+        finally:
+            self.loop_context.task_runner.open = False
+
+    def close(self):
+        """End what is left at once: tasks are cancelled, connections closed."""
+        cdef Channel channel
+        self.stopped = True
+        self.loop_context.task_runner.loop.remove_reader(self.worker.channels.poller.fd)
+        self.listen(False)
+        for call in [call for call in self.loop_context.calls if call.task is not None]:
+            self.loop_context.cancel(call)
+        for found in list(self.worker.channels.channels):
+            if found is not None:
+                channel = <Channel>found
+                channel.close()
+        self.flush_log()
+
+    def forsake(self):
+        Server.forsake(self)
+        self.stopped = True
+
+    def _on_ready(self):
+        self._serve()
+
+    cdef int _serve(self) except -1:
+        """Deal with a batch of events. Returns how many they were."""
+        cdef Event events[BATCH]
+        cdef ThreadContext thread = self.loop_context.thread
+        cdef Batch batch = self.loop_context.batch
+        cdef int n = self.worker.channels.poller.fetch(events, BATCH, 0)
+        cdef long long began
+        cdef int i
+        thread.cell.busy_since_ns = thread.now = monotonic()
+        self.loop_context.task_runner.open = thread.collecting = True
+        try:
+            for i in range(n):
+                began = thread.now
+                self.dispatch(thread, events[i].token)
+                thread.now = monotonic()      # the application may have taken its time
+                thread.longest_ns = max(thread.now - began, thread.longest_ns - (thread.longest_ns >> 4))
+                if batch.count and self._is_held_long(thread, n):
+                    batch.release()
+        finally:
+            thread.collecting = False
+            batch.release()
+            self.loop_context.task_runner.open = False
+        thread.cell.busy_ns += monotonic() - thread.cell.busy_since_ns
+        if not self.loop_context.calls:
+            thread.cell.busy_since_ns = 0     # else the loop may turn to them, and one may block it
+        return n
+
+    cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept:
+        """Whether what is held back cannot wait for the next event, which may take as long as any of late. events: of this batch.
+
+        (Asking how many still wait would send the last ones of a large batch one by one.)
+        """
+        cdef long long held = thread.now - self.loop_context.batch.since
+        return held + thread.longest_ns > (HOLD_NS if events >= HOLD_FOR else HOLD_BRIEFLY_NS)
+
+    def _schedule(self):
+        self.loop_context.task_runner.call_soon(self._proceed, context=self.loop_context.task_runner.context)
+
+    def _proceed(self):
+        """Let those go on that gave way. Each gets one turn."""
+        cdef Protocol protocol
+        cdef LoopContext loop_context = self.loop_context
+        cdef int i
+        cdef int n = len(loop_context.waiting)
+        loop_context.task_runner.open = True
+        try:
+            for i in range(n):
+                protocol = loop_context.waiting.popleft()
+                loop_context.thread.now = monotonic()
+                try:
+                    protocol.proceed(loop_context.thread)
+                except BaseException:
+                    self.give_up(loop_context.thread, protocol.channel)
+        finally:
+            loop_context.task_runner.open = False
+            if loop_context.waiting:
+                self._schedule()
+
+    def _tick(self):
+        cdef long long now = monotonic()
+        if self.stopped:
+            return
+        self.loop_context.task_runner.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
+        if now - self.swept_ns > 2 * self.sweep_interval:
+            now = self._catch_up()
+        self.swept_ns = now
+        self._beat(now)
+
+    cdef long long _catch_up(self) except -1:
+        """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
+        cdef int batches = self.worker.channels.count // BATCH + 1
+        while self._serve() == BATCH and batches > 0:
+            batches -= 1
+        return monotonic()
+
+    cdef int _beat(self, long long now) except -1:
+        cdef LoopContext loop_context = self.loop_context
+        loop_context.thread.now = now
+        self.worker.row.data.heartbeat_ns = now
+        self.worker.row.data.running = len(loop_context.calls)
+        loop_context.task_runner.open = True
+        try:
+            self.expire_overdue(loop_context.thread, now)
+            loop_context.cancel_overdue(now)
+        finally:
+            loop_context.task_runner.open = False
+        self.flush_log()
+        if not self.listening and self.may_listen(now):
+            self.listen(True)
+        if self.worker.channels.draining:
+            self.on_change()
+        return 0
+
+    cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:
+        cdef unsigned long long count
+        if token != WAKER_TOKEN:
+            return self.accept(thread, <int>(token - LISTENER_TOKENS))
+        read(self.worker.channels.waker, &count, sizeof(count))
+        if self.worker.channels.draining:
+            self.on_change()
+        elif not self.listening and self.may_listen(monotonic()):
+            self.listen(True)
+        return 0
