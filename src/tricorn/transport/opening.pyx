@@ -22,8 +22,6 @@ from tricorn.http.errors import ProtocolError
 from tricorn.http.proxy_protocol import parse as parse_proxy
 from tricorn.transport.failures import report
 
-# OpenSSL's words where a client speaks HTTP to it.
-cdef str HTTP_REQUEST = "http request"
 cdef bytes EXPLANATION = b"This port speaks HTTPS. Write https:// in the address.\n"
 cdef bytes PLAIN_HTTP = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -159,11 +157,13 @@ cdef class Opening(Protocol):
         """What came is not TLS, or none that we accept. The client is told why, as far as that can be said."""
         cdef Channel channel = self.channel
         cdef TLSWire tls = self.tls
-        cdef str reason = tls.reason
-        self.runner.worker.log_refusal(self.peer.host, f"its TLS handshake failed: {reason or 'no reason is known'}")
-        tls.flush()
+        cdef bint is_text = tls.line.is_text
+        reason = "it speaks plain HTTP" if is_text else tls.reason or "no reason is known"
+        self.runner.worker.log_refusal(self.peer.host, f"its TLS handshake failed: {reason}")
+        if not is_text:
+            tls.flush()
         tls.detach()
-        if reason == HTTP_REQUEST:
+        if is_text:
             channel.send(None, PLAIN_HTTP, NULL, 0)
         return channel.linger(thread) if not channel.closed else 0
 

@@ -20,8 +20,10 @@ cdef struct Line:
     size_t left             # bytes that this operation may still read
     bint dry                # the last read took all that was there
     bint starved            # there was nothing for a further one
-    bint at_end              # the peer has closed its side
+    bint at_end             # the peer has closed its side
     bint corked             # what is written waits for the next flush
+    bint begun              # something was received …
+    bint is_text            # … and it is no TLS, in which no record begins with a letter
     char* first             # bytes that were read before TLS began …
     size_t first_at
     size_t first_end        # … of which these are left

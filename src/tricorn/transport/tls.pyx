@@ -103,6 +103,15 @@ cdef inline bint _is_stalled(const Line* line) noexcept nogil:
 
 cdef ssize_t _receive(Line* line, char* into, size_t size) noexcept nogil:
     """Read ciphertext. 0: there is none, and `line` says why."""
+    cdef ssize_t n = _receive_some(line, into, size)
+    if n > 0 and not line.begun:
+        line.begun = True
+        # What is said to it in TLS must not come before what it understands.
+        line.is_text = line.corked = c'A' <= into[0] <= c'Z'
+    return n
+
+
+cdef ssize_t _receive_some(Line* line, char* into, size_t size) noexcept nogil:
     cdef ssize_t n
     if line.first != NULL:
         return _receive_first(line, into, size)
