@@ -212,15 +212,13 @@ def test_check_config_reads_the_certificate(site: Path, capsys: Output) -> None:
 
 
 @pytest.mark.parametrize("words", [["--check-config"], []])
-def test_a_mistake_in_a_certificate_ends_the_start(words: list[str], site: Path, capsys: Output) -> None:
+def test_a_mistake_in_a_certificate_ends_the_start(words: list[str], site: Path) -> None:
     site.write_text("hello")
-    assert main([*words, "--certfile", "site.pem", "tls_app:app"]) == 2
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .startswith(
-            f"tricorn: error: certfile: {site} is not a PEM file (command line); a PEM file has lines such as"
-        )
+    command = [sys.executable, "-m", "tricorn", *words, "--certfile", "site.pem", "tls_app:app"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(
+        f"tricorn: error: certfile: {site} is not a PEM file (command line); a PEM file has lines such as"
     )
 
 
