@@ -1,4 +1,4 @@
-"""Making what a run needs: the peers' environment, the C programs, the 1 MiB file, the calibration.
+"""Making what a run needs: the peers' environment, C programs, a file, a certificate, the calibration.
 
 Each peer is installed by itself, so that one that does not build costs only itself. What was built stays; to
 build anew, remove `.bench/venv-*`.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from bench import paths
+from bench import paths, tls
 from bench.servers import FLOOR, Server
 
 BUILD_TIMEOUT = 900
@@ -21,7 +21,8 @@ FRAMEWORKS = {
     "frameworks": ("flask", "werkzeug", "django"),
     "asgi-frameworks": ("fastapi", "starlette", "pydantic", "uvloop"),
 }
-TOOLS = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux", "cc": "gcc"}
+TOOLS = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux", "cc": "gcc", "openssl": "openssl"}
+LIBRARIES = {"tlsload": ("-lssl", "-lcrypto")}
 CALIBRATE = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -44,7 +45,8 @@ def check_tools() -> None:
     if missing:
         raise NotPossibleError(
             f"missing tools. On Debian: apt install {' '.join(missing)}\n"
-            "(the peers are built from source too: apt install wrk gcc python3-dev libev-dev libuv1-dev)"
+            "(with what the loads and the peers are built from: "
+            "apt install wrk gcc libssl-dev python3-dev libev-dev libuv1-dev)"
         )
 
 
@@ -67,19 +69,22 @@ def build(chosen: Iterable[Server], say: Callable[[str], None]) -> dict[str, str
 
 
 def prepare() -> dict[str, str]:
-    """What needs no network: directories, the file, the C programs. Returns problems like `build`."""
+    """What needs no network: directories, file, certificate, C programs. Returns problems like `build`."""
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
-    for name, to in (("wsload", paths.WSLOAD), ("openload", paths.OPENLOAD)):
+    if problem := tls.make_certificate():
+        raise NotPossibleError(problem)
+    for name, to in (("wsload", paths.WSLOAD), ("openload", paths.OPENLOAD), ("tlsload", paths.TLSLOAD)):
         if problem := compile_program(name, to):
-            raise NotPossibleError(problem)
+            raise NotPossibleError(f"{problem}\n(on Debian: apt install gcc libssl-dev)")
     problem = compile_program("floor", paths.FLOOR)
     return {FLOOR.ident: problem} if problem else {}
 
 
 def compile_program(name: str, to: Path, *options: str) -> str:
     """Compiles one of the C programs of this directory; returns the reason of a failure."""
-    command = ["cc", "-O2", *options, "-o", str(to), str(paths.BENCH / f"{name}.c")]
+    source = str(paths.BENCH / f"{name}.c")
+    command = ["cc", "-O2", *options, "-o", str(to), source, *LIBRARIES.get(name, ())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return f"cc: {done.stderr.strip()[-300:]}" if done.returncode else ""
 

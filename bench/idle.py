@@ -4,6 +4,7 @@ The clients take several addresses of 127.0.0.0/8, so that ports never run out."
 
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,20 +44,33 @@ def echoed(answer: bytes) -> bool:
     return frames.frame_size(answer) <= len(answer)
 
 
-def websocket(message: frames.Frame) -> tuple[Step, ...]:
-    return Step(frames.handshake(), upgraded), Step(frames.masked(message), echoed)
+@dataclass(frozen=True)
+class Client:
+    """What each connection does before it is idle."""
+
+    steps: tuple[Step, ...]
+    context: ssl.SSLContext | None = None  # with one, it begins with a TLS handshake
+
+    @property
+    def batch(self) -> int:
+        """A server whose thread waits for the request of a connection cannot shake hands with the next."""
+        return 1 if self.context else BATCH
 
 
-HTTP = (Step(REQUEST, responded),)
+def websocket(message: frames.Frame) -> Client:
+    return Client((Step(frames.handshake(), upgraded), Step(frames.masked(message), echoed)))
 
 
-def measure(server: Running, wanted: int, steps: tuple[Step, ...] = HTTP) -> dict[str, float]:
+HTTP = Client((Step(REQUEST, responded),))
+
+
+def measure(server: Running, wanted: int, client: Client = HTTP) -> dict[str, float]:
     wanted = min(wanted, raise_file_limit() - 200)
-    for sock in open_all(server.port, WARM_UP, steps):
+    for sock in open_all(server.port, WARM_UP, client):
         sock.close()
     time.sleep(SETTLE)
     before = proc.tree_pss(server.pid)
-    sockets = open_all(server.port, wanted, steps)
+    sockets = open_all(server.port, wanted, client)
     try:
         time.sleep(SETTLE)
         kept = sum(still_open(sock) for sock in sockets)
@@ -78,7 +92,7 @@ def raise_file_limit() -> int:
     return wanted
 
 
-def open_all(port: int, wanted: int, steps: tuple[Step, ...] = HTTP) -> list[socket.socket]:
+def open_all(port: int, wanted: int, client: Client = HTTP) -> list[socket.socket]:
     """As many as the server takes, at most `wanted`; stops after the first batch in which one is not kept.
 
     In batches, because a server that sends head and body apart costs 40 ms of delayed acknowledgement each.
@@ -86,20 +100,21 @@ def open_all(port: int, wanted: int, steps: tuple[Step, ...] = HTTP) -> list[soc
     deadline = time.monotonic() + TIME_LIMIT
     sockets: list[socket.socket] = []
     while len(sockets) < wanted and time.monotonic() < deadline:
-        batch = connect(port, range(len(sockets), min(len(sockets) + BATCH, wanted)))
+        batch = connect(port, range(len(sockets), min(len(sockets) + client.batch, wanted)), client.context)
         sockets += batch
-        if not all(take(batch, step, deadline) for step in steps):
+        if not batch or not all(take(batch, step, deadline) for step in client.steps):
             break
     return sockets
 
 
-def connect(port: int, numbers: range) -> list[socket.socket]:
+def connect(port: int, numbers: range, context: ssl.SSLContext | None) -> list[socket.socket]:
     """As many of them as can be connected."""
     batch: list[socket.socket] = []
     try:
         for number in numbers:
             source = (f"127.0.0.{2 + number // A_CLIENT}", 0)
-            batch.append(socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source))
+            sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source)
+            batch.append(context.wrap_socket(sock, server_hostname="127.0.0.1") if context else sock)
     except OSError:
         return batch
     return batch
@@ -139,8 +154,8 @@ def read_answer(sock: socket.socket, step: Step) -> bool:
 def still_open(sock: socket.socket) -> bool:
     try:
         sock.setblocking(False)
-        return bool(sock.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
+        return bool(sock.recv(1))
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
         return False

@@ -6,9 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench import frames, idle, openload, paths, proc, servers, startup, wrk, wsload
+from bench import frames, idle, openload, paths, proc, servers, startup, tls, tlsload, wrk, wsload
 from bench.process import Running, ServerError
 from bench.progress import Progress
 from bench.results import Contestant, Outcome, summarise
@@ -156,6 +156,8 @@ def drive(scenario: Scenario, server: Running, seconds: float) -> dict[str, floa
         raise ServerError(f"died under load: {server.last_words()}")
     if not result.requests:
         raise ServerError(f"answered no request in {seconds:.0f} s ({result.failures} failures)")
+    if objection := tlsload.objection(scenario, result):
+        raise ServerError(objection)
     values = {
         "rps": result.per_second,
         "cpu_us": used / result.requests * 1e6,
@@ -172,20 +174,29 @@ def drive(scenario: Scenario, server: Running, seconds: float) -> dict[str, floa
 def client_of(scenario: Scenario) -> Callable[[Scenario, int], AbstractContextManager[Client]]:
     if scenario.message:
         return wsload.connected
+    if scenario.handshake:
+        return tlsload.connected
     return openload.connected if scenario.rate else wrk.connected
+
+
+def idle_client(scenario: Scenario) -> idle.Client:
+    if scenario.message:
+        return idle.websocket(wsload.frame(scenario.message))
+    return replace(idle.HTTP, context=tls.client()) if scenario.launch.tls else idle.HTTP
 
 
 def alone(
     scenario: Scenario, plan: Plan, contestants: Iterable[tuple[Entry, Contestant]], progress: Progress
 ) -> None:
     """The scenarios in which one server runs at a time."""
-    client = idle.websocket(wsload.frame(scenario.message)) if scenario.message else idle.HTTP
+    client = idle_client(scenario)
+    connections = min(plan.idle_connections, scenario.connections)
     for entry, contestant in contestants:
         try:
             if scenario.kind == "idle":
                 with start(scenario, entry, plan) as server:
                     check(scenario, entry, server)
-                    contestant.values = idle.measure(server, plan.idle_connections, client)
+                    contestant.values = idle.measure(server, connections, client)
             else:
                 samples = [startup.measure(start(scenario, entry, plan)) for _ in range(startup.SPAWNS + 1)]
                 summarise(contestant, samples[1:])  # the first one filled the file cache

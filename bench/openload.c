@@ -11,13 +11,11 @@
  * `spin`: the client never sleeps, so that a response does not have to wake it, which the server would pay for.
  * `sleep`: it sleeps until the next response or the next planned instant, as clients elsewhere do.
  *
- * A response has a Content-Length or is chunked, and fits into RESPONSE_LIMIT. Where the server closes a connection
- * after a response, a new one is opened at once.
+ * Where the server closes a connection after a response, a new one is opened at once.
  */
-#include "load.h"
+#include "response.h"
 
 #define CONNECT_TIMEOUT 5 /* seconds */
-#define RESPONSE_LIMIT (64 * 1024)
 
 struct connection {
     int fd; /* -1 when the server does not take a new one */
@@ -25,8 +23,7 @@ struct connection {
     int blocked; /* the socket took only a part of the request; EPOLLOUT is watched */
     size_t unsent;
     double planned; /* instant of the request that is under way */
-    size_t size;    /* of what has come of its response */
-    char response[RESPONSE_LIMIT + 1];
+    struct response response;
 };
 
 static char *request;
@@ -40,7 +37,7 @@ static int port, spin;
 
 static void rest(struct connection *c) {
     c->busy = 0;
-    c->size = 0;
+    c->response.size = 0;
     idle[(idle_first + idle_count++) % wanted] = (long)(c - connections);
 }
 
@@ -93,44 +90,15 @@ static void ask(double planned) {
 
 /* ---- responses ---- */
 
-/* The value of a field of the head; `name` begins with the line end before it. */
-static const char *field(const char *head, const char *name) {
-    const char *found = strcasestr(head, name);
-    if (!found) return NULL;
-    found += strlen(name);
-    return found + strspn(found, " ");
-}
-
-/* 1: the response is whole. 0: more must come. -1: it cannot be read. */
-static int whole(struct connection *c, int *closes) {
-    char *end = memmem(c->response, c->size, "\r\n\r\n", 4);
-    const char *value;
-    size_t head;
-    int complete;
-    if (!end) return c->size < RESPONSE_LIMIT ? 0 : -1;
-    head = (size_t)(end - c->response) + 4;
-    end[2] = 0; /* the head is a string now, with the end of its last line */
-    value = field(c->response, "\r\nconnection:");
-    *closes = value && !strncasecmp(value, "close", 5);
-    if ((value = field(c->response, "\r\ncontent-length:")))
-        complete = c->size - head >= strtoull(value, NULL, 10);
-    else if ((value = field(c->response, "\r\ntransfer-encoding:")) && !strncasecmp(value, "chunked", 7))
-        complete = c->size >= head + 5 && !memcmp(c->response + c->size - 5, "0\r\n\r\n", 5);
-    else
-        return -1;
-    end[2] = '\r';
-    return complete ? 1 : c->size < RESPONSE_LIMIT ? 0 : -1;
-}
-
 static void finish(struct connection *c, int closes) {
-    if (memcmp(c->response, "HTTP/1.", 7) || (c->response[9] != '2' && c->response[9] != '3')) tally.refused++;
-    count_answer(now() - c->planned);
+    count_response(&c->response, now() - c->planned);
     rest(c);
     if (closes) replace(c, &tally.read_errors);
 }
 
 static void receive(struct connection *c) {
-    ssize_t n = recv(c->fd, c->response + c->size, RESPONSE_LIMIT - c->size, 0);
+    struct response *r = &c->response;
+    ssize_t n = recv(c->fd, r->bytes + r->size, RESPONSE_LIMIT - r->size, 0);
     int state, closes = 0;
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) {
@@ -138,9 +106,9 @@ static void receive(struct connection *c) {
         return;
     }
     tally.bytes_read += (uint64_t)n;
-    c->size += (size_t)n;
-    c->response[c->size] = 0;
-    state = c->busy ? whole(c, &closes) : -1;
+    r->size += (size_t)n;
+    r->bytes[r->size] = 0;
+    state = c->busy ? whole(r, &closes) : -1;
     if (state > 0) finish(c, closes);
     if (state < 0) replace(c, &tally.read_errors);
 }

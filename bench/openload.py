@@ -1,32 +1,19 @@
 """Running `openload.c`: HTTP requests at a constant rate, with latencies from the planned instants."""
 
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from bench import paths, wsload
-from bench.process import CLIENT_CORE
+from bench import load, paths
 from bench.scenarios import Scenario
 from bench.wrk import WrkResult
 
 
-@contextmanager
-def connected(scenario: Scenario, port: int) -> Iterator[Callable[[float], WrkResult]]:
+def connected(scenario: Scenario, port: int) -> AbstractContextManager[Callable[[float], WrkResult]]:
     """All connections are open; what it gives drives them for so many seconds."""
     payload = paths.WORK / f"request-{scenario.name}"
     payload.write_bytes(request(scenario))
     mode = "spin" if scenario.spin else "sleep"
-    command = ["taskset", "-c", str(CLIENT_CORE), str(paths.OPENLOAD), str(port), str(scenario.connections)]
-    command += [str(scenario.rate), mode, str(payload)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            wsload.read_to(process, "ready", wsload.PATIENCE)
-            yield partial(wsload.run, process)
-        finally:
-            process.kill()  # which closes the connections
+    return load.connected(paths.OPENLOAD, port, scenario.connections, scenario.rate, mode, payload)
 
 
 def request(scenario: Scenario) -> bytes:

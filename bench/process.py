@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bench import paths, proc, servers
+from bench import paths, proc, servers, tls
 from bench.frames import FrameError
 from bench.servers import Launch, Server
 
@@ -57,6 +57,7 @@ class Running:
         `within` is the program that runs the server's command."""
         self.server = server
         self._patience = patience
+        self._tls = tls.client() if launch.tls else None
         self.port = free_port()
         self._log = log
         command = servers.command(server, launch, self.port)
@@ -113,7 +114,7 @@ class Running:
 
     def ask(self, method: str, body: bytes, headers: tuple[str, ...]) -> bytes:
         fields = dict(field.split(": ", 1) for field in headers)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = self._connection()
         try:
             connection.request(method, "/", body=body or None, headers=fields)
             response = connection.getresponse()
@@ -123,6 +124,11 @@ class Running:
         if response.status != 200:
             raise ServerError(f"status {response.status}: {answer[:200]!r}")
         return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self._tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
     def alive(self) -> bool:
         return self._process.poll() is None

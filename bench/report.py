@@ -74,6 +74,10 @@ rounds. An answer is checked before it is timed.
   (`bench/instructions.py`). They do not depend on the load of the machine; the kernel's work is not in them.
 - *At a constant rate* `bench/openload.c` sends requests at planned instants, whatever the server does, one
   at a time on each connection. A latency counts from the planned instant, so a stall of the server shows.
+- *Over TLS* everybody has the same certificate (ECDSA P-256) and speaks TLS 1.3; the floors do not take part,
+  nor do servers without TLS or whose command line does not tell it. Handshakes are made by
+  `bench/tlsload.c`, one for each request, full ones or with the session of a ticket. It counts the sessions
+  that were resumed.
 - *WebSockets* are driven by `bench/wsload.c`: one message at a time on each connection. It compares each
   byte of an echo that is not compressed. Handshakes and closing are not in the figures.
 - *p50* and *p99* are latencies at saturation, with 32 requests waiting at any time: p99 shows fairness.

@@ -55,6 +55,13 @@ class Message:
     form: Form = Form.TEXT
 
 
+class Handshake(StrEnum):
+    """How each connection begins, where a scenario is about that."""
+
+    FULL = "full"
+    RESUMED = "resumed"  # a session of before, by its ticket (RFC 8446 §2.2)
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -71,6 +78,7 @@ class Scenario:
     spin: bool = True  # that client never sleeps
     interface: str = WSGI
     message: Message | None = None  # with one, the connections are WebSockets
+    handshake: Handshake | None = None  # with one, each request has a TLS connection of its own
     changes: dict[str, dict[str, object]] = field(default_factory=dict)  # variant -> fields of launch
 
     def launch_of(self, entry: Entry) -> Launch:
@@ -79,7 +87,7 @@ class Scenario:
     @property
     def unit(self) -> str:
         """What is counted."""
-        return "message" if self.message else "request"
+        return "message" if self.message else "handshake" if self.handshake else "request"
 
     def server(self, entry: Entry) -> Server:
         return servers.find(self.interface, entry.server)
@@ -103,6 +111,75 @@ def access_log_entries() -> tuple[Entry, ...]:
 def asgi_entries(*floors: Server, deflate: bool = False) -> tuple[Entry, ...]:
     chosen = [s for s in servers.peers(ASGI) if s.deflate or not deflate]
     return tuple(Entry(s.name) for s in (*floors, *chosen))
+
+
+def tls_entries(interface: str, *, threads: bool = False) -> tuple[Entry, ...]:
+    chosen = [s for s in servers.peers(interface) if s.tls and (s.threads or not threads)]
+    return tuple(Entry(s.name) for s in chosen)
+
+
+def handshakes(name: str, title: str, about: str, app: str, interface: str, kind: Handshake) -> Scenario:
+    return Scenario(
+        name,
+        title,
+        about + " Then one GET that closes the connection; the figures are those of all of it.",
+        Launch(app, tls=True),
+        tls_entries(interface),
+        headers=("Host: 127.0.0.1:8000", "Connection: close"),
+        interface=interface,
+        handshake=kind,
+    )
+
+
+def over_tls(interface: str, prefix: str, hello: str, file: str, sends_file: str) -> tuple[Scenario, ...]:
+    """What both interfaces are asked over TLS; the names begin with the prefix."""
+    speakers = tls_entries(interface)
+    return (
+        Scenario(
+            f"{prefix}get-1-header",
+            "GET with one header over TLS",
+            "wrk sends `Host` and nothing else, and keeps its connections.",
+            Launch(hello, tls=True),
+            speakers,
+            interface=interface,
+        ),
+        handshakes(
+            f"{prefix}handshake-full",
+            "A full TLS handshake for each request",
+            "The client knows nothing of the server.",
+            hello,
+            interface,
+            Handshake.FULL,
+        ),
+        handshakes(
+            f"{prefix}handshake-resumed",
+            "A resumed TLS handshake for each request",
+            "The client offers the session of its last ticket. A server that takes less than 99 in a hundred "
+            "is not measured.",
+            hello,
+            interface,
+            Handshake.RESUMED,
+        ),
+        Scenario(
+            f"{prefix}file-1mb",
+            "A file of 1 MiB over TLS",
+            f"{sends_file} Nobody here leaves the encryption to the kernel.",
+            Launch(file, body_size=MIB, files=True, tls=True),
+            speakers,
+            interface=interface,
+        ),
+        Scenario(
+            f"{prefix}idle-connections",
+            "2,000 idle TLS connections",
+            "Each makes a handshake and one request and then waits. Memory of the processes; kernel buffers "
+            "are not in it.",
+            Launch(hello, idle=True, tls=True),
+            speakers,
+            kind="idle",
+            interface=interface,
+            connections=2_000,
+        ),
+    )
 
 
 def constant(name: str, title: str, launch: Launch, interface: str, rate: int) -> Scenario:
@@ -232,6 +309,22 @@ WSGI_SCENARIOS = (
         HELLO,
         entries(),
         kind="start",
+    ),
+    *over_tls(WSGI, "tls-", "hello", "file_megabyte", "Through `wsgi.file_wrapper` where there is one."),
+    Scenario(
+        "tls-threads-8-hello",
+        "Eight threads, hello over TLS",
+        "The one-header GET over TLS; here the threads only cost. Tricorn also with one thread.",
+        Launch("hello", threads=8, tls=True),
+        (Entry("tricorn", "1 thread"), *tls_entries(WSGI, threads=True)),
+        changes={"1 thread": {"threads": 1}},
+    ),
+    Scenario(
+        "tls-response-1mb",
+        "Response of 1 MiB over TLS",
+        "One `bytes` object of 1 MiB.",
+        Launch("megabyte", body_size=MIB, tls=True),
+        tls_entries(WSGI),
     ),
 )
 
@@ -386,6 +479,13 @@ ASGI_SCENARIOS = (
         kind="idle",
         message=Message(32),
         connections=10_000,
+    ),
+    *over_tls(
+        ASGI,
+        "asgi-tls-",
+        "asgi_hello",
+        "asgi_file_megabyte",
+        "With `http.response.pathsend` where it is offered.",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 import shlex
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ class Server:
     no_access_log: str = ""
     idle: str = ""
     files: str = ""
+    tls: str = ""
     interface: str = WSGI
     threads: bool = False
     own: bool = False
@@ -58,6 +60,7 @@ class Launch:
     idle: bool = False
     files: bool = False
     websocket: bool = False
+    tls: bool = False
 
 
 FLOOR = Server(name="floor", distribution="", command=f"{paths.FLOOR} {{port}} {{body_size}} {{mode}}")
@@ -93,7 +96,6 @@ def names() -> tuple[str, ...]:
 
 
 def command(server: Server, launch: Launch, port: int) -> list[str]:
-    log = server.access_log if launch.access_log else server.no_access_log
     words = server.command.format(
         bin=server.bin,
         python=server.bin / "python",
@@ -104,6 +106,16 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         pool=launch.threads if launch.threads > 1 else 0,
         body_size=launch.body_size,
         mode="close" if launch.close else "websocket" if launch.websocket else "",
-        extra=f"{log} {server.idle if launch.idle else ''} {server.files if launch.files else ''}",
+        extra=" ".join(extras(server, launch)),
     )
     return shlex.split(words)
+
+
+def extras(server: Server, launch: Launch) -> Iterator[str]:
+    yield server.access_log if launch.access_log else server.no_access_log
+    if launch.idle:
+        yield server.idle
+    if launch.files:
+        yield server.files
+    if launch.tls:
+        yield server.tls.format(certificate=paths.CERTIFICATE, key=paths.KEY)

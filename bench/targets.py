@@ -103,6 +103,17 @@ TARGETS = (
     Target("asgi-websocket-32b", "cpu_us", 0.80, BEST),
     Target("asgi-websocket-16k", "cpu_us", 0.80, BEST),
     Target("asgi-idle-connections", "idle_bytes", 1, LEANEST),
+    Target("tls-get-1-header", "cpu_us", 1, BEST),
+    Target("tls-handshake-full", "cpu_us", 1, BEST),
+    Target("tls-handshake-resumed", "cpu_us", 1, BEST),
+    Target("tls-file-1mb", "cpu_us", 1, BEST),
+    Target("tls-threads-8-hello", "cpu_us", 1.25, "tricorn (1 thread)"),
+    Target("tls-threads-8-hello", "p99_ms", 3, kind=Kind.ABSOLUTE),
+    Target("tls-response-1mb", "cpu_us", 1, BEST),
+    Target("asgi-tls-get-1-header", "cpu_us", 0.90, BEST),
+    Target("asgi-tls-handshake-full", "cpu_us", 1, BEST),
+    Target("asgi-tls-handshake-resumed", "cpu_us", 1, BEST),
+    Target("asgi-tls-file-1mb", "cpu_us", 1, BEST),
 )
 
 

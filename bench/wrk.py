@@ -27,6 +27,7 @@ class WrkResult:
     failures: int  # socket errors, timeouts and answers other than 2xx or 3xx
     p999_ms: float | None = None  # wrk does not say these two
     max_ms: float | None = None
+    resumed: int = 0  # TLS sessions; wrk resumes none
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def run(scenario: Scenario, port: int, seconds: float) -> WrkResult:
         command += ["-H", header]
     if scenario.script:
         command += ["-s", str(paths.BENCH / "wrk" / scenario.script)]
-    command.append(f"http://127.0.0.1:{port}/")
+    command.append(f"{'https' if scenario.launch.tls else 'http'}://127.0.0.1:{port}/")
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
     return parse(done.stdout + done.stderr)
 
@@ -54,6 +55,7 @@ def parse(text: str) -> WrkResult:
         raise WrkError(text.strip()[-300:])
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    resumed = re.search(r"Resumed sessions: (\d+)", text)
     failures = sum(map(int, errors.groups())) if errors else 0
     return WrkResult(
         requests=int(total[1]),
@@ -63,6 +65,7 @@ def parse(text: str) -> WrkResult:
         failures=failures + (int(refused[1]) if refused else 0),
         p999_ms=find_percentile(text, "99.9"),
         max_ms=find_percentile(text, "100"),
+        resumed=int(resumed[1]) if resumed else 0,
     )
 
 

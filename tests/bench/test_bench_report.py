@@ -111,6 +111,21 @@ def test_messages_are_counted_as_messages():
     assert "| asgi-websocket-32b | CPU per message ≤ 0.80" in page
 
 
+def test_handshakes_are_counted_as_handshakes():
+    found = outcome("tls-handshake-resumed", tricorn=300.0, weft=200.0)
+    found.contestants.append(
+        Contestant(
+            "gunicorn-gthread", "gunicorn-gthread", "1", "2026-01-02", problem="resumed 0 of 188 sessions"
+        )
+    )
+    page = report.page({"tls-handshake-resumed": found})
+    assert "| CPU µs per handshake |" in page
+    assert "| handshakes/s |" in page
+    assert f"| **tricorn** | 300.00 | {targets.NOTHING} | 1.50 |" in page
+    assert "- gunicorn-gthread: not measured (resumed 0 of 188 sessions)" in page
+    assert "| tls-handshake-resumed | CPU per handshake ≤ the best peer | 1.50" in page
+
+
 def test_a_row_shows_the_ratio_to_the_floor_and_to_the_best_peer():
     page = report.page(one(tricorn=8.0, floor=4.0, bjoern=5.0, granian=10.0))
     assert "| **tricorn** | 8.00 | 2.00 | 1.60 |" in page

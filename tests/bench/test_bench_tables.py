@@ -40,6 +40,30 @@ def test_files_are_sent_by_their_path_where_a_server_can():
     assert "http.response.pathsend" in settings.stdout
 
 
+def test_over_tls_are_those_that_speak_it_with_the_certificate_of_the_bench():
+    found = [s for s in scenarios.SCENARIOS if s.launch.tls]
+    assert found == [s for s in scenarios.SCENARIOS if "tls-" in s.name]
+    for scenario in found:
+        assert {"tricorn", "weft", "peregrine", "granian"} <= {e.server for e in scenario.entries}
+        for entry in scenario.entries:
+            assert scenario.server(entry).tls
+            command = servers.command(scenario.server(entry), scenario.launch_of(entry), 1)
+            assert {str(paths.CERTIFICATE), str(paths.KEY)} <= set(command)
+
+
+def test_without_tls_no_server_gets_a_certificate():
+    for server in servers.table():
+        assert str(paths.CERTIFICATE) not in servers.command(server, Launch("hello"), 1)
+
+
+def test_a_handshake_is_asked_of_each_connection():
+    found = [s for s in scenarios.SCENARIOS if s.handshake]
+    assert {(s.interface, s.handshake) for s in found} == {
+        (interface, kind) for interface in servers.INTERFACES for kind in scenarios.Handshake
+    }
+    assert all(s.launch.tls and "Connection: close" in s.headers for s in found)
+
+
 def test_a_server_that_needs_no_pool_for_one_thread_has_none():
     weft = servers.find("wsgi", "weft")
     for threads, pool in ((1, "0"), (8, "8")):

@@ -1,8 +1,11 @@
 """What wrk prints, read."""
 
+import subprocess
+
 import pytest
 
 from bench import wrk
+from bench.scenarios import by_name
 
 OUTPUT = """\
 Running 3s test @ http://127.0.0.1:20931/
@@ -35,6 +38,33 @@ def test_socket_errors_and_refusals_are_failures():
         "  Non-2xx or 3xx responses: 50000\nRequests/sec",
     )
     assert wrk.parse(text).failures == 54321
+
+
+def test_resumed_sessions_are_counted_where_the_client_says_so():
+    assert wrk.parse(OUTPUT).resumed == 0
+    assert wrk.parse(f"  Resumed sessions: 1234\n{OUTPUT}").resumed == 1234
+
+
+class Asked:
+    """Takes the place of a run of wrk."""
+
+    def __init__(self):
+        self.command = []
+
+    def __call__(self, command, **_):
+        self.command = command
+        return subprocess.CompletedProcess(command, 0, OUTPUT, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("get-1-header", "http://127.0.0.1:4711/"), ("tls-get-1-header", "https://127.0.0.1:4711/")],
+)
+def test_the_address_says_whether_tls_is_spoken(monkeypatch, name, url):
+    asked = Asked()
+    monkeypatch.setattr(wrk.subprocess, "run", asked)
+    assert wrk.run(by_name(name), 4711, 1).requests == 283047
+    assert asked.command[-1] == url
 
 
 def test_output_without_a_result_is_an_error():
