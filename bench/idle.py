@@ -7,7 +7,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from bench import frames, proc
 from bench.process import Running
@@ -51,11 +53,6 @@ class Client:
     steps: tuple[Step, ...]
     context: ssl.SSLContext | None = None  # with one, it begins with a TLS handshake
 
-    @property
-    def batch(self) -> int:
-        """A server whose thread waits for the request of a connection cannot shake hands with the next."""
-        return 1 if self.context else BATCH
-
 
 def websocket(message: frames.Frame) -> Client:
     return Client((Step(frames.handshake(), upgraded), Step(frames.masked(message), echoed)))
@@ -95,49 +92,48 @@ def raise_file_limit() -> int:
 def open_all(port: int, wanted: int, client: Client = HTTP) -> list[socket.socket]:
     """As many as the server takes, at most `wanted`; stops after the first batch in which one is not kept.
 
-    In batches, because a server that sends head and body apart costs 40 ms of delayed acknowledgement each.
+    In batches, because a server that sends its answer in two parts costs 40 ms of delayed acknowledgement for
+    each connection. Each has a thread of its own, because a server of one thread may serve any of them first,
+    and to the end.
     """
     deadline = time.monotonic() + TIME_LIMIT
     sockets: list[socket.socket] = []
-    while len(sockets) < wanted and time.monotonic() < deadline:
-        batch = connect(port, range(len(sockets), min(len(sockets) + client.batch, wanted)), client.context)
-        sockets += batch
-        if not batch or not all(take(batch, step, deadline) for step in client.steps):
-            break
+    with ThreadPoolExecutor(BATCH) as pool:
+        while len(sockets) < wanted and time.monotonic() < deadline:
+            numbers = range(len(sockets), min(len(sockets) + BATCH, wanted))
+            batch = list(pool.map(partial(open_one, port, client), numbers))
+            sockets += filter(None, batch)
+            if not all(batch):
+                break
     return sockets
 
 
-def connect(port: int, numbers: range, context: ssl.SSLContext | None) -> list[socket.socket]:
-    """As many of them as can be connected."""
-    batch: list[socket.socket] = []
+def open_one(port: int, client: Client, number: int) -> socket.socket | None:
+    """None if it is not kept."""
     try:
-        for number in numbers:
-            source = (f"127.0.0.{2 + number // A_CLIENT}", 0)
-            sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source)
-            batch.append(context.wrap_socket(sock, server_hostname="127.0.0.1") if context else sock)
+        sock = connect(port, number, client.context)
     except OSError:
-        return batch
-    return batch
+        return None
+    if all(take(sock, step) for step in client.steps):
+        return sock
+    sock.close()
+    return None
 
 
-def take(batch: list[socket.socket], step: Step, deadline: float) -> bool:
-    """One step of all connections of a batch; False if one of them was not kept."""
-    try:
-        for sock in batch:
-            sock.sendall(step.request)
-    except OSError:
-        return False
-    kept = [read_answer(sock, step) for sock in batch if time.monotonic() < deadline]
-    return all(kept)
+def connect(port: int, number: int, context: ssl.SSLContext | None) -> socket.socket:
+    source = (f"127.0.0.{2 + number // A_CLIENT}", 0)
+    sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, source_address=source)
+    return context.wrap_socket(sock, server_hostname="127.0.0.1") if context else sock
 
 
-def read_answer(sock: socket.socket, step: Step) -> bool:
-    """Reads to the end of the answer; False if the connection is not kept.
+def take(sock: socket.socket, step: Step) -> bool:
+    """One step, to the end of its answer; False if the connection is not kept.
 
-    It is closed as soon as the server says so: some servers linger for seconds until the client closes.
+    It is given up as soon as the server says so: some servers linger for seconds until the client closes.
     """
     answer = b""
     try:
+        sock.sendall(step.request)
         while not step.complete(answer):
             piece = sock.recv(4096)
             if not piece:
@@ -145,10 +141,7 @@ def read_answer(sock: socket.socket, step: Step) -> bool:
             answer += piece
     except OSError:
         return False
-    if b"\r\nconnection: close\r\n" not in answer.lower():
-        return True
-    sock.close()
-    return False
+    return b"\r\nconnection: close\r\n" not in answer.lower()
 
 
 def still_open(sock: socket.socket) -> bool:

@@ -223,6 +223,28 @@ def test_idle_connections_have_shaken_hands_and_stay_open():
     assert all(opened)
 
 
+def test_a_server_that_serves_one_connection_after_the_other_gets_its_idle_ones():
+    """It shakes hands with the next when it has answered this one, as a server of one thread does."""
+    kept = []
+
+    def serve(listener):
+        for _ in range(5):
+            plain, _ = listener.accept()
+            kept.append(server_context().wrap_socket(plain, server_side=True))
+            assert kept[-1].recv(65536) == idle.REQUEST
+            kept[-1].sendall(KEPT)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        sockets = idle.open_all(listener.getsockname()[1], 5, replace(idle.HTTP, context=tls.client()))
+        serving.join()
+    opened = [idle.still_open(sock) for sock in sockets]
+    for sock in (*sockets, *kept):
+        sock.close()
+    assert opened == [True] * 5
+
+
 def test_idle_connections_that_the_server_closes_are_not_kept():
     client = replace(idle.HTTP, context=tls.client())
     with server(RESPONSE.replace(b"Connection: close", b"X-Silently: close")) as seen:
