@@ -42,6 +42,10 @@ class Plan:
     def rounds_of(self, server: Server) -> int:
         return min(self.rounds, SLOW_ROUNDS) if server.slow else self.rounds
 
+    def idle_of(self, scenario: Scenario) -> int:
+        """How many connections it keeps."""
+        return min(self.idle_connections, scenario.connections)
+
     def expected_seconds(self, scenario: Scenario) -> float:
         chosen = [scenario.server(entry) for entry in self.entries(scenario)]
         runnable = [server for server in chosen if server.ident not in self.problems]
@@ -190,13 +194,12 @@ def alone(
 ) -> None:
     """The scenarios in which one server runs at a time."""
     client = idle_client(scenario)
-    connections = min(plan.idle_connections, scenario.connections)
     for entry, contestant in contestants:
         try:
             if scenario.kind == "idle":
                 with start(scenario, entry, plan) as server:
                     check(scenario, entry, server)
-                    contestant.values = idle.measure(server, connections, client)
+                    contestant.values = idle.measure(server, plan.idle_of(scenario), client)
             else:
                 samples = [startup.measure(start(scenario, entry, plan)) for _ in range(startup.SPAWNS + 1)]
                 summarise(contestant, samples[1:])  # the first one filled the file cache

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 RESPONSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 13\r\n\r\nHello, World!"
 KEPT = RESPONSE.replace(b"Connection: close\r\n", b"")
 SECONDS = 0.3
+PATIENCE = 5.0
 KINDS = pytest.mark.parametrize("kind", Handshake)
 
 
@@ -67,6 +68,7 @@ def server(answer=RESPONSE, context=None, *, before=None):
     threads = []
 
     def talk(plain):
+        plain.settimeout(PATIENCE)
         try:
             if before:
                 before(plain)
@@ -223,6 +225,16 @@ def test_idle_connections_have_shaken_hands_and_stay_open():
     assert all(opened)
 
 
+@pytest.mark.parametrize("prefix", ["", "asgi-"])
+def test_idle_connections_are_over_tls_where_the_scenario_is(prefix):
+    plain, secure = (by_name(f"{prefix}{name}idle-connections") for name in ("", "tls-"))
+    assert measure.idle_client(plain).context is None
+    assert measure.idle_client(secure).context is not None
+    full, quick = (measure.Plan(1, 1, wanted, frozenset(), {}, {}, 0, "", "") for wanted in (10_000, 1_000))
+    assert (full.idle_of(plain), full.idle_of(secure)) == (10_000, 2_000)
+    assert (quick.idle_of(plain), quick.idle_of(secure)) == (1_000, 1_000)
+
+
 def test_a_server_that_serves_one_connection_after_the_other_gets_its_idle_ones():
     """It shakes hands with the next when it has answered this one, as a server of one thread does."""
     kept = []
@@ -250,7 +262,7 @@ def test_idle_connections_that_the_server_closes_are_not_kept():
     with server(RESPONSE.replace(b"Connection: close", b"X-Silently: close")) as seen:
         sockets = idle.open_all(seen.port, 3, client)
         for sock in sockets:
-            sock.settimeout(5)
+            sock.settimeout(PATIENCE)
             assert sock.recv(1) == b""
         assert not any(idle.still_open(sock) for sock in sockets)
         for sock in sockets:
@@ -262,12 +274,12 @@ def test_where_nobody_listens_no_idle_connection_is_opened():
     assert idle.open_all(process.free_port(), 3, replace(idle.HTTP, context=tls.client())) == []
 
 
-def shake_hands(context):
-    """The certificate of a server, as a client of this context gets it."""
+def shake_hands(client, context=None):
+    """The certificate of a server, as this client gets it."""
     with (
-        server() as seen,
-        socket.create_connection(("127.0.0.1", seen.port), 5) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as connection,
+        server(context=context) as seen,
+        socket.create_connection(("127.0.0.1", seen.port), PATIENCE) as plain,
+        client.wrap_socket(plain, server_hostname="localhost") as connection,
     ):
         return connection.getpeercert(binary_form=True)
 
@@ -279,6 +291,30 @@ def test_the_certificate_is_an_elliptic_one():
 def test_nobody_else_trusts_the_certificate():
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(ssl.create_default_context())
+
+
+def test_no_other_certificate_is_trusted(tmp_path, monkeypatch):
+    client = tls.client()
+    for name in ("AUTHORITY", "CERTIFICATE", "KEY"):
+        monkeypatch.setattr(paths, name, tmp_path / getattr(paths, name).name)
+    monkeypatch.setattr(paths, "TLS", tmp_path)
+    assert tls.make_certificate() == ""
+    shake_hands(tls.client())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(client)
+
+
+def test_the_check_before_a_measurement_takes_no_older_tls():
+    context = server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        shake_hands(tls.client(), context)
+
+
+def test_a_certificate_that_cannot_be_made_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(paths, "TLS", tmp_path / "file")
+    assert "file" in tls.make_certificate()
 
 
 @contextmanager
