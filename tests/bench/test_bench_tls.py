@@ -225,6 +225,16 @@ def test_idle_connections_have_shaken_hands_and_stay_open():
     assert all(opened)
 
 
+def test_idle_connections_are_opened_at_the_same_time():
+    """Some servers let each wait for 40 ms."""
+    all_there = threading.Barrier(10, timeout=PATIENCE)
+    with server(KEPT, before=lambda _: all_there.wait()) as seen:
+        sockets = idle.open_all(seen.port, 10, replace(idle.HTTP, context=tls.client()))
+        for sock in sockets:
+            sock.close()
+    assert len(sockets) == 10
+
+
 @pytest.mark.parametrize("prefix", ["", "asgi-"])
 def test_idle_connections_are_over_tls_where_the_scenario_is(prefix):
     plain, secure = (by_name(f"{prefix}{name}idle-connections") for name in ("", "tls-"))
