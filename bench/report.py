@@ -33,6 +33,12 @@ CHARTS = (
     "asgi-websocket-32b",
     "asgi-websocket-16k",
     "asgi-websocket-deflate",
+    "tls-get-1-header",
+    "tls-handshake-full",
+    "tls-handshake-resumed",
+    "asgi-tls-get-1-header",
+    "asgi-tls-handshake-full",
+    "asgi-tls-handshake-resumed",
 )
 TITLES = {WSGI: "WSGI", ASGI: "ASGI"}
 FLOOR = {WSGI: servers.FLOOR.name, ASGI: servers.UVLOOP_FLOOR.name}  # what a server is measured by
