@@ -67,7 +67,7 @@ types: build  ## mypy --strict
 
 check: lint types test  ## format, lint, types, tests
 
-bench: build  ## Tricorn and its peers: docs/benchmarks.md (an hour and a half)
+bench: build  ## Tricorn and its peers: docs/benchmarks.md (nearly two hours)
 	$(BIN)/python -m bench $(ARGS)
 
 instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: fifteen seconds)
