@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.cases import SMUGGLED, Case, accepted, chunked, deliver, head, post, run, wire_cases
-from harness.server import Server, Servers, wait_for
+from harness.server import Server, Servers, frozen, wait_for
 
 # RFC 9110 §7.6.1: a list of tokens, compared without case.
 CLOSES = [
@@ -152,6 +152,23 @@ def test_a_request_and_the_end_of_the_stream(server: Server) -> None:
         client.finish()
         assert client.response().status == 200
         client.wait_closed()
+
+
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_the_end_of_the_stream_comes_with_the_request(server: Server, body: bytes) -> None:
+    """Both are read before the application has begun."""
+    server.seen()
+    assert server.worker_pid is not None
+    with server.connect() as client:
+        client.send(head())
+        assert client.response().status == 200
+        with frozen(server.worker_pid):
+            client.send(post(body, b"Content-Length: %d" % len(body)))
+            client.finish()
+        response = client.response()
+        assert response.status == 200, server.log()[-2000:]
+        client.wait_closed()
+    assert [request["body"] for request in server.seen()] == ["", body.decode()]
 
 
 @pytest.mark.parametrize("start", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a", b"\r\n", head()[:-1]])

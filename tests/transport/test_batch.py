@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import pytest
 from harness.client import Client
-from harness.server import wait_for
+from harness.server import frozen, wait_for
 from integration.live import Live, message
 from transport.served import Pool, same_worker
 
@@ -22,17 +20,8 @@ def live(serve: Pool, request: pytest.FixtureRequest) -> Live:
     return serve("together:app", f"--threads={request.param}")
 
 
-@contextlib.contextmanager
-def frozen(live: Live) -> Iterator[None]:
-    """The worker stands still: what is sent meanwhile waits for it."""
-    worker = int(live.request("/").body)
-    os.kill(worker, signal.SIGSTOP)
-    stat = Path(f"/proc/{worker}/stat")
-    wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it stands still")
-    try:
-        yield
-    finally:
-        os.kill(worker, signal.SIGCONT)
+def frozen_worker(live: Live) -> AbstractContextManager[None]:
+    return frozen(int(live.request("/").body))
 
 
 @contextlib.contextmanager
@@ -65,7 +54,7 @@ def is_held(live: Live, all_of_them: list[Client]) -> bool:
     for _ in range(100):
         first.send(message("/"))
         assert first.response().status == 200
-    with frozen(live):
+    with frozen_worker(live):
         first.send(message("/"))
         for client in (second, *others):
             client.send(message(f"/peek?{port_of(first)}"))
@@ -78,7 +67,7 @@ def test_no_response_waits_for_a_request_that_takes_long(live: Live) -> None:
     """A request that takes longer than any before: the responses before it leave while it runs."""
     with clients(live, WAITING) as all_of_them:
         *quick, slow = all_of_them
-        with frozen(live):
+        with frozen_worker(live):
             for client in quick:
                 client.send(message("/"))
             slow.send(message(f"/wait?{port_of(quick[-2])}"))
@@ -88,7 +77,7 @@ def test_no_response_waits_for_a_request_that_takes_long(live: Live) -> None:
 
 def test_pipelined_requests_stay_in_order(live: Live) -> None:
     with clients(live, WAITING) as all_of_them:
-        with frozen(live):
+        with frozen_worker(live):
             for client in all_of_them:
                 client.send(b"".join(message(f"/?{number}") for number in range(40)))
         for client in all_of_them:
@@ -97,7 +86,7 @@ def test_pipelined_requests_stay_in_order(live: Live) -> None:
 
 def test_clients_that_go_before_their_response_leaves(live: Live) -> None:
     with same_worker(live), clients(live, WAITING) as all_of_them:
-        with frozen(live):
+        with frozen_worker(live):
             for client in all_of_them:
                 client.send(message("/"))
             for client in all_of_them[::2]:
@@ -108,7 +97,7 @@ def test_clients_that_go_before_their_response_leaves(live: Live) -> None:
 def test_the_last_words_of_a_connection_come_behind_what_was_held(live: Live) -> None:
     """A response, then a request that is refused: both answers arrive, in order, then the end."""
     with clients(live, WAITING) as all_of_them:
-        with frozen(live):
+        with frozen_worker(live):
             for client in all_of_them:
                 client.send(message("/") + b"BAD\r\n\r\n")
         for client in all_of_them:

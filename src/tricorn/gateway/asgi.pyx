@@ -406,15 +406,16 @@ cdef class HTTPCall:
         cdef bint more = False
         cdef bytes data
         cdef AsyncExchange exchange = self.exchange
-        if exchange is None or self.ended or self.disconnected:
+        if exchange is None or self.ended or (self.disconnected and exchange.gone):
             return self._disconnect_message()
+        # A client that has closed its side may have sent all of its request before, and still read the answer.
         if not self.read:
             data = exchange.take_body(&more)
-            if data or not more:
+            if not more or (data and not self.disconnected):
                 self.read = not more
                 return _request(data, more)
-            if self.exchange is None or self.disconnected:      # found on the way
-                return self._disconnect_message()
+        if self.exchange is None or self.disconnected:      # perhaps found on the way
+            return self._disconnect_message()
         return PENDING
 
     cdef dict _disconnect_message(self):
