@@ -68,7 +68,7 @@ def command(arguments: Sequence[str]) -> int:
         complain("error", str(error))
         return EXIT_CONFIG
     except KeyboardInterrupt:
-        # Before the master has its handlers, or while --check-config loads the application.
+        # Usually INT is no exception here (`brace`); it is where a program that has called main() says so.
         return EXIT_INTERRUPTED
 
 

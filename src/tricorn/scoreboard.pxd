@@ -29,6 +29,8 @@ cdef struct RowData:
     long long stopping
     # What the worker needs when its last request is over, beyond the time that requests are given.
     long long farewell_ns
+    # Why the worker asks for a successor; 0: it does not. It serves until the master tells it to stop.
+    long long worn
 
 cdef class Row:
     cdef readonly int index

@@ -7,6 +7,10 @@ BOOTING: Final[int]
 READY: Final[int]
 DRAINING: Final[int]
 
+# Why a worker asks for a successor.
+SERVED_ENOUGH: Final[int]  # its max_requests
+STUCK: Final[int]  # a request does not end although it was told to
+
 def monotonic_ns() -> int: ...
 
 class Cell:
@@ -38,6 +42,7 @@ class Row:
     running: int  # with an event loop: calls whose task has not ended
     websockets: int  # with an event loop: open ones
     stopping: int  # written by the master: 1 when nobody comes after it
+    worn: int  # why it asks for a successor, 0: it does not
     farewell_ns: int  # what the worker needs when its last request is over
     @property
     def requests(self) -> int: ...  # finished requests, the sum over the cells

@@ -34,6 +34,9 @@ BOOTING = 1
 READY = 2
 DRAINING = 3
 
+SERVED_ENOUGH = 1
+STUCK = 2
+
 
 cdef long long monotonic() noexcept nogil:
     cdef timespec t
@@ -195,6 +198,14 @@ cdef class Row:
     @stopping.setter
     def stopping(self, long long value):
         self.data.stopping = value
+
+    @property
+    def worn(self):
+        return self.data.worn
+
+    @worn.setter
+    def worn(self, long long value):
+        self.data.worn = value
 
     @property
     def farewell_ns(self):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tricorn import handover
 from tricorn.arbiter.decide import (
     ABORT_GRACE,
-    BOOT_ALLOWANCE,
     BOOT_GRACE,
     QUICK_GRACE,
     Abandon,
@@ -48,8 +48,8 @@ NOW = 1000.0
 B, R = State.BOOTING, State.READY
 
 
-def child(pid: int, generation: int = 1, state: State = R, age: float = 0.0, **told: float | None) -> Child:
-    return Child(pid, generation, state, NOW - age, NOW, 30.0, 20.0, **told)
+def child(pid: int, generation: int = 1, state: State = R, age: float = 0.0, **more: Any) -> Child:
+    return Child(pid, generation, state, NOW - age, NOW, 30.0, 20.0, **more)
 
 
 def serving(workers: int) -> Target:
@@ -65,6 +65,14 @@ def on_trial(workers: int, new_workers: int | None = None) -> Target:
 def taking_over(workers: int, new_workers: int | None = None) -> Target:
     """The first worker of generation 2 was READY."""
     return with_ready(on_trial(workers, new_workers), 2)
+
+
+def bounded(workers: int, surge: int, unavailable: int) -> Target:
+    return with_ready(first_target(workers, room=100, surge=surge, unavailable=unavailable), 1)
+
+
+def backed_off(target: Target) -> Target:
+    return replace(target, plan=replace(target.plan, retry_at=NOW + 1))
 
 
 # -- the table: what there is, what shall be, what is done -------------------------------------------------
@@ -106,6 +114,32 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
         reloaded(on_trial(1), 1, 100),
         [Spawn(3), Drain(9)],
     ),
+    # workers that have to be replaced
+    ("worn: a successor first", [child(1, is_worn=True), child(2)], serving(2), [Spawn(1)]),
+    ("worn: it boots", [child(1, is_worn=True), child(2), child(3, state=B)], serving(2), []),
+    ("worn: it is ready", [child(1, is_worn=True), child(2), child(3)], serving(2), [Drain(1)]),
+    ("worn: one at a time", [child(n, is_worn=True) for n in (1, 2, 3)], serving(3), [Spawn(1)]),
+    ("worn and not wanted", [child(1, is_worn=True), child(2)], serving(1), [Drain(1)]),
+    ("old enough", [child(1, worn_at=NOW), child(2, worn_at=NOW + 1)], serving(2), [Spawn(1)]),
+    ("still booting is not old", [child(1, state=B, worn_at=NOW)], serving(1), []),
+    ("worn during a trial", [child(1, is_worn=True), child(9, 2, B)], on_trial(1), []),
+    (
+        "worn and old",
+        [child(1, is_worn=True), child(2), child(9, 2)],
+        taking_over(2),
+        [Spawn(2), Drain(1)],
+    ),
+    ("worn while crashing", [child(1, is_worn=True)], backed_off(serving(1)), []),
+    ("two at once", [child(n, is_worn=True) for n in (1, 2, 3)], bounded(3, 2, 0), [Spawn(1)] * 2),
+    ("one may be missing", [child(1, is_worn=True), child(2)], bounded(2, 0, 1), [Spawn(1), Drain(1)]),
+    (
+        "one is missing already",
+        [child(1, is_worn=True, drained_at=NOW), child(2)],
+        bounded(2, 0, 1),
+        [Spawn(1)],
+    ),
+    ("too large", [child(1, is_too_large=True), child(2)], serving(2), [Kill(1), Spawn(1)]),
+    ("too large and killed", [child(1, is_too_large=True, killed_at=NOW)], serving(1), [Spawn(1)]),
     # the board is full
     ("no room", [child(1), child(2, drained_at=NOW)], replace(serving(2), room=2), []),
     ("room for one", [child(1)], replace(serving(5), room=2), [Spawn(1)]),
@@ -134,15 +168,15 @@ def test_decide(children: list[Child], target: Target, actions: list[Action]) ->
 # -- limits of one child -----------------------------------------------------------------------------------
 
 READY_CHILD = Child(1, 1, R, started_at=0.0, heartbeat=100.0, timeout=30.0, graceful_timeout=20.0)
-BOOTING_CHILD = replace(READY_CHILD, state=B, heartbeat=0.0)
-UNLIMITED_CHILD = replace(BOOTING_CHILD, timeout=0, graceful_timeout=0)
+BOOTING_CHILD = replace(READY_CHILD, state=B, heartbeat=0.0, boot_timeout=60.0)
+UNLIMITED_CHILD = replace(BOOTING_CHILD, timeout=0, graceful_timeout=0, boot_timeout=0)
 
 LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
     ("heartbeat", READY_CHILD, 130.0, Abort),
     ("no heartbeat limit", replace(READY_CHILD, timeout=0), None, None),
-    ("boot", BOOTING_CHILD, BOOT_ALLOWANCE, Abort),
-    ("a long timeout is a long boot", replace(BOOTING_CHILD, timeout=300.0), 300.0, Abort),
-    ("no boot limit", replace(BOOTING_CHILD, timeout=0), None, None),
+    ("boot", BOOTING_CHILD, 60.0, Abort),
+    ("boot without a heartbeat limit", replace(BOOTING_CHILD, timeout=0), 60.0, Abort),
+    ("no boot limit", replace(BOOTING_CHILD, boot_timeout=0), None, None),
     ("drain", replace(READY_CHILD, drained_at=105.0), 125.0, Kill),
     ("drain without a limit", replace(READY_CHILD, drained_at=105.0, graceful_timeout=0), 130.0, Abort),
     ("frozen while draining", replace(READY_CHILD, drained_at=129.0), 130.0, Abort),

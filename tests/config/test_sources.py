@@ -120,6 +120,8 @@ def test_chdir_starts_from_the_working_directory(tmp_path: Path) -> None:
             "limit_request_line: 1048576 is more than limit_request_head, which is 65536",
         ),
         (["--limit-request-field-size", "1m"], {}, "raise limit_request_head too"),
+        (["--reload-max-surge", "0"], {}, "set one of them to 1"),
+        (["--max-memory", "2g", "--max-memory-hard", "1g"], {}, "raise it"),
     ],
 )
 def test_refuses(argv: list[str], environ: dict[str, str], said: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from harness.axes import KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
 from harness.server import wait_for
+from integration.answering import serving, told
 from integration.live import Live, Load, entered, is_alive, message, poll_until
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
@@ -197,8 +198,8 @@ def test_a_signal_at_any_moment_of_the_start(
             assert live.request("/").status == 200
             live.signal(TERM)
         code = live.wait_exit()
-        early = {TERM: -TERM, signal.SIGINT: 130, signal.SIGQUIT: -signal.SIGQUIT}
-        assert code == (early.get(number, 0) if moment == "config" else 0)
+        early = {TERM, signal.SIGINT, signal.SIGQUIT}
+        assert code == (-number if number in early and moment == "config" else 0)
         assert "Traceback" not in live.log()
         assert "ERROR" not in live.log()
         assert not (tmp_path / "sock").exists()
@@ -223,7 +224,7 @@ def test_a_signal_at_random_moments_of_the_start(tmp_path: Path, number: signal.
             if number is signal.SIGHUP:
                 live.wait_log("is ready", deadline=20)
                 live.signal(TERM)
-            assert live.wait_exit() in {0, -number, 130}
+            assert live.wait_exit() in {0, -number}
             assert "Traceback" not in live.log()
             assert not (tmp_path / "sock").exists()
             assert not (tmp_path / "pid").exists()
@@ -257,6 +258,117 @@ def test_max_requests_with_one_client(kind: str) -> None:
         assert len(set(served)) == 4, "workers were replaced on the way"
         assert served.count(served[0]) >= 4, "the harness has sent one to see that it runs"
         assert served.count(served[10]) >= 5
+        live.stop()
+
+
+def test_no_connection_waits_for_a_worker_that_has_left(kind: str) -> None:
+    """Of all that wait at a listener the kernel may have woken only the one that was just told to stop."""
+    with Live("life:app", "--max-requests=1", kind=kind) as live:
+        served = set()
+        for _ in poll_until(20):
+            served.add(live.request("/").body.split()[0])
+            if len(served) == 16:
+                break
+        assert len(served) == 16
+        live.stop()
+
+
+def test_a_worker_serves_until_its_successor_is_ready(kind: str) -> None:
+    with Live("life:app", "--max-requests=5", kind=kind) as live:
+        first = live.workers()[0]
+        for _ in poll_until(10):
+            if live.request("/").body.split()[0] != str(first).encode():
+                break
+        log = live.wait_log(f"Worker {first} has exited")
+        live.stop()
+    lines = [line.partition("[INFO] ")[2] for line in log.splitlines()]
+    asked = lines.index(f"Worker {first} has served its max_requests: a successor takes its place")
+    second = next(n for n, line in enumerate(lines) if n > asked and line.endswith("is ready"))
+    assert second < lines.index(f"Worker {first} has exited")
+
+
+def test_a_worker_whose_successor_does_not_boot_goes_on(kind: str, tmp_path: Path) -> None:
+    source = f"""
+    from pathlib import Path
+    if Path({str(tmp_path / "broken")!r}).exists():
+        raise RuntimeError("broken meanwhile")
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, "--max-requests=5", kind=kind) as live:
+        (tmp_path / "broken").touch()
+        served = {told(live, "/") for _ in range(20)}
+        live.wait_log("broken meanwhile")
+        served |= {told(live, "/") for _ in range(20)}
+        assert len(served) == 1
+        (tmp_path / "broken").unlink()
+        wait_for(lambda: told(live, "/") not in served, "a successor", deadline=15)
+        live.stop()
+
+
+@pytest.mark.parametrize("bounds", [(1, 0), (0, 1), (2, 1)], ids=str)
+def test_a_worker_is_replaced_when_it_is_old(kind: str, bounds: tuple[int, int]) -> None:
+    options = ("--max-lifetime=0.4", "--max-lifetime-jitter=0.3")
+    options += (f"--reload-max-surge={bounds[0]}", f"--reload-max-unavailable={bounds[1]}")
+    with Live("life:app", *options, kind=kind, workers=2) as live:
+        with Load(live) as load:
+            wait_for(lambda: len(load.bodies) >= 6 or load.failures, "workers are replaced", deadline=20)
+        load.check()
+        assert "(max_lifetime): a successor takes its place" in live.log()
+        live.stop()
+
+
+GROWING = """
+kept = []
+def answer(path):
+    if path == "/grow":
+        kept.append(b"x" * (160 << 20))
+    return str(os.getpid())
+"""
+
+
+@pytest.mark.parametrize("measure", ["pss", "rss"])
+def test_a_worker_that_grows_is_replaced(kind: str, tmp_path: Path, measure: str) -> None:
+    options = ("--max-memory=150m", f"--memory-measure={measure}")
+    with serving(tmp_path, GROWING, *options, kind=kind) as live, Load(live) as load:
+        grown = told(live, "/grow")
+        wait_for(lambda: told(live, "/") != grown, "a successor", deadline=15)
+        live.wait_log("has more memory than max_memory: a successor takes its place")
+        load.check()
+
+
+def test_a_worker_that_is_large_from_the_start_is_kept(kind: str, tmp_path: Path) -> None:
+    with serving(tmp_path, GROWING, "--max-memory=1m", kind=kind) as live:
+        (worker,) = live.workers()
+        live.wait_log("when it has just started, which is more; it is not replaced for that")
+        assert live.workers() == [worker]
+        live.stop()
+
+
+def test_a_worker_that_grows_too_much_is_killed(kind: str, tmp_path: Path) -> None:
+    with serving(tmp_path, GROWING, "--max-memory-hard=150m", kind=kind) as live:
+        grown = told(live, "/grow")
+        live.wait_log(f"Worker {grown} has more memory than max_memory_hard: killed it")
+        wait_for(lambda: told(live, "/") != grown, "another one", deadline=15)
+        live.stop()
+
+
+def test_a_start_that_takes_too_long_is_aborted(kind: str, tmp_path: Path) -> None:
+    source = f"""
+    from pathlib import Path
+    if Path({str(tmp_path / "slow")!r}).exists():
+        time.sleep(60)
+    def answer(path):
+        return str(os.getpid())
+    """
+    with serving(tmp_path, source, "--boot-timeout=0.5", kind=kind) as live:
+        (worker,) = live.workers()
+        (tmp_path / "slow").touch()
+        live.signal(KILL, worker)
+        live.wait_log("s (boot_timeout): aborting it")
+        (tmp_path / "slow").unlink()
+        assert told(live, "/") != str(worker)
+        assert "time.sleep(60)" in live.log() or "in <module>" in live.log()
         live.stop()
 
 

@@ -284,7 +284,7 @@ def test_check_config_of_an_import_that_hangs(tmp_path: Path, number: signal.Sig
         try:
             wait_for(lambda: (tmp_path / "begun").exists(), "the import has begun", deadline=20)
             process.send_signal(number)
-            assert process.wait(5) == {TERM: -TERM, INT: 130}.get(number, -number)
+            assert process.wait(5) == -number
             assert process.stderr is not None
             assert "Traceback" not in process.stderr.read()
         finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -26,6 +27,7 @@ from setproctitle import setproctitle
 
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
+from tricorn.arbiter import memory
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
 from tricorn.arbiter.pidfile import Pidfile, PidfileError
@@ -65,6 +67,9 @@ TICK = 1.0
 #: Being so much later than expected means that the whole machine (or container) stood still, or that a
 #: reload took its time: either way what the workers said meanwhile could not be read.
 STALL = 1.0
+
+#: How often the memory of workers is looked at, seconds: the kernel walks through all pages of a process.
+WEIGH_EVERY = 2.0
 
 #: How long a start waits for an address that somebody else has, seconds: a predecessor that is just ending
 #: is gone by then. Gunicorn waits as long.
@@ -119,6 +124,8 @@ class Arbiter:
         self._lifeline = self._lifeline_writer = -1
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
         self._turned_at = self._alive_at = time.monotonic()
+        self._weigh_at = 0.0
+        self._sees_no_pss = False
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -162,7 +169,7 @@ class Arbiter:
         if settings.preload_app:
             first.application = self._preload(settings)
         self._turned_at = time.monotonic()
-        self._target = targets.first_target(settings.workers, len(first.board))
+        self._target = targets.first_target(settings.workers, len(first.board), **_bounds(settings))
         log.info(
             "Starting %d worker%s%s",
             settings.workers,
@@ -279,6 +286,7 @@ class Arbiter:
         while True:
             self._take_signals()
             self._look_at_children()
+            self._weigh_children()
             exit_code = self._act()
             if exit_code is not None:
                 return self._stopped(exit_code)
@@ -342,9 +350,51 @@ class Arbiter:
                 log.info("Worker %d is ready", child.pid)
                 self._note_ready(child)
                 self._say_again(child)
+                self._weigh_at = now  # what it has before it serves
+            if not child.is_worn and not child.was_asked_to_leave and (why := child.why_worn(now)):
+                child.is_worn = True
+                log.info("Worker %d %s: a successor takes its place", child.pid, why)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
+
+    def _weigh_children(self) -> None:
+        now = time.monotonic()
+        if now < self._weigh_at:
+            return
+        self._weigh_at = now + WEIGH_EVERY
+        for child in self._registry:
+            settings = child.generation.settings
+            if not (settings.max_memory or settings.max_memory_hard):
+                continue
+            size = self._memory_of(child.pid, settings.memory_measure)
+            child.is_too_large = size > settings.max_memory_hard > 0
+            if child.was_ready and settings.max_memory:
+                self._compare(child, size, settings.max_memory)
+
+    def _compare(self, child: ChildRecord, size: int, most: int) -> None:
+        """One that is large from the start would be followed by one that is, and so on."""
+        if child.size_at_first is None:
+            child.size_at_first = size
+            if size > most and "max_memory" not in child.generation.reported:
+                child.generation.reported.add("max_memory")
+                log.warning(
+                    "max_memory: a worker has %d MB when it has just started, which is more; it is not "
+                    "replaced for that",
+                    size >> 20,
+                )
+        child.is_large = child.is_large or size > most >= child.size_at_first
+
+    def _memory_of(self, pid: int, measure: str) -> int:
+        resident = memory.resident(pid)
+        if not resident or measure == "rss" or self._sees_no_pss:
+            return resident
+        try:
+            return memory.proportional(pid)
+        except OSError as error:
+            self._sees_no_pss = True
+            log.warning("memory_measure: the PSS of workers cannot be read (%s); using rss", error.strerror)
+            return resident
 
     def _note_ready(self, child: ChildRecord) -> None:
         was_proven = self._target.plan.proven
@@ -434,7 +484,9 @@ class Arbiter:
             log.exception("Reload failed; nothing has changed")
             self._reload_failed(f"{type(error).__name__} was raised")
             return
-        self._target = targets.reloaded(self._target, settings.workers, len(generation.board))
+        self._target = targets.reloaded(
+            self._target, settings.workers, len(generation.board), **_bounds(settings)
+        )
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
         _report_listeners(generation, known=listeners)
@@ -539,7 +591,8 @@ class Arbiter:
             _report(f"No worker started: {error.strerror}")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
-        self._registry.add(ChildRecord(pid, generation, row, status, started_at=now))
+        lifetime = _lifetime(generation.settings)
+        self._registry.add(ChildRecord(pid, generation, row, status, started_at=now, lifetime=lifetime))
         log.debug("Worker %d was started, generation %d", pid, generation.number)
 
     def _forget(self, keep: Sequence[Listener] = ()) -> None:
@@ -708,6 +761,17 @@ def _report_certificates(certificates: Renewal | None) -> None:
         log.log(logging.WARNING if remark.is_warning else logging.INFO, "%s", remark.text)
 
 
+def _bounds(settings: Settings) -> dict[str, int]:
+    """How many workers too many and too few there may be while some are replaced."""
+    return {"surge": settings.reload_max_surge, "unavailable": settings.reload_max_unavailable}
+
+
+def _lifetime(settings: Settings) -> float:
+    if not settings.max_lifetime:
+        return 0.0
+    return settings.max_lifetime + random.uniform(0, settings.max_lifetime_jitter)
+
+
 def _board_for(settings: Settings, previous: Generation | None) -> Board:
     """The predecessor's board if it has the right shape. A board never grows, so another shape is another
     board; workers of the old one keep theirs until they are gone."""
@@ -718,7 +782,9 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
 
 
 def _log_kill(child: ChildRecord) -> None:
-    if child.was_ready:
+    if child.is_too_large:
+        log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
+    elif child.was_ready:
         log.error("Worker %d did not stop in time: killed it", child.pid)
     else:
         log.info("Worker %d was not ready yet: killed it", child.pid)
@@ -726,7 +792,7 @@ def _log_kill(child: ChildRecord) -> None:
 
 def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
     if not child.was_ready:
-        log.error("Worker %d was not ready after %.0f s: aborting it", child.pid, silent_for)
+        log.error("Worker %d was not ready after %.0f s (boot_timeout): aborting it", child.pid, silent_for)
         return
     requests = child.running_requests(now)
     log.error(

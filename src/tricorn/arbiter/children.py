@@ -34,6 +34,18 @@ WAKE = b"\0"
 FAILURE_TEXT_MAX = 60_000
 
 
+#: A worker has this long to become READY if `boot_timeout` is not set, or as long as `timeout`, or as the
+#: application's start-up may take and some time for its import. With a cold disk some take half a minute.
+BOOT_ALLOWANCE = 60.0
+IMPORT_ALLOWANCE = 15.0
+
+#: Why a worker asks for a successor.
+WORN = {
+    scoreboard.SERVED_ENOUGH: "has served its max_requests",
+    scoreboard.STUCK: "has a request that does not end",
+}
+
+
 @dataclass
 class Generation:
     """One configuration, and what its workers share."""
@@ -47,6 +59,16 @@ class Generation:
     certificates: Renewal | None = None
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
+
+
+def boot_timeout_of(settings: Settings) -> float:
+    """Seconds; 0: no limit."""
+    if settings.boot_timeout is not None:
+        return settings.boot_timeout
+    if not settings.timeout:
+        return 0.0
+    start_up = settings.asgi_lifespan_startup_timeout + IMPORT_ALLOWANCE
+    return max(BOOT_ALLOWANCE, settings.timeout, start_up)
 
 
 @dataclass
@@ -63,6 +85,15 @@ class ChildRecord:
     interrupted_at: float | None = None
     aborted_at: float | None = None
     killed_at: float | None = None
+    #: How long it may serve, seconds; 0: for ever.
+    lifetime: float = 0.0
+    #: Bytes of memory, when it was looked at for the first time.
+    size_at_first: int | None = None
+    #: More memory than `max_memory`, and than `max_memory_hard`.
+    is_large: bool = False
+    is_too_large: bool = False
+    #: The log says why it is replaced.
+    is_worn: bool = False
     status_is_open: bool = True
     failure: bytearray = field(default_factory=bytearray)
 
@@ -85,6 +116,18 @@ class ChildRecord:
         if is_new:
             self.ready_at = now
         return is_new
+
+    def why_worn(self, now: float) -> str | None:
+        """The reason why it has to be replaced, for the log."""
+        if self.ready_at is None:
+            return None
+        if self.row.worn:
+            return WORN[self.row.worn]
+        if self.is_large:
+            return "has more memory than max_memory"
+        if self.lifetime and now >= self.ready_at + self.lifetime:
+            return f"has served for {now - self.ready_at:.0f} s (max_lifetime)"
+        return None
 
     def read_status(self) -> None:
         """Empty the pipe; what was written before the worker's end is still there after it."""
@@ -127,6 +170,10 @@ class ChildRecord:
             interrupted_at=self.interrupted_at,
             aborted_at=self.aborted_at,
             killed_at=self.killed_at,
+            boot_timeout=boot_timeout_of(settings),
+            is_worn=bool(self.row.worn) or self.is_large,
+            worn_at=None if ready_at is None or not self.lifetime else ready_at + self.lifetime,
+            is_too_large=self.is_too_large,
         )
 
     def _drain_limit(self) -> float:

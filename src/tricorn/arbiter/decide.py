@@ -7,8 +7,9 @@ Knows: children as values, the target, an instant. Must not know: processes, clo
 
 Guarantees, as long as nobody crashes:
 
-- A reload never has fewer READY workers than before it: one successor is started, and only when it is READY
-  one of the old is drained. So there is one worker too many for a moment, never one too few.
+- A worker is replaced in one way, whatever the reason (a reload, its age, its memory, its own wish): a
+  successor is started, and only when that is READY the old one is drained. `plan.surge` bounds how many
+  there are too many meanwhile, and `plan.unavailable`, usually 0, how many may be missing.
 - A generation of which no worker was ever READY replaces nobody.
 - Each child gets each action at most once, and the later one only after the earlier one's grace: the caller
   records an action on the child before it asks again.
@@ -22,11 +23,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tricorn.arbiter.target import Mode, Plan, Target
-
-#: A worker has this long to become READY, or `timeout` if that is longer. Importing an application takes
-#: far longer than any request should, and with a cold disk some take half a minute; one that takes a whole
-#: minute needs to say so by a longer `timeout`. `timeout = 0` switches this limit off as well.
-BOOT_ALLOWANCE = 60.0
 
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
 ABORT_GRACE = 2.0
@@ -50,9 +46,11 @@ class Child:
     """A worker process as the master sees it at one instant. All instants are monotonic seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
-    timeout, graceful_timeout: from the settings of its generation; 0 is no limit.
+    timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.
     drained_at, interrupted_at, aborted_at, killed_at: when the master told it so, else None. A worker
         that drains by itself has the instant in which the master noticed.
+    is_worn: it has to be replaced. worn_at: the instant from which on it has to be, else None.
+    is_too_large: it has more memory than any worker may have.
     """
 
     pid: int
@@ -66,6 +64,15 @@ class Child:
     interrupted_at: float | None = None
     aborted_at: float | None = None
     killed_at: float | None = None
+    boot_timeout: float = 0.0
+    is_worn: bool = False
+    worn_at: float | None = None
+    is_too_large: bool = False
+
+    def has_had_its_time(self, now: float) -> bool:
+        """One that still boots has not begun its own."""
+        is_old = self.worn_at is not None and now >= self.worn_at
+        return self.state is State.READY and (self.is_worn or is_old)
 
     @property
     def is_leaving(self) -> bool:
@@ -146,9 +153,14 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
 def next_deadline(children: Sequence[Child], target: Target, now: float) -> float | None:
     """When something becomes due although nothing happens: a limit of a child, the end of a back-off."""
     instants = [due[0] for child in children if (due := _due(child))]
+    instants += [child.worn_at for child in children if child.worn_at is not None and _will_wear(child, now)]
     plans = [target.plan, target.fallback] if target.mode is Mode.RUNNING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
     return min(instants, default=None)
+
+
+def _will_wear(child: Child, now: float) -> bool:
+    return not child.is_leaving and not child.has_had_its_time(now)
 
 
 # -- limits of one child ---------------------------------------------------------------------------------
@@ -168,6 +180,8 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     """The next limit of this child, and what reaching it means."""
     if child.killed_at is not None:
         return None
+    if child.is_too_large:
+        return child.started_at, Kill
     if child.aborted_at is not None:
         return child.aborted_at + ABORT_GRACE, Kill
     told_at = min((at for at in (child.drained_at, child.interrupted_at) if at is not None), default=None)
@@ -179,8 +193,9 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     limits: list[tuple[float, type[Abort] | type[Kill]]] = []
     if child.drained_at is not None and child.graceful_timeout:
         limits.append((child.drained_at + child.graceful_timeout, Kill))
-    if child.timeout and child.state is State.BOOTING:
-        limits.append((child.started_at + max(child.timeout, BOOT_ALLOWANCE), Abort))
+    if child.state is State.BOOTING:
+        if child.boot_timeout:
+            limits.append((child.started_at + child.boot_timeout, Abort))
     elif child.timeout:
         limits.append((child.heartbeat + child.timeout, Abort))
     return min(limits, key=lambda limit: limit[0], default=None)
@@ -231,7 +246,9 @@ def _keep_serving(
     mine = [child for child in staying if child.generation == plan.generation]
     others = [child for child in staying if child.generation != plan.generation]
     if fallback is None:
-        yield from _replace(mine, others, plan, stuck[plan.generation], now)
+        worn = [child for child in mine if child.has_had_its_time(now)]
+        fresh = [child for child in mine if child not in worn]
+        yield from _replace(fresh, others + worn, plan, stuck[plan.generation], now)
         return
     # The new generation is on trial: one worker of it, and the old ones as if nothing had happened.
     if not mine and not stuck[plan.generation] and plan.may_spawn(now):
@@ -241,13 +258,14 @@ def _keep_serving(
     ]
     yield from map(_drain, superseded)
     remaining = [child for child in others if child not in superseded]
+    # Those that are worn wait for the trial's end: there is one too many as it is.
     yield from _fill(remaining, fallback, stuck[fallback.generation], now)
 
 
 def _replace(
     mine: Sequence[Child], old: Sequence[Child], plan: Plan, stuck: int, now: float
 ) -> Iterator[Spawn | Drain]:
-    """Put workers of the plan in the place of old ones, one after the other."""
+    """Put workers of the plan in the place of old ones, a few at a time."""
     old_ready = [child for child in old if child.state is State.READY]
     # An old one that is still booting serves nobody.
     yield from (_drain(child) for child in old if child.state is State.BOOTING)
@@ -256,12 +274,13 @@ def _replace(
         return
     ready = len(old_ready) + sum(child.state is State.READY for child in mine)
     booting = sum(child.state is State.BOOTING for child in mine)
+    leaving = _least_useful(old_ready, ready - plan.workers + plan.unavailable)
     if plan.may_spawn(now):
-        # One at a time, or as many as were lost meanwhile.
-        at_once = max(1, plan.workers - ready)
+        # A few at a time, or as many as were lost meanwhile, or are about to be.
+        at_once = max(plan.surge, plan.workers - ready + len(leaving))
         for _ in range(min(at_once - booting, plan.workers - len(mine)) - stuck):
             yield Spawn(plan.generation)
-    yield from map(_drain, _least_useful(old_ready, ready - plan.workers))
+    yield from map(_drain, leaving)
     # TTOU may have made the plan smaller than what of it has been started.
     yield from map(_drain, _least_useful(mine, len(mine) - plan.workers))
 

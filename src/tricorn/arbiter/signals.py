@@ -115,7 +115,13 @@ def signal_names(numbers: Iterable[int]) -> str:
 
 
 def brace() -> None:
-    """For a process that becomes a master: from here on only a signal that tells it to stop ends it."""
+    """For a process that becomes a master: from here on only a signal that tells it to stop ends it.
+
+    INT does so at once, as TERM does. As an exception it would be lost wherever one is: in a callback of a
+    weak reference while modules are imported, in a configuration file that catches everything.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number in (MEANING.keys() | STRAYS) - STOPS - {signal.SIGCHLD}:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _only_wake)

@@ -45,6 +45,8 @@ class Plan:
         worker that failed is.
     boot_failures: workers that ended before READY while the generation was unproven.
     crashes, retry_at: crashes in a row, and the instant before which no worker is started again.
+    surge, unavailable: while workers are replaced, how many more than `workers` there may be, and how many
+        fewer may be READY. One of the two is at least 1.
     """
 
     generation: int
@@ -53,6 +55,8 @@ class Plan:
     boot_failures: int = 0
     crashes: int = 0
     retry_at: float = 0.0
+    surge: int = 1
+    unavailable: int = 0
 
     def may_spawn(self, now: float) -> bool:
         return now >= self.retry_at and (self.proven or not self.boot_failures)
@@ -96,8 +100,8 @@ class Exit:
     uptime: float
 
 
-def first_target(workers: int, room: int) -> Target:
-    return Target(plan=Plan(generation=1, workers=workers), room=room)
+def first_target(workers: int, room: int, *, surge: int = 1, unavailable: int = 0) -> Target:
+    return Target(Plan(generation=1, workers=workers, surge=surge, unavailable=unavailable), room)
 
 
 def stopped(target: Target, mode: Mode) -> Target:
@@ -125,12 +129,12 @@ def _resized(target: Target, step: int) -> Target:
     return replace(target, plan=resize(target.plan), fallback=fallback)
 
 
-def reloaded(target: Target, workers: int, room: int) -> Target:
+def reloaded(target: Target, workers: int, room: int, *, surge: int = 1, unavailable: int = 0) -> Target:
     """A new generation is wanted. What serves meanwhile is the last one that was proven, if any was."""
     latest = target.latest + 1
     still_on_trial = target.fallback is not None and not target.plan.proven
     fallback = target.fallback if still_on_trial else target.plan
-    plan = Plan(generation=latest, workers=workers)
+    plan = Plan(generation=latest, workers=workers, surge=surge, unavailable=unavailable)
     return replace(target, plan=plan, fallback=fallback, latest=latest, room=room)
 
 

@@ -279,6 +279,16 @@ class Settings:
         section=WORKERS,
         doc="A worker that shows no sign of life for this long is aborted and replaced. 0 means no limit.",
     )
+    boot_timeout: float | None = setting(
+        None,
+        flags=("--boot-timeout",),
+        parse=optional(seconds(example="120")),
+        section=WORKERS,
+        doc="How long a worker may take to become ready: to import the application, and for its start-up. "
+        "Then it is aborted, and the log shows where its threads were. If it is not set: 60 s, or more "
+        "where `timeout` or `asgi_lifespan_startup_timeout` is longer; no limit with `timeout = 0`. "
+        "0 means no limit.",
+    )
     request_timeout: float | None = setting(
         None,
         flags=("--request-timeout",),
@@ -304,7 +314,8 @@ class Settings:
         parse=whole_number(example=10000),
         section=WORKERS,
         fills=(Core.TERMS, "max_requests"),
-        doc="Replace a worker after this many requests. 0 means never.",
+        doc="Replace a worker after this many requests. It goes on serving until its successor is ready. 0 "
+        "means never.",
     )
     max_requests_jitter: int = setting(
         0,
@@ -313,6 +324,63 @@ class Settings:
         section=WORKERS,
         doc="Add a random number of requests, up to this one, to `max_requests`, so that workers are not "
         "replaced all at once.",
+    )
+
+    max_lifetime: float = setting(
+        0.0,
+        flags=("--max-lifetime",),
+        parse=seconds(example="86400"),
+        section=WORKERS,
+        doc="Replace a worker that has been ready for this long. 0 means never.",
+    )
+    max_lifetime_jitter: float = setting(
+        0.0,
+        flags=("--max-lifetime-jitter",),
+        parse=seconds(example="3600"),
+        section=WORKERS,
+        doc="Add a random time, up to this one, to `max_lifetime`, so that workers are not replaced all at "
+        "once.",
+    )
+    max_memory: int = setting(
+        0,
+        flags=("--max-memory",),
+        parse=size(example="512m"),
+        section=WORKERS,
+        doc="Replace a worker that has more memory than this, as `memory_measure` counts it. It goes on "
+        "serving until its successor is ready. 0 means no limit.",
+    )
+    max_memory_hard: int = setting(
+        0,
+        flags=("--max-memory-hard",),
+        parse=size(example="1g"),
+        section=WORKERS,
+        doc="Kill a worker that has more memory than this, with the requests that it is serving, before the "
+        "machine has none left. 0 means no limit.",
+    )
+    memory_measure: str = setting(
+        "pss",
+        flags=("--memory-measure",),
+        parse=one_of("pss", "rss"),
+        section=WORKERS,
+        doc="What `max_memory` and `max_memory_hard` count. `pss`: what the worker has for itself, and its "
+        "share of what it shares with others, such as a preloaded application. `rss`: all pages that it "
+        "has, as `ps` and `top` show it; quicker to find out for a process of many gigabytes.",
+    )
+    reload_max_surge: int = setting(
+        1,
+        flags=("--reload-max-surge",),
+        parse=whole_number(example=2),
+        section=WORKERS,
+        doc="While workers are replaced, for a reload or for any other reason, how many more than `workers` "
+        "there may be.",
+    )
+    reload_max_unavailable: int = setting(
+        0,
+        flags=("--reload-max-unavailable",),
+        parse=whole_number(example=1),
+        section=WORKERS,
+        doc="While workers are replaced, how many of `workers` may be missing. Where there is no memory for "
+        "one more, set this to 1 and `reload_max_surge` to 0.",
     )
 
     # ------------------------------------------------------------------------- client time limits
@@ -475,8 +543,7 @@ class Settings:
         parse=seconds(example="20"),
         section=ASGI,
         doc="How long the application's start-up may take. If it takes longer, the worker does not start. "
-        "0 means no limit. The whole start of a worker, imports included, may take 60 s, or `timeout` "
-        "if that is longer.",
+        "0 means no limit. The whole start of a worker, imports included, has `boot_timeout`.",
     )
     asgi_lifespan_shutdown_timeout: float = setting(
         30.0,

@@ -192,3 +192,17 @@ def check_together(settings: Settings) -> None:
                 f"{settings.limit_request_head}",
                 "raise limit_request_head too",
             )
+    if not settings.reload_max_surge and not settings.reload_max_unavailable:
+        raise ConfigError(
+            "reload_max_surge",
+            settings.origins["reload_max_surge"],
+            "it is 0 and so is reload_max_unavailable, so no worker could ever be replaced",
+            "set one of them to 1",
+        )
+    if 0 < settings.max_memory_hard < settings.max_memory:
+        raise ConfigError(
+            "max_memory_hard",
+            settings.origins["max_memory_hard"],
+            f"{settings.max_memory_hard} is less than max_memory, which is {settings.max_memory}",
+            "raise it: a worker that is being replaced needs some memory beyond max_memory",
+        )

@@ -4,7 +4,7 @@ from tricorn.transport.thread_context cimport ThreadContext
 
 cdef class LoopServer(Server):
     cdef readonly LoopContext loop_context
-    cdef object on_change           # called when the worker should look: draining began, or is over
+    cdef object on_change           # called when the worker should look: it is worn, or a drain is over
     cdef long long swept_ns         # when deadlines were last looked at
     cdef bint stopped
 

@@ -34,7 +34,7 @@ cdef int HOLD_FOR = 8
 cdef class LoopServer(Server):
     """The transport of one worker with an event loop.
 
-    loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when draining has begun or the last connection has gone.
+    loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when the worker is worn or the last connection of a drain has gone.
     """
 
     def __init__(self, LoopContext loop_context, list entrances, on_change):
@@ -172,7 +172,7 @@ cdef class LoopServer(Server):
         self.flush_log()
         if not self.listening and self.may_listen(now):
             self.listen(True)
-        if self.worker.channels.draining:
+        if self.worker.channels.draining or self.worker.worn:
             self.on_change()
         return 0
 
@@ -181,8 +181,8 @@ cdef class LoopServer(Server):
         if token != WAKER_TOKEN:
             return self.accept(thread, <int>(token - LISTENER_TOKENS))
         read(self.worker.channels.waker, &count, sizeof(count))
-        if self.worker.channels.draining:
+        if self.worker.channels.draining or self.worker.worn:
             self.on_change()
-        elif not self.listening and self.may_listen(monotonic()):
+        if not self.listening and self.may_listen(monotonic()):
             self.listen(True)
         return 0

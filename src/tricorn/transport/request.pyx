@@ -71,7 +71,7 @@ cdef class Runner:
             request.log_access(worker.access_log, elapsed, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
         worker.requests += 1
         if worker.requests == worker.max_requests:
-            worker.channels.draining = True
+            worker.worn = True
             worker.channels.wake()
         return 0
 

@@ -30,7 +30,8 @@ cdef class Server:
 
     cdef int listen(self, bint on) except -1
     cdef bint may_listen(self, long long now) except -1
-    cdef int accept(self, ThreadContext thread, int index, bint last=*) except -1
+    cdef bint may_be_woken_alone(self) noexcept
+    cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1
     cdef bint make_room(self)
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1

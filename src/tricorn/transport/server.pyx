@@ -65,6 +65,14 @@ cdef class Server:
         cdef Runner runner = self.runner
         return runner.give_up(channel, sys.exception())
 
+    cdef bint may_be_woken_alone(self) noexcept:
+        """Whether for a new connection perhaps nobody but us was woken, and we are free to serve it.
+
+        The kernel wakes one of those that wait in epoll_wait() on a listener with EPOLLEXCLUSIVE, and those that wait for the
+        poller's own descriptor all.
+        """
+        return False
+
     # ---- coming in ---------------------------------------------------------------------------------
 
     cdef int listen(self, bint on) except -1:
@@ -87,17 +95,22 @@ cdef class Server:
         channels.full = channels.count >= channels.most and not self.make_room()
         return not channels.full
 
-    cdef int accept(self, ThreadContext thread, int index, bint last=False) except -1:
-        """last: although no new connections are wanted any more."""
+    cdef int accept(self, ThreadContext thread, int index, bint last=False, int run=ACCEPT_RUN) except -1:
+        """last: although no new connections are wanted any more. run: so many at most."""
         cdef ChannelTable channels = self.worker.channels
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef Entrance entrance = self.entrances[index]
         cdef int fd
         cdef int _
-        for _ in range(ACCEPT_RUN):
+        if channels.draining and not last:
+            # A drain that has begun since the event was fetched. Perhaps nobody else was woken for the connection.
+            self.listen(False)
+            last = True
+            run = 1
+        for _ in range(run):
             if channels.draining and not last:
-                return self.listen(False)   # also where it began meanwhile: what was accepted may have run for long
+                return self.listen(False)   # it began meanwhile: what was accepted may have run for long
             if channels.count >= channels.most and not self.make_room():
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
@@ -281,8 +294,11 @@ cdef class Server:
         cdef long long soon = monotonic() + SECOND
         cdef int i
         self.listen(False)
-        for i in range(len(self.entrances) if backlog else 0):
-            self.accept(thread, i, True)
+        for i in range(len(self.entrances)):
+            if backlog:
+                self.accept(thread, i, True)
+            elif self.may_be_woken_alone():
+                self.accept(thread, i, True, 1)
         self.worker.channels.draining = True
         for found in list(self.worker.channels.channels):
             if found is None:

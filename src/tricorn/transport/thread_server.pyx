@@ -34,6 +34,7 @@ import sys
 from tricorn.scoreboard cimport CellData, monotonic
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch, new_batch
+from tricorn.transport.opening cimport Entrance
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
@@ -336,17 +337,22 @@ cdef class ThreadServer(Server):
             return self._restore_listening(monotonic()) if not self.listening else 0
         return self.accept(thread, <int>(token - LISTENER_TOKENS))
 
+    cdef bint may_be_woken_alone(self) noexcept:
+        return self.thread_count == 1 and self.monitor.cell.busy_since_ns == 0
+
     # ---- the monitor --------------------------------------------------------------------------------
 
     def watch(self, int interrupt, int lifeline, double timeout):
         """Do the housekeeping for at most `timeout` seconds, or until one of two descriptors is readable (-1: none).
 
-        Returns early too when `worker.draining` was set or the last connection of a drain has gone.
+        Returns early too when the worker has become worn or stuck, or the last connection of a drain has gone.
         """
         cdef long long end = monotonic() + <long long>(timeout * SECOND)
         cdef long long now = 0
         cdef bint draining = self.worker.channels.draining
-        cdef bint* now_draining = &self.worker.channels.draining
+        cdef bint worn = self.worker.worn
+        cdef bint stuck = self.stuck
+        cdef bint* now_worn = &self.worker.worn
         cdef pollfd watched[3]
         cdef int n
         watched[0].fd = interrupt
@@ -362,7 +368,7 @@ cdef class ThreadServer(Server):
                 now = monotonic()
                 # Without the GIL until there is something to do: most ticks end here.
                 while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
-                    if self.taken_over or draining or now_draining[0] or self._all_busy(now) or self._is_overheld(now):
+                    if self.taken_over or draining or now_worn[0] != worn or self._all_busy(now) or self._is_overheld(now):
                         break
                     poll(watched, 2, self._tick_ms(now))
                     now = monotonic()
@@ -372,9 +378,7 @@ cdef class ThreadServer(Server):
                 self._keep(now)
             except MemoryError:     # the next tick will do it; what the threads serve must not end for that
                 self.worker.logger.error("Not enough memory for the housekeeping of the worker", exc_info=True)
-            if self.worker.channels.draining != draining or (draining and self.worker.channels.count == 0):
-                return
-            if self.stuck and not draining:
+            if self.worker.worn != worn or self.stuck != stuck or (draining and self.worker.channels.count == 0):
                 return
 
     cdef int _tick_ms(self, long long now) noexcept nogil:
@@ -445,8 +449,20 @@ cdef class ThreadServer(Server):
 
     cdef int _sweep(self, long long now) except -1:
         self.expire_overdue(self.monitor, now)
+        if self.listening and self.may_be_woken_alone():
+            self._take_forgotten()
         if self.worker.request_timeout:
             self._interrupt_overdue(now)
+        return 0
+
+    cdef int _take_forgotten(self) except -1:
+        """A worker that was woken for a connection and had no room for it has told nobody."""
+        cdef pollfd waiting
+        cdef int i
+        for i in range(len(self.entrances)):
+            waiting = pollfd((<Entrance>self.entrances[i]).fd, POLLIN, 0)
+            if poll(&waiting, 1, 0) > 0:
+                self.accept(self.monitor, i, False, 1)
         return 0
 
     cdef int _interrupt_overdue(self, long long now) except -1:

@@ -40,6 +40,7 @@ cdef class WorkerContext(Terms):
 
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
     cdef readonly long long requests
+    cdef readonly bint worn             # it has served its max_requests
 
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 

@@ -19,6 +19,7 @@ class WorkerContext(Terms):
     connections: int
     requests: int
     draining: bool
+    worn: bool
     def __init__(
         self,
         terms: Mapping[str, object],

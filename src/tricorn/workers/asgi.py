@@ -34,7 +34,13 @@ from tricorn.transport.loop_context import LoopContext
 from tricorn.transport.loop_server import LoopServer
 from tricorn.transport.opening import Entrance
 from tricorn.workers.boot import end_stranger, hold_signals
-from tricorn.workers.context import end_of_drain, header_policy, is_readable, worker_context
+from tricorn.workers.context import (
+    ask_for_successor,
+    end_of_drain,
+    header_policy,
+    is_readable,
+    worker_context,
+)
 from tricorn.workers.signals import Command, SignalPipe
 
 if TYPE_CHECKING:
@@ -284,10 +290,13 @@ class Worker:
             self._drain(backlog=True)
 
     def _look(self) -> None:
-        """The hub is draining: it has served its max_requests, or a connection of a drain has gone."""
-        self._drain()
+        """The worker has served its max_requests, or a connection of a drain has gone."""
+        if self.server.loop_context.worker.worn:
+            ask_for_successor(self.assignment, scoreboard.SERVED_ENOUGH)
+        if self.deadline is None:
+            return
         done = self.server.loop_context.worker.connections == 0 and not self.server.loop_context.calls
-        if done or (self.deadline is not None and time.monotonic() >= self.deadline):
+        if done or time.monotonic() >= self.deadline:
             self._stop()
 
     def _drain(self, *, backlog: bool = False) -> None:

@@ -59,6 +59,18 @@ def filled(settings: Settings, part: Core) -> dict[str, Any]:
     }
 
 
+def ask_for_successor(assignment: Assignment, why: int) -> bool:
+    """Of the master, which tells this worker to stop when the other one is READY. True: for the first time.
+
+    why: a reason of the scoreboard's. Without a master nobody comes, and the worker ends anyway.
+    """
+    if assignment.row.worn:
+        return False
+    assignment.row.worn = why
+    assignment.notify()
+    return True
+
+
 def end_of_drain(settings: Settings) -> float:
     """Until when a worker that stops now may go on with its requests, as time.monotonic() has it."""
     return monotonic() + (settings.graceful_timeout or math.inf)

@@ -31,7 +31,13 @@ from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
-from tricorn.workers.context import end_of_drain, header_policy, is_readable, worker_context
+from tricorn.workers.context import (
+    ask_for_successor,
+    end_of_drain,
+    header_policy,
+    is_readable,
+    worker_context,
+)
 from tricorn.workers.signals import Command, SignalPipe
 
 if TYPE_CHECKING:
@@ -147,11 +153,10 @@ class Worker:
             self.lifeline = -1
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
-        if self.context.draining:  # it has served its max_requests
-            self._drain()
-        if self.server.stuck and self.deadline is None:
+        if self.server.stuck and ask_for_successor(self.assignment, scoreboard.STUCK):
             log.error("A request does not end although it was told to; this worker is being replaced")
-            self._drain()
+        if self.context.worn:
+            ask_for_successor(self.assignment, scoreboard.SERVED_ENOUGH)
         return True
 
     def _drain(self, *, backlog: bool = False) -> None:

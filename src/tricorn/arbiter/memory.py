@@ -1,0 +1,33 @@
+"""How much memory a process has.
+
+Knows: /proc (proc_pid_smaps(5), proc_pid_statm(5)). Must not know: limits, or what follows from them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident(pid: int) -> int:
+    """Bytes of all pages that it has (RSS), those that it shares with others too. 0: it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(words[1]) * PAGE
+
+
+def proportional(pid: int) -> int:
+    """Bytes that are its own, and its share of those that it shares (PSS). 0: it has ended.
+
+    Raises OSError where the kernel does not tell: it came with Linux 4.14, and of a process of another user
+    it is told only those who may trace it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except ProcessLookupError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
