@@ -8,12 +8,16 @@ import pytest
 from harness.server import Server, wait_for
 
 APP = """
-import os, time
+import ctypes, os
+
+libc = ctypes.CDLL(None)
+mutex = ctypes.create_string_buffer(64)
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/stuck":
-        # One call into C: the exception that is raised in this thread cannot take effect before it returns.
-        time.sleep(60)
+        # A call into C that no signal interrupts: an exception in this thread has to wait for its return.
+        libc.pthread_mutex_lock(mutex)
+        libc.pthread_mutex_lock(mutex)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 """
@@ -32,7 +36,7 @@ def test_a_stuck_worker_is_replaced(tmp_path: Path) -> None:
             client.send(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
             wait_for(lambda: "takes longer than request_timeout" in server.log(), "the stack is logged")
             assert "GET /stuck" in server.log()
-            assert "time.sleep(60)" in server.log()
+            assert "libc.pthread_mutex_lock(mutex)" in server.log()
             wait_for(lambda: "this worker is being replaced" in server.log(), "it is given up", deadline=10)
             after = server.get("/")
         assert before[0] == after[0] == 200
