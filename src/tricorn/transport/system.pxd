@@ -21,9 +21,29 @@ cdef extern from *:
 cdef extern from *:
     """
     static int tricorn_pending_error(void) { return -1; }
+
+    static PyObject *tricorn_take_error(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *stack;
+        PyErr_Fetch(&type, &value, &stack);
+        if (type == NULL)
+            return NULL;
+        PyErr_NormalizeException(&type, &value, &stack);
+        if (stack != NULL)
+            PyException_SetTraceback(value, stack);
+        Py_DECREF(type);
+        Py_XDECREF(stack);
+        return value;
+    #endif
+    }
     """
     # What has failed and was called unchecked has left an exception behind: this raises it.
     int tricorn_pending_error() except -1
+    # The exception itself, which then is no longer on its way. Unlike an except clause it needs no memory: where none is left for a
+    # traceback, the code that Cython makes of one would crash (a traceback of NULL).
+    object tricorn_take_error()
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t

@@ -30,7 +30,7 @@ from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.worker_context cimport WorkerContext
-from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_pending_error
+from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_take_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
 
 cdef extern from "pythread.h":
@@ -284,7 +284,7 @@ cdef class WSGIRequest(Request):
         self._enter(thread, monotonic() if resumed else self.started_ns)
         outcome = (<Unchecked>_call)(self, call, resumed)
         if outcome < 0:
-            failure = _raised()
+            failure = tricorn_take_error()
             outcome = COMPLETE
         self._return_control(thread)
         return self._leave(thread, outcome, call.status if failure is None else self._failed(call, failure))
@@ -500,14 +500,6 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     return call.run(worker.application, request.environ, worker.context)
-
-
-cdef object _raised():
-    """The exception that is on its way, which is at its end here."""
-    try:
-        tricorn_pending_error()
-    except BaseException as error:
-        return error
 
 
 cdef int _slice(long long deadline) noexcept:
