@@ -215,6 +215,17 @@ def test_a_flight_of_the_handshake_is_one_system_call(link: Callable[..., Link])
     assert len(records(it.theirs.recv(65536))) == 2  # two tickets
 
 
+def test_a_flight_with_a_long_chain_is_one_system_call(link: Callable[..., Link], tmp_path: Path) -> None:
+    """Longer than what OpenSSL collects by itself."""
+    (tmp_path / "long.pem").write_text(ONE.read_text() + 40 * AUTHORITY.read_text())
+    it = link(server_context(tmp_path / "long.pem"), kind=socket.SOCK_SEQPACKET)
+    it.shake_client()
+    it.wire.take_step()
+    assert len(it.theirs.recv(65536)) > 8192
+    with pytest.raises(BlockingIOError):
+        it.theirs.recv(65536)
+
+
 def test_a_request_is_one_system_call(link: Callable[..., Link]) -> None:
     """A short read has emptied the socket. What came after it is for the next event."""
     it = link(server_context(), kind=socket.SOCK_SEQPACKET)

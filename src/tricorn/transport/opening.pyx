@@ -160,8 +160,7 @@ cdef class Opening(Protocol):
         cdef bint is_text = tls.line.is_text
         reason = "it speaks plain HTTP" if is_text else tls.reason or "no reason is known"
         self.runner.worker.log_refusal(self.peer.host, f"its TLS handshake failed: {reason}")
-        if not is_text:
-            tls.flush()
+        tls.flush()
         tls.detach()
         if is_text:
             channel.send(None, PLAIN_HTTP, NULL, 0)

@@ -108,8 +108,7 @@ cdef ssize_t _receive(Line* line, char* into, size_t size) noexcept nogil:
     cdef ssize_t n = _receive_some(line, into, size)
     if n > 0 and not line.begun:
         line.begun = True
-        # What is said to it in TLS must not come before what it understands.
-        line.is_text = line.corked = c'A' <= into[0] <= c'Z'
+        line.is_text = c'A' <= into[0] <= c'Z'
     return n
 
 
@@ -154,6 +153,8 @@ cdef bint _transmit(Line* line, const char* data, size_t size) noexcept nogil:
     cdef ssize_t n
     if line.error:
         return False
+    if line.is_text:
+        return True         # nothing: an alert must not come before what it understands
     if line.staged != NULL and line.staged_end + size <= STAGE:
         memcpy(line.staged + line.staged_end, data, size)
         line.staged_end += size
