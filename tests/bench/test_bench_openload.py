@@ -1,13 +1,11 @@
 """The open-loop client, compiled and let loose on servers whose delays are known."""
 
 import shutil
-import socket
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from harness.listening import talking
 
 from bench import environment, openload, paths
 from bench.scenarios import by_name
@@ -32,10 +30,8 @@ def work(tmp_path_factory):
     patch.undo()
 
 
-@contextmanager
 def server(answer):
     """Calls answer(connection) for each request, on one thread for each connection."""
-    threads = []
 
     def talk(connection):
         with connection:
@@ -46,25 +42,7 @@ def server(answer):
             except OSError:
                 return  # the client has gone: it ends when the run does
 
-    def accept():
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return  # the listener is shut down
-            threads.append(threading.Thread(target=talk, args=(connection,)))
-            threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for thread in threads:
-                thread.join()
+    return talking(talk)
 
 
 def drive(port, rate, seconds=0.5, connections=4, spin=False):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from harness.listening import talking
 
 from bench import environment, idle, measure, openload, paths, process, tls, tlsload, wrk
 from bench.process import Running, ServerError
@@ -65,7 +66,6 @@ def server(answer=RESPONSE, context=None, *, before=None):
 
     before(connection) may spoil the handshake."""
     context = context or server_context()
-    threads = []
 
     def talk(plain):
         plain.settimeout(PATIENCE)
@@ -84,26 +84,9 @@ def server(answer=RESPONSE, context=None, *, before=None):
         finally:
             plain.close()
 
-    def accept():
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return  # the listener is shut down
-            threads.append(threading.Thread(target=talk, args=(plain,)))
-            threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        seen = Seen(listener.getsockname()[1])
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        try:
-            yield seen
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for thread in threads:
-                thread.join()
+    with talking(talk) as port:
+        seen = Seen(port)
+        yield seen
 
 
 def scenario(kind, connections=4):
