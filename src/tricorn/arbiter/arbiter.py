@@ -27,9 +27,9 @@ from setproctitle import setproctitle
 
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
-from tricorn.arbiter import memory
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
+from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.pidfile import Pidfile, PidfileError
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.signals import (
@@ -125,7 +125,7 @@ class Arbiter:
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
         self._turned_at = self._alive_at = time.monotonic()
         self._weigh_at = 0.0
-        self._sees_no_pss = False
+        self._scale = Scale()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -351,8 +351,8 @@ class Arbiter:
                 self._note_ready(child)
                 self._say_again(child)
                 self._weigh_at = now  # what it has before it serves
-            if not child.is_worn and not child.was_asked_to_leave and (why := child.why_worn(now)):
-                child.is_worn = True
+            if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
+                child.is_announced = True
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
@@ -367,7 +367,7 @@ class Arbiter:
             settings = child.generation.settings
             if not (settings.max_memory or settings.max_memory_hard):
                 continue
-            size = self._memory_of(child.pid, settings.memory_measure)
+            size = self._scale.weigh(child.pid, settings.memory_measure)
             child.is_too_large = size > settings.max_memory_hard > 0
             if child.was_ready and settings.max_memory:
                 self._compare(child, size, settings.max_memory)
@@ -384,17 +384,6 @@ class Arbiter:
                     size >> 20,
                 )
         child.is_large = child.is_large or size > most >= child.size_at_first
-
-    def _memory_of(self, pid: int, measure: str) -> int:
-        resident = memory.resident(pid)
-        if not resident or measure == "rss" or self._sees_no_pss:
-            return resident
-        try:
-            return memory.proportional(pid)
-        except OSError as error:
-            self._sees_no_pss = True
-            log.warning("memory_measure: the PSS of workers cannot be read (%s); using rss", error.strerror)
-            return resident
 
     def _note_ready(self, child: ChildRecord) -> None:
         was_proven = self._target.plan.proven

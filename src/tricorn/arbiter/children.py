@@ -93,7 +93,7 @@ class ChildRecord:
     is_large: bool = False
     is_too_large: bool = False
     #: The log says why it is replaced.
-    is_worn: bool = False
+    is_announced: bool = False
     status_is_open: bool = True
     failure: bytearray = field(default_factory=bytearray)
 
@@ -117,6 +117,11 @@ class ChildRecord:
             self.ready_at = now
         return is_new
 
+    @property
+    def worn_at(self) -> float | None:
+        """When its lifetime is over, or was."""
+        return None if self.ready_at is None or not self.lifetime else self.ready_at + self.lifetime
+
     def why_worn(self, now: float) -> str | None:
         """The reason why it has to be replaced, for the log."""
         if self.ready_at is None:
@@ -125,7 +130,7 @@ class ChildRecord:
             return WORN[self.row.worn]
         if self.is_large:
             return "has more memory than max_memory"
-        if self.lifetime and now >= self.ready_at + self.lifetime:
+        if self.worn_at is not None and now >= self.worn_at:
             return f"has served for {now - self.ready_at:.0f} s (max_lifetime)"
         return None
 
@@ -172,7 +177,7 @@ class ChildRecord:
             killed_at=self.killed_at,
             boot_timeout=boot_timeout_of(settings),
             is_worn=bool(self.row.worn) or self.is_large,
-            worn_at=None if ready_at is None or not self.lifetime else ready_at + self.lifetime,
+            worn_at=self.worn_at,
             is_too_large=self.is_too_large,
         )
 

@@ -5,10 +5,33 @@ Knows: /proc (proc_pid_smaps(5), proc_pid_statm(5)). Must not know: limits, or w
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
+log = logging.getLogger("tricorn.error")
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Scale:
+    """Weighs as the settings ask for, as far as the kernel lets it."""
+
+    def __init__(self) -> None:
+        self._sees_pss = True
+
+    def weigh(self, pid: int, measure: str) -> int:
+        """Bytes, by "pss" or "rss". 0: the process has ended."""
+        size = resident(pid)
+        if size and measure == "pss" and self._sees_pss:
+            try:
+                return proportional(pid)
+            except OSError as error:
+                self._sees_pss = False
+                log.warning(
+                    "memory_measure: the PSS of workers cannot be read (%s); using rss", error.strerror
+                )
+        return size
 
 
 def resident(pid: int) -> int:

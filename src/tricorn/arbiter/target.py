@@ -179,7 +179,7 @@ def _judged(plan: Plan, ended: Exit, now: float) -> Plan:
     if not ended.was_ready and not plan.proven:
         return replace(plan, boot_failures=plan.boot_failures + 1)
     if ended.was_ready and (ended.code == 0 or ended.uptime >= HEALTHY_AFTER):
-        # Its own wish (max_requests), or a single misfortune: the successor starts at once.
+        # Somebody else told it to, or a single misfortune: the successor starts at once.
         return plan
     return _backed_off(plan, now)
 
