@@ -261,7 +261,7 @@ def test_foreign_code_is_the_only_reason_to_catch_everything(module: Module) -> 
 
 
 def test_every_compiled_module_has_its_declarations() -> None:
-    """A `.pxd` beside each `.pyx`: what other compiled modules may use of it. The reactor is used by none."""
+    """A `.pxd` beside each `.pyx`: what other compiled modules may use of it. Nobody uses ThreadServer."""
     names = {module.name for module in MODULES}
     missing = [name for name in names if name.endswith(".pyx") and name.replace(".pyx", ".pxd") not in names]
     assert sorted(missing) in ([], ["transport/thread_server.pyx"])

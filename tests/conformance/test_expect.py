@@ -48,7 +48,7 @@ def test_nothing_to_continue(case: Case, servers: Servers, kind: str, delivery: 
 def test_100_comes_before_the_body(
     servers: Servers, kind: str, options: tuple[str, ...], framing: str, value: bytes
 ) -> None:
-    """When the reactor starts to buffer the body, or when the application first reads it; once."""
+    """When the server starts to buffer the body, or when the application first reads it; once."""
     server = servers.get(*options, kind=kind)
     server.seen()
     with server.connect() as client:

@@ -31,27 +31,27 @@ def held_wire(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 class Served:
-    """A reactor with two threads, whose house is kept by a thread of the test."""
+    """A server with two threads, whose monitor is a thread of the test."""
 
     def __init__(self, entrance: Any, application: Any, **settings: Any) -> None:
         self.worker = context_for(application, **settings)
-        self.reactor = ThreadServer(self.worker, [entrance], 2)
+        self.server = ThreadServer(self.worker, [entrance], 2)
         self.over = False
         self.monitor = threading.Thread(target=self._keep)
 
     def _keep(self) -> None:
         while not self.over:
-            self.reactor.watch(-1, -1, 0.05)
+            self.server.watch(-1, -1, 0.05)
 
     def __enter__(self) -> Served:
-        self.reactor.start()
+        self.server.start()
         self.monitor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over = True
         self.monitor.join()
-        self.reactor.stop()
+        self.server.stop()
 
 
 def builder() -> EnvironBuilder:

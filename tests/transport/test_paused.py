@@ -45,7 +45,7 @@ def test_an_exit_when_closed_is_logged(live: Live, gate: Path) -> None:
         live.wait_log("SystemExit")
 
 
-def test_the_keeper_takes_over_while_an_iterable_is_closed(live: Live, gate: Path) -> None:
+def test_the_monitor_takes_over_while_an_iterable_is_closed(live: Live, gate: Path) -> None:
     """The only thread is inside close() of an abandoned response; another client's upload is read on."""
     with same_worker(live), contextlib.ExitStack() as end:
         end.callback(gate.touch)

@@ -62,14 +62,14 @@ def test_on_threads(two: ModuleType, listener: socket.socket) -> None:
     policy = header_policy(Settings())
     names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
     builder = EnvironBuilder(dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, policy, "")
-    reactor = ThreadServer(worker, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
-    reactor.start()
+    server = ThreadServer(worker, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
+    server.start()
     found: list[dict[str, list[str]]] = []
     client = threading.Thread(target=lambda: found.append(ask(listener)))
     client.start()
     while client.is_alive():
-        reactor.watch(-1, -1, 0.05)
-    reactor.stop()
+        server.watch(-1, -1, 0.05)
+    server.stop()
     assert found == [
         {"0": ["200 OK", "6:/first", "4:done", "."], "1": ["200 OK", "7:/second", "4:done", "."]}
     ]

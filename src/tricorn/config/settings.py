@@ -325,7 +325,6 @@ class Settings:
         doc="Add a random number of requests, up to this one, to `max_requests`, so that workers are not "
         "replaced all at once.",
     )
-
     max_lifetime: float = setting(
         0.0,
         flags=("--max-lifetime",),

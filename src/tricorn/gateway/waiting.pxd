@@ -22,7 +22,7 @@ cdef class TaskRunner:
 
     # A task for `coroutine`, with a context of its own, run until it first has to wait where the interpreter can do that.
     cdef object start(self, object coroutine)
-    # That of the task that was started last, unless it can be asked for it; the task_runner forgets it.
+    # That of the task that was started last, unless it can be asked for it; the task runner forgets it.
     cdef object take_context(self)
     cdef object _own_task(self, object coroutine)
     cdef int wake(self, Wait wait) except -1

@@ -12,7 +12,7 @@ On CPython 3.12 and newer tasks are started eagerly, so an application that neve
 the application has set a task factory, the loop makes the tasks with that, and the factory decides when they start.
 
 Finalizers of the application (`__del__`) may run in the middle of our own code and call anything that they have kept. While the
-task_runner is open, or a message is being acted on, no step is ever due; so a step that comes then is refused (`TaskRunner.admit`).
+task runner is open, or a message is being acted on, no step is ever due; so a step that comes then is refused (`TaskRunner.admit`).
 
 Knows: what asyncio's Task asks of the objects that it waits for. Must not know: what is waited for; it makes and runs no loop.
 """

@@ -2,7 +2,7 @@ from tricorn.transport.opening import Entrance
 from tricorn.transport.worker_context import WorkerContext
 
 class ThreadServer:
-    """The transport of one worker: see reactor.pyx."""
+    """The transport of one worker: see thread_server.pyx."""
 
     worker: WorkerContext
     stuck: bool

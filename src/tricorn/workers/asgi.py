@@ -213,11 +213,8 @@ class Worker:
         settings = self.settings
         policy = header_policy(settings)
         context = worker_context(self.assignment, None, policy, settings.request_timeout or 0)
-        loop_context = LoopContext(
-            context,
-            TaskRunner(self.loop, contextvars.copy_context()),
-            self.application,
-        )
+        task_runner = TaskRunner(self.loop, contextvars.copy_context())
+        loop_context = LoopContext(context, task_runner, self.application)
         entrances = [
             Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
             for listener, security in zip(self.assignment.listeners, self._securities(), strict=True)
@@ -253,7 +250,7 @@ class Worker:
         self.assignment.notify()
 
     def _beat(self) -> None:
-        """Show that the loop turns, also while there is no hub that would show it."""
+        """Show that the loop turns, also while there is no server that would show it."""
         self.assignment.row.beat()
         self._beating = self.loop.call_later(BEAT, self._beat)
 
