@@ -578,6 +578,31 @@ def test_a_lack_of_descriptors_is_logged_once(kind: str) -> None:
         assert live.request("/").status == 200
 
 
+SLOW_LOG = """
+import logging
+
+class Slow(logging.Handler):
+    def emit(self, record):
+        if "accept" in record.msg:
+            time.sleep(0.4)     # gives the GIL away, for longer than the next attempt waits
+
+logging.getLogger("tricorn.error").addHandler(Slow())
+
+def answer(path):
+    return "answered"
+"""
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_lack_of_descriptors_is_logged_once_by_a_slow_log(tmp_path: Path, kind: str) -> None:
+    """Another thread that fails meanwhile finds that it is being said."""
+    with serving(tmp_path, SLOW_LOG, kind=kind) as live:
+        with no_descriptor_left(live):
+            time.sleep(1.2)
+        log = live.wait_log("Accepting connections again")
+        assert log.count("Cannot accept connections: Too many open files") == 1
+
+
 @pytest.mark.slow
 def test_a_lack_of_descriptors_that_lasts() -> None:
     """The log is reminded of it now and then, with the number of attempts."""

@@ -170,32 +170,40 @@ cdef class Server:
         return None
 
     cdef int _exhausted(self, int error) except -1:
-        """The machine has nothing left for another connection. It is said at once, and then every few seconds how often."""
+        """The machine has nothing left for another connection. It is said at once, and then every few seconds how often.
+
+        The log may give the GIL away, and another thread then comes here as well: what it has to know is set before.
+        """
         cdef long long now = monotonic()
+        cdef long long said = self.short_said
+        cdef bint first = self.short_at == 0
+        cdef int times = 0
         self.accept_after = now + SECOND // 4
-        self.shortages += 1
-        if self.short_at == 0:
+        self.short_at = now
+        self.listen(False)
+        if first:
             self.short_said = now
             self.worker.logger.error("Cannot accept connections: %s", os.strerror(error))
-            self.shortages = 0
-        elif now - self.short_said >= REMINDER:
-            self.worker.logger.error(
-                "Cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), self.shortages,
-                (now - self.short_said) / <double>SECOND,
-            )
-            self.short_said = now
-            self.shortages = 0
-        self.short_at = now
+        else:
+            self.shortages += 1
+            if now - said >= REMINDER:
+                self.short_said = now
+                times = self.shortages
+                self.shortages = 0
+                self.worker.logger.error(
+                    "Cannot accept connections: %s (%d more times in %.0f s)", os.strerror(error), times,
+                    (now - said) / <double>SECOND,
+                )
         self.make_room()
-        return self.listen(False)
+        return 0
 
     cdef int _end_shortage(self, long long now) except -1:
+        cdef int times
         if self.short_at and now - self.short_at > CALM:
+            times = self.shortages
             self.short_at = 0
-            self.worker.logger.warning(
-                "Accepting connections again (%d more failures in the meantime)", self.shortages
-            )
             self.shortages = 0
+            self.worker.logger.warning("Accepting connections again (%d more failures in the meantime)", times)
         return 0
 
     cdef bint make_room(self):
