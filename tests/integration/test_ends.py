@@ -55,6 +55,15 @@ async def asgi(scope, receive, send):
     if what == "background":
         BACKGROUND.append(asyncio.create_task(asyncio.to_thread(stuck)))
         await asyncio.sleep(0.05)
+    if what == "threads-own-loop":
+        started = threading.Event()
+        async def on_its_own():
+            waiting = asyncio.create_task(asyncio.to_thread(stuck))
+            await asyncio.sleep(0.05)
+            started.set()
+            await waiting
+        threading.Thread(target=asyncio.run, args=(on_its_own(),), daemon=True).start()
+        started.wait()
     if what == "executor":
         print("held up", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, stuck)
@@ -119,11 +128,13 @@ def test_a_worker_without_a_master(kind: str, what: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_nobody_waits_for_a_thread_of_the_loops_executor(tmp_path: Path, loop: str) -> None:
-    """Its task was cancelled, and what it waits for never comes: `graceful_timeout` is not for that."""
+@pytest.mark.parametrize("what", ["background", "threads-own-loop"])
+def test_nobody_waits_for_a_thread_of_a_loops_executor(tmp_path: Path, loop: str, what: str) -> None:
+    """Its task was cancelled, or its loop is a daemon's, and what it waits for never comes: no case for
+    `graceful_timeout`."""
     (tmp_path / "ending.py").write_text(APP)
     with Live("ending:asgi", f"--asgi-loop={loop}", kind="asgi", chdir=tmp_path) as live:
-        assert live.request("/?background").body == b"ok"
+        assert live.request(f"/?{what}").body == b"ok"
         start = time.monotonic()
         live.signal(signal.SIGTERM)
         assert live.wait_exit(15) == 0

@@ -197,12 +197,16 @@ def _leave(job: Job, code: int) -> NoReturn:
 
 
 def _only_executors_run(patience: float) -> bool:
-    """Whether only threads of an event loop's executor are left. They have `patience` seconds to end."""
+    """Whether only threads of event loops' executors are left. They have `patience` seconds to end.
+
+    Those of a loop that runs in a daemon thread are daemons too, and would be waited for all the same.
+    """
     end = time.monotonic() + patience
+    here = (threading.main_thread(), threading.current_thread())
     while True:
-        threads = [each for each in threading.enumerate() if not each.daemon]
-        left = [each for each in threads if each not in (threading.main_thread(), threading.current_thread())]
-        if not all(each.name.startswith(LOOP_EXECUTOR) for each in left):
+        threads = [each for each in threading.enumerate() if each not in here]
+        left = [each for each in threads if each.name.startswith(LOOP_EXECUTOR)]
+        if any(not each.daemon for each in threads if each not in left):
             return False
         if not left or time.monotonic() >= end:
             return bool(left)
