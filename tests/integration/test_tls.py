@@ -964,3 +964,45 @@ def test_sslyze_finds_nothing(server: Server) -> None:
     assert found["tls_fallback_scsv"]["supports_fallback_scsv"]
     assert not found["tls_1_3_early_data"]["supports_early_data"]
     assert found["tls_extended_master_secret"]["supports_ems_extension"]
+
+
+#: What it calls potentially vulnerable because CBC suites are among those that Python offers for TLS 1.2; the
+#: attack is on implementations that show in their timing where the padding is wrong, which OpenSSL does not.
+KNOWN = {"LUCKY13"}
+
+
+@pytest.mark.slow
+def test_testssl_finds_nothing(server: Server, tmp_path: Path) -> None:
+    """Protocols and vulnerabilities, in two minutes. TESTSSL names the command (`apt install testssl.sh`)."""
+    command = shutil.which(os.environ.get("TESTSSL", ""))
+    if command is None:
+        pytest.skip("TESTSSL does not name the command")
+    host, port = server.address
+    report = tmp_path / "report.json"
+    subprocess.run(
+        [
+            command,
+            "--quiet",
+            "--warnings",
+            "off",
+            "--color",
+            "0",
+            "--jsonfile",
+            report,
+            "-p",
+            "-U",
+            f"{host}:{port}",
+        ],
+        capture_output=True,
+        timeout=400,
+        check=False,  # its exit code counts findings
+    )
+    findings = {each["id"]: each for each in json.loads(report.read_text())}
+    assert findings["TLS1_3"]["severity"] == "OK"
+    assert findings["heartbleed"]["severity"] == "OK"
+    bad = [
+        each
+        for name, each in findings.items()
+        if each["severity"] not in ("OK", "INFO") and name not in KNOWN
+    ]
+    assert not bad

@@ -43,7 +43,7 @@ cdef extern from *:
 # A C function that has set an exception: calling it through this declaration raises it.
 cdef extern from *:
     """
-    static int tricorn_pending_error(void) { return -1; }
+    static inline int tricorn_pending_error(void) { return -1; }
     """
     int tricorn_pending_error() except -1
 

@@ -20,9 +20,9 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    static int tricorn_pending_error(void) { return -1; }
+    static inline int tricorn_pending_error(void) { return -1; }
 
-    static PyObject *tricorn_take_error(void) {
+    static inline PyObject *tricorn_take_error(void) {
     #if PY_VERSION_HEX >= 0x030C0000
         return PyErr_GetRaisedException();
     #else
