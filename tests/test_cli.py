@@ -239,3 +239,51 @@ def test_print_config_does_not_show_a_password(monkeypatch: pytest.MonkeyPatch, 
     shown = capsys.readouterr().out
     assert "sesame" not in shown
     assert "(set, not shown)" in shown
+
+
+# -- how it was started, for an upgrade
+
+
+def test_the_directory_by_the_name_with_which_it_was_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to the current release is followed anew by whoever starts there again."""
+    release, link = tmp_path / "release", tmp_path / "current"
+    release.mkdir()
+    link.symlink_to(release)
+    monkeypatch.chdir(link)
+    for name, expected in {
+        str(link): link,
+        str(release): release,
+        str(tmp_path): release,  # left from before a chdir
+        "/nowhere": release,
+        ".": release,
+        "": release,
+    }.items():
+        monkeypatch.setenv("PWD", name)
+        assert Launch([]).directory == str(expected), name
+
+
+PYTHON = "/opt/python3"
+
+#: First line of the script, words of the process → the command that starts another one.
+COMMANDS = {
+    "a script": (f"#!{PYTHON}", [PYTHON, "SCRIPT", "app"], ["SCRIPT", "app"]),
+    "a script with an option": (f"#!{PYTHON} -sP", [PYTHON, "-sP", "SCRIPT", "app"], ["SCRIPT", "app"]),
+    "a script of another Python": ("#!/usr/bin/python3", [PYTHON, "SCRIPT", "app"], ["EXE", "SCRIPT", "app"]),
+    "a script by env": ("#!/usr/bin/env python3", ["python3", "SCRIPT", "app"], ["EXE", "SCRIPT", "app"]),
+    "no script": ("\x7fELF", [PYTHON, "SCRIPT", "app"], ["EXE", "SCRIPT", "app"]),
+    "a module": ("", ["python3", "-X", "dev", "-m", "tricorn"], ["EXE", "-X", "dev", "-m", "tricorn"]),
+    "an interpreter alone": ("", ["python3"], ["EXE"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, words, expected = COMMANDS[name]
+    script = tmp_path / "tricorn"
+    script.write_text(line + "\nimport tricorn\n")
+    script.chmod(0o755)
+    known = {"SCRIPT": str(script), "EXE": sys.executable}
+    monkeypatch.setattr(sys, "orig_argv", [known.get(word, word) for word in words])
+    assert list(Launch([]).command) == [known.get(word, word) for word in expected]

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.forwarded import TrustedPeers
 from tricorn.log.access_format import compile_format
-from tricorn.net.activation import VARIABLES, handed_over
+from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
 from tricorn.net.address import FdAddress, parse_bind
 from tricorn.tls import rules
 
@@ -62,10 +63,12 @@ def command(arguments: Sequence[str]) -> int:
     closed = fill_standard_streams()
     if (words := maybe_words(arguments)) is not None:
         return show(words)
+    launch = Launch(arguments, closed)
     try:
-        return run(Launch(arguments, closed))
+        return run(launch)
     except ConfigError as error:
         complain("error", str(error))
+        launch.tell_predecessor(str(error))
         return EXIT_CONFIG
     except KeyboardInterrupt:
         # Usually INT is no exception here (`brace`); it is where a program that has called main() says so.
@@ -86,12 +89,16 @@ def serve(launch: Launch, settings: Settings) -> int:
     application_name(settings)
     # Imported here: --help, --check-config and wrong settings do not wait for the server's modules.
     from tricorn.arbiter.arbiter import Arbiter
+    from tricorn.arbiter.upgrade import Start
     from tricorn.workers.registry import worker_for
 
     try:
         launch.enter(settings)
         tell_of_closed_streams(launch.closed, settings)
-        return Arbiter(settings, worker_for(settings), launch.reload, application_of).run()
+        # From here on it is the arbiter that talks with a predecessor.
+        predecessor, launch.predecessor = launch.predecessor, ""
+        start = Start(launch.command, launch.environ, launch.directory, launch.sockets, predecessor)
+        return Arbiter(settings, worker_for(settings), launch.reload, application_of, start).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
         raise error.at(settings.origins.get(error.setting, "")) from error
@@ -227,19 +234,63 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
 }
 
 
-def with_sockets(settings: Settings, sockets: Sequence[str]) -> Settings:
+def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
     """Listen on the sockets that systemd has opened, if it has: whoever made them wants them to be used.
 
-    So they go before `bind`, as in Gunicorn, unless that names descriptors: then it says which ones.
+    So they go before `bind`, as in Gunicorn, unless that names descriptors: then it says which ones, by their
+    numbers or by the names that systemd gives them.
     """
-    if not sockets or any(isinstance(parse_bind(address).address, FdAddress) for address in settings.bind):
-        return settings
+    try:
+        bind = tuple(address for each in settings.bind for address in by_number(each, sockets))
+    except ValueError as error:
+        raise ConfigError("bind", settings.origins["bind"], str(error)) from error
+    if not sockets or any(isinstance(parse_bind(address).address, FdAddress) for address in bind):
+        return replace(settings, bind=bind)
     warnings = settings.warnings
+    passed = tuple(each.address for each in sockets)
     if settings.origins["bind"] != DEFAULT:
         said = f"bind: {', '.join(settings.bind)} ({settings.origins['bind']}) is not used"
-        warnings += (f"{said}, because systemd passes {', '.join(sockets)}",)
+        warnings += (f"{said}, because systemd passes {', '.join(passed)}",)
     origins = MappingProxyType({**settings.origins, "bind": "LISTEN_FDS"})
-    return replace(settings, bind=tuple(sockets), origins=origins, warnings=warnings)
+    return replace(settings, bind=passed, origins=origins, warnings=warnings)
+
+
+def command_line() -> tuple[str, ...]:
+    """The program that this process is, and its arguments: what starts another one like it.
+
+    A script (`venv/bin/tricorn`) is named itself, so that its first line counts as it is by then: an
+    environment that was made anew may have another Python in it.
+    """
+    words = sys.orig_argv
+    for place in (1, 2):  # behind the interpreter, and the one option that a first line may have
+        if interpreter_line(words[place : place + 1]) == words[:place]:
+            return tuple(words[place:])
+    return (sys.executable or words[0], *words[1:])
+
+
+def interpreter_line(script: Sequence[str]) -> list[str] | None:
+    """The words behind #! of a program that is a script, as the kernel splits them."""
+    try:
+        with open(script[0], "rb") as program:
+            line = os.fsdecode(program.readline(4096))
+    except (IndexError, OSError):
+        return None
+    return (
+        line[2:].strip().split(maxsplit=1)
+        if line.startswith("#!") and os.access(script[0], os.X_OK)
+        else None
+    )
+
+
+def logical_directory() -> str:
+    """The working directory by the name that it was entered with. Where that is a link to the current
+    release, it may lead to another one by the time that somebody starts anew."""
+    name = os.environ.get("PWD", "")
+    try:
+        is_here = os.path.isabs(name) and os.path.samefile(name, ".")
+    except OSError:
+        is_here = False
+    return name if is_here else os.getcwd()
 
 
 class Launch:
@@ -255,11 +306,21 @@ class Launch:
         self.closed = closed  # standard streams that were
         self.environ = dict(os.environ)
         self.cwd = Path.cwd()
-        self.handed_over = handed_over(self.environ, os.getpid())
-        for name in VARIABLES:
+        self.command = command_line()
+        self.directory = logical_directory()
+        self.sockets = handed_over(self.environ, os.getpid())
+        self.predecessor = self.environ.get(PREDECESSOR, "")
+        for name in (*VARIABLES, PREDECESSOR):
             # They are meant for this process, and a child must not take the sockets for its own.
             os.environ.pop(name, None)
             self.environ.pop(name, None)
+        for each in self.sockets:
+            with suppress(OSError):  # it will be missed when it is to be used
+                os.set_inheritable(each.fd, False)
+        if self.predecessor:
+            from tricorn.arbiter.upgrade import seal
+
+            seal(self.predecessor)
         for secret in (each for each in SETTINGS.values() if each.kind.is_secret):
             # A reload needs it; the application and the programs that it starts do not.
             os.environ.pop(secret.variable, None)
@@ -268,7 +329,7 @@ class Launch:
         self.added_variables: list[str] = []
 
     def settings(self) -> Settings:
-        settings = with_sockets(load(self.arguments, self.environ, self.cwd), self.handed_over)
+        settings = with_sockets(load(self.arguments, self.environ, self.cwd), self.sockets)
         for name, check in CHECKS.items():
             try:
                 check(settings)
@@ -288,6 +349,13 @@ class Launch:
                 self.enter(before, logs=False)
             raise
         return settings
+
+    def tell_predecessor(self, error: str) -> None:
+        """An older master wants to know why this process does not take its place."""
+        if self.predecessor:
+            from tricorn.arbiter.upgrade import tell_failure
+
+            tell_failure(error, self.predecessor)
 
     def enter(self, settings: Settings, *, logs: bool = True) -> None:
         """Applies what concerns the process as a whole."""

@@ -24,6 +24,7 @@ from tricorn.arbiter.decide import (
     State,
     decide,
     next_deadline,
+    serves,
 )
 from tricorn.arbiter.target import (
     BACKOFF_LAST,
@@ -37,10 +38,13 @@ from tricorn.arbiter.target import (
     first_target,
     more,
     reloaded,
+    rested,
+    retired,
     stopped,
     with_exit,
     with_failed_fork,
     with_ready,
+    woken,
 )
 from tricorn.arbiter.target import Exit as Ended
 
@@ -155,6 +159,12 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     ),
     ("INT was said", [child(1, interrupted_at=NOW)], stopped(serving(1), Mode.QUICK), []),
     ("INT is done", [], stopped(serving(1), Mode.QUICK), [Exit(0)]),
+    # a newer master serves
+    ("rest", [child(1), child(2, state=B)], rested(serving(2)), [Drain(1), Drain(2)]),
+    ("at rest", [], rested(serving(2)), []),
+    ("woken", [child(1, drained_at=NOW)], woken(rested(serving(2))), [Spawn(1), Spawn(1)]),
+    ("retire", [child(1), child(2, drained_at=NOW)], retired(serving(2)), [Drain(1)]),
+    ("retired", [], retired(serving(2)), [Exit(0)]),
 ]
 
 
@@ -345,6 +355,41 @@ def test_a_second_stop_is_quick() -> None:
     assert once.mode is Mode.DRAINING
     assert stopped(once, Mode.DRAINING).mode is Mode.QUICK
     assert stopped(once, Mode.QUICK).mode is Mode.QUICK
+
+
+@pytest.mark.parametrize("mode", [Mode.RESTING, Mode.RETIRING])
+def test_the_first_stop_beside_a_newer_master_is_the_first(mode: Mode) -> None:
+    beside = replace(serving(1), mode=mode)
+    assert stopped(beside, Mode.DRAINING).mode is Mode.DRAINING
+    assert stopped(beside, Mode.QUICK).mode is Mode.QUICK
+
+
+def test_a_newer_master_changes_nothing_for_one_that_stops() -> None:
+    for mode in (Mode.DRAINING, Mode.QUICK):
+        stopping = stopped(serving(1), mode)
+        assert rested(stopping) == woken(stopping) == retired(stopping) == stopping
+    assert retired(rested(serving(1))).mode is Mode.RETIRING
+    assert woken(retired(serving(1))).mode is Mode.RETIRING
+
+
+#: Is there what was promised, so that the service manager may be told that all is well?
+PROMISES = [
+    ([child(1), child(2)], serving(2), True),
+    ([child(1), child(2, state=B)], serving(2), True),
+    ([child(1, state=B)], serving(1), False),
+    ([child(1, drained_at=NOW)], serving(1), False),
+    ([child(1, aborted_at=NOW)], serving(1), False),
+    ([], serving(1), False),
+    ([child(1), child(2, generation=2, state=B)], on_trial(1), True),
+    ([], rested(serving(1)), True),
+    ([], retired(serving(1)), True),
+    ([child(1, drained_at=NOW)], stopped(serving(1), Mode.DRAINING), True),
+]
+
+
+@pytest.mark.parametrize(("children", "target", "is_kept"), PROMISES)
+def test_promises(children: list[Child], target: Target, is_kept: bool) -> None:
+    assert serves(children, target) is is_kept
 
 
 def test_a_reload_of_a_reload_falls_back_on_what_serves() -> None:

@@ -214,15 +214,22 @@ def test_replacing_never_leaves_fewer_ready_workers_than_promised(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 5), STEPS, st.sampled_from(Mode))
-def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], mode: Mode) -> None:
+@given(
+    st.integers(1, 5),
+    STEPS,
+    st.sampled_from([Mode.RUNNING, Mode.RESTING, Mode.RETIRING]),
+    st.sampled_from([Mode.DRAINING, Mode.QUICK]),
+)
+def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], before: Mode, mode: Mode) -> None:
     """Even if no worker ever obeys: the limits end it."""
     world = World(targets.first_target(workers, room=50))
     world.act()
     for what, how in steps:
         step(world, what, how)
         world.act()
-    world.target = targets.stopped(world.target, Mode.QUICK if mode is Mode.RUNNING else mode)
+    world.target = replace(world.target, mode=before)
+    world.act()
+    world.target = targets.stopped(world.target, mode)
     for _ in range(100):
         world.act()
         if world.exit_code is not None:

@@ -63,3 +63,25 @@ def test_a_child_neither_removes_nor_unlocks_it(tmp_path: Path) -> None:
 def test_no_directory(tmp_path: Path) -> None:
     with pytest.raises(PidfileError, match="No such file"):
         Pidfile(str(tmp_path / "no" / "pid"))
+
+
+def test_a_successor_takes_the_name(tmp_path: Path) -> None:
+    """There is no moment without a file, and the older one does not take it away."""
+    first, second = Pidfile(str(tmp_path / "pid")), Pidfile(str(tmp_path / "pid.2"))
+    first.leave()
+    first.remove()
+    assert (tmp_path / "pid").exists(), "until the successor has renamed its own"
+    second.rename(str(tmp_path / "pid"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pid"]
+    with pytest.raises(PidfileError):
+        Pidfile(str(tmp_path / "pid"))
+    second.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_was_taken_before_the_older_one_ends(tmp_path: Path) -> None:
+    first, second = Pidfile(str(tmp_path / "pid")), Pidfile(str(tmp_path / "pid.2"))
+    second.rename(str(tmp_path / "pid"))
+    first.remove()
+    assert (tmp_path / "pid").exists()
+    second.remove()

@@ -82,7 +82,7 @@ def has_taken(pid: int, number: int) -> bool:
 
 def test_each_signal_has_its_place() -> None:
     """None is forgotten: a new kind of signal has to be given one."""
-    own = {*OWN, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ}
+    own = {*OWN, signal.SIGCONT, signal.SIGURG, signal.SIGPIPE, signal.SIGXFSZ}
     assert MEANING.keys() | STRAYS | own == signal.valid_signals()
     assert not STRAYS & (MEANING.keys() | own)
 
@@ -128,10 +128,11 @@ def test_a_stray_signal_is_named_once(service: Service, number: int) -> None:
     assert service.log().count(signal_name(number)) == 1
 
 
-def test_usr2_says_what_to_do_instead(service: Service) -> None:
+def test_usr2_without_a_command_line(service: Service) -> None:
+    """One that was not started by the command `tricorn`."""
     workers = service.start(workers=1).workers()
     service.signal(signal.SIGUSR2)
-    service.wait_for_log("WARNING SIGUSR2: not supported. HUP loads new code")
+    service.wait_for_log("WARNING SIGUSR2: no upgrade: how this process was started is not known")
     assert service.workers() == workers
 
 

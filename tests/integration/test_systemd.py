@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 from harness.server import wait_for
 
+from tricorn.arbiter.systemd import ServiceManager
+
 APP = """
 import os
 def app(environ, start_response):
@@ -25,7 +29,9 @@ def app(environ, start_response):
 """
 
 #: What systemd does between its fork and exec.
-ACTIVATE = 'export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=web LISTEN_PIDFDID=1; exec "$@"'
+ACTIVATE = (
+    'export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=web:secure:web LISTEN_PIDFDID=1 {more}; exec "$@"'
+)
 
 
 class Unit:
@@ -39,6 +45,7 @@ class Unit:
         sockets: int = 0,
         pid: str = "$$",
         code: str = APP,
+        watchdog: float = 0.0,
     ) -> None:
         (home / "theapp.py").write_text(code)
         self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(sockets)]
@@ -47,12 +54,16 @@ class Unit:
         environ = {name: value for name, value in os.environ.items() if name not in ("PORT", "NOTIFY_SOCKET")}
         if notify:
             environ["NOTIFY_SOCKET"] = notify
+        if watchdog:
+            environ["WATCHDOG_USEC"] = f"{watchdog * 1e6:.0f}"
         if sockets:
             # The shell gives the descriptors their numbers; first the highest, so that none is overwritten.
             numbers = {each.fileno(): 50 + place for place, each in enumerate(self.sockets)}
             moves = [f"exec {high}<&{fd}" for fd, high in numbers.items()]
             moves += [f"exec {3 + place}<&{50 + place} {50 + place}<&-" for place in range(sockets)]
-            script = "; ".join([*moves, ACTIVATE.format(count=sockets).replace("$$", pid)])
+            script = "; ".join(
+                [*moves, ACTIVATE.format(count=sockets, more="WATCHDOG_PID=$$").replace("$$", pid)]
+            )
             command = ["bash", "-c", script, "bash", *command]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -149,6 +160,28 @@ def test_a_socket_that_is_none(tmp_path: Path) -> None:
     assert "bind: fd://3 is not a socket (LISTEN_FDS)" in done.stderr
 
 
+def test_sockets_by_their_names(tmp_path: Path) -> None:
+    """One name may mean several, and the order in which they are passed does not matter."""
+    with Unit(tmp_path, "--bind", "http://fd://web", "--bind", "127.0.0.1:0", sockets=3) as unit:
+        unit.wait_log("is ready")
+        assert [get(unit.sockets[place]) for place in (0, 2)] == [b"clean"] * 2
+        log = unit.log()
+        assert log.count("Listening at") == 3
+        assert f":{unit.sockets[1].getsockname()[1]}" not in log
+        unit.stop()
+
+
+@pytest.mark.parametrize(
+    ("sockets", "says"),
+    [(3, "there is secure, web"), (0, "it has passed none with a name")],
+)
+def test_a_name_that_is_not_there(tmp_path: Path, sockets: int, says: str) -> None:
+    with Unit(tmp_path, "--bind", "fd://admin", sockets=sockets) as unit:
+        assert unit.process.wait(10) == 2
+        said = "bind: 'fd://admin': systemd has not passed a socket called 'admin'; "
+        assert said + says in unit.log()
+
+
 # -- messages
 
 
@@ -164,6 +197,13 @@ class Manager:
         assert select.select([self.socket], [], [], 10)[0], "nothing was said"
         lines = self.socket.recv(4096).decode().split("\n")
         return dict(line.split("=", 1) for line in lines)
+
+    def until(self, name: str, value: str) -> list[dict[str, str]]:
+        """All messages up to the first that says so."""
+        said = [self.next()]
+        while said[-1].get(name) != value:
+            said.append(self.next())
+        return said
 
     def is_quiet(self) -> bool:
         return not select.select([self.socket], [], [], 0.2)[0]
@@ -247,3 +287,169 @@ def test_a_manager_that_cannot_be_reached_stops_nothing(tmp_path: Path, address:
         unit.wait_log("is ready")
         unit.stop()
         assert ("cannot tell the service manager READY=1" in unit.log()) == address.startswith(("@", "/"))
+
+
+# -- upgrades
+
+
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_an_upgrade_changes_the_main_process(tmp_path: Path, manager: Manager) -> None:
+    """As systemd hears it, which listens to the main process only; with the sockets that it has passed."""
+    code = APP.replace('b"clean"', "str(os.getppid()).encode()")
+    options = ("--bind", "fd://secure", "--bind", "fd://web")
+    with Unit(tmp_path, *options, notify=manager.address, sockets=3, code=code) as unit:
+        old = unit.process.pid
+        assert manager.next()["MAINPID"] == str(old)
+        unit.process.send_signal(signal.SIGUSR2)
+        upgrading = manager.next()
+        assert (upgrading["RELOADING"], upgrading["STATUS"]) == ("1", "Upgrading")
+        handed_over = manager.next()
+        new = int(handed_over["MAINPID"])
+        assert new != old
+        assert (handed_over["READY"], handed_over["STATUS"]) == ("1", f"Process {new} has taken over")
+        ready = manager.next()
+        assert (ready["READY"], ready["MAINPID"]) == ("1", str(new))
+        assert ready["STATUS"] == "Serving, generation 1"
+        assert unit.process.wait(10) == 0
+        assert [get(each) for each in unit.sockets] == [str(new).encode()] * 3
+        assert manager.is_quiet()
+        os.kill(new, signal.SIGTERM)
+        assert manager.next()["STOPPING"] == "1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_an_upgrade_that_fails_is_over_too(tmp_path: Path, manager: Manager) -> None:
+    with Unit(tmp_path, "--bind", "127.0.0.1:0", notify=manager.address) as unit:
+        assert manager.next()["READY"] == "1"
+        (tmp_path / "theapp.py").write_text("raise RuntimeError('of the new code')")
+        unit.process.send_signal(signal.SIGUSR2)
+        assert manager.next()["RELOADING"] == "1"
+        ready = manager.next()
+        assert (ready["READY"], ready["MAINPID"]) == ("1", str(unit.process.pid))
+        assert ready["STATUS"].startswith("Upgrade failed: process")
+        assert "of the new code" in ready["STATUS"]
+        unit.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_an_upgrade_by_hand(tmp_path: Path, manager: Manager) -> None:
+    options = ("--bind", "127.0.0.1:0", "--upgrade", "manual")
+    with Unit(tmp_path, *options, notify=manager.address) as unit:
+        old = unit.process.pid
+        assert manager.next()["READY"] == "1"
+        unit.process.send_signal(signal.SIGUSR2)
+        assert manager.next()["RELOADING"] == "1"
+        beside = manager.next()
+        assert (beside["READY"], beside["MAINPID"]) == ("1", str(old))
+        new = int(beside["STATUS"].removeprefix("Serving beside process "))
+        unit.process.send_signal(signal.SIGTERM)
+        assert manager.next()["MAINPID"] == str(new), "and the service does not stop"
+        ready = manager.next()
+        assert (ready["READY"], ready["MAINPID"]) == ("1", str(new))
+        assert unit.process.wait(10) == 0
+        assert manager.is_quiet()
+
+
+# -- signs of life, and time
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_signs_of_life(tmp_path: Path, manager: Manager) -> None:
+    """While somebody serves. They end when nobody does, and go on after an upgrade."""
+    hold = tmp_path / "hold"
+    code = APP + f"import time\nwhile os.path.exists({str(hold)!r}): time.sleep(0.01)\n"
+    with Unit(tmp_path, notify=manager.address, sockets=1, watchdog=0.3, code=code) as unit:
+        assert "WATCHDOG" not in manager.next(), "the first is that it is ready"
+        for _ in range(3):
+            assert manager.next() == {"WATCHDOG": "1"}
+        unit.process.send_signal(signal.SIGUSR2)
+        manager.until("STATUS", "Serving, generation 1")
+        assert unit.process.wait(10) == 0
+        assert manager.next() == {"WATCHDOG": "1"}
+        hold.touch()
+        log = unit.log()
+        (worker,) = re.findall(r"Worker (\d+) is ready", log)[1:]
+        os.kill(int(worker), signal.SIGKILL)
+        unit.wait_log("was killed by SIGKILL")
+        wait_for(manager.is_quiet, "no sign of life without a worker")
+        hold.unlink()
+        assert manager.next() == {"WATCHDOG": "1"}
+
+
+def test_signs_of_life_of_another_process() -> None:
+    manager = ServiceManager({"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"})
+    assert manager.patience is None
+    manager = ServiceManager(
+        {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "9", "WATCHDOG_PID": str(os.getpid())}
+    )
+    assert manager.patience == pytest.approx(3e-6)
+    assert ServiceManager({"WATCHDOG_USEC": "9"}).patience is None
+
+
+def test_time_for_what_takes_long(tmp_path: Path) -> None:
+    """Asked for again and again, while it is under way; never for what does not end by itself."""
+    manager = Manager(str(tmp_path / "notify"))
+    ours = ServiceManager({"NOTIFY_SOCKET": manager.address})
+    for now in (0.0, 4.9):
+        ours.attend(now, is_well=True, takes_long=True)
+    assert not select.select([manager.socket], [], [], 0)[0]
+    ours.attend(5.0, is_well=True, takes_long=True)
+    assert manager.next() == {"EXTEND_TIMEOUT_USEC": "15000000"}
+    ours.attend(9.0, is_well=True, takes_long=True)
+    ours.attend(10.0, is_well=True, takes_long=False)
+    ours.attend(11.0, is_well=True, takes_long=True)
+    ours.attend(15.9, is_well=True, takes_long=True)
+    assert not select.select([manager.socket], [], [], 0)[0]
+    manager.socket.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+@pytest.mark.parametrize("limit", ["--boot-timeout=8", "--boot-timeout=0"])
+def test_a_start_that_takes_long(tmp_path: Path, manager: Manager, limit: str) -> None:
+    code = APP + "import time\ntime.sleep(6)\n"
+    with Unit(tmp_path, "--bind", "127.0.0.1:0", limit, notify=manager.address, code=code) as unit:
+        said = manager.until("READY", "1")
+        extensions = [message for message in said if "EXTEND_TIMEOUT_USEC" in message]
+        assert len(extensions) == (limit == "--boot-timeout=8")
+        unit.stop()
+
+
+# -- the units to copy
+
+DEPLOY = Path(__file__).parent.parent.parent / "examples/deploy"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_the_units_are_in_order(tmp_path: Path) -> None:
+    for unit in DEPLOY.iterdir():
+        text = unit.read_text().replace("/srv/mysite/venv/bin/tricorn", sys.executable)
+        (tmp_path / unit.name).write_text(text)
+    units = [str(tmp_path / unit.name) for unit in DEPLOY.iterdir()]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "mysite" in line]
+    assert (ours, done.returncode) == ([], 0), done.stderr
+
+
+def test_the_pages_show_the_same_units() -> None:
+    """Without the comments, and without what is explained in the file alone."""
+    page = (DEPLOY.parent.parent / "docs/deployment.md").read_text()
+    blocks = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    for unit in DEPLOY.iterdir():
+        lines = set(unit.read_text().splitlines())
+        section = "[Socket]" if unit.suffix == ".socket" else "[Service]"
+        (block,) = [block for block in blocks if section in block]
+        shown = [
+            line for line in block.splitlines() if line and not line.startswith(("After=", "Description="))
+        ]
+        assert [line for line in shown if line not in lines] == []

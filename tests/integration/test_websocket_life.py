@@ -355,8 +355,12 @@ def live_server(*options: str) -> Live:
 
 @pytest.mark.parametrize(
     ("act", "code"),
-    [(lambda live: live.signal(TERM), GOING_AWAY), (lambda live: live.signal(HUP), RESTART)],
-    ids=["TERM", "HUP"],
+    [
+        (lambda live: live.signal(TERM), GOING_AWAY),
+        (lambda live: live.signal(HUP), RESTART),
+        pytest.param(lambda live: live.signal(signal.SIGUSR2), RESTART, marks=pytest.mark.slow),
+    ],
+    ids=["TERM", "HUP", "USR2"],
 )
 def test_a_drain_tells_why(act: Callable[[Live], None], code: int) -> None:
     """1001: the server goes away. 1012: come back, another worker is there already."""

@@ -28,9 +28,16 @@ from setproctitle import setproctitle
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
-from tricorn.arbiter.children import ChildRecord, Generation, Registry, describe_exit, rows_for
+from tricorn.arbiter.children import (
+    ChildRecord,
+    Generation,
+    Registry,
+    boot_timeout_of,
+    describe_exit,
+    rows_for,
+)
 from tricorn.arbiter.memory import Scale
-from tricorn.arbiter.pidfile import Pidfile, PidfileError
+from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.signals import (
     MEANING,
@@ -41,8 +48,9 @@ from tricorn.arbiter.signals import (
     signal_name,
 )
 from tricorn.arbiter.spawn import Job, process_title, spawn
-from tricorn.arbiter.systemd import VARIABLE, ServiceManager
+from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import Mode, Target
+from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
@@ -98,6 +106,7 @@ class Arbiter:
     run_worker: called in each worker; its result is the worker's exit code.
     reload: reads the settings again (HUP); may raise ConfigError.
     load_application: used for preload_app only, once, in the master; may raise BootError.
+    start: how this process was started, for an upgrade (USR2).
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class Arbiter:
         run_worker: RunWorker,
         reload: Callable[[], Settings],
         load_application: Callable[[Settings], Any],
+        start: Start | None = None,
     ) -> None:
         self._settings = settings
         self._run_worker = run_worker
@@ -114,9 +124,10 @@ class Arbiter:
         self._registry = Registry()
         self._generations: dict[int, Generation] = {}
         self._listeners: list[Listener] = []
-        self._pidfile: Pidfile | None = None
         self._reload_under_way = False
-        self._manager = ServiceManager(os.environ.get(VARIABLE, ""))
+        start = start or Start(environ=os.environ)
+        self._manager = ServiceManager(start.environ)
+        self._upgrade = Upgrade(start, self._manager, self._listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
         #: Whether this process runs the loop: its children are copies of this object, too.
@@ -141,12 +152,12 @@ class Arbiter:
                 self._start(cleanup)
             except StoppedError:
                 return self._stopped(EXIT_OK)
-            except (ListenError, PidfileError) as error:
+            except (ListenError, PidfileError, BootError, ConfigError) as error:
+                self._upgrade.failed(str(error))
+                if isinstance(error, ConfigError):
+                    raise
                 _report(str(error))
-                return EXIT_FAILURE
-            except BootError as error:
-                _report(str(error))
-                return EXIT_BOOT
+                return EXIT_BOOT if isinstance(error, BootError) else EXIT_FAILURE
             return self._serve()
 
     # -- start -------------------------------------------------------------------------------------------
@@ -156,14 +167,14 @@ class Arbiter:
         setproctitle(process_title("master", settings))
         self._is_master = True
         cleanup.callback(self._clear_away)
-        if settings.pidfile:
-            self._pidfile = Pidfile(settings.pidfile)
-        log.info("Tricorn %s starts (pid %d)", __version__, os.getpid())
+        log.info("Tricorn %s starts (pid %d)%s", __version__, os.getpid(), self._upgrade.origin)
+        self._upgrade.begin(settings, _boot_limit(settings))
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
         self._lifeline, self._lifeline_writer = os.pipe()
         certificates = self._first_certificates(settings)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates)
+        self._upgrade.keep(first.listeners)
         _report_listeners(first)
         _report_certificates(certificates)
         if settings.preload_app:
@@ -194,7 +205,7 @@ class Arbiter:
             try:
                 return self._new_generation(1, settings, certificates)
             except ListenError as error:
-                if error.taken is None:
+                if error.taken is None or self._upgrade.is_on_trial:
                     raise
                 if error.taken != said:
                     # Looked up once: it reads what every process has open.
@@ -273,8 +284,7 @@ class Arbiter:
         for fd in (self._lifeline, self._lifeline_writer):
             if fd >= 0:
                 os.close(fd)
-        if self._pidfile:
-            self._pidfile.remove()
+        self._upgrade.clear_away()
 
     def _stopped(self, code: int) -> int:
         log.info("Tricorn has stopped (pid %d)", os.getpid())
@@ -287,6 +297,7 @@ class Arbiter:
             self._take_signals()
             self._look_at_children()
             self._weigh_children()
+            self._attend_upgrade()
             exit_code = self._act()
             if exit_code is not None:
                 return self._stopped(exit_code)
@@ -309,11 +320,29 @@ class Arbiter:
             self._reload()
         if Request.REOPEN_LOGS in requests:
             self._reopen_logs()
+            self._upgrade.reopen_logs()
         if Request.UPGRADE in requests:
-            log.warning(
-                "SIGUSR2: not supported. HUP loads new code and settings without losing a request; for a new "
-                "Python or Tricorn, restart the service with systemd socket activation"
-            )
+            settings = self._settings
+            self._upgrade.start(self._target, settings, _boot_limit(settings))
+        if Request.REST in requests:
+            self._target = self._upgrade.rest(self._target)
+
+    def _attend_upgrade(self) -> None:
+        self._target = self._upgrade.attend(self._target, self._complete_listeners(), time.monotonic())
+        wishes = self._upgrade.wishes()
+        if Request.RELOAD in wishes:
+            self._reload()
+        if Request.REOPEN_LOGS in wishes:
+            self._reopen_logs()
+
+    def _complete_listeners(self) -> Sequence[Listener] | None:
+        """Where all workers that are wanted serve; None if they are not all ready."""
+        plan = self._target.plan
+        ready = [
+            child for child in self._registry if child.serves and child.generation.number == plan.generation
+        ]
+        is_complete = len(ready) >= plan.workers and self._target.mode is Mode.RUNNING
+        return ready[0].generation.listeners if is_complete else None
 
     def _attend_certificates(self) -> None:
         """Of older generations too: a reload that fails goes back to them."""
@@ -405,9 +434,10 @@ class Arbiter:
             views = [child.view(self._alive_at) for child in self._registry]
             actions = decisions.decide(views, self._target, self._turned_at)
             for action in actions:
-                if isinstance(action, decisions.Exit):
+                if not isinstance(action, decisions.Exit):
+                    self._perform(action)
+                elif self._upgrade.may_end():
                     return action.code
-                self._perform(action)
             # An abandoned generation changes the target, so there is something else to decide.
             if not any(isinstance(action, decisions.Abandon) for action in actions):
                 return None
@@ -415,18 +445,32 @@ class Arbiter:
     def _wait(self) -> None:
         now = time.monotonic()
         views = [child.view(self._alive_at) for child in self._registry]
-        deadline = decisions.next_deadline(views, self._target, now)
-        wait = TICK if deadline is None else min(TICK, max(0.0, deadline - now))
+        self._manager.attend(
+            now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
+        )
+        deadlines = [decisions.next_deadline(views, self._target, now), self._upgrade.next_deadline()]
+        waits = [max(0.0, deadline - now) for deadline in deadlines if deadline is not None]
+        wait = min([TICK, self._manager.patience or TICK, *waits])
         # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
         # workers would have to close.
         waiting = poll()
         waiting.register(self._signals.fileno(), POLLIN)
+        for channel in self._upgrade.channels():
+            waiting.register(channel.fileno(), POLLIN)
         for child in self._registry:
             if child.status_is_open:
                 waiting.register(child.status, POLLIN)
         # One millisecond more: waking just before the deadline would be a turn for nothing.
         waiting.poll(wait * 1000 + 1)
         self._notice_stall(now + wait)
+
+    def _takes_long(self) -> bool:
+        """Whether the start or the stop of the service is under way, and has an end that the settings set."""
+        settings = self._settings
+        if self._target.mode in (Mode.DRAINING, Mode.QUICK):
+            return bool(settings.graceful_timeout)
+        is_starting = not self._target.plan.proven and self._target.fallback is None
+        return is_starting and bool(boot_timeout_of(settings))
 
     def _notice_stall(self, expected: float) -> None:
         """Forgive the workers' silence up to now if the master itself comes here much later than expected."""
@@ -444,6 +488,10 @@ class Arbiter:
         if target.mode is not before.mode:
             how = "workers finish their requests" if target.mode is Mode.DRAINING else "at once"
             log.info("%s: stopping, %s", name, how)
+            if target.mode is Mode.QUICK:
+                self._upgrade.hurry()
+            # First: a newer master may take over now, and then the service does not stop.
+            self._attend_upgrade()
             self._manager.stopping(f"Stopping, {how}")
         elif target.plan.workers != before.plan.workers:
             log.info("%s: changing to %d workers", name, target.plan.workers)
@@ -451,6 +499,12 @@ class Arbiter:
             log.warning("%s: there are %d workers already, which is the limit", name, target.plan.workers)
 
     def _reload(self) -> None:
+        if self._target.mode is Mode.RESTING:
+            self._target = targets.woken(self._target)
+            log.info("SIGHUP: the workers come back, with the settings that they had")
+            return
+        if self._upgrade.postpones_reload():
+            return
         if self._target.mode is not Mode.RUNNING:
             log.warning("SIGHUP: no reload while stopping")
             return
@@ -530,6 +584,10 @@ class Arbiter:
             case decisions.Abort(pid, silent_for):
                 child = self._signal(pid, signal.SIGABRT)
                 child.aborted_at = now
+                if not child.was_ready:
+                    self._upgrade.failed(
+                        f"worker {pid} was not ready after {silent_for:.0f} s (boot_timeout)"
+                    )
                 _log_abort(child, silent_for, now)
             case decisions.Kill(pid):
                 child = self._signal(pid, signal.SIGKILL)
@@ -542,9 +600,9 @@ class Arbiter:
 
     def _has_no_successor(self, child: ChildRecord) -> bool:
         """At one of its addresses at least: a reload may have taken it away."""
-        if self._target.mode is not Mode.RUNNING:
-            return True
-        served = self._generations[self._target.plan.generation].listeners
+        served = self._upgrade.served_elsewhere()
+        if self._target.mode is Mode.RUNNING:
+            served += self._generations[self._target.plan.generation].listeners
         return any(listener not in served for listener in child.generation.listeners)
 
     def _say_again(self, child: ChildRecord) -> None:
@@ -589,8 +647,7 @@ class Arbiter:
         self._is_master = False
         self._signals.close()
         os.close(self._lifeline_writer)
-        if self._pidfile:
-            self._pidfile.abandon()
+        self._upgrade.forget()
         for child in self._registry:
             child.close()
         for listener in self._listeners:
@@ -665,8 +722,11 @@ class Arbiter:
         if not text:
             level, message = describe_exit(child, code)
             log.log(level, "%s", message)
+            if level >= logging.ERROR:
+                self._upgrade.failed(message)
         elif text not in child.generation.reported:
             child.generation.reported.add(text)
+            self._upgrade.failed(text)
             line, extra = block_of(text)
             log.error("Worker %d could not start: %s", child.pid, line, extra=extra)
 
@@ -680,6 +740,8 @@ class Arbiter:
         for listener in [listener for listener in self._listeners if listener not in used]:
             log.info("No longer listening at %s", listener.address)
             self._listeners.remove(listener)
+            if listener in self._upgrade.served_elsewhere():
+                listener.disown()  # a socket file that is still in use
             listener.close()
         if self._reload_under_way and len(self._generations) == 1:
             self._reload_under_way = False
@@ -753,6 +815,11 @@ def _report_certificates(certificates: Renewal | None) -> None:
 def _bounds(settings: Settings) -> dict[str, int]:
     """How many workers too many and too few there may be while some are replaced."""
     return {"surge": settings.reload_max_surge, "unavailable": settings.reload_max_unavailable}
+
+
+def _boot_limit(settings: Settings) -> float:
+    """How long it may take until all workers are ready, seconds; 0: any time."""
+    return boot_timeout_of(settings) * (2 if settings.preload_app else 1)
 
 
 def _lifetime(settings: Settings) -> float:

@@ -105,6 +105,11 @@ class ChildRecord:
     def was_asked_to_leave(self) -> bool:
         return self.drained_at is not None or self.interrupted_at is not None
 
+    @property
+    def serves(self) -> bool:
+        told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
+        return self.was_ready and all(instant is None for instant in told)
+
     def observe(self, now: float) -> bool:
         """Take over what the worker says about itself; True if it has become READY since the last time."""
         state = self.row.state

@@ -140,8 +140,10 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
     match target.mode:
         case Mode.QUICK:
             return [*overdue, *_interrupt(children, condemned), *_exit(children, target)]
-        case Mode.DRAINING:
+        case Mode.DRAINING | Mode.RETIRING:
             return [*overdue, *map(_drain, staying), *_exit(children, target)]
+        case Mode.RESTING:
+            return [*overdue, *map(_drain, staying)]
         case Mode.RUNNING if _has_failed(target.plan, children):
             return [*overdue, Abandon(target.plan.generation)]
         case Mode.RUNNING:
@@ -157,6 +159,15 @@ def next_deadline(children: Sequence[Child], target: Target, now: float) -> floa
     plans = [target.plan, target.fallback] if target.mode is Mode.RUNNING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
     return min(instants, default=None)
+
+
+def serves(children: Sequence[Child], target: Target) -> bool:
+    """Whether there is what was promised: somebody who serves, unless nobody shall. One is enough. Where one
+    of four fails again and again, a restart of everything (the service manager's watchdog) would end the
+    other three as well."""
+    if target.mode is not Mode.RUNNING:
+        return True
+    return any(child.state is State.READY and not child.is_leaving for child in children)
 
 
 def _will_wear(child: Child, now: float) -> bool:

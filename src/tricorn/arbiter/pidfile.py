@@ -29,6 +29,15 @@ class Pidfile:
         except OSError as error:
             raise PidfileError(f"Cannot write pidfile {path}: {error.strerror}") from None
 
+    def rename(self, path: str) -> None:
+        """Put it in the place of the predecessor's, whose lock ends with it. OSError: it keeps its name."""
+        os.rename(self.path, path)
+        self.path = path
+
+    def leave(self) -> None:
+        """The file is the successor's to replace: there is no moment without one."""
+        self._owner = 0
+
     def remove(self) -> None:
         """Remove the file if it still is the one we made, and give up the lock."""
         if self._owner == os.getpid() and _is_same_file(self._fd, self.path):

@@ -35,8 +35,10 @@ class Request(Enum):
     REOPEN_LOGS = "reopen logs"
     #: Children are looked after on every turn of the loop; the signal only has to wake it.
     REAP = "reap"
-    #: A new master for this one: not known yet, but nobody who asks for it wants this one to end.
+    #: A newer master in the place of this one.
     UPGRADE = "upgrade"
+    #: The newer one serves alone for a while.
+    REST = "rest"
 
 
 def _drain(target: Target) -> Target:
@@ -57,6 +59,7 @@ MEANING: dict[int, Change | Request] = {
     signal.SIGHUP: Request.RELOAD,
     signal.SIGUSR1: Request.REOPEN_LOGS,
     signal.SIGUSR2: Request.UPGRADE,
+    signal.SIGWINCH: Request.REST,
     signal.SIGCHLD: Request.REAP,
 }
 
@@ -72,7 +75,7 @@ _CRASHES = {
 #: The kernel's own action is to ignore them, to stop the process or to let it go on (signal(7)). KILL and
 #: STOP cannot be caught.
 _HARMLESS = {
-    *(signal.SIGCONT, signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGURG, signal.SIGWINCH),
+    *(signal.SIGCONT, signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGURG),
 }
 
 #: Failures of a system call that shows them as well. The interpreter ignores them from the start; a handler

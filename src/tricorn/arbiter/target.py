@@ -6,6 +6,8 @@ logs. What follows from a target for the children that exist is in decide.py.
     TERM, INT, QUIT              stopped()               RUNNING → DRAINING → QUICK
     TTIN, TTOU                   more(), fewer()         workers
     HUP                          reloaded()              plan → fallback, a new plan
+    WINCH, and HUP after it      rested(), woken()       RUNNING → RESTING → RUNNING
+    a newer master serves        retired()               RUNNING → RETIRING
     a child became READY         with_ready()            the plan is proven, the fallback is forgotten
     a child ended                with_exit()             back-off, or one boot failure more
     decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
@@ -31,6 +33,10 @@ HEALTHY_AFTER = 10.0
 
 class Mode(Enum):
     RUNNING = "running"
+    #: A newer master serves. This one has no workers, and waits to be woken or told to stop.
+    RESTING = "resting"
+    #: A newer master has taken over: as DRAINING, but nobody has told this one to stop yet.
+    RETIRING = "retiring"
     #: Every worker finishes what it has begun, then the master exits.
     DRAINING = "draining"
     #: Nobody finishes anything.
@@ -106,9 +112,23 @@ def first_target(workers: int, room: int, *, surge: int = 1, unavailable: int = 
 
 def stopped(target: Target, mode: Mode) -> Target:
     """TERM asks for DRAINING, INT and QUIT for QUICK; whoever asks a second time is in a hurry."""
-    if target.mode is not Mode.RUNNING:
+    if target.mode in (Mode.DRAINING, Mode.QUICK):
         mode = Mode.QUICK
     return replace(target, mode=mode)
+
+
+def rested(target: Target) -> Target:
+    return replace(target, mode=Mode.RESTING) if target.mode is Mode.RUNNING else target
+
+
+def woken(target: Target) -> Target:
+    return replace(target, mode=Mode.RUNNING) if target.mode is Mode.RESTING else target
+
+
+def retired(target: Target) -> Target:
+    """Who was told to stop is stopping already."""
+    is_serving = target.mode in (Mode.RUNNING, Mode.RESTING)
+    return replace(target, mode=Mode.RETIRING) if is_serving else target
 
 
 def more(target: Target) -> Target:

@@ -123,10 +123,10 @@ class Settings:
         parse=addresses(),
         env=Shared("PORT", lambda port: f"0.0.0.0:{port}"),
         section=SOCKET,
-        doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N. "
-        "Repeatable; in TRICORN_BIND several are separated by commas. If only $PORT is set, it means "
-        "0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it is not. With neither, TCP is "
-        "for TLS if there is a certificate, and Unix sockets are not.",
+        doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N; "
+        "fd://NAME is a socket of systemd's. Repeatable; in TRICORN_BIND several are separated by commas. If "
+        "only $PORT is set, it means 0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it is "
+        "not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not.",
     )
     backlog: int = setting(
         2048,
@@ -770,6 +770,15 @@ class Settings:
         parse=optional(text(metavar="FILE", example="/run/tricorn.pid")),
         section=PROCESS,
         doc="The file to write the master's process id to.",
+    )
+    upgrade: str = setting(
+        "automatic",
+        flags=("--upgrade",),
+        parse=one_of("automatic", "manual"),
+        section=PROCESS,
+        doc="What follows on USR2, when the new master is ready with all its workers. `automatic`: it takes "
+        "over, and the old one stops. `manual`: both serve until one of them is told to stop, and WINCH and "
+        "HUP send the workers of the old one away and back.",
     )
     sendfile: bool = setting(
         True,

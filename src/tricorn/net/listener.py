@@ -53,25 +53,36 @@ class Listener:
     wanted: the address as the settings ask for it; what a reload compares.
     address: where it really listens (the port that the kernel chose for port 0); what the log shows.
 
-    After a fork each process has its own descriptor of the one socket. `close()` gives up only that; the
-    socket file goes with the process that made it, and only while the path still is the file it made.
+    file: the socket file, if it has one. After a fork each process has its own descriptor of the one socket.
+    `close()` gives up only that; the file goes with the process that owns it (who made it, unless it was
+    handed on: `own`, `disown`), and only while the path still is the file that was made.
     """
 
-    def __init__(self, sock: socket.socket, wanted: Address, address: Address) -> None:
+    def __init__(
+        self, sock: socket.socket, wanted: Address, address: Address, file: FileIdentity | None = None
+    ) -> None:
         self.socket = sock
         self.wanted = wanted
         self.address = address
-        self._file = _FileIdentity.of(address)
+        self.file = file
         self._owner = os.getpid()
+
+    def own(self) -> None:
+        """This process removes the file."""
+        self._owner = os.getpid()
+
+    def disown(self) -> None:
+        """Another process removes the file."""
+        self._owner = 0
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
     def close(self) -> None:
         # The file goes first: for as long as it is there somebody answers on it.
-        if self._file is not None and self._owner == os.getpid():
-            self._file.remove()
-            self._file = None
+        if self.file is not None and self._owner == os.getpid():
+            self.file.remove()
+            self.file = None
         self.socket.close()
 
     def give_back(self) -> None:
@@ -85,29 +96,23 @@ class Listener:
         return f"<Listener {self.address} fd={self.fileno()}>"
 
 
-class _FileIdentity:
-    """Which file a socket path was when we made it, so that we never remove a successor's."""
+class FileIdentity:
+    """Which file a socket path was when it was made, so that nobody removes a successor's."""
 
-    def __init__(self, path: bytes) -> None:
-        # The working directory may change (`chdir`) between now and the end.
-        self.path = os.path.abspath(path)
-        self.inode = self._inode()
+    def __init__(self, path: bytes, inode: tuple[int, int] | None) -> None:
+        self.path = path
+        self.inode = inode
 
     @classmethod
-    def of(cls, address: Address) -> _FileIdentity | None:
+    def of(cls, address: Address) -> FileIdentity | None:
         if isinstance(address, UnixAddress) and not address.abstract:
-            return cls(address.sockaddr)
+            # The working directory may change (`chdir`) between now and the end.
+            path = os.path.abspath(address.sockaddr)
+            return cls(path, _inode(path))
         return None
 
-    def _inode(self) -> tuple[int, int] | None:
-        try:
-            status = os.lstat(self.path)
-        except FileNotFoundError:
-            return None
-        return status.st_dev, status.st_ino
-
     def remove(self) -> None:
-        if self.inode is None or self._inode() != self.inode:
+        if self.inode is None or _inode(self.path) != self.inode:
             return
         try:
             os.unlink(self.path)
@@ -115,6 +120,14 @@ class _FileIdentity:
             # After privileges were given up, or a clean-up job was faster. The next start finds a socket
             # that nobody listens on and replaces it.
             self.inode = None
+
+
+def _inode(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[Listener, ...]:
@@ -167,7 +180,8 @@ def _open(address: Address, settings: Settings, wanted: Sequence[Address]) -> Li
             # A name is shown as it was written, a port as it was chosen.
             return Listener(sock, address, TcpAddress(address.host or host, port))
         case UnixAddress():
-            return Listener(_open_unix(address, settings), address, address)
+            sock = _open_unix(address, settings)
+            return Listener(sock, address, address, FileIdentity.of(address))
         case FdAddress():
             sock = _adopt(address, settings)
             return Listener(sock, address, _name_of(sock, address))
