@@ -145,17 +145,20 @@ def application_name(settings: Settings) -> str:
     return settings.wsgi_app
 
 
-def application_of(settings: Settings) -> Callable[..., Any]:
-    """For the master with preload_app. It knows no gateway, so it gets the error in its own words."""
-    from tricorn.arbiter.arbiter import BootError
-    from tricorn.workers.boot import load, raised
+def application_of(settings: Settings, descriptors: Sequence[int]) -> Callable[..., Any]:
+    """For a mold. It knows no gateway, so it gets the error in its own words."""
+    from tricorn.arbiter.mold import BootError
+    from tricorn.workers.boot import Watched, load, raised
 
+    watched = Watched(descriptors)
     try:
-        return load(settings)
+        application = load(settings)
+        watched.check()
     except AppLoadError as error:
         raise BootError(str(error)) from error
-    except Exception as error:
+    except BaseException as error:  # foreign code; its traceback is what the user needs
         raise BootError(raised(settings, error)) from error
+    return application
 
 
 def show(text: str) -> int:

@@ -40,7 +40,7 @@ class Assignment:
     notify: wakes the master; called after each change of `row.state`.
     fail: tells the master why the worker cannot boot (text for the log; logged once per generation).
     leave: ends the process with an exit code, from any thread, also when the main thread does not come back.
-    application: the loaded application when `preload_app` is on, else None.
+    application: what a mold has loaded, when `preload_app` is on, else None.
     certificates: what TLS connections are made with (`tls.context`), made before the fork; None without TLS.
         The worker calls `take()` about once a second. Which listeners it is for: `tls_listeners`.
     """

@@ -40,7 +40,7 @@ class WorkerKind:
     also: other names by which configurations ask for it. The first one is shown in the reference.
     is_usual: `auto` takes it for applications of its interface.
     prepare: a function, as module:function, which the worker calls without arguments before it imports the
-        application (with `preload_app`, the master has imported it before). With `auto` the kind is not known
+        application (with `preload_app`, a mold has imported it before). With `auto` the kind is not known
         by then, so a usual kind has none.
     """
 

@@ -15,16 +15,20 @@ import json
 import logging
 import os
 import random
+import resource
 import select
 import signal
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tricorn import scoreboard
-from tricorn.arbiter.arbiter import Arbiter, BootError
+from tricorn.arbiter.arbiter import Arbiter
 from tricorn.arbiter.farewell import leave
+from tricorn.arbiter.mold import BootError
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_OK, Assignment
@@ -58,13 +62,32 @@ def event(*words: object) -> None:
     os.close(fd)
 
 
-def load(_settings: Settings) -> object:
+def load(_settings: Settings, _descriptors: Sequence[int]) -> object:
     event("preload", os.getpid())
     while mood().get("preload") == "hang":
         time.sleep(0.01)
-    if mood().get("boot") == "fail":
+    if mood().get("preload") == "fork hangs":
+        os.register_at_fork(before=lambda: time.sleep(60))
+    if "fail" in (mood().get("boot"), mood().get("preload")):
         raise BootError("cannot import name 'app'")
+    if (more := mood().get("files")) is not None:
+        threading.Thread(target=lift_limit, args=(limit_files(more),), daemon=True).start()
     return {"loaded_in": os.getpid()}
+
+
+def limit_files(more: int) -> tuple[int, int]:
+    """Let this process open so many files more; gives the limit that there was."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, before[1]))
+    return before
+
+
+def lift_limit(before: tuple[int, int]) -> None:
+    while not (HOME / "lifted").exists():
+        time.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def worker(job: Assignment) -> int:

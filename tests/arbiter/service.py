@@ -67,13 +67,19 @@ class Service:
         lines = (self.home / "events").read_text().splitlines()
         return [line.split()[1:] for line in lines if line.split()[0] == name]
 
-    def workers(self) -> set[int]:
+    def children(self) -> set[int]:
         """The master's children that have not ended."""
         try:
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         except FileNotFoundError:
             return set()
         return {int(pid) for pid in children if is_alive(int(pid))}
+
+    def workers(self) -> set[int]:
+        return {pid for pid in self.children() if not is_mold(pid)}
+
+    def molds(self) -> set[int]:
+        return {pid for pid in self.children() if is_mold(pid)}
 
     def ready(self) -> dict[int, int]:
         """Living workers that were READY, with their generations."""
@@ -93,11 +99,11 @@ class Service:
         """Leave nothing behind, however the test went."""
         if self.process is None:
             return
-        workers = self.workers()
+        children = self.children()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for pid in workers:
+        for pid in children:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
 
@@ -109,3 +115,11 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def is_mold(pid: int) -> bool:
+    """Whether it is one that has loaded the application for the workers; by its name in `ps`."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"tricorn: mold")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

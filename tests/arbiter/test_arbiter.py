@@ -15,6 +15,8 @@ import pytest
 from arbiter.service import Service, is_alive
 
 from tricorn.arbiter.arbiter import STALL, TICK
+from tricorn.arbiter.children import MOLD_SILENCE
+from tricorn.arbiter.decide import MOLD_GRACE
 
 TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
 
@@ -77,14 +79,20 @@ def test_nobody_boots(service: Service) -> None:
     assert service.log().count("cannot import name 'app'") == 1
 
 
-def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path) -> None:
-    service.start(workers=2, pidfile=str(tmp_path / "pid"))
+@pytest.mark.parametrize("preload", [False, True], ids=["forked", "preloaded"])
+def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path, preload: bool) -> None:
+    """Nor of a mold; and that has one socket more, by which it is told what to do."""
+    service.start(workers=2, pidfile=str(tmp_path / "pid"), preload_app=preload)
     service.signal(HUP)
     service.wait_for_log("Reload done")
     expected = None
-    for worker in service.ready():
+    (*molds,) = service.molds()
+    assert len(molds) == preload
+    for worker in [*service.ready(), *molds]:
         open_files = [os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()]
         kinds = sorted(name.partition(":")[0] for name in open_files)
+        if worker in molds:
+            kinds.remove("socket")
         # stdin, stdout, stderr; the listener, and where it finds new log files; the lifeline, its status
         # pipe, the two ends of its own pipe
         assert kinds.count("socket") == 2
@@ -321,21 +329,145 @@ def test_many_reloads_at_once(service: Service) -> None:
 # -- preload, pidfile, privileges --------------------------------------------------------------------------
 
 
+def loaded_in(service: Service) -> set[int]:
+    """The molds that living workers come from."""
+    said = {int(event[0]): int(event[-1].rstrip("}")) for event in service.events("application")}
+    return {said[pid] for pid in service.ready()}
+
+
 def test_preload(service: Service) -> None:
+    """Workers come from a mold, and are the master's children all the same."""
+    service.start(workers=2, preload_app=True, wsgi_app="shop:app")
+    (mold,) = service.molds()
+    assert Path(f"/proc/{mold}/cmdline").read_bytes().startswith(b"tricorn: mold [shop:app]")
+    assert service.events("preload") == [[str(mold)]]
+    assert loaded_in(service) == {mold}
+    assert {event[2] for event in service.events("ready")} == {str(service.pid)}
+    service.signal(TERM)
+    assert service.exit_code() == 0
+    assert not is_alive(mold)
+    assert "ERROR" not in service.log()
+
+
+def test_a_reload_loads_the_application_anew(service: Service) -> None:
     service.start(workers=2, preload_app=True)
-    assert service.events("preload") == [[str(service.pid)]]
-    assert all(str(service.pid) in event[-1] for event in service.events("application"))
+    (before,) = service.molds()
     service.signal(HUP)
     service.wait_for_log("Reload done")
-    assert len(service.events("preload")) == 1
-    assert "HUP applies new settings but does not load new code" in service.log()
+    (after,) = service.molds()
+    assert after != before
+    assert loaded_in(service) == {after}
+    assert not is_alive(before)
+
+
+def test_a_reload_turns_it_on_and_off(service: Service) -> None:
+    service.start(workers=1)
+    for number, preload in enumerate([True, False], start=1):
+        service.settings(workers=1, preload_app=preload)
+        service.signal(HUP)
+        service.wait(lambda number=number: service.log().count("Reload done") == number)
+        assert len(service.molds()) == preload
+        assert list(service.ready().values()) == [number + 1]
 
 
 def test_preload_that_fails(service: Service) -> None:
     service.mood(boot="fail")
     service.start(ready=0, preload_app=True)
+    assert service.exit_code(10) == 3
+    assert service.log().count("cannot import name 'app'") == 1
+    assert "ERROR Stopping: no worker could start" in service.log()
+
+
+@pytest.mark.parametrize("how", ["fail", "hang"])
+def test_new_code_that_does_not_load_leaves_the_old_serving(service: Service, how: str) -> None:
+    """And the old mold is there to replace what is lost."""
+    service.start(workers=2, preload_app=True)
+    (mold,), workers = service.molds(), service.workers()
+    service.settings(workers=2, preload_app=True, boot_timeout=0.3)
+    service.mood(preload=how)
+    service.signal(HUP)
+    service.wait_for_log("Reload failed: generation 2 does not start; generation 1 keeps serving")
+    service.wait(lambda: service.molds() == {mold})
+    assert service.workers() == workers
+    assert ("(boot_timeout): aborting it" if how == "hang" else "cannot import name 'app'") in service.log()
+    victim = min(workers)
+    os.kill(victim, signal.SIGKILL)
+    service.wait(lambda: len(service.ready()) == 2 and victim not in service.ready())
+    assert loaded_in(service) == {mold}
+    service.signal(TERM)
+    assert service.exit_code() == 0
+
+
+def test_workers_live_without_their_mold(service: Service) -> None:
+    """A new one is made when a worker is wanted."""
+    service.start(workers=2, preload_app=True)
+    (mold,), workers = service.molds(), service.workers()
+    os.kill(mold, signal.SIGKILL)
+    service.wait_for_log(f"Mold {mold} was killed by SIGKILL")
+    assert service.workers() == workers
+    assert not service.molds()
+    victim = min(workers)
+    os.kill(victim, signal.SIGKILL)
+    service.wait(lambda: len(service.ready()) == 2 and victim not in service.ready())
+    assert len(loaded_in(service)) == 2
+    assert len(service.molds()) == 1
+
+
+def test_a_mold_that_is_told_to_end_is_replaced(service: Service) -> None:
+    """`kill` with the wrong number loses nothing."""
+    service.start(workers=1, preload_app=True)
+    (mold,), workers = service.molds(), service.workers()
+    os.kill(mold, TERM)
+    service.wait_for_log(f"Mold {mold} has exited")
+    service.signal(signal.SIGTTIN)
+    service.wait(lambda: len(service.ready()) == 2)
+    assert workers < service.workers()
+
+
+@pytest.mark.parametrize("mood", [{}, {"preload": "hang"}], ids=["ready", "loading"])
+def test_a_mold_ends_with_a_master_that_was_killed(service: Service, mood: dict[str, str]) -> None:
+    service.mood(**mood)
+    service.start(ready=0, preload_app=True, workers=1)
+    service.wait(lambda: service.events("preload") if mood else service.ready())
+    children = service.children()
+    assert service.molds()
+    service.signal(signal.SIGKILL)
+    service.exit_code()
+    service.wait(lambda: not any(map(is_alive, children)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [TERM, INT])
+def test_a_mold_that_hangs_while_it_forks_holds_a_stop_for_seconds(
+    service: Service, number: signal.Signals
+) -> None:
+    service.mood(preload="fork hangs")
+    service.start(ready=0, preload_app=True)
+    service.wait_for_log("has loaded the application")
+    service.signal(number)
+    assert service.exit_code(MOLD_GRACE + 7) == 0
+    assert "did not stop in time: killed it" in service.log()
+
+
+@pytest.mark.slow
+def test_a_mold_that_hangs_while_it_forks_is_replaced(service: Service) -> None:
+    service.mood(preload="fork hangs")
+    service.start(ready=0, preload_app=True, timeout=1.0)
+    service.wait_for_log("has loaded the application")
+    service.mood()
+    service.wait(lambda: "(timeout): aborting it" in service.log(), MOLD_SILENCE + 7)
+    # The generation has not been READY once: that is its end.
     assert service.exit_code() == 3
-    assert service.log().splitlines()[-1] == "ERROR cannot import name 'app'"
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["for the order", "for the fork"])
+def test_a_mold_without_descriptors_is_told_again(service: Service, more: int) -> None:
+    service.mood(files=more)
+    service.start(ready=0, preload_app=True)
+    service.wait_for_log("No worker started: Too many open files")
+    (service.home / "lifted").touch()
+    service.wait(lambda: len(service.ready()) == 2)
+    assert len(service.events("preload")) == 1
 
 
 def test_pidfile(service: Service, tmp_path: Path) -> None:

@@ -83,8 +83,12 @@ def test_a_renewal_needs_no_reload(service: Service, pem: Path, issued: list[Iss
     assert f"INFO Certificate {pem} is new: for new.test, until " in service.log()
 
 
-def test_a_worker_that_comes_later_has_the_new_one(service: Service, pem: Path, issued: list[Issued]) -> None:
-    service.start(certfile=str(pem), workers=1)
+@pytest.mark.parametrize("preload", [False, True], ids=["forked", "preloaded"])
+def test_a_worker_that_comes_later_has_the_new_one(
+    service: Service, pem: Path, issued: list[Issued], preload: bool
+) -> None:
+    """Also one that is forked by a mold, which has the old one."""
+    service.start(certfile=str(pem), workers=1, preload_app=preload)
     pem.write_text(issued[1].both())
     service.wait(lambda: shows(service)[0][1:] == ["new.test"])
     service.signal(signal.SIGTTIN)

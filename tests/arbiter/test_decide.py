@@ -11,6 +11,7 @@ from tricorn import handover
 from tricorn.arbiter.decide import (
     ABORT_GRACE,
     BOOT_GRACE,
+    MOLD_GRACE,
     QUICK_GRACE,
     Abandon,
     Abort,
@@ -21,6 +22,7 @@ from tricorn.arbiter.decide import (
     Interrupt,
     Kill,
     Spawn,
+    SpawnMold,
     State,
     decide,
     next_deadline,
@@ -73,6 +75,20 @@ def taking_over(workers: int, new_workers: int | None = None) -> Target:
 
 def bounded(workers: int, surge: int, unavailable: int) -> Target:
     return with_ready(first_target(workers, room=100, surge=surge, unavailable=unavailable), 1)
+
+
+def preloading(workers: int) -> Target:
+    """Generation 1 is up, and has a mold."""
+    return with_ready(first_target(workers, room=100, preloads=True), 1)
+
+
+def recast(workers: int) -> Target:
+    """The same, and generation 2 was asked for."""
+    return reloaded(preloading(workers), workers, room=100, preloads=True)
+
+
+def mold(pid: int, generation: int = 1, state: State = R, **more: Any) -> Child:
+    return child(pid, generation, state, is_mold=True, **more)
 
 
 def backed_off(target: Target) -> Target:
@@ -165,6 +181,70 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     ("woken", [child(1, drained_at=NOW)], woken(rested(serving(2))), [Spawn(1), Spawn(1)]),
     ("retire", [child(1), child(2, drained_at=NOW)], retired(serving(2)), [Drain(1)]),
     ("retired", [], retired(serving(2)), [Exit(0)]),
+    ("rest: the mold stays", [child(1), mold(9)], rested(preloading(1)), [Drain(1)]),
+    ("at rest, with a mold", [mold(9)], rested(preloading(1)), []),
+    ("retire: the mold goes last", [mold(9)], retired(preloading(1)), [Drain(9)]),
+    # molds
+    ("a mold comes first", [], first_target(2, 100, preloads=True), [SpawnMold(1)]),
+    ("it loads the application", [mold(9, state=B)], first_target(2, 100, preloads=True), []),
+    ("it forks", [mold(9)], first_target(2, 100, preloads=True), [Spawn(1)] * 2),
+    ("an order counts", [mold(9), child(1, state=B, is_ordered=True)], preloading(2), [Spawn(1)]),
+    ("nobody is wanted: no new mold", [child(1), child(2)], preloading(2), []),
+    ("a worker is wanted: a new mold", [child(1)], preloading(2), [SpawnMold(1)]),
+    ("the old one still ends", [child(1), mold(9, drained_at=NOW)], preloading(2), []),
+    ("a new mold while crashing", [child(1)], backed_off(preloading(2)), []),
+    ("it needs no row", [mold(9), child(1)], replace(preloading(2), room=2), [Spawn(1)]),
+    ("a mold of the trial", [mold(9), child(1)], recast(1), [SpawnMold(2)]),
+    ("the trial's first", [mold(9), child(1), mold(8, 2)], recast(1), [Spawn(2)]),
+    (
+        "an old worker lost during the trial",
+        [mold(9), child(1), mold(8, 2, B)],
+        recast(2),
+        [Spawn(1)],
+    ),
+    (
+        "an old mold has workers",
+        [mold(9), child(1, drained_at=NOW), child(2, 2)],
+        with_ready(recast(1), 2),
+        [],
+    ),
+    ("and none any more", [mold(9), child(2, 2)], with_ready(recast(1), 2), [Drain(9)]),
+    (
+        "a trial of a trial",
+        [mold(9), child(1), mold(8, 2, B)],
+        reloaded(recast(1), 1, 100, preloads=True),
+        [SpawnMold(3), Drain(8)],
+    ),
+    ("no longer preloaded", [mold(9), child(1)], reloaded(preloading(1), 1, 100), [Spawn(2)]),
+    (
+        "the mold failed",
+        [mold(9), child(1)],
+        with_exit(recast(1), Ended(2, False, False, EXIT_BOOT, 0.1), NOW),
+        [Abandon(2)],
+    ),
+    (
+        "the trial's worker failed, its mold is there",
+        [mold(9), child(1), mold(8, 2)],
+        with_exit(recast(1), Ended(2, False, False, EXIT_BOOT, 0.1), NOW),
+        [Abandon(2)],
+    ),
+    ("after that its mold goes", [mold(9), child(1), mold(8, 2)], abandoned(recast(1)), [Drain(8)]),
+    ("TERM: workers first", [mold(9), child(1)], stopped(preloading(1), Mode.DRAINING), [Drain(1)]),
+    ("TERM: then the mold", [mold(9)], stopped(preloading(1), Mode.DRAINING), [Drain(9)]),
+    (
+        "TERM: it loads",
+        [mold(9, state=B), child(1)],
+        stopped(preloading(1), Mode.DRAINING),
+        [Drain(9), Drain(1)],
+    ),
+    (
+        "TERM: an order keeps nobody",
+        [mold(9), child(1, state=B, is_ordered=True)],
+        stopped(preloading(1), Mode.DRAINING),
+        [Drain(9), Drain(1)],
+    ),
+    ("INT: workers first", [mold(9), child(1)], stopped(preloading(1), Mode.QUICK), [Interrupt(1)]),
+    ("INT: then the mold", [mold(9, drained_at=NOW)], stopped(preloading(1), Mode.QUICK), [Interrupt(9)]),
 ]
 
 
@@ -201,6 +281,12 @@ LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
         Kill,
     ),
     ("interrupted", replace(READY_CHILD, interrupted_at=110.0), 110.0 + QUICK_GRACE, Kill),
+    ("a mold", replace(READY_CHILD, is_mold=True), 130.0, Abort),
+    ("a mold that loads", replace(BOOTING_CHILD, is_mold=True), 60.0, Abort),
+    ("a mold, told", replace(READY_CHILD, is_mold=True, drained_at=105.0), 105.0 + MOLD_GRACE, Kill),
+    ("a mold, interrupted", replace(READY_CHILD, is_mold=True, interrupted_at=1.0), 1.0 + MOLD_GRACE, Kill),
+    ("a mold that loads, told", replace(BOOTING_CHILD, is_mold=True, drained_at=5.0), 5.0 + BOOT_GRACE, Kill),
+    ("an order", replace(BOOTING_CHILD, is_ordered=True, drained_at=5.0), None, None),
     ("killed", replace(READY_CHILD, aborted_at=130.0, killed_at=132.0), None, None),
 ]
 

@@ -23,6 +23,7 @@ from tricorn.arbiter.decide import (
     Interrupt,
     Kill,
     Spawn,
+    SpawnMold,
     State,
     decide,
     next_deadline,
@@ -35,6 +36,7 @@ TOLD = {Drain: "drained_at", Interrupt: "interrupted_at", Abort: "aborted_at", K
 @dataclass
 class World:
     target: Target
+    preloads: bool = False
     now: float = 0.0
     exit_code: int | None = None
     children: dict[int, Child] = field(default_factory=dict)
@@ -46,7 +48,9 @@ class World:
             actions = decide(list(self.children.values()), self.target, self.now)
             for action in actions:
                 self.perform(action)
-            assert len(self.children) <= self.target.room
+            assert len(self.workers()) <= self.target.room
+            molds = [one.generation for one in self.children.values() if one.is_mold]
+            assert len(molds) == len(set(molds))
             if not any(isinstance(action, Abandon) for action in actions):
                 # Everything has been said: deciding again says nothing new.
                 assert self.exit_code is not None or not decide(
@@ -57,10 +61,12 @@ class World:
 
     def perform(self, action: Action) -> None:
         match action:
-            case Spawn(generation):
+            case Spawn(generation) | SpawnMold(generation):
+                is_mold = isinstance(action, SpawnMold)
+                assert is_mold or self.may_have_workers(generation)
                 self.pids += 1
                 self.children[self.pids] = Child(
-                    self.pids, generation, State.BOOTING, self.now, self.now, 30.0, 20.0
+                    self.pids, generation, State.BOOTING, self.now, self.now, 30.0, 20.0, is_mold=is_mold
                 )
             case Abandon():
                 self.target = targets.abandoned(self.target)
@@ -72,15 +78,28 @@ class World:
                 assert getattr(one, name) is None, "told twice"
                 self.children[pid] = replace(one, **{name: self.now})  # type: ignore[arg-type]  # by name
 
+    def workers(self) -> list[Child]:
+        return [c for c in self.children.values() if not c.is_mold]
+
     def ready(self) -> list[Child]:
-        return [c for c in self.children.values() if c.state is State.READY and not c.is_leaving]
+        return [c for c in self.workers() if c.state is State.READY and not c.is_leaving]
+
+    def may_have_workers(self, generation: int) -> bool:
+        """Whether the process is there that forks them."""
+        plans = [plan for plan in (self.target.plan, self.target.fallback) if plan]
+        (plan,) = [plan for plan in plans if plan.generation == generation]
+        usable = [
+            c for c in self.children.values() if c.is_mold and c.state is State.READY and not c.is_leaving
+        ]
+        return not plan.preloads or generation in {mold.generation for mold in usable}
 
     def boot(self, pid: int) -> None:
         one = self.children[pid]
         if one.state is State.BOOTING and one.aborted_at is None and one.killed_at is None:
             self.children[pid] = replace(one, state=State.READY, heartbeat=self.now)
             self.was_ready.add(pid)
-            self.target = targets.with_ready(self.target, one.generation)
+            if not one.is_mold:
+                self.target = targets.with_ready(self.target, one.generation)
 
     def end(self, pid: int, code: int) -> None:
         one = self.children.pop(pid)
@@ -137,7 +156,8 @@ def step(world: World, what: str, how: int) -> None:
     pids = sorted(world.children)
     one = world.children[pids[how % len(pids)]] if pids else None
     if what == "reload":
-        world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room)
+        preloads = world.preloads if how < 6 else not world.preloads
+        world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room, preloads=preloads)
     elif what == "more":
         world.target = targets.more(world.target)
     elif what == "fewer":
@@ -162,9 +182,9 @@ def step(world: World, what: str, how: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(1, 5), STEPS)
-def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]]) -> None:
-    world = World(targets.first_target(workers, room=20))
+@given(st.integers(1, 5), STEPS, st.booleans())
+def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]], preloads: bool) -> None:
+    world = World(targets.first_target(workers, room=20, preloads=preloads), preloads)
     world.act()
     for what, how in steps:
         step(world, what, how)
@@ -177,7 +197,7 @@ def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]]
         return
     assert world.target.fallback is None
     assert {c.generation for c in world.children.values()} == {world.target.plan.generation}
-    assert len(world.ready()) == len(world.children) == world.target.plan.workers
+    assert len(world.ready()) == len(world.workers()) == world.target.plan.workers
 
 
 #: How many there may be too many, and too few, while workers are replaced.
@@ -185,28 +205,34 @@ BOUNDS = st.sampled_from([(1, 0), (3, 0), (0, 1), (2, 1)])
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.integers(1, 5), STEPS, BOUNDS)
+@given(st.integers(1, 5), STEPS, BOUNDS, st.booleans())
 def test_replacing_never_leaves_fewer_ready_workers_than_promised(
-    workers: int, steps: list[tuple[str, int]], bounds: tuple[int, int]
+    workers: int, steps: list[tuple[str, int]], bounds: tuple[int, int], preloads: bool
 ) -> None:
     """Whatever boots, fails, leaves, wears out or is reloaded meanwhile, in whatever order, as long as no
     READY worker is lost by its own fault: at every instant as many serve as before, but for `unavailable`,
     and there are at most `surge` too many."""
     surge, unavailable = bounds
-    world = World(targets.first_target(workers, room=200, surge=surge, unavailable=unavailable))
+    first = targets.first_target(workers, room=200, surge=surge, unavailable=unavailable, preloads=preloads)
+    world = World(first, preloads)
     world.settle()
     for what, how in steps:
         if what in ("crash", "retire", "more", "fewer"):
             continue
         if what == "reload":
             world.target = targets.reloaded(
-                world.target, workers, world.target.room, surge=surge, unavailable=unavailable
+                world.target,
+                workers,
+                world.target.room,
+                surge=surge,
+                unavailable=unavailable,
+                preloads=preloads,
             )
         else:
             step(world, what, how)
         world.act()
         assert len(world.ready()) >= workers - unavailable
-        staying = [c for c in world.children.values() if not c.is_leaving]
+        staying = [c for c in world.workers() if not c.is_leaving]
         # The first worker of a new generation is on trial beside all others.
         assert len(staying) <= workers + max(surge, 1)
     world.settle()
@@ -219,10 +245,13 @@ def test_replacing_never_leaves_fewer_ready_workers_than_promised(
     STEPS,
     st.sampled_from([Mode.RUNNING, Mode.RESTING, Mode.RETIRING]),
     st.sampled_from([Mode.DRAINING, Mode.QUICK]),
+    st.booleans(),
 )
-def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], before: Mode, mode: Mode) -> None:
+def test_a_stop_always_ends(
+    workers: int, steps: list[tuple[str, int]], before: Mode, mode: Mode, preloads: bool
+) -> None:
     """Even if no worker ever obeys: the limits end it."""
-    world = World(targets.first_target(workers, room=50))
+    world = World(targets.first_target(workers, room=50, preloads=preloads), preloads)
     world.act()
     for what, how in steps:
         step(world, what, how)
@@ -243,12 +272,12 @@ def test_a_stop_always_ends(workers: int, steps: list[tuple[str, int]], before: 
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 5), STEPS, st.sampled_from([Mode.DRAINING, Mode.QUICK]))
+@given(st.integers(1, 5), STEPS, st.sampled_from([Mode.DRAINING, Mode.QUICK]), st.booleans())
 def test_a_stop_waits_for_nobody_who_was_never_ready(
-    workers: int, steps: list[tuple[str, int]], mode: Mode
+    workers: int, steps: list[tuple[str, int]], mode: Mode, preloads: bool
 ) -> None:
-    """Whatever was going on, once BOOT_GRACE has passed only workers that were READY are left."""
-    world = World(targets.first_target(workers, room=50))
+    """Whatever was going on, once BOOT_GRACE has passed only those are left that were READY."""
+    world = World(targets.first_target(workers, room=50, preloads=preloads), preloads)
     world.act()
     for what, how in steps:
         step(world, what, how)

@@ -12,7 +12,9 @@ import pytest
 from architecture.source import MODULES, ROOMS, ROOT, Module
 
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
-SIDE_ROOMS = {"config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction"}
+SIDE_ROOMS = {
+    *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
@@ -32,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "forks",
         "sigaction",
     },
-    "arbiter": {"config", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction"},
+    "arbiter": {"config", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"},
     "config": {"kinds"},
     "kinds": set(),
     "log": {"config"},
@@ -41,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scoreboard": set(),
     "forks": set(),
     "sigaction": set(),
+    "parentage": set(),
     "handover": {"config", "net", "tls", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},

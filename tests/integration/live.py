@@ -83,8 +83,12 @@ class Live(Server):
         return self.process.pid
 
     def workers(self) -> list[int]:
-        """The process ids of the master's children."""
-        return children(self.pid)
+        """The process ids of the master's children, without molds."""
+        return [pid for pid in children(self.pid) if not is_mold(pid)]
+
+    def molds(self) -> list[int]:
+        """Those that have loaded the application for the others (--preload)."""
+        return [pid for pid in children(self.pid) if is_mold(pid)]
 
     def signal(self, number: signal.Signals, pid: int | None = None) -> None:
         os.kill(self.pid if pid is None else pid, number)
@@ -131,6 +135,14 @@ def children(pid: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(word) for word in words]
+
+
+def is_mold(pid: int) -> bool:
+    """By its name in `ps`."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"tricorn: mold")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def is_alive(pid: int) -> bool:

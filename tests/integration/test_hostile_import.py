@@ -74,12 +74,16 @@ def test_it_serves_all_the_same(tmp_path: Path, kind: str, case: str, preload: t
         live.stop()
 
 
-#: What is done → a part of the one line that says so, with preload and without.
+#: What is done → a part of the one line that says so, without preload and with.
 DEADLY = {
     "sys.exit": ("sys.exit(5)", "called sys.exit(5) while it was imported", "called sys.exit(5)"),
     "SystemExit with a text": ("raise SystemExit('no licence')", "no licence", "no licence"),
-    "os._exit": ("os._exit(5)", "exited with code 5 before it was ready", ""),
-    "a signal": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL", ""),
+    "os._exit": (
+        "os._exit(5)",
+        "exited with code 5 before it was ready",
+        "exited with code 5 before it was ready",
+    ),
+    "a signal": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL", "was killed by SIGKILL"),
 }
 
 
@@ -104,7 +108,10 @@ def test_the_reason_is_said(tmp_path: Path, kind: str, case: str, preload: tuple
     assert "tricorn/workers" not in ended.stderr
 
 
-def test_closing_every_descriptor_is_an_error_that_is_told(tmp_path: Path, kind: str) -> None:
+@PRELOAD
+def test_closing_every_descriptor_is_an_error_that_is_told(
+    tmp_path: Path, kind: str, preload: tuple[str, ...]
+) -> None:
     """Daemons do that. Ours cannot serve then: it ends with a line that names the cause."""
     write_site(tmp_path, "os.closerange(3, 256)\ndef answer(path):\n    return ''\n", kind)
     command = [
@@ -116,7 +123,7 @@ def test_closing_every_descriptor_is_an_error_that_is_told(tmp_path: Path, kind:
         *KINDS[kind].options,
     ]
     ended = subprocess.run(
-        [*command, "site_app:app"], stderr=subprocess.PIPE, text=True, timeout=40, check=False
+        [*command, *preload, "site_app:app"], stderr=subprocess.PIPE, text=True, timeout=40, check=False
     )
     assert ended.returncode != 0
     assert "closed descriptors of the server" in ended.stderr, ended.stderr

@@ -267,8 +267,8 @@ def test_a_fork_at_import(tmp_path: Path, kind: str, case: str, preload: tuple[s
             socket.create_connection(live.address, 2).close()
 
 
-def test_a_copy_of_the_master_does_not_hold_the_service_up(tmp_path: Path) -> None:
-    """With preload: a thread of the application's forks in the master; workers still see when it is gone."""
+def test_a_copy_of_the_mold_does_not_hold_the_service_up(tmp_path: Path) -> None:
+    """With preload: a thread of the application's forks there; workers still see when the master is gone."""
     source = """
     def fork_later():
         while threading.main_thread().is_alive() and not os.path.exists(MARK):

@@ -166,7 +166,7 @@ pidfile = "{home}/pid"
 
 SLOW_APP = """
 import os, pathlib, time
-pathlib.Path({home!r}, "import" if "master" in open("/proc/self/cmdline").read() else "boot").touch()
+pathlib.Path({home!r}, "import" if "mold" in open("/proc/self/cmdline").read() else "boot").touch()
 time.sleep(0.2)
 def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])

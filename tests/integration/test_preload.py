@@ -1,5 +1,5 @@
-"""An application in the master (`--preload`): whatever it does there, the master survives, says what it saw,
-and ends when told."""
+"""An application in a mold (`--preload`): whatever it does there, the service goes on, says what it saw, and
+ends when told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from harness.server import frozen, wait_for
-from integration.live import Live, is_alive
+from integration.live import Live, Load, is_alive
 
 TERM, INT, HUP, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL
 
@@ -28,7 +28,7 @@ def app(environ, start_response):
 
 
 class Preloading(Live):
-    """A server whose application ran `code` in the master."""
+    """A server whose application ran `code` in a mold."""
 
     def __init__(self, home: Path, code: str, *options: str, workers: int = 1) -> None:
         (home / "theapp.py").write_text(APP.format(code=code))
@@ -40,7 +40,7 @@ TRESPASSES = {
     "handlers": (
         "for n in signal.valid_signals() - {9, 19}:\n    signal.signal(n, lambda *a: None)",
         "has changed the handlers of SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD, SIGTTIN, "
-        "SIGTTOU, SIGWINCH; the master has restored its own",
+        "SIGTTOU, SIGWINCH; the mold has restored its own",
     ),
     "ignored": (
         "for n in signal.valid_signals() - {9, 19}:\n    signal.signal(n, signal.SIG_IGN)",
@@ -52,19 +52,19 @@ TRESPASSES = {
     ),
     "one of no meaning": (
         "signal.signal(signal.SIGRTMIN + 3, lambda *a: None)",
-        "has changed the handlers of signal 37, which the master does not use",
+        "has changed the handlers of signal 37, which the mold does not use",
     ),
     "wake-up descriptor": ("signal.set_wakeup_fd(-1)", "has changed the wake-up descriptor"),
     "blocked": (
         "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
-        "has changed the signal mask; the master has unblocked SIGHUP, SIGINT, SIGQUIT, "
+        "has changed the signal mask; the mold has unblocked SIGHUP, SIGINT, SIGQUIT, "
         "SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD,",
     ),
     "asyncio": (
         "import asyncio\nasync def main():\n"
         "    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print)\n"
         "asyncio.run(main())",
-        "has changed the handlers of SIGTERM; the master has restored its own",
+        "has changed the wake-up descriptor; the mold has restored its own",
     ),
     "faulthandler": (
         "import faulthandler\nfor n in (10, 12, 15, 1): faulthandler.register(n)",
@@ -72,13 +72,13 @@ TRESPASSES = {
     ),
     "threads": (
         "threading.Thread(target=time.sleep, args=(600,), name='refresh', daemon=True).start()",
-        "has started threads in the master; the workers do not have them: 'refresh'",
+        "has started threads in the mold; the workers do not have them: 'refresh'",
     ),
 }
 
 
 @pytest.mark.parametrize("name", TRESPASSES)
-def test_the_master_keeps_what_is_its_own(tmp_path: Path, name: str) -> None:
+def test_the_mold_keeps_what_is_its_own(tmp_path: Path, name: str) -> None:
     code, said = TRESPASSES[name]
     with Preloading(tmp_path, code) as live:
         assert said in live.log()
@@ -99,7 +99,7 @@ def test_the_master_keeps_what_is_its_own(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("error", ["RuntimeError", "SystemExit", "KeyboardInterrupt"])
-def test_a_handler_that_raises_does_not_end_the_master(tmp_path: Path, error: str) -> None:
+def test_a_handler_that_raises_does_not_end_the_mold(tmp_path: Path, error: str) -> None:
     """A timer calls it in the middle of anything. In a worker it is the application's own again."""
     code = f"""
 def handler(number, frame):
@@ -113,7 +113,11 @@ def watch():
 os.register_at_fork(after_in_child=lambda: threading.Thread(target=watch, daemon=True).start())
 """
     with Preloading(tmp_path, code) as live:
-        live.wait_log("The application's handler of SIGALRM raised in the master", times=3)
+        live.wait_log("The application's handler of SIGALRM raised in the mold", times=3)
+        mold = live.molds()
+        live.signal(TERM, live.workers()[0])
+        live.wait_log("is ready", times=2)
+        assert live.molds() == mold
         live.signal(HUP)
         live.wait_log("Reload done")
         assert live.request("/").status == 200
@@ -137,7 +141,7 @@ def test_a_configuration_that_takes_signals_in_a_reload(tmp_path: Path) -> None:
 # -- the end
 
 
-#: What the application leaves in the master, and how the log names it.
+#: What the application leaves in the mold, and how the log names it.
 LEFTOVERS = {
     "thread": (
         "threading.Thread(target=time.sleep, args=(600,), name='poller').start()",
@@ -149,8 +153,8 @@ LEFTOVERS = {
         "threads that are not daemons: 'pool_0' at ",
     ),
     "exit hook": (
-        "import atexit\nmaster = os.getpid()\n@atexit.register\ndef farewell():\n"
-        "    while os.getpid() == master:\n        time.sleep(0.1)",
+        "import atexit\nmold = os.getpid()\n@atexit.register\ndef farewell():\n"
+        "    while os.getpid() == mold:\n        time.sleep(0.1)",
         "an exit hook (atexit), at {home}/theapp.py, line 8, in farewell",
     ),
 }
@@ -171,11 +175,30 @@ def test_what_the_application_left_holds_the_end_only_for_seconds(tmp_path: Path
         assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("number", [TERM, INT, signal.SIGQUIT], ids=lambda number: number.name)
+@pytest.mark.parametrize("first", [TERM, INT], ids=lambda number: number.name)
 @pytest.mark.parametrize("name", LEFTOVERS)
-def test_who_asks_again_does_not_wait(tmp_path: Path, name: str, number: signal.Signals) -> None:
+def test_who_asks_again_does_not_wait(tmp_path: Path, name: str, first: signal.Signals) -> None:
     code, _ = LEFTOVERS[name]
     with Preloading(tmp_path, code) as live:
+        (mold,) = live.molds()
+        live.signal(first)
+        live.wait_log("has exited")  # the worker, and the mold is told
+        began = time.monotonic()
+        live.signal(INT)
+        assert live.wait_exit() == 0
+        assert time.monotonic() - began < 3
+        assert not is_alive(mold)
+        assert "SIGTERM: no longer waiting for " in live.log()
+
+
+@pytest.mark.parametrize("number", [TERM, INT, signal.SIGQUIT], ids=lambda number: number.name)
+def test_what_a_configuration_left_holds_nobody_who_asks_again(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """It has run in the master."""
+    config = tmp_path / "conf.py"
+    config.write_text("import threading, time\n" + LEFTOVERS["thread"][0])
+    with Live("life:app", "-c", str(config)) as live:
         live.signal(TERM)
         live.wait_log("Tricorn has stopped")
         began = time.monotonic()
@@ -194,29 +217,29 @@ def test_who_asks_again_does_not_wait(tmp_path: Path, name: str, number: signal.
 def test_an_exit_hook_that_lets_nobody_else_run(tmp_path: Path) -> None:
     """It holds the GIL: no handler and no thread of Python's comes to run any more."""
     code = (
-        "import atexit, ctypes\nmaster = os.getpid()\n"
-        "atexit.register(lambda: os.getpid() == master and ctypes.PyDLL(None).sleep(600))"
+        "import atexit, ctypes\nmold = os.getpid()\n"
+        "atexit.register(lambda: os.getpid() == mold and ctypes.PyDLL(None).sleep(600))"
     )
     with Preloading(tmp_path, code) as live:
         live.signal(TERM)
-        assert live.wait_exit(15) == 1
+        assert live.wait_exit(15) == 0
         assert "Timeout" in live.log()
 
 
 def test_exit_hooks_and_threads_that_end_are_waited_for(tmp_path: Path) -> None:
     code = """
 import atexit
-master = os.getpid()
+mold = os.getpid()
 def late():
     while not os.path.exists("stop"):
         time.sleep(0.01)
     open("thread", "w").close()
 threading.Thread(target=late).start()
-atexit.register(lambda: os.getpid() == master and open("hook", "w").close())
+atexit.register(lambda: os.getpid() == mold and open("hook", "w").close())
 """
     with Preloading(tmp_path, code) as live:
         live.signal(TERM)
-        live.wait_log("Tricorn has stopped")
+        live.wait_log("has exited")
         (tmp_path / "stop").touch()
         assert live.wait_exit() == 0
         assert (tmp_path / "thread").exists()
@@ -259,7 +282,7 @@ def begin(home: Path, how: str, *options: str) -> Live:
 
 @pytest.mark.parametrize("number", [TERM, INT, signal.SIGQUIT], ids=lambda number: number.name)
 @pytest.mark.parametrize("how", IMPORTS)
-@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["in a worker", "in the master"])
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["in a worker", "in a mold"])
 def test_an_import_that_hangs_is_not_waited_for(
     tmp_path: Path, how: str, options: tuple[str, ...], number: signal.Signals
 ) -> None:
@@ -323,6 +346,7 @@ async def app(scope, receive, send):
 # -- children
 
 
+@pytest.mark.parametrize("where", ["mold", "master"])
 @pytest.mark.parametrize(
     "code",
     [
@@ -335,13 +359,19 @@ async def app(scope, receive, send):
     ],
     ids=["ignores CHLD", "reaps all", "ignores CHLD behind our back"],
 )
-def test_workers_that_somebody_else_has_reaped(tmp_path: Path, code: str) -> None:
-    with Preloading(tmp_path, code, workers=2) as live:
+def test_foreign_code_that_waits_for_any_child(tmp_path: Path, code: str, where: str) -> None:
+    """In the mold it takes the ends of processes in between, in the master those of workers."""
+    config = tmp_path / "conf.py"
+    config.write_text("import os, signal, threading, time\n" + code if where == "master" else "")
+    options = ("--preload",) if where == "mold" else ()
+    (tmp_path / "theapp.py").write_text(APP.format(code=code if where == "mold" else ""))
+    with Live("theapp:app", "-c", str(config), *options, chdir=tmp_path, workers=2) as live:
         victim = live.workers()[0]
         live.signal(KILL, victim)
         live.wait_log("is ready", times=3)
         wait_for(lambda: victim not in live.workers(), "it is gone")
         assert f"Worker {victim} " in live.log()
+        assert where == "master" or f"Worker {victim} was killed by SIGKILL" in live.log()
         live.signal(HUP)
         live.wait_log("Reload done")
         live.signal(TERM)
@@ -391,3 +421,59 @@ def test_a_child_of_the_application_keeps_nothing_of_the_masters(with_child: tup
     ports = [line.rpartition(":")[2] for line in live.log().splitlines() if "Listening at" in line]
     with socket.create_server(("127.0.0.1", int(ports[-1]))):
         assert "The master is gone" in live.log()
+
+
+def test_orphans_are_reaped(tmp_path: Path) -> None:
+    """A worker with a mold is adopted by the master, and so is whatever else has lost its parent."""
+    code = """
+import subprocess
+def app(environ, start_response):
+    subprocess.run(["sh", "-c", "sleep 0.2 & echo $! >orphan"], check=True)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+    with Preloading(tmp_path, "") as live:
+        (tmp_path / "theapp.py").write_text("import os\n" + code)
+        live.signal(HUP)
+        live.wait_log("Reload done")
+        assert live.request("/").status == 200
+        orphan = int((tmp_path / "orphan").read_text())
+        wait_for(lambda: orphan in live.workers(), "the master has it")
+        wait_for(lambda: not Path(f"/proc/{orphan}").exists(), "it is gone for good")
+        assert "ERROR" not in live.log()
+        live.stop()
+
+
+# -- new code
+
+
+VERSION = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "{length}")])
+    return [b"{text}"]
+"""
+
+
+def write_version(home: Path, text: str) -> None:
+    (home / "theapp.py").write_text(VERSION.format(text=text, length=len(text)))
+
+
+def test_hup_brings_new_code_and_loses_nothing(tmp_path: Path) -> None:
+    write_version(tmp_path, "first")
+    with Live("theapp:app", "--preload", chdir=tmp_path, workers=2) as live, Load(live) as load:
+        load.wait_served(50)
+        write_version(tmp_path, "the second")
+        live.signal(HUP)
+        live.wait_log("Reload done")
+        load.wait_served(50)
+        assert live.request("/").body == b"the second"
+        (mold,) = live.molds()
+        (tmp_path / "theapp.py").write_text("def app(:")
+        live.signal(HUP)
+        live.wait_log("generation 3 does not start; generation 2 keeps serving")
+        load.wait_served(50)
+        load.check()
+        assert load.bodies.keys() == {b"first", b"the second"}
+        wait_for(lambda: live.molds() == [mold], "only the mold of the code that serves is left")
+        assert live.log().count("SyntaxError") == 1
+        live.stop()

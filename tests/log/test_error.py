@@ -265,7 +265,7 @@ def test_the_handlers_of_the_servers_log_are_given_to_the_applications(
 
 
 class TestReload:
-    """The settings are read again in the process that has loaded the application (preload_app)."""
+    """The settings are read again in a process in which foreign code has run: a configuration is one."""
 
     def test_the_same_handler_writes_to_the_new_file(self, log: logging.Logger, path: Path) -> None:
         mine = log.handlers

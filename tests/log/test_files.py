@@ -187,8 +187,9 @@ def test_rotation_without_a_user(kind: str, place: Path) -> None:
         live.stop()
 
 
-def test_a_worker_that_starts_later_has_the_new_files(place: Path) -> None:
-    with served(place, place, "sync") as live:
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_a_worker_that_starts_later_has_the_new_files(place: Path, preload: str) -> None:
+    with served(place, place, "sync", preload) as live:
         check_rotation(live, place, move_away)
         for pid in live.workers():
             live.signal(signal.SIGTERM, pid)

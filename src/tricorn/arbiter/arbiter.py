@@ -10,18 +10,17 @@ way all others still work.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from select import POLLIN, poll
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
@@ -37,10 +36,12 @@ from tricorn.arbiter.children import (
     rows_for,
 )
 from tricorn.arbiter.memory import Scale
+from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.signals import (
     MEANING,
+    STOPS,
     Interrupted,
     Request,
     SignalPipe,
@@ -54,12 +55,13 @@ from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
+from tricorn.handover import EXIT_FAILURE, EXIT_OK, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
 from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
+from tricorn.parentage import adopt_orphans
 from tricorn.scoreboard import READY, Board
 from tricorn.tls import rules
 
@@ -96,16 +98,12 @@ class StoppedError(Exception):
     """The master was told to stop before it had begun to serve."""
 
 
-class BootError(Exception):
-    """Raised by `load_application` when its text says everything; other exceptions get a traceback."""
-
-
 class Arbiter:
     """Keeps the workers of a service running until it is told to stop.
 
     run_worker: called in each worker; its result is the worker's exit code.
     reload: reads the settings again (HUP); may raise ConfigError.
-    load_application: used for preload_app only, once, in the master; may raise BootError.
+    load_application: used for preload_app only, in the molds; may raise BootError.
     start: how this process was started, for an upgrade (USR2).
     """
 
@@ -114,7 +112,7 @@ class Arbiter:
         settings: Settings,
         run_worker: RunWorker,
         reload: Callable[[], Settings],
-        load_application: Callable[[Settings], Any],
+        load_application: Load,
         start: Start | None = None,
     ) -> None:
         self._settings = settings
@@ -137,6 +135,7 @@ class Arbiter:
         self._turned_at = self._alive_at = time.monotonic()
         self._weigh_at = 0.0
         self._scale = Scale()
+        self._adopts_orphans = os.getpid() == 1
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -152,12 +151,12 @@ class Arbiter:
                 self._start(cleanup)
             except StoppedError:
                 return self._stopped(EXIT_OK)
-            except (ListenError, PidfileError, BootError, ConfigError) as error:
+            except (ListenError, PidfileError, ConfigError) as error:
                 self._upgrade.failed(str(error))
                 if isinstance(error, ConfigError):
                     raise
                 _report(str(error))
-                return EXIT_BOOT if isinstance(error, BootError) else EXIT_FAILURE
+                return EXIT_FAILURE
             return self._serve()
 
     # -- start -------------------------------------------------------------------------------------------
@@ -177,10 +176,10 @@ class Arbiter:
         self._upgrade.keep(first.listeners)
         _report_listeners(first)
         _report_certificates(certificates)
-        if settings.preload_app:
-            first.application = self._preload(settings)
         self._turned_at = time.monotonic()
-        self._target = targets.first_target(settings.workers, len(first.board), **_bounds(settings))
+        self._target = targets.first_target(
+            settings.workers, len(first.board), **_bounds(settings), preloads=settings.preload_app
+        )
         log.info(
             "Starting %d worker%s%s",
             settings.workers,
@@ -220,29 +219,6 @@ class Arbiter:
                 log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
 
-    def _preload(self, settings: Settings) -> Any:
-        before = set(threading.enumerate())
-        try:
-            with watching(self._signals, self._end_while_loading):
-                application = self._load_application(settings)
-        except BootError:
-            raise
-        except Exception as error:
-            log.exception("The application could not be loaded")
-            raise BootError("Stopping: preload_app is on, and the application does not load") from error
-        finally:
-            self._hold_signals("The application")
-        if threads := set(threading.enumerate()) - before:
-            names = ", ".join(sorted(repr(thread.name) for thread in threads))
-            log.warning(
-                "The application has started threads in the master; the workers do not have them: %s", names
-            )
-        # The collector writes into every object that it looks at, and each write copies a shared page. What
-        # exists now is taken out of its reach, so workers go on sharing it.
-        gc.collect()
-        gc.freeze()
-        return application
-
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
         log.info("%s: stopping at once, while the application is being loaded", signal_name(number))
@@ -256,6 +232,9 @@ class Arbiter:
     def _new_generation(self, number: int, settings: Settings, certificates: Renewal | None) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
         identity = identity_for(settings.user, settings.group)
+        if settings.preload_app and not self._adopts_orphans:
+            adopt_orphans()  # so that workers which a mold forks are children of this process
+            self._adopts_orphans = True
         listeners = open_listeners(settings, keep=self._listeners)
         self._listeners += [listener for listener in listeners if listener not in self._listeners]
         previous = self._latest_generation()
@@ -265,7 +244,6 @@ class Arbiter:
             listeners,
             _board_for(settings, previous),
             identity,
-            previous.application if previous else None,
             certificates,
         )
         self._generations[number] = generation
@@ -375,8 +353,9 @@ class Arbiter:
         now = time.monotonic()
         for child in self._registry:
             child.read_status()
+            if child.is_ordered and not self._is_carried_out(child):
+                continue
             if child.observe(now):
-                log.info("Worker %d is ready", child.pid)
                 self._note_ready(child)
                 self._say_again(child)
                 self._weigh_at = now  # what it has before it serves
@@ -394,6 +373,8 @@ class Arbiter:
         self._weigh_at = now + WEIGH_EVERY
         for child in self._registry:
             settings = child.generation.settings
+            if child.is_mold or child.is_ordered:
+                continue
             if not (settings.max_memory or settings.max_memory_hard):
                 continue
             size = self._scale.weigh(child.pid, settings.memory_measure)
@@ -415,6 +396,10 @@ class Arbiter:
         child.is_large = child.is_large or size > most >= child.size_at_first
 
     def _note_ready(self, child: ChildRecord) -> None:
+        if child.is_mold:
+            log.info("Mold %d has loaded the application", child.pid)
+            return
+        log.info("Worker %d is ready", child.pid)
         was_proven = self._target.plan.proven
         self._target = targets.with_ready(self._target, child.generation.number)
         plan = self._target.plan
@@ -497,6 +482,14 @@ class Arbiter:
             log.info("%s: changing to %d workers", name, target.plan.workers)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             log.warning("%s: there are %d workers already, which is the limit", name, target.plan.workers)
+        elif number in STOPS:
+            self._hurry_molds()
+
+    def _hurry_molds(self) -> None:
+        """Whoever asks once more does not wait for what the application has left in them."""
+        for child in self._registry:
+            if child.is_mold and child.interrupted_at is not None:
+                self._interrupt(child.pid)
 
     def _reload(self) -> None:
         if self._target.mode is Mode.RESTING:
@@ -528,7 +521,11 @@ class Arbiter:
             self._reload_failed(f"{type(error).__name__} was raised")
             return
         self._target = targets.reloaded(
-            self._target, settings.workers, len(generation.board), **_bounds(settings)
+            self._target,
+            settings.workers,
+            len(generation.board),
+            **_bounds(settings),
+            preloads=settings.preload_app,
         )
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
@@ -552,11 +549,6 @@ class Arbiter:
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
-        if self._settings.preload_app or settings.preload_app:
-            log.warning(
-                "preload_app: HUP applies new settings but does not load new code, because the application "
-                "was loaded in the master. Restart to load new code"
-            )
         if settings.pidfile != self._settings.pidfile:
             log.warning("pidfile: the new value takes effect at the next start")
 
@@ -573,14 +565,15 @@ class Arbiter:
         match action:
             case decisions.Spawn(generation):
                 self._spawn(self._generations[generation], now)
+            case decisions.SpawnMold(generation):
+                self._spawn_mold(self._generations[generation], now)
             case decisions.Drain(pid):
                 child = self._registry.get(pid)
                 if child is not None and self._has_no_successor(child):
                     child.row.stopping = 1
                 self._signal(pid, signal.SIGTERM).drained_at = now
             case decisions.Interrupt(pid):
-                # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
-                self._signal(pid, signal.SIGINT).interrupted_at = now
+                self._interrupt(pid).interrupted_at = now
             case decisions.Abort(pid, silent_for):
                 child = self._signal(pid, signal.SIGABRT)
                 child.aborted_at = now
@@ -609,9 +602,15 @@ class Arbiter:
         """To a worker that has just become READY. What it was told before that it need not have heard: the
         application's import may have put faulthandler in the place of its handlers."""
         if child.interrupted_at is not None:
-            self._signal(child.pid, signal.SIGINT)
+            self._interrupt(child.pid)
         elif child.drained_at is not None and child.row.state == READY:
             self._signal(child.pid, signal.SIGTERM)
+
+    def _interrupt(self, pid: int) -> ChildRecord:
+        """Tell it to end now."""
+        child = self._registry.get(pid)
+        # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
+        return self._signal(pid, signal.SIGTERM if child and child.is_mold else signal.SIGINT)
 
     def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
         child = self._registry.get(pid)
@@ -619,8 +618,9 @@ class Arbiter:
             raise AssertionError(f"decide() named {pid}, which is not a child")
         # Until it is reaped its number is not given to another process. If the application has reaped it,
         # there is nobody to tell, and the next look at the children finds that.
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+        if not child.is_ordered:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         return child
 
     def _spawn(self, generation: Generation, now: float) -> None:
@@ -629,18 +629,46 @@ class Arbiter:
             log.error("No worker started: the scoreboard has no free row")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
-        job = Job(
-            self._run_worker, generation, row, self._lifeline, lambda: self._forget(generation.listeners)
-        )
+        with self._forking(generation, "worker", now):
+            if generation.settings.preload_app:
+                mold = self._registry.mold_of(generation)
+                pid, status = self._registry.order_number(), order(mold, row)
+            else:
+                forget = partial(self._forget, generation.listeners)
+                pid, status = spawn(Job(self._run_worker, generation, row, self._lifeline, forget))
+                _log_start(pid, generation)
+            lifetime = _lifetime(generation.settings)
+            self._registry.add(ChildRecord(pid, generation, row, status, started_at=now, lifetime=lifetime))
+
+    def _spawn_mold(self, generation: Generation, now: float) -> None:
+        forget = partial(self._forget, generation.listeners)
+        with self._forking(generation, "mold", now):
+            casting = Casting(generation, self._load_application, self._run_worker, self._lifeline, forget)
+            self._registry.add(start_mold(casting))
+
+    @contextmanager
+    def _forking(self, generation: Generation, what: str, now: float) -> Iterator[None]:
         try:
-            pid, status = spawn(job)
+            yield
         except OSError as error:
-            _report(f"No worker started: {error.strerror}")
+            _report(f"No {what} started: {error.strerror}")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
-            return
-        lifetime = _lifetime(generation.settings)
-        self._registry.add(ChildRecord(pid, generation, row, status, started_at=now, lifetime=lifetime))
-        log.debug("Worker %d was started, generation %d", pid, generation.number)
+
+    def _is_carried_out(self, child: ChildRecord) -> bool:
+        """Whether the worker that was ordered is there. If it never will be, it is given up."""
+        if self._registry.has_identified(child):
+            _log_start(child.pid, child.generation)
+            if child.was_asked_to_leave:  # meanwhile
+                self._signal(child.pid, signal.SIGTERM)
+            return True
+        if not child.status_is_open:
+            # Without a reason the mold has ended, which the log tells anyway.
+            if reason := child.failure_text():
+                _report(reason)
+            self._registry.remove(child)
+            number = child.generation.number
+            self._target = targets.with_failed_fork(self._target, number, time.monotonic())
+        return False
 
     def _forget(self, keep: Sequence[Listener] = ()) -> None:
         """In a child: close what only the master may hold."""
@@ -649,13 +677,13 @@ class Arbiter:
         os.close(self._lifeline_writer)
         self._upgrade.forget()
         for child in self._registry:
-            child.close()
+            child.forget()
         for listener in self._listeners:
             if listener not in keep:
                 listener.close()
 
     def _let_go(self) -> None:
-        """In a process that the application has forked from the master, with preload_app.
+        """In a process that foreign code has forked from the master: a configuration file, a hook.
 
         Whatever such a process lives on for, it must not keep the port, or make the workers believe that
         their master lives, or tell it of signals that it gets.
@@ -684,22 +712,26 @@ class Arbiter:
 
     def _ended(self) -> Iterator[tuple[int, int | None]]:
         """Children that have ended, with their wait status; None if somebody else has taken that."""
-        if os.getpid() == 1:
-            # The first process of a container also inherits the orphans of its workers.
-            yield from _all_ended()
-        # By name: a preloaded application may have children of its own, and waits for them itself.
+        if self._adopts_orphans:
+            # The first process of a container inherits the orphans of its workers; so does one with molds.
+            for pid, status in _all_ended():
+                self._upgrade.note_end(pid, status)
+                yield pid, status
+        # By name: a configuration that is a program may have children of its own, and waits for them itself.
         for child in self._registry:
+            if child.is_ordered:
+                continue
             try:
                 pid, status = os.waitpid(child.pid, os.WNOHANG)
             except ChildProcessError:
-                # The application has waited for any child, or has let the kernel drop them (SIGCHLD ignored).
+                # Foreign code has waited for any child, or has let the kernel drop them (SIGCHLD ignored).
                 yield child.pid, None
                 continue
             if pid:
                 yield pid, status
 
     def _bury(self, pid: int, code: int | None) -> None:
-        child = self._registry.get(pid)
+        child = self._registry.find(pid)
         if child is None:
             return
         now = time.monotonic()
@@ -728,7 +760,7 @@ class Arbiter:
             child.generation.reported.add(text)
             self._upgrade.failed(text)
             line, extra = block_of(text)
-            log.error("Worker %d could not start: %s", child.pid, line, extra=extra)
+            log.error("%s could not start: %s", child.name, line, extra=extra)
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
@@ -756,6 +788,10 @@ def _report(message: str) -> None:
     log.error("%s", line, extra=extra)
 
 
+def _log_start(pid: int, generation: Generation) -> None:
+    log.debug("Worker %d was started, generation %d", pid, generation.number)
+
+
 def _all_ended() -> Iterator[tuple[int, int]]:
     while True:
         try:
@@ -775,9 +811,8 @@ def _patience(holders: Sequence[Holder], settings: Settings) -> float:
 
 
 def _is_orphan(holder: Holder) -> bool:
-    return holder.command.startswith(process_title("worker")) and not holder.parent_command.startswith(
-        process_title("master")
-    )
+    ours = (process_title("worker"), process_title("mold"))
+    return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
 
 
 def _report_wait(address: Address, holders: Sequence[Holder], patience: float) -> None:
@@ -841,19 +876,19 @@ def _log_kill(child: ChildRecord) -> None:
     if child.is_too_large:
         log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
     elif child.was_ready:
-        log.error("Worker %d did not stop in time: killed it", child.pid)
+        log.error("%s did not stop in time: killed it", child.name)
     else:
-        log.info("Worker %d was not ready yet: killed it", child.pid)
+        log.info("%s was not ready yet: killed it", child.name)
 
 
 def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
     if not child.was_ready:
-        log.error("Worker %d was not ready after %.0f s (boot_timeout): aborting it", child.pid, silent_for)
+        log.error("%s was not ready after %.0f s (boot_timeout): aborting it", child.name, silent_for)
         return
     requests = child.running_requests(now)
     log.error(
-        "Worker %d has shown no sign of life for %.0f s (timeout): aborting it%s",
-        child.pid,
+        "%s has shown no sign of life for %.0f s (timeout): aborting it%s",
+        child.name,
         silent_for,
         f"; it was busy with {requests}" if requests else "",
     )

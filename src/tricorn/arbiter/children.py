@@ -1,4 +1,4 @@
-"""The master's records of its workers: one class that does all the book-keeping.
+"""The master's records of its workers and molds: one class that does all the book-keeping.
 
 Knows: process ids, rows of the scoreboard, status pipes. Must not know: what is decided by them, how
 processes are started, what a signal means.
@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
@@ -39,6 +40,12 @@ FAILURE_TEXT_MAX = 60_000
 BOOT_ALLOWANCE = 60.0
 IMPORT_ALLOWANCE = 15.0
 
+#: A mold may be silent for this long at least, seconds: it shows once a second that it lives.
+MOLD_SILENCE = 10.0
+
+#: Where the numbers of orders begin: beyond all process ids, so that no system call takes one for such.
+FIRST_ORDER = 1 << 40
+
 #: Why a worker asks for a successor.
 WORN = {
     scoreboard.SERVED_ENOUGH: "has served its max_requests",
@@ -55,7 +62,6 @@ class Generation:
     listeners: Sequence[Listener]
     board: Board
     identity: Identity
-    application: Any = None
     certificates: Renewal | None = None
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
@@ -73,7 +79,12 @@ def boot_timeout_of(settings: Settings) -> float:
 
 @dataclass
 class ChildRecord:
-    """One worker. All instants are monotonic seconds."""
+    """One worker, or a mold. All instants are monotonic seconds.
+
+    pid: of a worker that a mold was told to fork, and of which nobody has heard yet, the number of the order.
+    row: on its generation's board; a mold has one of its own, because nobody shall take it for a worker.
+    orders: the end of the socket pair by which a mold is told to fork workers.
+    """
 
     pid: int
     generation: Generation
@@ -96,6 +107,19 @@ class ChildRecord:
     is_announced: bool = False
     status_is_open: bool = True
     failure: bytearray = field(default_factory=bytearray)
+    orders: socket.socket | None = None
+
+    @property
+    def is_mold(self) -> bool:
+        return self.orders is not None
+
+    @property
+    def is_ordered(self) -> bool:
+        return self.pid >= FIRST_ORDER
+
+    @property
+    def name(self) -> str:
+        return f"{'Mold' if self.is_mold else 'Worker'} {self.pid}"
 
     @property
     def was_ready(self) -> bool:
@@ -158,6 +182,12 @@ class ChildRecord:
             self.status_is_open = False
             os.close(self.status)
 
+    def forget(self) -> None:
+        """Close what belongs to the record."""
+        self.close()
+        if self.orders is not None:
+            self.orders.close()
+
     def view(self, alive_at: float) -> Child:
         """What decide() sees. alive_at: an instant before which no silence counts."""
         settings = self.generation.settings
@@ -174,7 +204,9 @@ class ChildRecord:
             heartbeat=max(
                 self.row.heartbeat_ns / 1e9, self.started_at if ready_at is None else ready_at, alive_at
             ),
-            timeout=settings.timeout,
+            timeout=max(settings.timeout, MOLD_SILENCE)
+            if self.is_mold and settings.timeout
+            else settings.timeout,
             graceful_timeout=self._drain_limit(),
             drained_at=self.drained_at,
             interrupted_at=self.interrupted_at,
@@ -184,6 +216,8 @@ class ChildRecord:
             is_worn=bool(self.row.worn) or self.is_large,
             worn_at=self.worn_at,
             is_too_large=self.is_too_large,
+            is_mold=self.is_mold,
+            is_ordered=self.is_ordered,
         )
 
     def _drain_limit(self) -> float:
@@ -203,6 +237,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._children: dict[int, ChildRecord] = {}
+        self._next_order = FIRST_ORDER
 
     def __iter__(self) -> Iterator[ChildRecord]:
         return iter(tuple(self._children.values()))
@@ -213,19 +248,52 @@ class Registry:
     def get(self, pid: int) -> ChildRecord | None:
         return self._children.get(pid)
 
+    def find(self, pid: int) -> ChildRecord | None:
+        """The same, also for one of which only its row tells yet."""
+        for child in self:
+            if child.is_ordered and child.row.pid == pid:
+                self.has_identified(child)
+        return self._children.get(pid)
+
+    def mold_of(self, generation: Generation) -> ChildRecord:
+        """The one that forks workers of this generation; decide() says that there is one."""
+        return next(
+            child
+            for child in self
+            if child.is_mold
+            and child.generation is generation
+            and child.was_ready
+            and not child.was_asked_to_leave
+        )
+
+    def order_number(self) -> int:
+        """What stands for the process id of a worker that is ordered now."""
+        self._next_order += 1
+        return self._next_order - 1
+
+    def has_identified(self, child: ChildRecord) -> bool:
+        """Whether the row of a worker that was ordered tells its process id. The record has that from here
+        on."""
+        if not child.row.pid:
+            return False
+        del self._children[child.pid]
+        child.pid = child.row.pid
+        self._children[child.pid] = child
+        return True
+
     def add(self, child: ChildRecord) -> None:
         self._children[child.pid] = child
 
     def remove(self, child: ChildRecord) -> None:
         """Its row is free for another one from now on."""
         del self._children[child.pid]
-        child.close()
+        child.forget()
         child.row.clear()
 
     def free_row(self, board: Board) -> Row | None:
         """A row of this board that no living worker writes to, cleared; None if all are taken."""
         # Rows are identified by board and index: two boards exist while a reload changes their shape.
-        taken = {child.row.index for child in self if child.generation.board is board}
+        taken = {child.row.index for child in self if child.generation.board is board and not child.is_mold}
         for row in board:
             if row.index not in taken:
                 row.clear()
@@ -245,7 +313,7 @@ def rows_for(workers: int) -> int:
 
 def describe_exit(child: ChildRecord, code: int | None) -> tuple[int, str]:
     """How loud and in which words the log tells that a worker has ended. None: nobody can say how."""
-    name = f"Worker {child.pid}"
+    name = child.name
     if code is None:
         return logging.WARNING, f"{name} has exited, but something else in the master took its exit code"
     if code < 0:

@@ -13,6 +13,9 @@ Guarantees, as long as nobody crashes:
 - A generation of which no worker was ever READY replaces nobody.
 - Each child gets each action at most once, and the later one only after the earlier one's grace: the caller
   records an action on the child before it asks again.
+- Where the application is preloaded, workers come from a mold, a child that has loaded it. There is at most
+  one for each generation. It is made when a worker is wanted, is left alone as long as there are workers of
+  its generation or may be, and does not count as one.
 """
 
 from __future__ import annotations
@@ -34,6 +37,10 @@ BOOT_GRACE = 1.0
 #: From SIGINT to SIGKILL in a quick stop: for the application's atexit hooks, not for requests.
 QUICK_GRACE = 5.0
 
+#: From SIGTERM or SIGINT to SIGKILL for a mold. It bounds its own end, and says what it waits for: this is
+#: longer than that (farewell.LAST_RESORT).
+MOLD_GRACE = 8.0
+
 
 class State(Enum):
     BOOTING = "booting"
@@ -43,7 +50,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Child:
-    """A worker process as the master sees it at one instant. All instants are monotonic seconds.
+    """A worker, or a mold, as the master sees it at one instant. All instants are monotonic seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
     timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.
@@ -51,6 +58,9 @@ class Child:
         that drains by itself has the instant in which the master noticed.
     is_worn: it has to be replaced. worn_at: the instant from which on it has to be, else None.
     is_too_large: it has more memory than any worker may have.
+    is_mold: it has loaded the application and forks workers.
+    is_ordered: a mold was told to fork it and has not said yet that it did. `pid` stands for the order. How
+        long that may take is the mold's affair.
     """
 
     pid: int
@@ -68,6 +78,8 @@ class Child:
     is_worn: bool = False
     worn_at: float | None = None
     is_too_large: bool = False
+    is_mold: bool = False
+    is_ordered: bool = False
 
     def has_had_its_time(self, now: float) -> bool:
         """One that still boots has not begun its own."""
@@ -83,6 +95,13 @@ class Child:
 @dataclass(frozen=True)
 class Spawn:
     """Start a worker."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class SpawnMold:
+    """Start a process that loads the application and forks workers."""
 
     generation: int
 
@@ -130,26 +149,33 @@ class Exit:
     code: int
 
 
-Action = Spawn | Drain | Interrupt | Abort | Kill | Abandon | Exit
+Action = Spawn | SpawnMold | Drain | Interrupt | Abort | Kill | Abandon | Exit
 
 
 def decide(children: Sequence[Child], target: Target, now: float) -> list[Action]:
     overdue = [action for child in children if (action := _overdue(child, now))]
     condemned = {action.pid for action in overdue}
+    workers = [child for child in children if not child.is_mold]
+    molds = [child for child in children if child.is_mold]
     staying = [child for child in children if not child.is_leaving and child.pid not in condemned]
+    useless = _useless_molds(molds, workers, target)
     match target.mode:
         case Mode.QUICK:
-            return [*overdue, *_interrupt(children, condemned), *_exit(children, target)]
-        case Mode.DRAINING | Mode.RETIRING:
-            return [*overdue, *map(_drain, staying), *_exit(children, target)]
-        case Mode.RESTING:
-            return [*overdue, *map(_drain, staying)]
+            return [*overdue, *_interrupt([*workers, *useless], condemned), *_exit(children, target)]
+        case Mode.DRAINING | Mode.RETIRING | Mode.RESTING:
+            told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
+            ends = () if target.mode is Mode.RESTING else _exit(children, target)
+            return [*overdue, *told, *ends]
         case Mode.RUNNING if _has_failed(target.plan, children):
             return [*overdue, Abandon(target.plan.generation)]
         case Mode.RUNNING:
-            dying = [child for child in children if child.pid in condemned or child.aborted_at is not None]
-            wanted = _keep_serving(staying, _stuck_in_boot(dying), target, now)
-            return [*overdue, *_within_room(wanted, target.room - len(children))]
+            dying = [child for child in workers if child.pid in condemned or child.aborted_at is not None]
+            serving = [child for child in staying if not child.is_mold]
+            wanted = _keep_serving(serving, _stuck_in_boot(dying), target, now)
+            possible = _within_room(wanted, target.room - len(workers))
+            usable = [mold for mold in molds if mold in staying and mold.state is State.READY]
+            left = (mold for mold in useless if mold in staying)
+            return [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left)]
 
 
 def next_deadline(children: Sequence[Child], target: Target, now: float) -> float | None:
@@ -189,7 +215,7 @@ def _overdue(child: Child, now: float) -> Abort | Kill | None:
 
 def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     """The next limit of this child, and what reaching it means."""
-    if child.killed_at is not None:
+    if child.killed_at is not None or child.is_ordered:
         return None
     if child.is_too_large:
         return child.started_at, Kill
@@ -198,6 +224,8 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     told_at = min((at for at in (child.drained_at, child.interrupted_at) if at is not None), default=None)
     if told_at is not None and child.state is State.BOOTING:
         return told_at + BOOT_GRACE, Kill
+    if told_at is not None and child.is_mold:
+        return told_at + MOLD_GRACE, Kill
     if child.interrupted_at is not None:
         # No abort in between: a quick stop does not ask why.
         return child.interrupted_at + QUICK_GRACE, Kill
@@ -234,8 +262,12 @@ def _exit(children: Sequence[Child], target: Target) -> list[Action]:
 
 
 def _has_failed(plan: Plan, children: Sequence[Child]) -> bool:
-    """Whether the generation is known not to boot: one tried and failed, and nobody else is still trying."""
-    trying = any(child.generation == plan.generation for child in children)
+    """Whether the generation is known not to boot: one tried and failed, and nobody else is still trying.
+    A mold has done its part when it is READY."""
+    trying = any(
+        child.generation == plan.generation and not (child.is_mold and child.state is not State.BOOTING)
+        for child in children
+    )
     return not plan.proven and plan.boot_failures > 0 and not trying
 
 
@@ -317,3 +349,36 @@ def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn 
                 continue
             room -= 1
         yield action
+
+
+# -- molds -----------------------------------------------------------------------------------------------
+
+
+def _useless_molds(molds: Sequence[Child], workers: Sequence[Child], target: Target) -> list[Child]:
+    """Those of generations that will have no workers any more. With a mold ends what the application has
+    started while it was loaded, so it outlives the workers that came from it; an order has brought none. One of
+    a master at rest stays: it has the code to go back to."""
+    goes_on = target.mode in (Mode.RUNNING, Mode.RESTING)
+    plans = [target.plan, target.fallback] if goes_on else []
+    wanted = {plan.generation for plan in plans if plan}
+    alive = {child.generation for child in workers if not child.is_ordered}
+    return [
+        mold
+        for mold in molds
+        if mold.generation not in wanted and (mold.state is State.BOOTING or mold.generation not in alive)
+    ]
+
+
+def _through_molds(
+    actions: Iterable[Spawn | Drain], molds: Sequence[Child], usable: Sequence[Child], target: Target
+) -> Iterator[Spawn | SpawnMold | Drain]:
+    """Put a mold before the workers that need one and have none. One that ends is waited for."""
+    preloading = {plan.generation for plan in (target.plan, target.fallback) if plan and plan.preloads}
+    ready = {mold.generation for mold in usable}
+    present = {mold.generation for mold in molds}
+    for action in actions:
+        if not isinstance(action, Spawn) or action.generation in ready or action.generation not in preloading:
+            yield action
+        elif action.generation not in present:
+            present.add(action.generation)
+            yield SpawnMold(action.generation)

@@ -1,10 +1,10 @@
-"""The end of a master that has stopped: bounded, whatever the application left in it.
+"""The end of a mold, or of a master that has stopped: bounded, whatever foreign code left in it.
 
 Knows: threads, exit hooks, the interpreter's own end. Must not know: workers, listeners (all is closed now).
 
-With preload_app, or a configuration file that is a program, foreign code has run in this process. Its threads
-and exit hooks get their turn, as they would in any program; but the service has ended, so who told it to end
-does not wait for them longer than a few seconds, and whoever asks again not at all.
+An application was loaded in this process, or a configuration file that is a program. Its threads and exit
+hooks get their turn, as they would in any program; but the service has ended, so who told it to end does not
+wait for them longer than a few seconds, and whoever asks again not at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -34,8 +35,14 @@ LAST_RESORT = PATIENCE + 2.0
 STDLIB = os.path.dirname(os.__file__)
 
 
-def leave(code: int) -> NoReturn:
-    """End the process with this exit code, as the interpreter would, but within PATIENCE seconds."""
+def leave(
+    code: int, stops: Collection[signal.Signals] = STOPS, is_hurried: Callable[[], bool] = lambda: False
+) -> NoReturn:
+    """End the process with this exit code, as the interpreter would, but within PATIENCE seconds.
+
+    stops: signals by which somebody asks again.
+    is_hurried: whether one has come before its handler was in its place.
+    """
     main = threading.get_ident()
 
     def give_up(why: str, frame: FrameType | None) -> NoReturn:
@@ -51,8 +58,10 @@ def leave(code: int) -> NoReturn:
     try:
         # Descriptor 2, not sys.stderr, which may be closed. This timer's thread needs no GIL.
         faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=2)
-        for number in STOPS:
+        for number in stops:
             signal.signal(number, hurry)
+        if is_hurried():
+            hurry(signal.SIGTERM, sys._getframe())
         limit = threading.Timer(PATIENCE, time_is_up)
         limit.daemon = True
         limit.start()

@@ -141,17 +141,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 class _Guarded:
     """A handler of foreign code for a signal that means nothing to the master.
 
-    It is called in the middle of anything that the master does, so what it raises ends here.
+    It is called in the middle of anything that the master, or a mold, does, so what it raises ends here.
     """
 
-    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+    def __init__(self, handler: Callable[[int, FrameType | None], object], owner: str) -> None:
         self.handler = handler
+        self.owner = owner
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         try:
             self.handler(number, frame)
         except BaseException:
-            log.exception("The application's handler of %s raised in the master", signal_name(number))
+            log.exception("The application's handler of %s raised in %s", signal_name(number), self.owner)
 
 
 class SignalPipe:
@@ -159,9 +160,12 @@ class SignalPipe:
 
     `install()` makes the process's handlers the master's. At the end of `with` the signals are ignored: a
     master that has stopped has nothing left to be told, and a late TERM must not change its exit code.
+
+    owner: whose handlers they are, for the log. A mold has the same, because foreign code runs in it, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "the master") -> None:
+        self._owner = owner
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -204,18 +208,18 @@ class SignalPipe:
             if handler is signal.SIG_DFL and number in STRAYS:
                 signal.signal(number, _only_wake)
             elif callable(handler) and handler is not _only_wake and not isinstance(handler, _Guarded):
-                signal.signal(number, _Guarded(handler))
+                signal.signal(number, _Guarded(handler, self._owner))
         for number in _ERRORS:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.SIG_IGN)
         self._held = {number: signal.getsignal(number) for number in signal.valid_signals()}
         if woken != self._writer:
-            said.append("the wake-up descriptor; the master has restored its own")
+            said.append(f"the wake-up descriptor; {self._owner} has restored its own")
         use_usual_stack()  # a preloaded application may have enabled faulthandler
         # Last, because what was held back arrives now.
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, MEANING.keys() | STRAYS)
         if taken := blocked & MEANING.keys():
-            said.append(f"the signal mask; the master has unblocked {signal_names(taken)} again")
+            said.append(f"the signal mask; {self._owner} has unblocked {signal_names(taken)} again")
         return said
 
     def _trespasses(self) -> list[str]:
@@ -224,9 +228,9 @@ class SignalPipe:
         }
         said = []
         if taken := changed & MEANING.keys():
-            said.append(f"the handlers of {signal_names(taken)}; the master has restored its own")
+            said.append(f"the handlers of {signal_names(taken)}; {self._owner} has restored its own")
         if others := changed - MEANING.keys():
-            said.append(f"the handlers of {signal_names(others)}, which the master does not use")
+            said.append(f"the handlers of {signal_names(others)}, which {self._owner} does not use")
         return said
 
     @contextmanager
@@ -241,6 +245,16 @@ class SignalPipe:
                 # What foreign code has set instead is for `hold()` to find.
                 if signal.getsignal(number) is _interrupt:
                     signal.signal(number, _only_wake)
+
+    @contextmanager
+    def mortal(self) -> Iterator[None]:
+        """Let TERM end the process at once, whatever runs here."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            yield
+        finally:
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _only_wake)
 
     def is_stray(self, number: int) -> bool:
         """Whether nobody in this process has a use for the signal."""

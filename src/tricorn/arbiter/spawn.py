@@ -1,10 +1,10 @@
-"""From the master's process to a worker's: the fork and everything between it and `run_worker`.
+"""From one process of ours to the next: the fork, and everything between it and what the new one is for.
 
-Knows: processes, descriptors, privileges. Must not know: why a worker is wanted, or what it does.
+Knows: processes, descriptors, privileges. Must not know: why a process is wanted, or what it does.
 
-What a worker gets from the master by being forked, and loses here: the signal handlers, the descriptors that
-only the master may hold, the master's identity. What it keeps: memory (the preloaded application, the
-scoreboard) and the listeners. The `random` module seeds itself anew after a fork
+What a worker gets from the master, or from a mold, by being forked, and loses here: the signal handlers, the
+descriptors that only the other may hold, the master's identity. What it keeps: memory (the preloaded
+application, the scoreboard) and the listeners. The `random` module seeds itself anew after a fork
 (`os.register_at_fork` in the standard library), so workers do not draw the same numbers.
 """
 
@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from os import getpid  # ours, also when a preloaded application puts another one in its place
+from typing import Any, NoReturn
 
 from setproctitle import setproctitle
 
@@ -43,11 +44,28 @@ LAST_STEPS = 1.0
 
 
 @dataclass(frozen=True)
+class Birth:
+    """What a new process does, in this order.
+
+    name: what it is, for the log.
+    forget: closes what only the process that it comes from may hold.
+    work: what it is for; its argument is the writing end of its status pipe, its result the exit code.
+    leave: ends it.
+    """
+
+    name: str
+    forget: Callable[[], None]
+    work: Callable[[int], int]
+    leave: Callable[[int], NoReturn]
+
+
+@dataclass(frozen=True)
 class Job:
-    """What one fork needs.
+    """What a worker needs.
 
     lifeline: the end of the pipe that workers watch.
-    forget: closes, in the child, what only the master may hold.
+    forget: closes, in the worker, what only the process may hold that forks it.
+    application: what a mold has loaded, else None.
     """
 
     run_worker: RunWorker
@@ -55,33 +73,61 @@ class Job:
     row: Row
     lifeline: int
     forget: Callable[[], None]
+    application: Any = None
 
 
 def spawn(job: Job) -> tuple[int, int]:
     """Start a worker; gives its process id and the reading end of its status pipe. OSError: no process."""
-    row = job.row
+    begin(job.row, job.generation)
+    return start(birth_of(job))
+
+
+def begin(row: Row, generation: Generation) -> None:
+    """Write down that a process is about to come."""
     row.state = scoreboard.BOOTING
-    row.generation = job.generation.number
+    row.generation = generation.number
     row.started_ns = scoreboard.monotonic_ns()
+
+
+def birth_of(job: Job) -> Birth:
+    return Birth("Worker", job.forget, lambda writer: _work(job, writer), lambda code: _leave(job, code))
+
+
+def start(birth: Birth) -> tuple[int, int]:
+    """Fork a process; gives its process id and the reading end of its status pipe. OSError: there is none."""
+    reader, writer = status_pipe()
+    try:
+        pid = fork_off(birth, writer, reader=reader)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return pid, reader
+
+
+def status_pipe() -> tuple[int, int]:
+    """Its reading end and its writing end. OSError: too many files are open."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     # A full pipe means that the master has not looked for 64 KiB: it needs no further wake.
     os.set_blocking(writer, False)
+    return reader, writer
+
+
+def fork_off(
+    birth: Birth, writer: int, *, reader: int | None = None, fork: Callable[[], int] = os.fork
+) -> int:
+    """Fork a process that has this end of its status pipe; gives its process id. OSError: there is none."""
     # What is buffered now would be written by both processes.
     _flush()
-    try:
-        # A signal between the fork and the reset of the handlers would run the master's in the child, and
-        # its number would go to the master through the shared pipe.
-        with signals.blocked() as mask, forks.of_our_own():
-            pid = os.fork()
-            if pid == 0:
-                _live(job, reader, writer, mask)
-    except BaseException:
-        os.close(reader)
-        os.close(writer)
-        raise
-    os.close(writer)
-    return pid, reader
+    # A signal between the fork and the reset of the handlers would run our handlers in the child, and its
+    # number would come to us through the shared pipe.
+    with signals.blocked() as mask, forks.of_our_own():
+        pid = fork()
+        if pid == 0:
+            _live(birth, reader, writer, mask)
+    return pid
 
 
 def process_title(role: str, settings: Settings | None = None) -> str:
@@ -90,44 +136,62 @@ def process_title(role: str, settings: Settings | None = None) -> str:
     return f"tricorn: {role} [{name}]" if name else f"tricorn: {role}"
 
 
-def _live(job: Job, reader: int, writer: int, mask: set[int]) -> NoReturn:
-    """The child's whole life. Never returns into the master's frames, whatever happens."""
+def _live(birth: Birth, reader: int | None, writer: int, mask: set[int]) -> NoReturn:
+    """The child's whole life. Never returns into the frames that it comes from, whatever happens."""
     code = EXIT_FAILURE
     try:
         signals.become_worker()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(reader)
-        job.forget()
+        if reader is not None:
+            os.close(reader)
+        birth.forget()
         _disown_children()
-        code = _work(job, writer)
+        code = birth.work(writer)
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else EXIT_FAILURE
     except BaseException:
-        log.exception("Worker %d failed", os.getpid())
+        log.exception("%s %d failed", birth.name, getpid())
     finally:
-        _leave(job, code)
+        birth.leave(code)
 
 
 def _disown_children() -> None:
     """A preloaded application may have started processes with multiprocessing, which ends and joins what it
-    takes for its own when this process ends. They are the master's."""
+    takes for its own when this process ends. They are the mold's."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process._children.clear()  # as multiprocessing does in its own processes; there is no public way
 
 
+class Status:
+    """The writing end of a status pipe."""
+
+    def __init__(self, writer: int) -> None:
+        self._writer = writer
+
+    def notify(self) -> None:
+        self._tell(WAKE)
+
+    def fail(self, text: str) -> None:
+        self._tell(text.encode("utf-8", "backslashreplace").replace(WAKE, b"\\0")[:FAILURE_TEXT_MAX])
+
+    def _tell(self, message: bytes) -> None:
+        if forks.is_stranger():
+            return  # the number may be another file's here
+        # BlockingIOError: it has been told enough. BrokenPipeError: the master is gone, the lifeline says so.
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._writer, message)
+
+    def close(self) -> None:
+        os.close(self._writer)
+
+
 def _work(job: Job, writer: int) -> int:
     generation = job.generation
+    # First: from a mold the master hears of this process by nothing else.
+    job.row.pid = getpid()
     forks.let_go(lambda: _let_go(job, writer))
-
-    def notify() -> None:
-        _tell(writer, WAKE)
-
-    def fail(text: str) -> None:
-        encoded = text.encode("utf-8", "backslashreplace").replace(WAKE, b"\\0")
-        _tell(writer, encoded[:FAILURE_TEXT_MAX])
-
-    job.row.pid = os.getpid()
+    status = Status(writer)
     setproctitle(process_title("worker", generation.settings))
     if generation.settings.umask is not None:
         os.umask(generation.settings.umask)
@@ -135,20 +199,23 @@ def _work(job: Job, writer: int) -> int:
         # Before any line of the application runs (with preload_app it has run already, as the master).
         generation.identity.assume()
     except OSError as error:
-        fail(
+        status.fail(
             f"Cannot become user {generation.identity.uid}, group {generation.identity.gid}: {error.strerror}"
         )
         return EXIT_BOOT
+    if generation.certificates is not None:
+        # A mold has those that there were when it was made.
+        generation.certificates.take()
     return job.run_worker(
         Assignment(
             settings=generation.settings,
             listeners=generation.listeners,
             row=job.row,
             lifeline=job.lifeline,
-            notify=notify,
-            fail=fail,
+            notify=status.notify,
+            fail=status.fail,
             leave=lambda code: _leave(job, code),
-            application=generation.application,
+            application=job.application,
             certificates=generation.certificates,
         )
     )
@@ -164,16 +231,8 @@ def _let_go(job: Job, writer: int) -> None:
     log_setup.let_go()
 
 
-def _tell(writer: int, message: bytes) -> None:
-    if forks.is_stranger():
-        return  # the number may be another file's here
-    # BlockingIOError: it has been told enough. BrokenPipeError: the master is gone, the lifeline says so.
-    with suppress(BlockingIOError, BrokenPipeError):
-        os.write(writer, message)
-
-
 def _leave(job: Job, code: int) -> NoReturn:
-    """End the process as the interpreter would, but without going back through the master's frames.
+    """End the process as the interpreter would, but without going back through the frames that it comes from.
 
     Threads and exit hooks of the application (a pool's last jobs, telemetry being sent) get their turn; the
     port does not wait for them, else a worker that hangs here would keep the next instance from it.

@@ -53,6 +53,7 @@ class Plan:
     crashes, retry_at: crashes in a row, and the instant before which no worker is started again.
     surge, unavailable: while workers are replaced, how many more than `workers` there may be, and how many
         fewer may be READY. One of the two is at least 1.
+    preloads: its workers are forked by a process that has loaded the application.
     """
 
     generation: int
@@ -63,6 +64,7 @@ class Plan:
     retry_at: float = 0.0
     surge: int = 1
     unavailable: int = 0
+    preloads: bool = False
 
     def may_spawn(self, now: float) -> bool:
         return now >= self.retry_at and (self.proven or not self.boot_failures)
@@ -93,7 +95,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended.
+    """How a child ended, a worker or a mold.
 
     was_ready: it had reached READY. asked: the master had told it to leave (not: aborted it).
     code: its exit code, or minus the number of the signal that ended it.
@@ -106,8 +108,11 @@ class Exit:
     uptime: float
 
 
-def first_target(workers: int, room: int, *, surge: int = 1, unavailable: int = 0) -> Target:
-    return Target(Plan(generation=1, workers=workers, surge=surge, unavailable=unavailable), room)
+def first_target(
+    workers: int, room: int, *, surge: int = 1, unavailable: int = 0, preloads: bool = False
+) -> Target:
+    plan = Plan(generation=1, workers=workers, surge=surge, unavailable=unavailable, preloads=preloads)
+    return Target(plan, room)
 
 
 def stopped(target: Target, mode: Mode) -> Target:
@@ -149,12 +154,14 @@ def _resized(target: Target, step: int) -> Target:
     return replace(target, plan=resize(target.plan), fallback=fallback)
 
 
-def reloaded(target: Target, workers: int, room: int, *, surge: int = 1, unavailable: int = 0) -> Target:
+def reloaded(
+    target: Target, workers: int, room: int, *, surge: int = 1, unavailable: int = 0, preloads: bool = False
+) -> Target:
     """A new generation is wanted. What serves meanwhile is the last one that was proven, if any was."""
     latest = target.latest + 1
     still_on_trial = target.fallback is not None and not target.plan.proven
     fallback = target.fallback if still_on_trial else target.plan
-    plan = Plan(generation=latest, workers=workers, surge=surge, unavailable=unavailable)
+    plan = Plan(latest, workers, surge=surge, unavailable=unavailable, preloads=preloads)
     return replace(target, plan=plan, fallback=fallback, latest=latest, room=room)
 
 
@@ -196,7 +203,8 @@ def abandoned(target: Target) -> Target:
 def _judged(plan: Plan, ended: Exit, now: float) -> Plan:
     if ended.asked:
         return plan
-    if not ended.was_ready and not plan.proven:
+    if not plan.proven:
+        # A mold may have been READY by then: that proves nothing about the workers.
         return replace(plan, boot_failures=plan.boot_failures + 1)
     if ended.was_ready and (ended.code == 0 or ended.uptime >= HEALTHY_AFTER):
         # Somebody else told it to, or a single misfortune: the successor starts at once.

@@ -144,6 +144,8 @@ class Newer:
     #: Those of them at which its workers serve.
     serves_at: Sequence[Listener] = ()
     error: str = ""
+    #: How it has ended, if somebody else has waited for it.
+    status: int | None = None
     #: Somebody wants the settings to be read again; who serves in the end does it.
     reload_asked: bool = False
 
@@ -286,6 +288,11 @@ class Upgrade:
             target = self._attend_newer(self._newer, target, now)
         return target
 
+    def note_end(self, pid: int, status: int) -> None:
+        """A child was waited for, with this wait status. It may be the newer master."""
+        if self._newer is not None and self._newer.pid == pid:
+            self._newer.status = os.waitstatus_to_exitcode(status)
+
     # -- of the older one ----------------------------------------------------------------------------------
 
     def start(self, target: Target, settings: Settings, boot_limit: float) -> None:
@@ -344,7 +351,7 @@ class Upgrade:
     def _attend_newer(self, newer: Newer, target: Target, now: float) -> Target:
         for message in newer.channel.heard():
             target = self._hear_newer(newer, message, target, now)
-        status = status_of(newer.pid)
+        status = status_of(newer.pid) if newer.status is None else newer.status
         if status is not None:
             return self._bury(newer, status, target)
         if newer.has_handed_over:

@@ -112,8 +112,9 @@ class Settings:
         flags=("--preload",),
         parse=switch(),
         section=APPLICATION,
-        doc="Load the application in the master, before the workers are forked. Workers then share its "
-        "memory and start at once. A reload (HUP) applies new settings, but does not load new code.",
+        doc="Load the application once, in a process of its own (the mold), and fork the workers from that. "
+        "They share its memory and start at once. A reload (HUP) makes a new one, so it brings new code as "
+        "usual.",
     )
 
     # ------------------------------------------------------------------------------ server socket
