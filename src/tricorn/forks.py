@@ -46,6 +46,15 @@ def let_go(release: Callable[[], None]) -> None:
     _process.releases.append(release)
 
 
+def retire(release: Callable[[], None]) -> None:
+    """Let go, in this process itself, of all that was to be let go since `release` was said, and forget that.
+    The process begins another life."""
+    at = _process.releases.index(release)
+    later, _process.releases[at:] = _process.releases[at + 1 :], []
+    for each in reversed(later):
+        each()
+
+
 def is_stranger() -> bool:
     """Whether this process is one that the application has forked."""
     return _process.is_stranger

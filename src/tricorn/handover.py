@@ -43,6 +43,8 @@ class Assignment:
     application: what a mold has loaded, when `preload_app` is on, else None.
     certificates: what TLS connections are made with (`tls.context`), made before the fork; None without TLS.
         The worker calls `take()` about once a second. Which listeners it is for: `tls_listeners`.
+    retired: called by a worker that returns, if nothing of it is left in the process: neither threads nor an
+        event loop, nor what an application has ended. So the process may have another use.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class Assignment:
     leave: Callable[[int], NoReturn]
     application: Any = None
     certificates: Renewal | None = None
+    retired: Callable[[], None] = lambda: None
 
     @property
     def tls_listeners(self) -> Sequence[bool]:

@@ -6,10 +6,14 @@ EMPTY: Final[int]
 BOOTING: Final[int]
 READY: Final[int]
 DRAINING: Final[int]
+MOLD: Final[int]  # it serves no more: workers are forked from it
 
 # Why a worker asks for a successor.
 SERVED_ENOUGH: Final[int]  # its max_requests
 STUCK: Final[int]  # a request does not end although it was told to
+
+# For `stopping`: it is to become a mold when it has finished.
+REFORK: Final[int]
 
 def monotonic_ns() -> int: ...
 
@@ -41,7 +45,7 @@ class Row:
     errors: int  # requests refused with ProtocolError
     running: int  # with an event loop: calls whose task has not ended
     websockets: int  # with an event loop: open ones
-    stopping: int  # written by the master: 1 when nobody comes after it
+    stopping: int  # written by the master: 1 when nobody comes after it, REFORK when it is to become a mold
     worn: int  # why it asks for a successor, 0: it does not
     farewell_ns: int  # what the worker needs when its last request is over
     @property

@@ -33,9 +33,12 @@ EMPTY = 0
 BOOTING = 1
 READY = 2
 DRAINING = 3
+MOLD = 4
 
 SERVED_ENOUGH = 1
 STUCK = 2
+
+REFORK = 2
 
 
 cdef long long monotonic() noexcept nogil:

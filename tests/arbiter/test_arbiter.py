@@ -360,6 +360,7 @@ def test_a_reload_loads_the_application_anew(service: Service) -> None:
     assert not is_alive(before)
 
 
+@pytest.mark.slow
 def test_a_reload_turns_it_on_and_off(service: Service) -> None:
     service.start(workers=1)
     for number, preload in enumerate([True, False], start=1):
@@ -413,6 +414,7 @@ def test_workers_live_without_their_mold(service: Service) -> None:
     assert len(service.molds()) == 1
 
 
+@pytest.mark.slow
 def test_a_mold_that_is_told_to_end_is_replaced(service: Service) -> None:
     """`kill` with the wrong number loses nothing."""
     service.start(workers=1, preload_app=True)

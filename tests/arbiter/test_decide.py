@@ -204,7 +204,7 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     ),
     (
         "an old mold has workers",
-        [mold(9), child(1, drained_at=NOW), child(2, 2)],
+        [mold(9), child(1, drained_at=NOW, mold=9), child(2, 2)],
         with_ready(recast(1), 2),
         [],
     ),
@@ -229,21 +229,46 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
         [Abandon(2)],
     ),
     ("after that its mold goes", [mold(9), child(1), mold(8, 2)], abandoned(recast(1)), [Drain(8)]),
-    ("TERM: workers first", [mold(9), child(1)], stopped(preloading(1), Mode.DRAINING), [Drain(1)]),
+    # a worker becomes the mold
+    (
+        "two molds, one superseded",
+        [mold(9, is_superseded=True), mold(8), child(1, mold=9)],
+        preloading(2),
+        [Spawn(1)],
+    ),
+    (
+        "workers are replaced from the new one",
+        [mold(9, is_superseded=True), mold(8), child(1, mold=9, is_worn=True)],
+        preloading(1),
+        [Spawn(1)],
+    ),
+    (
+        "the superseded one goes with its last worker",
+        [mold(9, is_superseded=True), mold(8), child(1, mold=8)],
+        preloading(1),
+        [Drain(9)],
+    ),
+    (
+        "a superseded one forks nobody",
+        [mold(9, is_superseded=True), child(1, mold=9)],
+        preloading(2),
+        [SpawnMold(1)],
+    ),
+    ("TERM: workers first", [mold(9), child(1, mold=9)], stopped(preloading(1), Mode.DRAINING), [Drain(1)]),
     ("TERM: then the mold", [mold(9)], stopped(preloading(1), Mode.DRAINING), [Drain(9)]),
     (
         "TERM: it loads",
-        [mold(9, state=B), child(1)],
+        [mold(9, state=B), child(1, mold=9)],
         stopped(preloading(1), Mode.DRAINING),
         [Drain(9), Drain(1)],
     ),
     (
         "TERM: an order keeps nobody",
-        [mold(9), child(1, state=B, is_ordered=True)],
+        [mold(9), child(1, state=B, is_ordered=True, mold=9)],
         stopped(preloading(1), Mode.DRAINING),
         [Drain(9), Drain(1)],
     ),
-    ("INT: workers first", [mold(9), child(1)], stopped(preloading(1), Mode.QUICK), [Interrupt(1)]),
+    ("INT: workers first", [mold(9), child(1, mold=9)], stopped(preloading(1), Mode.QUICK), [Interrupt(1)]),
     ("INT: then the mold", [mold(9, drained_at=NOW)], stopped(preloading(1), Mode.QUICK), [Interrupt(9)]),
 ]
 

@@ -49,7 +49,9 @@ class World:
             for action in actions:
                 self.perform(action)
             assert len(self.workers()) <= self.target.room
-            molds = [one.generation for one in self.children.values() if one.is_mold]
+            molds = [
+                one.generation for one in self.children.values() if one.is_mold and not one.is_superseded
+            ]
             assert len(molds) == len(set(molds))
             if not any(isinstance(action, Abandon) for action in actions):
                 # Everything has been said: deciding again says nothing new.
@@ -63,11 +65,10 @@ class World:
         match action:
             case Spawn(generation) | SpawnMold(generation):
                 is_mold = isinstance(action, SpawnMold)
-                assert is_mold or self.may_have_workers(generation)
+                mold = 0 if is_mold or not self.preloads_in(generation) else self.mold_of(generation)
                 self.pids += 1
-                self.children[self.pids] = Child(
-                    self.pids, generation, State.BOOTING, self.now, self.now, 30.0, 20.0, is_mold=is_mold
-                )
+                one = Child(self.pids, generation, State.BOOTING, self.now, self.now, 30.0, 20.0)
+                self.children[self.pids] = replace(one, is_mold=is_mold, mold=mold)
             case Abandon():
                 self.target = targets.abandoned(self.target)
             case Exit(code):
@@ -84,14 +85,31 @@ class World:
     def ready(self) -> list[Child]:
         return [c for c in self.workers() if c.state is State.READY and not c.is_leaving]
 
-    def may_have_workers(self, generation: int) -> bool:
-        """Whether the process is there that forks them."""
+    def preloads_in(self, generation: int) -> bool:
         plans = [plan for plan in (self.target.plan, self.target.fallback) if plan]
-        (plan,) = [plan for plan in plans if plan.generation == generation]
-        usable = [
-            c for c in self.children.values() if c.is_mold and c.state is State.READY and not c.is_leaving
+        return any(plan.generation == generation and plan.preloads for plan in plans)
+
+    def mold_of(self, generation: int) -> int:
+        """The process that forks workers of this generation: it has to be there."""
+        (found,) = [
+            one.pid
+            for one in self.children.values()
+            if one.is_mold
+            and one.generation == generation
+            and one.state is State.READY
+            and not one.is_superseded
+            and not one.is_leaving
         ]
-        return not plan.preloads or generation in {mold.generation for mold in usable}
+        return found
+
+    def become_mold(self, pid: int) -> None:
+        """A worker that has been replaced takes the place of its mold, as the shell has it."""
+        for one in list(self.children.values()):
+            if one.generation == self.children[pid].generation:
+                self.children[one.pid] = replace(one, is_worn=not one.is_mold, is_superseded=one.is_mold)
+        self.children[pid] = replace(
+            self.children[pid], is_mold=True, is_worn=False, worn_at=None, drained_at=None, state=State.READY
+        )
 
     def boot(self, pid: int) -> None:
         one = self.children[pid]
@@ -144,7 +162,22 @@ class World:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["boot", "crash", "fail", "retire", "leave", "reload", "more", "fewer", "time", "wear", "age"]
+            [
+                *(
+                    "boot",
+                    "crash",
+                    "fail",
+                    "retire",
+                    "leave",
+                    "reload",
+                    "more",
+                    "fewer",
+                    "time",
+                    "wear",
+                    "age",
+                ),
+                "refork",
+            ]
         ),
         st.integers(0, 7),
     ),
@@ -173,6 +206,8 @@ def step(world: World, what: str, how: int) -> None:
         world.children[one.pid] = replace(one, is_worn=True)
     elif what == "age":
         world.children[one.pid] = replace(one, worn_at=world.now + how)
+    elif what == "refork" and one.mold and one.pid in world.was_ready and one.drained_at is not None:
+        world.become_mold(one.pid)
     elif what == "crash":
         world.end(one.pid, -11)
     elif what == "fail" and one.state is State.BOOTING:

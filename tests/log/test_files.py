@@ -149,6 +149,10 @@ def move_away(path: Path) -> None:
     path.rename(path.with_name(f"{path.name}.{os.urandom(4).hex()}"))
 
 
+def open_files(pid: int) -> list[str]:
+    return [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+
+
 def move_and_create(path: Path) -> None:
     """As `create 0640 root root` of logrotate does."""
     move_away(path)
@@ -197,6 +201,8 @@ def test_a_worker_that_starts_later_has_the_new_files(place: Path, preload: str)
         live.request("/?later")
         wait_for(lambda: "needlelater" in text_of(place / "error.log"), "the traceback")
         wait_for(lambda: "later\n" in text_of(place / "access.log"), "the line")
+        for mold in live.molds():
+            wait_for(lambda mold=mold: str(place / "error.log") in open_files(mold), "the mold has it, too")
         live.stop()
 
 

@@ -26,6 +26,7 @@ from setproctitle import setproctitle
 
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
+from tricorn.arbiter import refork
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import (
     ChildRecord,
@@ -62,7 +63,7 @@ from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
-from tricorn.scoreboard import READY, Board
+from tricorn.scoreboard import READY, REFORK, Board
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class Arbiter:
         self._upgrade.keep(first.listeners)
         _report_listeners(first)
         _report_certificates(certificates)
+        _report_refork(settings)
         self._turned_at = time.monotonic()
         self._target = targets.first_target(
             settings.workers, len(first.board), **_bounds(settings), preloads=settings.preload_app
@@ -276,6 +278,8 @@ class Arbiter:
             self._look_at_children()
             self._weigh_children()
             self._attend_upgrade()
+            if self._target.mode is Mode.RUNNING and self._target.fallback is None:
+                refork.attend(self._generations[self._target.plan.generation], self._registry)
             exit_code = self._act()
             if exit_code is not None:
                 return self._stopped(exit_code)
@@ -397,7 +401,7 @@ class Arbiter:
 
     def _note_ready(self, child: ChildRecord) -> None:
         if child.is_mold:
-            log.info("Mold %d has loaded the application", child.pid)
+            refork.note_mold(child, self._registry)
             return
         log.info("Worker %d is ready", child.pid)
         was_proven = self._target.plan.proven
@@ -531,6 +535,7 @@ class Arbiter:
         log.info("SIGHUP: reloading, generation %d", generation.number)
         _report_listeners(generation, known=listeners)
         _report_certificates(certificates)
+        _report_refork(settings)
         self._warn_about_reload(settings)
         self._settings = settings
 
@@ -571,6 +576,8 @@ class Arbiter:
                 child = self._registry.get(pid)
                 if child is not None and self._has_no_successor(child):
                     child.row.stopping = 1
+                elif child is not None and child.is_candidate and self._is_current(child.generation):
+                    child.row.stopping = REFORK
                 self._signal(pid, signal.SIGTERM).drained_at = now
             case decisions.Interrupt(pid):
                 self._interrupt(pid).interrupted_at = now
@@ -590,6 +597,9 @@ class Arbiter:
                 self._abandon(generation)
             case decisions.Exit():
                 raise AssertionError("the loop ends by itself")
+
+    def _is_current(self, generation: Generation) -> bool:
+        return generation.number == self._target.plan.generation
 
     def _has_no_successor(self, child: ChildRecord) -> bool:
         """At one of its addresses at least: a reload may have taken it away."""
@@ -632,13 +642,14 @@ class Arbiter:
         with self._forking(generation, "worker", now):
             if generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
-                pid, status = self._registry.order_number(), order(mold, row)
+                child = order(mold, row, self._registry.order_number())
             else:
                 forget = partial(self._forget, generation.listeners)
                 pid, status = spawn(Job(self._run_worker, generation, row, self._lifeline, forget))
                 _log_start(pid, generation)
-            lifetime = _lifetime(generation.settings)
-            self._registry.add(ChildRecord(pid, generation, row, status, started_at=now, lifetime=lifetime))
+                child = ChildRecord(pid, generation, row, status, started_at=now)
+            child.lifetime = _lifetime(generation.settings)
+            self._registry.add(child)
 
     def _spawn_mold(self, generation: Generation, now: float) -> None:
         forget = partial(self._forget, generation.listeners)
@@ -840,6 +851,11 @@ def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) ->
             log.info("Listening at %s", shown(listener.address, is_tls))
     if generation.certificates is not None and not any(tls):
         log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
+
+
+def _report_refork(settings: Settings) -> None:
+    if settings.refork_after and not settings.preload_app:
+        log.warning("refork_after has no effect without preload_app")
 
 
 def _report_certificates(certificates: Renewal | None) -> None:

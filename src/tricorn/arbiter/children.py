@@ -63,6 +63,8 @@ class Generation:
     board: Board
     identity: Identity
     certificates: Renewal | None = None
+    #: How many times a worker was to become the mold.
+    reforks: int = 0
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
 
@@ -82,8 +84,9 @@ class ChildRecord:
     """One worker, or a mold. All instants are monotonic seconds.
 
     pid: of a worker that a mold was told to fork, and of which nobody has heard yet, the number of the order.
-    row: on its generation's board; a mold has one of its own, because nobody shall take it for a worker.
-    orders: the end of the socket pair by which a mold is told to fork workers.
+    row: on its generation's board. A mold that was never a worker has one of its own.
+    mold: the process id of the one that has forked it, 0: the master has.
+    orders: the end of the socket pair by which a mold is told to fork workers, and a worker once it is one.
     """
 
     pid: int
@@ -107,11 +110,13 @@ class ChildRecord:
     is_announced: bool = False
     status_is_open: bool = True
     failure: bytearray = field(default_factory=bytearray)
+    is_mold: bool = False
+    mold: int = 0
     orders: socket.socket | None = None
-
-    @property
-    def is_mold(self) -> bool:
-        return self.orders is not None
+    #: It shall become the next mold, when it has been replaced.
+    is_candidate: bool = False
+    #: A worker: it comes from a mold that has a successor. A mold: it has one.
+    is_outdated: bool = False
 
     @property
     def is_ordered(self) -> bool:
@@ -132,19 +137,30 @@ class ChildRecord:
     @property
     def serves(self) -> bool:
         told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
-        return self.was_ready and all(instant is None for instant in told)
+        return self.was_ready and not self.is_mold and all(instant is None for instant in told)
 
     def observe(self, now: float) -> bool:
-        """Take over what the worker says about itself; True if it has become READY since the last time."""
+        """Take over what the worker says about itself; True if it has become READY since the last time, or a
+        mold."""
         state = self.row.state
+        if state == scoreboard.MOLD and not self.is_mold:
+            self._become_mold(now)
+            return True
         if state == scoreboard.DRAINING and self.drained_at is None and self.interrupted_at is None:
             # Nobody asked it to.
             self.drained_at = now
         # Who drains had been READY, although perhaps never while somebody looked.
-        is_new = self.ready_at is None and state in (scoreboard.READY, scoreboard.DRAINING)
+        is_new = self.ready_at is None and state in (scoreboard.READY, scoreboard.DRAINING, scoreboard.MOLD)
         if is_new:
             self.ready_at = now
         return is_new
+
+    def _become_mold(self, now: float) -> None:
+        """What it was told as a worker is done."""
+        self.is_mold, self.is_candidate, self.is_outdated = True, False, False
+        self.is_large, self.lifetime = False, 0.0
+        self.drained_at = self.interrupted_at = None
+        self.ready_at = now
 
     @property
     def worn_at(self) -> float | None:
@@ -153,8 +169,12 @@ class ChildRecord:
 
     def why_worn(self, now: float) -> str | None:
         """The reason why it has to be replaced, for the log."""
-        if self.ready_at is None:
+        if self.ready_at is None or self.is_mold:
             return None
+        if self.is_candidate:
+            return "becomes the mold"
+        if self.is_outdated:
+            return "was forked from the mold before"
         if self.row.worn:
             return WORN[self.row.worn]
         if self.is_large:
@@ -213,11 +233,13 @@ class ChildRecord:
             aborted_at=self.aborted_at,
             killed_at=self.killed_at,
             boot_timeout=boot_timeout_of(settings),
-            is_worn=bool(self.row.worn) or self.is_large,
+            is_worn=bool(self.row.worn) or self.is_large or self.is_candidate or self.is_outdated,
             worn_at=self.worn_at,
             is_too_large=self.is_too_large,
             is_mold=self.is_mold,
             is_ordered=self.is_ordered,
+            mold=self.mold,
+            is_superseded=self.is_mold and self.is_outdated,
         )
 
     def _drain_limit(self) -> float:
@@ -263,6 +285,7 @@ class Registry:
             if child.is_mold
             and child.generation is generation
             and child.was_ready
+            and not child.is_outdated
             and not child.was_asked_to_leave
         )
 
@@ -293,9 +316,9 @@ class Registry:
     def free_row(self, board: Board) -> Row | None:
         """A row of this board that no living worker writes to, cleared; None if all are taken."""
         # Rows are identified by board and index: two boards exist while a reload changes their shape.
-        taken = {child.row.index for child in self if child.generation.board is board and not child.is_mold}
+        taken = {child.row for child in self}
         for row in board:
-            if row.index not in taken:
+            if row not in taken:
                 row.clear()
                 return row
         return None

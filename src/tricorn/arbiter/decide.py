@@ -14,8 +14,8 @@ Guarantees, as long as nobody crashes:
 - Each child gets each action at most once, and the later one only after the earlier one's grace: the caller
   records an action on the child before it asks again.
 - Where the application is preloaded, workers come from a mold, a child that has loaded it. There is at most
-  one for each generation. It is made when a worker is wanted, is left alone as long as there are workers of
-  its generation or may be, and does not count as one.
+  one for each generation, beside those whose place a worker has taken. It is made when a worker is wanted, is
+  left alone as long as there are workers that it has forked, or may be, and does not count as one.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Child:
     is_worn: it has to be replaced. worn_at: the instant from which on it has to be, else None.
     is_too_large: it has more memory than any worker may have.
     is_mold: it has loaded the application and forks workers.
+    mold: the pid of the mold that has forked it. is_superseded: a mold, and a worker has taken its place.
     is_ordered: a mold was told to fork it and has not said yet that it did. `pid` stands for the order. How
         long that may take is the mold's affair.
     """
@@ -80,6 +81,8 @@ class Child:
     is_too_large: bool = False
     is_mold: bool = False
     is_ordered: bool = False
+    mold: int = 0
+    is_superseded: bool = False
 
     def has_had_its_time(self, now: float) -> bool:
         """One that still boots has not begun its own."""
@@ -173,7 +176,8 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             serving = [child for child in staying if not child.is_mold]
             wanted = _keep_serving(serving, _stuck_in_boot(dying), target, now)
             possible = _within_room(wanted, target.room - len(workers))
-            usable = [mold for mold in molds if mold in staying and mold.state is State.READY]
+            ready = [mold for mold in molds if mold in staying and mold.state is State.READY]
+            usable = [mold for mold in ready if not mold.is_superseded]
             left = (mold for mold in useless if mold in staying)
             return [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left)]
 
@@ -193,7 +197,9 @@ def serves(children: Sequence[Child], target: Target) -> bool:
     other three as well."""
     if target.mode is not Mode.RUNNING:
         return True
-    return any(child.state is State.READY and not child.is_leaving for child in children)
+    return any(
+        child.state is State.READY and not child.is_leaving and not child.is_mold for child in children
+    )
 
 
 def _will_wear(child: Child, now: float) -> bool:
@@ -361,11 +367,12 @@ def _useless_molds(molds: Sequence[Child], workers: Sequence[Child], target: Tar
     goes_on = target.mode in (Mode.RUNNING, Mode.RESTING)
     plans = [target.plan, target.fallback] if goes_on else []
     wanted = {plan.generation for plan in plans if plan}
-    alive = {child.generation for child in workers if not child.is_ordered}
+    used = {child.mold for child in workers if not child.is_ordered}
     return [
         mold
         for mold in molds
-        if mold.generation not in wanted and (mold.state is State.BOOTING or mold.generation not in alive)
+        if (mold.generation not in wanted or mold.is_superseded)
+        and (mold.state is State.BOOTING or mold.pid not in used)
     ]
 
 
@@ -375,7 +382,7 @@ def _through_molds(
     """Put a mold before the workers that need one and have none. One that ends is waited for."""
     preloading = {plan.generation for plan in (target.plan, target.fallback) if plan and plan.preloads}
     ready = {mold.generation for mold in usable}
-    present = {mold.generation for mold in molds}
+    present = {mold.generation for mold in molds if not mold.is_superseded}
     for action in actions:
         if not isinstance(action, Spawn) or action.generation in ready or action.generation not in preloading:
             yield action

@@ -9,6 +9,8 @@ Why it is not the master that has the application: what is imported cannot be im
 not bring new code; and code that hangs, crashes or takes signals would do so in the one process on which all
 others depend. Each generation has a mold of its own, and the master never runs a line of the application's.
 
+With `refork_after` a worker becomes the next mold: it comes to its end as any other, and goes on as a mold.
+
 An order is the number of the row on which the worker will write, and the writing end of its status pipe.
 There is no answer on this way: the row tells the process id, the pipe tells why there is none, and if the
 pipe ends before there is one, nothing was forked, whatever has become of the mold. So the master never waits
@@ -26,8 +28,9 @@ import signal
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from select import POLLIN, poll  # bound before the application can put others in their place
 from socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, send_fds, socket, socketpair
 from time import monotonic
@@ -50,7 +53,7 @@ from tricorn.arbiter.spawn import (
     start,
     status_pipe,
 )
-from tricorn.handover import EXIT_BOOT, EXIT_OK, RunWorker
+from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.parentage import end_with_parent, fork_sibling
 from tricorn.scoreboard import Board, Row
@@ -96,8 +99,7 @@ class Casting:
 
 def start_mold(casting: Casting) -> ChildRecord:
     """The record of a mold that has begun to load the application. OSError: there is none."""
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-    ours.setblocking(False)
+    ours, theirs = _orders()
     row = Board(1, 1)[0]
     begin(row, casting.generation)
 
@@ -113,25 +115,38 @@ def start_mold(casting: Casting) -> ChildRecord:
         raise
     finally:
         theirs.close()
-    return ChildRecord(pid, casting.generation, row, status, started_at=monotonic(), orders=ours)
+    record = ChildRecord(pid, casting.generation, row, status, started_at=monotonic(), orders=ours)
+    record.is_mold = True
+    return record
 
 
-def order(mold: ChildRecord, row: Row) -> int:
-    """Tell it to fork a worker for this row; gives the reading end of the worker's status pipe.
+def order(mold: ChildRecord, row: Row, number: int) -> ChildRecord:
+    """Tell it to fork a worker for this row; gives the worker's record, with this number of the order.
 
     OSError: it cannot be told; it has ended, or takes no orders.
     """
     assert mold.orders is not None
-    begin(row, mold.generation)
-    reader, writer = status_pipe()
-    try:
-        send_fds(mold.orders, [b"%d" % row.index], [writer])
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    return reader
+    generation = mold.generation
+    begin(row, generation)
+    with ExitStack() as passed, ExitStack() as undo:
+        reader, writer = status_pipe()
+        undo.callback(os.close, reader)
+        passed.callback(os.close, writer)
+        fds, ours = [writer], None
+        if generation.settings.refork_after:
+            ours, theirs = _orders()
+            undo.enter_context(ours)
+            fds.append(passed.enter_context(theirs).fileno())
+        send_fds(mold.orders, [b"%d" % row.index], fds)
+        undo.pop_all()
+    return ChildRecord(number, generation, row, reader, started_at=monotonic(), mold=mold.pid, orders=ours)
+
+
+def _orders() -> tuple[socket, socket]:
+    """The master's end, and the mold's."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return ours, theirs
 
 
 # -- in the mold -------------------------------------------------------------------------------------------
@@ -139,7 +154,10 @@ def order(mold: ChildRecord, row: Row) -> int:
 
 @dataclass
 class Mold:
-    """One process's life: load the application, fork workers, end when it is told to, or with the master."""
+    """One process's life: load the application, fork workers, end when it is told to, or with the master.
+
+    application: of one that was a worker; else it has to be loaded.
+    """
 
     casting: Casting
     row: Row
@@ -149,6 +167,7 @@ class Mold:
     application: Any = None
     #: Of the worker that is being forked.
     writer: int | None = None
+    orders_of_worker: socket | None = None
 
     def work(self, writer: int) -> int:
         self.status = Status(writer)
@@ -160,10 +179,14 @@ class Mold:
         # The master ends one that hangs with SIGABRT: its stacks go to standard error.
         faulthandler.enable(2)
         self.signals.install()
-        if not self._load():
+        if self.application is None and not self._load():
             return EXIT_BOOT
+        # The collector writes into every object that it looks at, and each write copies a shared page. What
+        # exists now is taken out of its reach, so workers go on sharing it.
+        gc.collect()
+        gc.freeze()
         self.row.beat()
-        self.row.state = scoreboard.READY
+        self.row.state = scoreboard.MOLD
         self.status.notify()
         self._serve()
         # Also if somebody else has told it to: whatever was ordered, and is ordered now, has come to nothing.
@@ -207,10 +230,6 @@ class Mold:
             log.warning(
                 "The application has started threads in the mold; the workers do not have them: %s", names
             )
-        # The collector writes into every object that it looks at, and each write copies a shared page. What
-        # exists now is taken out of its reach, so workers go on sharing it.
-        gc.collect()
-        gc.freeze()
         return True
 
     def _fail(self, text: str) -> None:
@@ -242,14 +261,18 @@ class Mold:
 
     def _obey(self) -> bool:
         """Take one order. False: the master is gone."""
-        message, notes, *_ = self.orders.recvmsg(ORDER_MAX, CMSG_LEN(4), MSG_CMSG_CLOEXEC)
+        message, notes, *_ = self.orders.recvmsg(ORDER_MAX, CMSG_LEN(4 * 2), MSG_CMSG_CLOEXEC)
         if not message:
             return False
-        if not notes:
+        fds = array("i", notes[0][2]) if notes else []
+        if len(fds) < 1 + bool(self.casting.generation.settings.refork_after):
             # The kernel has closed what this process has no room for: the master sees the end of the pipe.
             log.error("No worker started: %s", os.strerror(errno.EMFILE))
+            for fd in fds:
+                os.close(fd)
             return True
-        (self.writer,) = array("i", notes[0][2])
+        self.writer, *more = fds
+        self.orders_of_worker = socket(AF_UNIX, SOCK_SEQPACKET, 0, more[0]) if more else None
         status = Status(self.writer)
         row = self.casting.generation.board[int(message)]
         try:
@@ -260,6 +283,9 @@ class Mold:
         finally:
             self.writer = None
             status.close()
+            if self.orders_of_worker is not None:
+                self.orders_of_worker.close()
+                self.orders_of_worker = None
         return True
 
     def _job(self, row: Row) -> Job:
@@ -270,6 +296,8 @@ class Mold:
             self.casting.lifeline,
             forget=self._forget,
             application=self.application,
+            orders=self.orders_of_worker,
+            promote=partial(_promote, self, row, self.orders_of_worker) if self.orders_of_worker else None,
         )
 
     def _forget(self) -> None:
@@ -285,7 +313,21 @@ class Mold:
         self._forget()
         if self.writer is not None:
             os.close(self.writer)
+        if self.orders_of_worker is not None:
+            self.orders_of_worker.close()
         os.close(self.casting.lifeline)
         for listener in self.casting.generation.listeners:
             listener.close()
         self.casting.generation.board.detach()
+
+
+def _promote(former: Mold, row: Row, orders: socket, writer: int) -> NoReturn:
+    """In a worker that has ended its service: be the next mold."""
+    mold = Mold(former.casting, row, orders, application=former.application)
+    code = EXIT_FAILURE
+    try:
+        code = mold.work(writer)
+    except BaseException:
+        log.exception("Mold %d failed", os.getpid())
+    finally:
+        mold.leave(code)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from os import getpid  # ours, also when a preloaded application puts another one in its place
+from socket import socket
 from typing import Any, NoReturn
 
 from setproctitle import setproctitle
@@ -29,7 +30,7 @@ from tricorn import forks, scoreboard
 from tricorn.arbiter import signals
 from tricorn.arbiter.children import FAILURE_TEXT_MAX, WAKE, Generation
 from tricorn.config.settings import Settings
-from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, LOOP_EXECUTOR, Assignment, RunWorker
+from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, LOOP_EXECUTOR, Assignment, RunWorker
 from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
 from tricorn.sigaction import restore_default
@@ -66,6 +67,8 @@ class Job:
     lifeline: the end of the pipe that workers watch.
     forget: closes, in the worker, what only the process may hold that forks it.
     application: what a mold has loaded, else None.
+    orders: what the worker is told by if it becomes a mold; None: it will not. promote: makes it one; its
+        argument is the writing end of its status pipe.
     """
 
     run_worker: RunWorker
@@ -74,6 +77,8 @@ class Job:
     lifeline: int
     forget: Callable[[], None]
     application: Any = None
+    orders: socket | None = None
+    promote: Callable[[int], NoReturn] | None = None
 
 
 def spawn(job: Job) -> tuple[int, int]:
@@ -190,7 +195,16 @@ def _work(job: Job, writer: int) -> int:
     generation = job.generation
     # First: from a mold the master hears of this process by nothing else.
     job.row.pid = getpid()
-    forks.let_go(lambda: _let_go(job, writer))
+    is_retired = False
+
+    def let_go() -> None:
+        _let_go(job, writer)
+
+    def retired() -> None:
+        nonlocal is_retired
+        is_retired = True
+
+    forks.let_go(let_go)
     status = Status(writer)
     setproctitle(process_title("worker", generation.settings))
     if generation.settings.umask is not None:
@@ -206,7 +220,7 @@ def _work(job: Job, writer: int) -> int:
     if generation.certificates is not None:
         # A mold has those that there were when it was made.
         generation.certificates.take()
-    return job.run_worker(
+    code = job.run_worker(
         Assignment(
             settings=generation.settings,
             listeners=generation.listeners,
@@ -217,8 +231,28 @@ def _work(job: Job, writer: int) -> int:
             leave=lambda code: _leave(job, code),
             application=job.application,
             certificates=generation.certificates,
+            retired=retired,
         )
     )
+    if code == EXIT_OK and job.promote is not None and job.row.stopping == scoreboard.REFORK:
+        if (reason := _maybe_obstacle(is_retired=is_retired)) is None:
+            forks.retire(let_go)
+            job.promote(writer)
+        log.warning("Worker %d cannot become the mold, and ends: %s", getpid(), reason)
+    return code
+
+
+def _maybe_obstacle(*, is_retired: bool) -> str | None:
+    """Why nobody may be forked from this process. Threads of ours have some time to end."""
+    if not is_retired:
+        return "an event loop has run in it"
+    end = scoreboard.monotonic_ns() + int(LAST_STEPS * 1e9)
+    while len(os.listdir("/proc/self/task")) > 1:
+        if scoreboard.monotonic_ns() >= end:
+            names = [repr(each.name) for each in threading.enumerate() if each is not threading.main_thread()]
+            return f"the application has threads: {', '.join(sorted(names)) or 'of a compiled extension'}"
+        time.sleep(0.002)
+    return None
 
 
 def _let_go(job: Job, writer: int) -> None:
@@ -227,6 +261,8 @@ def _let_go(job: Job, writer: int) -> None:
     os.close(job.lifeline)
     for listener in job.generation.listeners:
         listener.close()
+    if job.orders is not None:
+        job.orders.close()
     job.generation.board.detach()
     log_setup.let_go()
 

@@ -140,6 +140,24 @@ def whole_number(
     return Kind(convert, words, metavar, str(example), to_core=bounded)
 
 
+def whole_numbers(*, example: str) -> Kind[tuple[int, ...]]:
+    """A text with commas, one number, or a list of numbers, each 1 or more. No text is an empty list."""
+    words = "whole numbers of 1 or more, separated by commas"
+    one = whole_number(1)
+
+    def convert(written: object) -> tuple[int, ...]:
+        if written is None:
+            return ()
+        items = written if isinstance(written, list | tuple) else [written]
+        return tuple(
+            one.convert(part)
+            for item in items
+            for part in (split_commas(item) if isinstance(item, str) else [item])
+        )
+
+    return Kind(convert, words, "NUMBERS", example, blank=True)
+
+
 def maybe_whole(written: object) -> int | None:
     """The whole number that was written, or None. `True` is not 1 here: it is a switch in the wrong place."""
     if isinstance(written, bool):

@@ -39,6 +39,7 @@ from tricorn.config.parsers import (
     user_id,
     verify_mode,
     whole_number,
+    whole_numbers,
     words_of,
 )
 from tricorn.kinds import Runner
@@ -381,6 +382,16 @@ class Settings:
         section=WORKERS,
         doc="While workers are replaced, how many of `workers` may be missing. Where there is no memory for "
         "one more, set this to 1 and `reload_max_surge` to 0.",
+    )
+
+    refork_after: tuple[int, ...] = setting(
+        (),
+        flags=("--refork-after",),
+        parse=whole_numbers(example="500,2000"),
+        section=WORKERS,
+        doc="With `preload_app`: when a worker has served so many requests, it becomes the mold, and all "
+        "others are forked anew from it, so that they share what it has made while it served. A further "
+        "number is for a further time. For WSGI applications without threads of their own.",
     )
 
     # ------------------------------------------------------------------------- client time limits

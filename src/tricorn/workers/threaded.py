@@ -104,6 +104,7 @@ class Worker:
             self.server.start()
             self._keep()
         self.ending.acquire()
+        self.assignment.retired()
         return EXIT_OK
 
     def _keep_beside(self) -> None:
