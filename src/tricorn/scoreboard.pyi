@@ -14,6 +14,8 @@ STUCK: Final[int]  # a request does not end although it was told to
 
 # For `stopping`: it is to become a mold when it has finished.
 REFORK: Final[int]
+# Of a mold that ends: it waits no longer for what the application has left.
+HURRY: Final[int]
 
 def monotonic_ns() -> int: ...
 
@@ -45,7 +47,7 @@ class Row:
     errors: int  # requests refused with ProtocolError
     running: int  # with an event loop: calls whose task has not ended
     websockets: int  # with an event loop: open ones
-    stopping: int  # written by the master: 1 when nobody comes after it, REFORK when it is to become a mold
+    stopping: int  # written by the master: 1 when nobody comes after it, REFORK, HURRY
     worn: int  # why it asks for a successor, 0: it does not
     farewell_ns: int  # what the worker needs when its last request is over
     @property

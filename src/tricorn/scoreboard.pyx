@@ -39,6 +39,7 @@ SERVED_ENOUGH = 1
 STUCK = 2
 
 REFORK = 2
+HURRY = 3
 
 
 cdef long long monotonic() noexcept nogil:

@@ -63,7 +63,7 @@ from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
-from tricorn.scoreboard import READY, REFORK, Board
+from tricorn.scoreboard import HURRY, READY, REFORK, Board
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
@@ -619,8 +619,13 @@ class Arbiter:
     def _interrupt(self, pid: int) -> ChildRecord:
         """Tell it to end now."""
         child = self._registry.get(pid)
-        # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
-        return self._signal(pid, signal.SIGTERM if child and child.is_mold else signal.SIGINT)
+        if child is None or not child.is_mold:
+            # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
+            return self._signal(pid, signal.SIGINT)
+        if child.was_told_to_end:
+            # Told again. A signal that follows another at once may become one with it.
+            child.row.stopping = HURRY
+        return self._signal(pid, signal.SIGTERM)
 
     def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
         child = self._registry.get(pid)

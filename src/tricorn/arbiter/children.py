@@ -135,9 +135,13 @@ class ChildRecord:
         return self.drained_at is not None or self.interrupted_at is not None
 
     @property
-    def serves(self) -> bool:
+    def was_told_to_end(self) -> bool:
         told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
-        return self.was_ready and not self.is_mold and all(instant is None for instant in told)
+        return any(instant is not None for instant in told)
+
+    @property
+    def serves(self) -> bool:
+        return self.was_ready and not self.is_mold and not self.was_told_to_end
 
     def observe(self, now: float) -> bool:
         """Take over what the worker says about itself; True if it has become READY since the last time, or a

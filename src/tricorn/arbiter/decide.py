@@ -362,8 +362,8 @@ def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn 
 
 def _useless_molds(molds: Sequence[Child], workers: Sequence[Child], target: Target) -> list[Child]:
     """Those of generations that will have no workers any more. With a mold ends what the application has
-    started while it was loaded, so it outlives the workers that came from it; an order has brought none. One of
-    a master at rest stays: it has the code to go back to."""
+    started while it was loaded, so it outlives the workers that came from it; an order has brought none.
+    That of a master at rest stays: it has the code to go back to."""
     goes_on = target.mode in (Mode.RUNNING, Mode.RESTING)
     plans = [target.plan, target.fallback] if goes_on else []
     wanted = {plan.generation for plan in plans if plan}

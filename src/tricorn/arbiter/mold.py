@@ -209,7 +209,8 @@ class Mold:
 
     def _is_asked(self) -> bool:
         """Whether it was told again since it has stopped to serve."""
-        return self.row.state == scoreboard.DRAINING and signal.SIGTERM in self.signals.arrived()
+        is_asked = self.row.stopping == scoreboard.HURRY or signal.SIGTERM in self.signals.arrived()
+        return is_asked and self.row.state == scoreboard.DRAINING
 
     # -- the application
 
