@@ -29,7 +29,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
-from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end
+from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end, wire_has_input
 
 from tricorn.http.errors import ProtocolError
 
@@ -236,9 +236,14 @@ cdef class HTTP1(RequestProtocol):
             self._refuse(thread, refusal(SLOW_HEAD))
         elif self.phase == FLUSHING:
             self.channel.abort()
-        else:
+        elif not self._has_come():
             self.channel.close()
         return self.settle(thread)
+
+    cdef bint _has_come(self) noexcept:
+        """Whether the next request is here, or a part of it, although a busy worker has not come to it. To close the connection over
+        it would be a reset, and not every request may be sent again."""
+        return self.phase == READING and self.machine.state == IDLE and (self.gives_way or wire_has_input(self.channel.fd))
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         cdef long long deadline = self.channel.deadline

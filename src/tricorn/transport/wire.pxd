@@ -36,6 +36,8 @@ cdef void wire_end(int fd, Layer layer) noexcept
 cdef void wire_cut(int fd) noexcept
 # Closing it will be a reset: what the peer has is not the whole.
 cdef void wire_make_abrupt(int fd) noexcept
+# Whether the peer has sent what nobody has read yet, or the end of it.
+cdef bint wire_has_input(int fd) noexcept
 # Give the GIL away until the descriptor is readable or writable, at most `timeout_ms`.
 cdef void wire_await_input(int fd, int timeout_ms) noexcept
 cdef void wire_await_output(int fd, int timeout_ms) noexcept

@@ -115,6 +115,11 @@ cdef void wire_make_abrupt(int fd) noexcept:
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
 
 
+cdef bint wire_has_input(int fd) noexcept:
+    cdef pollfd waiting = pollfd(fd, POLLIN, 0)
+    return poll(&waiting, 1, 0) > 0 and waiting.revents & POLLIN != 0
+
+
 cdef void wire_await_input(int fd, int timeout_ms) noexcept:
     cdef pollfd waiting = pollfd(fd, POLLIN, 0)
     with nogil:
