@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos
+.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos lossless
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -98,6 +98,9 @@ SEEDS ?= 20
 chaos: build  ## the suite while system calls misbehave: make chaos SEEDS=200 (nightly; a minute each), or SEED="a b"
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seeds $(SEEDS) \
 		--seed '$(if $(filter command line environment,$(origin SEED)),$(SEED))' $(ARGS)
+
+lossless: build  ## count requests while the server is reloaded, resized, killed (eight minutes; ARGS="--event HUP")
+	PYTHONPATH=tests:tests/apps $(BIN)/python -m lossless.run $(ARGS)
 
 # Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that
 # captures the output would swallow them. CPython itself never frees everything, so leaks are not looked for here
