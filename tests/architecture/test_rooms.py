@@ -57,9 +57,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
         *("errors", "failures", "files", "stacks"),
     ),
-    "protocol": ("body", "worker_context", "request", "http1", "opening"),
+    "protocol": ("body", "routes", "worker_context", "request", "http1", "opening"),
     "runner": (
-        *("loop_context", "wsgi_request", "asgi_request", "websocket", "server", "thread_server"),
+        *("deadline", "loop_context", "wsgi_request", "asgi_request", "websocket", "server", "thread_server"),
         "loop_server",
     ),
 }

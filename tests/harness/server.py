@@ -42,6 +42,7 @@ TWINS = {
         "echo:app": "asgi_echo:app",
         "misbehave:app": "asgi_misbehave:app",
         "life:app": "asgi_life:app",
+        "deadlines:app": "asgi_deadlines:app",
         "secured:app": "asgi_secured:app",
     },
 }

@@ -36,6 +36,7 @@ class Declared:
     """All there is to say about one setting; the command line, the files and the pages are made of this.
 
     fills: what of the core gets the value, as `kind.to_core` makes it: (Core.TERMS, name of the attribute).
+    in_routes: requests below a path prefix may have a value of their own (routes.py).
     """
 
     name: str
@@ -48,6 +49,7 @@ class Declared:
     positional: bool
     in_files: bool
     fills: tuple[Core, str] | None
+    in_routes: bool
 
     @property
     def variable(self) -> str:
@@ -81,10 +83,11 @@ def setting(
     positional: bool = False,
     in_files: bool = True,
     fills: tuple[Core, str] | None = None,
+    in_routes: bool = False,
 ) -> T:
     """Declares one field of `Settings`. The name is the field's; the type checker holds default, parser and
     field to one type. A default goes through a factory because a read-only mapping is not hashable in 3.11,
     and dataclasses refuse such defaults."""
-    declared = Declared("", default, parse, section, doc, flags, env, positional, in_files, fills)
+    declared = Declared("", default, parse, section, doc, flags, env, positional, in_files, fills, in_routes)
     made: T = field(default_factory=lambda: default, metadata={KEY: declared}, repr=not parse.is_secret)
     return made

@@ -42,6 +42,7 @@ from tricorn.config.parsers import (
     whole_numbers,
     words_of,
 )
+from tricorn.config.routes import routes_of
 from tricorn.kinds import Runner
 
 APPLICATION = "Application"
@@ -297,11 +298,32 @@ class Settings:
         parse=optional(seconds(example="10")),
         section=WORKERS,
         fills=(Core.TERMS, "request_timeout"),
+        in_routes=True,
         doc="How long the application may work on a request without sending anything to the client. If it "
         "is not set: the value of `timeout` where a request holds a thread "
         f"({kinds.running_on(Runner.THREADS)}); no limit where it only holds a task "
         f"({kinds.running_on(Runner.LOOP)}), because event streams and long polls may be silent for "
         "long. 0 means no limit.",
+    )
+    slow_request_time: float = setting(
+        0.0,
+        flags=("--slow-request-time",),
+        parse=seconds(example="2"),
+        section=WORKERS,
+        fills=(Core.TERMS, "slow_request_time"),
+        in_routes=True,
+        doc="If the application works on a request for this long without sending anything to the client, log "
+        "it once, with the stack of its thread or task; nothing is ended. 0 means never.",
+    )
+    routes: Mapping[str, Mapping[str, Any]] = setting(
+        MappingProxyType({}),
+        flags=("--route",),
+        parse=routes_of(lambda: SETTINGS),
+        section=WORKERS,
+        fills=(Core.TERMS, "routes"),
+        doc="Settings that requests below a path prefix have of their own: a table of tables in a file, "
+        "elsewhere `/prefix/ NAME=VALUE …`. Repeatable; in TRICORN_ROUTES several are separated by commas. "
+        "The longest prefix that ends at a `/` of the path wins; what it does not set is as everywhere.",
     )
     graceful_timeout: float = setting(
         30.0,

@@ -46,6 +46,7 @@ cdef class ASGIRequest(Request):
     cdef int end(self, ThreadContext thread) except -1
     cdef int fail(self, HTTPCall call, object failure) except -1
     cdef int log_within(self, HTTPCall call, object record) except -1
+    cdef int say_slow(self) except -1
     cdef int _time_out(self, ThreadContext thread) except -1
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket)

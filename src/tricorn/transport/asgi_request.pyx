@@ -27,11 +27,12 @@ from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.channel cimport Channel
+from tricorn.transport.deadline cimport offered_of_call
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.wire cimport wire_cut
@@ -58,6 +59,7 @@ cdef enum:
     MOST_LINKS = 64
 
 cdef long long SECOND = 1000000000
+cdef str DEADLINE = "tricorn.deadline"
 # In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
 cdef str CLIENT_GONE = "499 Client Closed Request"
 
@@ -93,6 +95,7 @@ cdef class LoopRunner(Runner):
         request.method = method_of(head)
         request.uri = head.text(head.target)
         request.scope = builder.build(head, protocol.peer, request.method, request.uri, &request.takes_trailers)
+        give_terms(request, self.worker, head)
         # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
         if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(request.scope, b"upgrade") or b""):
             return self._for_socket(request, builder, protocol)
@@ -101,6 +104,8 @@ cdef class LoopRunner(Runner):
         request.call.exchange = request
         request.call.method = request.method
         request.call.uri = request.uri
+        if self.worker.shortest_timeout:
+            request.scope["extensions"] = {**request.scope["extensions"], DEADLINE: offered_of_call(request.call)}
         return request
 
     def _for_socket(self, ASGIRequest request, ScopeBuilder builder, RequestProtocol protocol):
@@ -278,10 +283,9 @@ cdef class ASGIRequest(Request):
         return READ
 
     cdef bint overdue(self, long long now) noexcept:
-        cdef WorkerContext worker = self.runner.worker
         if self.body_is_late(now):
             return True
-        return worker.request_timeout and not self.gone and now - self.active_ns > worker.request_timeout
+        return self.limit_ns != 0 and not self.gone and now > self.due(now)
 
     cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
@@ -292,6 +296,18 @@ cdef class ASGIRequest(Request):
         if self.body_is_late(now):
             return protocol.cut_body(thread, refusal(SLOW_BODY))
         return self._time_out(thread)
+
+    cdef long long silent_since(self, long long now) noexcept:
+        return self.active_ns
+
+    cdef int say_slow(self) except -1:
+        """Its application has given nothing to the client for slow_request_time."""
+        cdef HTTPCall call = self.call
+        self.said_slow = True
+        return self.log_within(call, partial(
+            self.runner.worker.logger.warning, "A request takes longer than slow_request_time: %s %s; its task is at",
+            self.method, self.uri, extra={"block": awaiting_stack(call.task)},
+        ))
 
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef LoopContext loop_context = self.loop_context
@@ -438,7 +454,7 @@ cdef class ASGIRequest(Request):
         return self.loop_context.thread
 
     cdef int touch(self) except -1:
-        if self.runner.worker.request_timeout:
+        if self.runner.worker.shortest_timeout or self.runner.worker.shortest_slow:
             self.active_ns = monotonic()
         return 0
 

@@ -12,3 +12,4 @@ cdef class LoopServer(Server):
     cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept
     cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1
+    cdef int _tell_slow(self, long long now) except -1

@@ -10,9 +10,11 @@ Any loop with add_reader() will do: uvloop, asyncio's, another.
 Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
 """
 
+from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.asgi_request cimport new_loop_runner
+from tricorn.transport.asgi_request cimport ASGIRequest, new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.deadline cimport OFFERED_TO_ALL
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
@@ -45,6 +47,8 @@ cdef class LoopServer(Server):
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)
         self.worker.channels.poller.add(self.worker.channels.waker, READ, WAKER_TOKEN)
+        for entrance in entrances:
+            entrance.builder.offer("tricorn.deadline", OFFERED_TO_ALL)
 
     def open(self):
         """Begin to serve. The loop need not run yet."""
@@ -167,6 +171,8 @@ cdef class LoopServer(Server):
         try:
             self.expire_overdue(loop_context.thread, now)
             loop_context.cancel_overdue(now)
+            if self.worker.shortest_slow:
+                self._tell_slow(now)
         finally:
             loop_context.task_runner.open = False
         self.flush_log()
@@ -174,6 +180,19 @@ cdef class LoopServer(Server):
             self.listen(True)
         if self.worker.channels.draining or self.worker.worn:
             self.on_change()
+        return 0
+
+    cdef int _tell_slow(self, long long now) except -1:
+        """Log where tasks wait whose request has been silent for slow_request_time, once for each request."""
+        cdef HTTPCall call
+        cdef ASGIRequest request
+        for call in list(self.loop_context.calls):
+            request = <ASGIRequest>call.exchange
+            # What runs behind a complete response is nobody's wait, and a WebSocket may be silent.
+            if request is None or request.socket is not None or request.gone or call.task is None:
+                continue
+            if request.is_slow(now):
+                request.say_slow()
         return 0
 
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:

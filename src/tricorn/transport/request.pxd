@@ -7,12 +7,16 @@ from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.routes cimport Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.worker_context cimport WorkerContext
 
 cdef enum:
     SPARES = 64
+
+# An instant that does not come, ns. Two of them can be added.
+cdef long long NEVER
 
 # How a request wants its body.
 cdef enum Delivery:
@@ -41,8 +45,8 @@ cdef class Spares:
             request = <Request>self.kept[self.count]
             Py_DECREF(request)
             if self.kept[self.count].ob_refcnt == 1:
-                request.gone = request.torn = False
-                request.body_sent = request.body_deadline = request.body_since = request.body_waited = 0
+                request.gone = request.torn = request.said_slow = False
+                request.body_sent = request.body_deadline = request.body_since = request.body_waited = request.granted_ns = 0
                 return request
         return None
 
@@ -132,6 +136,11 @@ cdef class Request(AsyncExchange):
     cdef long long body_deadline    # for the next piece; 0: none is waited for
     cdef long long body_since       # since when the client is waited for
     cdef long long body_waited      # and how long it was before
+    # Of the time that the application may take, ns
+    cdef long long limit_ns         # without a sign of life; 0: it has no limit
+    cdef long long granted_ns       # until when it may go on in any case: it has asked for that
+    cdef long long slow_ns          # after this, without a sign of life, the log tells of it; 0: never
+    cdef bint said_slow             # and it has
 
     # ---- what the protocol tells
     # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.
@@ -170,6 +179,21 @@ cdef class Request(AsyncExchange):
     # The application gives something to the client.
     cdef int touch(self) except -1
 
+    # Since when the application has given nothing to the client; `now`: its time does not run.
+    cdef long long silent_since(self, long long now) noexcept
+    # When its time is over.
+    cdef long long due(self, long long now) noexcept
+    # Whether the log should tell of it.
+    cdef bint is_slow(self, long long now) noexcept
+
     cdef void wait_for_body(self, bint wanted) noexcept
     # Whether the client stalls in it, or sends it too slowly.
     cdef bint body_is_late(self, long long now) noexcept
+
+# The terms of a new request: everybody's, or those of the route that its path is on.
+cdef inline int give_terms(Request request, WorkerContext worker, RequestHead head) except -1:
+    request.limit_ns = worker.request_timeout
+    request.slow_ns = worker.slow_request_time
+    return 0 if worker.routing is None else take_route(request, worker.routing, head)
+
+cdef int take_route(Request request, Routes routes, RequestHead head) except -1

@@ -13,15 +13,32 @@ Knows: exchanges, requests as such. Must not know: framing, descriptors, threads
 cimport cython
 from cpython.ref cimport Py_DECREF
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from tricorn.gateway.request_builder cimport decoded_path
 from tricorn.http.request cimport RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
+from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
 from tricorn.transport.failures import report
 from tricorn.transport.files import maybe_span
+
+
+cdef long long NEVER = 1 << 61
+
+
+cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
+    """The path is the one that came over the wire, decoded: not what a mount point leaves of it."""
+    cdef bytes path = decoded_path(head)
+    cdef Route route = routes.find(<const unsigned char*>PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path))
+    if route is not None:
+        request.limit_ns = route.request_timeout
+        request.slow_ns = route.slow_request_time
+    return 0
 
 
 @cython.final
@@ -226,6 +243,19 @@ cdef class Request(AsyncExchange):
 
     cdef int touch(self) except -1:
         raise NotImplementedError
+
+    # ---- the time that the application has -----------------------------------------------------------
+
+    cdef long long silent_since(self, long long now) noexcept:
+        return now
+
+    cdef long long due(self, long long now) noexcept:
+        if self.limit_ns == 0:
+            return NEVER
+        return max(self.silent_since(now) + min(self.limit_ns, NEVER), self.granted_ns)
+
+    cdef bint is_slow(self, long long now) noexcept:
+        return self.slow_ns != 0 and not self.said_slow and now - self.silent_since(now) >= self.slow_ns
 
     # ---- the time that a client has for its body ---------------------------------------------------------
 

@@ -52,6 +52,7 @@ cdef class Server:
     def _shortest_limit(self):
         worker = self.worker
         limits = [worker.header_timeout, worker.keepalive, worker.body_timeout, worker.channels.write_timeout]
+        limits += [worker.shortest_timeout, worker.shortest_slow]
         return min([limit for limit in limits if limit] or [SECOND])
 
     # ---- what a transport fills in -----------------------------------------------------------------

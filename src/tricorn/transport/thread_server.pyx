@@ -31,8 +31,10 @@ cimport cython
 import os
 import sys
 
+from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.scoreboard cimport CellData, monotonic
 from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.deadline cimport deadline_of_threads
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.thread_context cimport ThreadContext
@@ -152,6 +154,7 @@ cdef class ThreadServer(Server):
             self.threads.append(thread)
         for entrance in entrances:
             entrance.builder.provide("wsgi.early_hints", EarlyHints(self.threads))
+            entrance.builder.provide("tricorn.deadline", deadline_of_threads(self.threads))
         self.monitor = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
@@ -451,8 +454,10 @@ cdef class ThreadServer(Server):
         self.expire_overdue(self.monitor, now)
         if self.listening and self.may_be_woken_alone():
             self._take_forgotten()
-        if self.worker.request_timeout:
+        if self.worker.shortest_timeout:
             self._interrupt_overdue(now)
+        if self.worker.shortest_slow:
+            self._tell_slow(now)
         return 0
 
     cdef int _take_forgotten(self) except -1:
@@ -468,19 +473,16 @@ cdef class ThreadServer(Server):
     cdef int _interrupt_overdue(self, long long now) except -1:
         """Raise RequestTimeout in threads whose request has been silent for too long."""
         cdef ThreadContext thread
-        cdef long long active
+        cdef WSGIRequest request
         for thread in self.threads:
             if thread.interrupted and now - thread.interrupted_ns > STUCK_NS:
                 self.stuck = True
-            if thread.interrupted or not thread.calling or now - thread.active_ns < self.worker.request_timeout:
+            request = _served_by(thread)
+            if thread.interrupted or request is None or request.due(now) > now:
                 continue
-            active = thread.active_ns
-            frame = sys._current_frames().get(thread.ident)
-            stack = thread_stack(frame)
-            label = (<bytes>thread.cell.request).decode("latin-1")
-            del frame
+            label, stack = _at(thread)
             # From this test to the exception nothing gives the GIL away: it hits this request or none.
-            if not thread.calling or thread.active_ns != active:
+            if _served_by(thread) is not request or request.due(now) > now:
                 continue
             thread.interrupted = True
             thread.interrupted_ns = now
@@ -489,6 +491,23 @@ cdef class ThreadServer(Server):
                 "A request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack},
             )
+        return 0
+
+    cdef int _tell_slow(self, long long now) except -1:
+        """Log where threads are whose request has been silent for slow_request_time, once for each request."""
+        cdef ThreadContext thread
+        cdef WSGIRequest request
+        for thread in self.threads:
+            request = _served_by(thread)
+            if thread.interrupted or request is None or not request.is_slow(now):
+                continue
+            request.said_slow = True
+            label, stack = _at(thread)
+            if _served_by(thread) is request:
+                self.worker.logger.warning(
+                    "A request takes longer than slow_request_time: %s; its thread is at", label,
+                    extra={"block": stack},
+                )
         return 0
 
     # ---- the end -----------------------------------------------------------------------------------
@@ -521,3 +540,18 @@ cdef class ThreadServer(Server):
     def running(self):
         """How many application threads have not ended."""
         return self.alive
+
+
+cdef WSGIRequest _served_by(ThreadContext thread):
+    """The request whose application has control of the thread; None: there is none."""
+    cdef object call = thread.call
+    if not thread.calling or call is None:
+        return None
+    return <WSGIRequest>(<WSGICall>call).exchange
+
+
+cdef tuple _at(ThreadContext thread):
+    """What the thread is at, for the log: the request's label, and the text of its stack."""
+    frame = sys._current_frames().get(thread.ident)
+    stack = thread_stack(frame)
+    return (<bytes>thread.cell.request).decode("latin-1"), stack

@@ -4,12 +4,13 @@ from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport Row
 from tricorn.transport.body cimport Budget
 from tricorn.transport.channel cimport ChannelTable
+from tricorn.transport.routes cimport Routes
 
 # What the settings say to the transport. Each attribute is one of them, which says so where it is declared
 # (`fills` in config/settings.py); this is the only other place where it stands.
 cdef class Terms:
     # nanoseconds; 0 switches a limit off
-    cdef public long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout
+    cdef public long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout, slow_request_time
     cdef public long long disconnect_grace      # that a call gets when its client has gone
     cdef public long long websocket_ping_interval, websocket_ping_timeout, websocket_close_timeout
     # bytes a second
@@ -23,6 +24,7 @@ cdef class Terms:
     cdef public long long max_connections, max_requests
     cdef public str proxy_mode          # "v1", "v2", "auto" or None
     cdef public str server_header
+    cdef public tuple routes            # (prefix, some of these by name), the longest prefix first
 
 # What all connections of a worker share.
 cdef class WorkerContext(Terms):
@@ -41,6 +43,10 @@ cdef class WorkerContext(Terms):
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
     cdef readonly long long requests
     cdef readonly bint worn             # it has served its max_requests
+
+    cdef readonly Routes routing        # None: no request has terms of its own
+    # The shortest request_timeout that a request may have, and the shortest slow_request_time; 0: there is none.
+    cdef readonly long long shortest_timeout, shortest_slow
 
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 

@@ -8,6 +8,7 @@ from contextvars import Context
 from types import GetSetDescriptorType
 
 from tricorn.transport.channel cimport ChannelTable
+from tricorn.transport.routes cimport Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
 import os
@@ -44,6 +45,10 @@ cdef class WorkerContext(Terms):
         self.proxy_peers = proxy_peers
         self.runnable = deque()
         self.body_memory = Budget(self.request_memory)
+        routes = Routes(self.routes, self)
+        self.routing = routes if self.routes else None
+        self.shortest_timeout = routes.shortest("request_timeout", self.request_timeout)
+        self.shortest_slow = routes.shortest("slow_request_time", self.slow_request_time)
 
     @property
     def connections(self):

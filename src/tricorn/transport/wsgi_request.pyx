@@ -28,7 +28,7 @@ from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport WRITE
-from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_take_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
@@ -83,6 +83,7 @@ cdef class ThreadRunner(Runner):
         request.environ = (<EnvironBuilder>protocol.builder).build(head, protocol.peer, request.method, request.uri)
         if protocol.tls is not None:
             request.environ.update(protocol.tls)
+        give_terms(request, self.worker, head)
         request.protocol = protocol
         return request
 
@@ -242,6 +243,9 @@ cdef class WSGIRequest(Request):
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
         return protocol.cut_body(thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
+
+    cdef long long silent_since(self, long long now) noexcept:
+        return self.thread.active_ns if self.thread is not None else now
 
     # ---- serving -------------------------------------------------------------------------------------
 

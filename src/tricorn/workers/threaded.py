@@ -204,6 +204,7 @@ def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[st
         "SERVER_SOFTWARE": f"tricorn/{__version__}",
         "wsgi.input": EMPTY_INPUT,
         "wsgi.early_hints": None,  # the transport's
+        "tricorn.deadline": None,  # the same
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": log_setup.error_stream(),

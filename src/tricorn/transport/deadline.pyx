@@ -1,0 +1,154 @@
+"""`tricorn.deadline`: how an application asks when the time limit of its request is, and moves it.
+
+The plan. Where requests run as tasks each one that has a limit gets a Deadline of its own. Where they run on threads nearly all of
+them have one, and hardly any asks: so there all share one Deadline, which speaks for the request that the calling thread serves,
+and makes another one (`bound`) for who wants to use it elsewhere.
+
+Guarantees: it may be kept, and used from any thread at any time; when its request is over there is no limit, and what is asked for
+changes nothing.
+
+Knows: calls of the gateways, what a request says of its limit. Must not know: who watches over it, settings.
+"""
+
+cimport cython
+
+from tricorn.gateway.asgi cimport HTTPCall
+from tricorn.gateway.wsgi cimport WSGICall
+from tricorn.scoreboard cimport monotonic
+from tricorn.transport.request cimport NEVER, Request
+from tricorn.transport.thread_context cimport ThreadContext
+
+from tricorn.gateway.scope import Fixed
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
+cdef double SECOND = 1e9
+
+
+cdef class Deadline:
+    """By itself: of a request that has no time limit."""
+
+    cdef Request request(self):
+        return None
+
+    def remaining(self):
+        """Seconds until the server ends the request, unless something is sent to its client before; None: it has no limit."""
+        cdef Request request = self.request()
+        cdef long long due
+        cdef long long now
+        if request is None:
+            return None
+        now = monotonic()
+        due = request.due(now)
+        return None if due >= NEVER else max(due - now, 0) / SECOND
+
+    def extend(self, seconds):
+        """Let the request go on for so many seconds longer than it could otherwise. Raises ValueError, TypeError."""
+        cdef double wanted = seconds
+        cdef long long more
+        cdef long long now
+        cdef Request request
+        if not wanted >= 0:
+            raise ValueError(f"a deadline can only be extended, not by {wanted} s")
+        more = <long long>min(wanted * SECOND, <double>NEVER)
+        request = self.request()
+        if request is not None:
+            now = monotonic()
+            request.granted_ns = min(max(request.due(now), now), NEVER) + more
+
+    def clear(self):
+        """Let the request go on without a limit."""
+        cdef Request request = self.request()
+        if request is not None:
+            request.granted_ns = NEVER
+
+    def bound(self):
+        """The same for any thread: where requests run on threads, this one speaks only for the one that the calling thread serves."""
+        return self
+
+
+@cython.final
+cdef class CallDeadline(Deadline):
+    """Of one call of the application."""
+
+    cdef object call        # HTTPCall or WSGICall
+
+    cdef Request request(self):
+        call = self.call
+        if isinstance(call, HTTPCall):
+            return <Request>(<HTTPCall>call).exchange
+        return <Request>(<WSGICall>call).exchange
+
+
+@cython.final
+cdef class ThreadDeadline(Deadline):
+    """Of whatever request the calling thread serves."""
+
+    cdef list threads       # ThreadContexts
+
+    cdef object call(self):
+        cdef ThreadContext thread
+        cdef unsigned long ident = PyThread_get_thread_ident()
+        for thread in self.threads:
+            if thread.ident == ident:
+                return thread.call
+        return None
+
+    cdef Request request(self):
+        call = self.call()
+        return None if call is None else <Request>(<WSGICall>call).exchange
+
+    def bound(self):
+        call = self.call()
+        return NO_DEADLINE if call is None else deadline_of_call(call)
+
+
+cdef Deadline NO_DEADLINE = Deadline()
+
+
+cdef Deadline deadline_of_call(object call):
+    cdef CallDeadline deadline = CallDeadline.__new__(CallDeadline)
+    deadline.call = call
+    return deadline
+
+
+cdef Deadline deadline_of_threads(list threads):
+    cdef ThreadDeadline deadline = ThreadDeadline.__new__(ThreadDeadline)
+    deadline.threads = threads
+    return deadline
+
+
+class Offered(Fixed):
+    """A Deadline as an extension of an ASGI scope: an empty dict as the others are, so that scopes are still plain data to
+    whoever prints, copies or pickles them."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, deadline):
+        self._deadline = deadline
+
+    def remaining(self):
+        return self._deadline.remaining()
+
+    def extend(self, seconds):
+        self._deadline.extend(seconds)
+
+    def clear(self):
+        self._deadline.clear()
+
+    def bound(self):
+        return self
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+cdef object offered_of_call(object call):
+    return Offered(deadline_of_call(call))
+
+
+cdef object OFFERED_TO_ALL = Offered(NO_DEADLINE)

@@ -1,0 +1,110 @@
+"""Routes: how they are written, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tricorn.config.errors import ConfigError
+from tricorn.config.reference import print_config
+from tricorn.config.settings import SETTINGS, Settings
+from tricorn.config.sources import load
+
+WANTED = {"/reports/": {"request_timeout": 300.0, "slow_request_time": 5.0}, "/api": {"request_timeout": 2.0}}
+
+FILES = {
+    "tricorn.toml": """
+[routes."/reports/"]
+request_timeout = 300
+slow_request_time = "5"
+[routes."/api"]
+request_timeout = 2.0
+""",
+    "pyproject.toml": """
+[tool.tricorn.routes."/reports/"]
+request_timeout = 300
+slow_request_time = 5
+[tool.tricorn.routes."/api"]
+request_timeout = 2
+""",
+    "my.py": """
+routes = {
+    "/reports/": {"request_timeout": 300, "slow_request_time": 5},
+    "/api": {"request_timeout": "2"},
+}
+""",
+}
+TEXTS = ("/reports/ request_timeout=300 slow_request_time=5", "/api request_timeout=2")
+
+
+def loaded(source: str, tmp_path: Path, name: str = "tricorn.toml") -> Settings:
+    (tmp_path / name).write_text(source)
+    return load(["-c", name], {}, tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_in_a_file(name: str, tmp_path: Path) -> None:
+    assert loaded(FILES[name], tmp_path, name).routes == WANTED
+
+
+def test_as_options_and_in_the_environment(tmp_path: Path) -> None:
+    by_options = load([word for text in TEXTS for word in ("--route", text)], {}, tmp_path)
+    by_variable = load([], {"TRICORN_ROUTES": ",".join(TEXTS)}, tmp_path)
+    assert by_options.routes == by_variable.routes == WANTED
+
+
+def test_a_value_that_is_not_set_is_left_out(tmp_path: Path) -> None:
+    """As an empty `request_timeout` is: what holds everywhere holds here."""
+    settings = load(["--route", "/a request_timeout= slow_request_time=1"], {}, tmp_path)
+    assert settings.routes == {"/a": {"slow_request_time": 1.0}}
+
+
+def test_is_shown_as_one_would_write_it(tmp_path: Path) -> None:
+    shown = print_config(load([], {"TRICORN_ROUTES": ",".join(TEXTS)}, tmp_path))
+    assert ",".join(TEXTS) in shown
+
+
+def test_the_core_gets_them_longest_first() -> None:
+    kind = SETTINGS["routes"].kind
+    assert kind.to_core(
+        kind.parse("/a request_timeout=1, /a/b/ request_timeout=0.5, / slow_request_time=2")
+    ) == (
+        (b"/a/b", {"request_timeout": 500_000_000}),
+        (b"/a", {"request_timeout": 1_000_000_000}),
+        (b"", {"slow_request_time": 2_000_000_000}),
+    )
+
+
+#: A table of routes in TOML → what is said.
+WRONG = {
+    '{ "reports" = { request_timeout = 1 } }': "'reports' is not a path prefix (tricorn.toml); begin it",
+    '{ "/a/*" = { request_timeout = 1 } }': "leave the '*' out",
+    '{ "/a?b" = { request_timeout = 1 } }': "contains '?', so it is no path prefix",
+    '{ "/%61" = { request_timeout = 1 } }': "write the path decoded",
+    '{ "/a b" = { request_timeout = 1 } }': "contains ' '",
+    '{ "//a" = { request_timeout = 1 } }': "contains '//'",
+    '{ "/a" = { request_timeout = 1 }, "/a/" = { request_timeout = 1 } }': "'/a/' is the same prefix as '/a'",
+    '{ "/a" = { request_timout = 1 } }': "'/a': 'request_timout' is not a setting (tricorn.toml); did",
+    '{ "/a" = { workers = 1 } }': (
+        "'/a': 'workers' cannot be set for a route (tricorn.toml); "
+        "a route may set request_timeout, slow_request_time"
+    ),
+    '{ "/a" = { request_timeout = "soon" } }': (
+        "'/a', request_timeout: 'soon' is not a number of seconds, 0 or more (tricorn.toml); "
+        "write a number of seconds"
+    ),
+    '{ "/a" = {} }': "'/a' has no table of settings (tricorn.toml); for example",
+    '{ "/a" = 5 }': "'/a' has no table of settings",
+    "[5]": "[5] is not a table of routes (tricorn.toml); write path prefixes with their settings",
+    '"/a request_timeout"': "'request_timeout' is not NAME=VALUE",
+    '"/a"': "'/a' has no table of settings",
+}
+
+
+@pytest.mark.parametrize("table", WRONG)
+def test_what_is_wrong(table: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(f"routes = {table}\n", tmp_path)
+    assert str(caught.value).startswith("routes: ")
+    assert WRONG[table] in str(caught.value)
