@@ -12,12 +12,13 @@ from harness.client import Client
 from integration.live import Live, message
 from transport.served import Pool, appears, same_worker
 
-LIMIT = 0.4
+LIMIT = 0.3
 #: None of the requests that other tests make is below these prefixes.
 OPTIONS = (
     f"--request-timeout={LIMIT}",
     "--route=/unlimited request_timeout=0",
     "--route=/unlimited/but request_timeout=0.2",
+    "--threads=6",
     "--route=/slow request_timeout=0 slow_request_time=0.1",
 )
 SLOW = "takes longer than slow_request_time"
@@ -57,19 +58,25 @@ def test_what_is_left(live: Live) -> None:
     assert 0 < float(told(live, "/unlimited/but/remaining")) <= 0.2
 
 
-@pytest.mark.parametrize("page", ["/extend?{}&30", "/clear?{}", "/aside?{}&30", "/unlimited/wait?{}"])
-def test_a_request_that_may_take_longer(live: Live, gate: Path, page: str) -> None:
-    with same_worker(live), inside(live, page.format(gate), gate) as client:
+def test_requests_that_may_take_longer(live: Live, gate: Path) -> None:
+    pages = ("/extend?{}&30", "/clear?{}", "/aside?{}&30", "/unlimited/wait?{}")
+    gates = [gate.with_name(f"gate-{number}") for number in range(len(pages))]
+    with same_worker(live), contextlib.ExitStack() as end:
+        clients = [
+            end.enter_context(inside(live, page.format(each), each))
+            for page, each in zip(pages, gates, strict=True)
+        ]
         let_the_limit_pass(live, gate)
-        gate.touch()
-        assert client.response().body == b"released"
+        for client, each in zip(clients, gates, strict=True):
+            each.touch()
+            assert client.response().body == b"released"
 
 
 def test_an_extension_ends(live: Live, gate: Path) -> None:
     start = time.monotonic()
-    with same_worker(live), inside(live, f"/extend?{gate}&0.3", gate) as client:
+    with same_worker(live), inside(live, f"/extend?{gate}&0.2", gate) as client:
         assert client.response().status == 504
-    assert time.monotonic() - start > LIMIT + 0.25
+    assert time.monotonic() - start > LIMIT + 0.15
 
 
 def test_what_is_no_extension(live: Live) -> None:

@@ -8,10 +8,14 @@ cdef class AccessLog:
     cdef LineFormat _format
     cdef LineWriter _writer
 
+    # Whether it wants to know how long a request was under way before.
+    cdef inline bint tells_queued(self) noexcept:
+        return self._format.tells_queued
+
     cpdef int record(self, dict environ, str status, object headers, long long body_bytes,
-                     long long duration_ns, double wall_time) except -1
+                     long long duration_ns, double wall_time, long long queued_ns=*) except -1
     cpdef int record_scope(self, dict scope, str uri, str protocol, str status, object headers, long long body_bytes,
-                           long long duration_ns, double wall_time) except -1
+                           long long duration_ns, double wall_time, long long queued_ns=*) except -1
     cpdef int flush(self) except -1
     cpdef int forget(self) except -1
     cpdef int reopen(self, int fd) except -1

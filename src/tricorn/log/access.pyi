@@ -15,6 +15,7 @@ class AccessLog:
         body_bytes: int,
         duration_ns: int,
         wall_time: float,
+        queued_ns: int = -1,
     ) -> int: ...
     def record_scope(
         self,
@@ -26,6 +27,7 @@ class AccessLog:
         body_bytes: int,
         duration_ns: int,
         wall_time: float,
+        queued_ns: int = -1,
     ) -> int: ...
     def flush(self) -> int: ...
     def forget(self) -> int: ...

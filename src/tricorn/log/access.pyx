@@ -46,8 +46,9 @@ cdef class AccessLog:
         return self._writer.dropped
 
     cpdef int record(self, dict environ, str status, object headers, long long body_bytes,
-                     long long duration_ns, double wall_time) except -1:
-        """Append the line of one request. `wall_time` is seconds since the epoch, `headers` the response's.
+                     long long duration_ns, double wall_time, long long queued_ns=-1) except -1:
+        """Append the line of one request. `wall_time` is seconds since the epoch, `headers` the response's, `queued_ns` how
+        long the request was under way before the application got it; -1: nobody has said.
 
         Raises nothing: a line for which there is no memory is dropped and counted.
         """
@@ -59,10 +60,11 @@ cdef class AccessLog:
         entry.body_bytes = body_bytes
         entry.duration_ns = duration_ns
         entry.wall_time = wall_time
+        entry.queued_ns = queued_ns
         return self._record(&entry)
 
     cpdef int record_scope(self, dict scope, str uri, str protocol, str status, object headers, long long body_bytes,
-                           long long duration_ns, double wall_time) except -1:
+                           long long duration_ns, double wall_time, long long queued_ns=-1) except -1:
         """Append the line of one request, or of one WebSocket that has ended, from its ASGI scope.
 
         `uri`: the request target as it came, its bytes as latin-1. `protocol`: "HTTP/1.1" or "HTTP/1.0".
@@ -83,6 +85,7 @@ cdef class AccessLog:
         entry.body_bytes = body_bytes
         entry.duration_ns = duration_ns
         entry.wall_time = wall_time
+        entry.queued_ns = queued_ns
         return self._record(&entry)
 
     cdef int _record(self, Entry* entry) except -1:

@@ -73,6 +73,7 @@ ATOMS: dict[str, list[Step]] = {
     "D": [Step("microseconds")],
     "M": [Step("milliseconds")],
     "L": [Step("decimal_seconds")],
+    "Q": [Step("queued")],
     "p": [Step("pid")],
 }
 NUMBERS = frozenset("sBTDMp")  # the atoms that may also be written with a `d`: %(D)d
@@ -96,6 +97,7 @@ JSON_STEPS: list[Step] = [
     Step("bytes"),
     Step("literal", text=',"duration_us":'),
     Step("microseconds"),
+    Step("json_queued", text=',"queue_us":'),
     Step("literal", text=',"referer":'),
     Step("json", key="HTTP_REFERER"),
     Step("literal", text=',"user_agent":'),

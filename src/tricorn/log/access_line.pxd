@@ -33,6 +33,7 @@ cdef struct Entry:
     long long body_bytes
     long long duration_ns
     double wall_time
+    long long queued_ns # before the application got it; -1: nobody has said
 
 cdef struct Text:
     PyObject* value     # the object; NULL: absent
@@ -46,6 +47,7 @@ cdef PyObject* item_of(PyObject* mapping, PyObject* key) noexcept
 cdef class LineFormat:
     cdef Step* _steps
     cdef Py_ssize_t _step_count
+    cdef readonly bint tells_queued     # how long a request was under way before
     cdef list _kept
     cdef char* _joined  # several request fields of one name
     cdef long long _time_second

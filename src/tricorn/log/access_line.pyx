@@ -64,14 +64,14 @@ cdef enum:
 
 cdef enum Kind:
     LITERAL, FIELD, ADDRESS, USER, TIME, STATUS, BYTES_OR_DASH, BYTES, SECONDS, MICROSECONDS, MILLISECONDS
-    DECIMAL_SECONDS, PID, RESPONSE_HEADER, ENVIRON, ISO_TIME, STATUS_NUMBER, JSON, JSON_IF_PRESENT
+    DECIMAL_SECONDS, PID, RESPONSE_HEADER, ENVIRON, ISO_TIME, STATUS_NUMBER, JSON, JSON_IF_PRESENT, QUEUED, JSON_QUEUED
 
 cdef dict KINDS = {
     "literal": LITERAL, "field": FIELD, "address": ADDRESS, "user": USER, "time": TIME, "status": STATUS,
     "bytes_or_dash": BYTES_OR_DASH, "bytes": BYTES, "seconds": SECONDS, "microseconds": MICROSECONDS,
     "milliseconds": MILLISECONDS, "decimal_seconds": DECIMAL_SECONDS, "pid": PID,
     "response_header": RESPONSE_HEADER, "environ": ENVIRON, "iso_time": ISO_TIME, "status_number": STATUS_NUMBER,
-    "json": JSON, "json_if_present": JSON_IF_PRESENT,
+    "json": JSON, "json_if_present": JSON_IF_PRESENT, "queued": QUEUED, "json_queued": JSON_QUEUED,
 }
 
 # Where a scope has a value: under a key, first or second of the pair there, in its headers, or beside the scope.
@@ -246,6 +246,7 @@ cdef class LineFormat:
         for at, step in enumerate(compiled):
             text = self._keep(step.text)
             self._steps[at].kind = KINDS[step.kind]
+            self.tells_queued |= self._steps[at].kind in (QUEUED, JSON_QUEUED)
             self._steps[at].text = text
             self._steps[at].length = len(text)
             self._steps[at].key = self._key(step.key)
@@ -307,6 +308,12 @@ cdef class LineFormat:
             return _put_decimal(line, entry.duration_ns)
         if kind == PID:
             return _put_number(line, getpid())
+        if kind == QUEUED:
+            return put(line, "-", 1) if entry.queued_ns < 0 else _put_number(line, entry.queued_ns // 1000000)
+        if kind == JSON_QUEUED:
+            if entry.queued_ns < 0:
+                return 0
+            return -1 if put(line, step.text, step.length) < 0 else _put_number(line, entry.queued_ns // 1000)
         if kind == RESPONSE_HEADER:
             return _put_response_header(line, step, entry)
         if kind == ISO_TIME:

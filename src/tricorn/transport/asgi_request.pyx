@@ -405,9 +405,10 @@ cdef class ASGIRequest(Request):
         return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
+        cdef long long queued = self.queued(elapsed)
         (<AccessLog>log).record_scope(
             self.scope, self.uri, "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0", self.call.status,
-            self.call.headers, self.body_sent, elapsed, wall,
+            self.call.headers, self.body_sent, elapsed, wall, queued,
         )
         return 0
 

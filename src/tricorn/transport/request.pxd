@@ -141,6 +141,7 @@ cdef class Request(AsyncExchange):
     cdef long long granted_ns       # until when it may go on in any case: it has asked for that
     cdef long long slow_ns          # after this, without a sign of life, the log tells of it; 0: never
     cdef bint said_slow             # and it has
+    cdef long long sent_at          # when a trusted proxy took it, by its word, ns since the epoch; 0: it did not say
 
     # ---- what the protocol tells
     # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.
@@ -176,6 +177,8 @@ cdef class Request(AsyncExchange):
     cdef ThreadContext writing_thread(self)
     # Add it to the access log.
     cdef int log_access(self, object log, long long elapsed, double wall) except -1
+    # How long it was under way before its application got it, ns; -1: that is not known. elapsed: since then.
+    cdef long long queued(self, long long elapsed) except -2
     # The application gives something to the client.
     cdef int touch(self) except -1
 
@@ -190,10 +193,14 @@ cdef class Request(AsyncExchange):
     # Whether the client stalls in it, or sends it too slowly.
     cdef bint body_is_late(self, long long now) noexcept
 
-# The terms of a new request: everybody's, or those of the route that its path is on.
+# What is said of a new request, which its protocol has: the terms are everybody's, or those of the route that its path is on.
 cdef inline int give_terms(Request request, WorkerContext worker, RequestHead head) except -1:
     request.limit_ns = worker.request_timeout
     request.slow_ns = worker.slow_request_time
+    request.sent_at = 0
+    if worker.tells_queued and request.protocol.peer.trusted:
+        note_start(request, head)
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
 
 cdef int take_route(Request request, Routes routes, RequestHead head) except -1
+cdef int note_start(Request request, RequestHead head) except -1

@@ -16,14 +16,16 @@ from cpython.ref cimport Py_DECREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from tricorn.gateway.request_builder cimport decoded_path
-from tricorn.http.request cimport RequestHead
+from tricorn.http.names cimport equals_lower
+from tricorn.http.request cimport Field, RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
-from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
+from tricorn.transport.system cimport CLOCK_REALTIME, CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
+from tricorn.http.request_start import maybe_start, waited
 from tricorn.transport.failures import report
 from tricorn.transport.files import maybe_span
 
@@ -38,6 +40,22 @@ cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
     if route is not None:
         request.limit_ns = route.request_timeout
         request.slow_ns = route.slow_request_time
+    return 0
+
+
+cdef int note_start(Request request, RequestHead head) except -1:
+    """X-Request-Start. Of several nobody knows which is the proxy's."""
+    cdef Field* field
+    cdef bytes found = None
+    cdef int i
+    for i in range(head.count):
+        field = &head.fields[i]
+        if field.name.length == 15 and equals_lower(head.data + field.name.start, 15, b"x-request-start"):
+            if found is not None:
+                return 0
+            found = head.raw(field.value)
+    if found is not None:
+        request.sent_at = maybe_start(found) or 0
     return 0
 
 
@@ -243,6 +261,13 @@ cdef class Request(AsyncExchange):
 
     cdef int touch(self) except -1:
         raise NotImplementedError
+
+    cdef long long queued(self, long long elapsed) except -2:
+        cdef timespec now
+        if self.sent_at == 0:
+            return -1
+        clock_gettime(CLOCK_REALTIME, &now)
+        return waited(self.sent_at, <long long>now.tv_sec * 1000000000 + now.tv_nsec - elapsed)
 
     # ---- the time that the application has -----------------------------------------------------------
 

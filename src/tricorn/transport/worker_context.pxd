@@ -48,6 +48,8 @@ cdef class WorkerContext(Terms):
     # The shortest request_timeout that a request may have, and the shortest slow_request_time; 0: there is none.
     cdef readonly long long shortest_timeout, shortest_slow
 
+    cdef bint tells_queued              # the access log tells how long requests were under way before
+
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 
     cdef int forsake(self) except -1

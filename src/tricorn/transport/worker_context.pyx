@@ -41,6 +41,7 @@ cdef class WorkerContext(Terms):
         self.channels = ChannelTable(logger, row, self.max_connections, self.write_timeout)
         self.row = row
         self.access_log = access_log
+        self.tells_queued = access_log is not None and access_log.tells_queued()
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.runnable = deque()

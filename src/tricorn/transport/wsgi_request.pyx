@@ -83,8 +83,8 @@ cdef class ThreadRunner(Runner):
         request.environ = (<EnvironBuilder>protocol.builder).build(head, protocol.peer, request.method, request.uri)
         if protocol.tls is not None:
             request.environ.update(protocol.tls)
-        give_terms(request, self.worker, head)
         request.protocol = protocol
+        give_terms(request, self.worker, head)
         return request
 
     cdef WSGIRequest _fresh(self):
@@ -350,7 +350,8 @@ cdef class WSGIRequest(Request):
         return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
-        (<AccessLog>log).record(self.environ, self.status, self.call.headers, self.body_sent, elapsed, wall)
+        cdef long long queued = self.queued(elapsed)
+        (<AccessLog>log).record(self.environ, self.status, self.call.headers, self.body_sent, elapsed, wall, queued)
         return 0
 
     cdef int let_go(self, ThreadContext thread) except -1:
