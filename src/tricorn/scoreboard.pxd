@@ -4,6 +4,7 @@
 cdef enum:
     BUCKETS = 24
     REQUEST_LABEL = 64
+    OBSTACLE_LABEL = 192
 
 cdef struct CellData:
     long long busy_since_ns
@@ -31,6 +32,13 @@ cdef struct RowData:
     long long farewell_ns
     # Why the worker asks for a successor; 0: it does not. It serves until the master tells it to stop.
     long long worn
+    # When the application was loaded; 0: it is not yet.
+    long long loaded_ns
+    # The last sign of a thread that does not need the GIL for it, and since when that thread waits for the GIL; 0: it does not.
+    long long tick_ns
+    long long awaits_gil_ns
+    # What blocks the event loop, for people who look; empty: nothing does.
+    char obstacle[OBSTACLE_LABEL]
 
 cdef class Row:
     cdef readonly int index

@@ -49,6 +49,10 @@ class Row:
     websockets: int  # with an event loop: open ones
     stopping: int  # written by the master: 1 when nobody comes after it, REFORK, HURRY
     worn: int  # why it asks for a successor, 0: it does not
+    loaded_ns: int  # when the application was loaded, 0: it is not yet
+    tick_ns: int  # the last sign of a thread that needs no GIL for it, 0: there is none
+    awaits_gil_ns: int  # since when that thread waits for the GIL, 0: it does not
+    obstacle: str  # what blocks the event loop; in ASCII, shortened
     farewell_ns: int  # what the worker needs when its last request is over
     @property
     def requests(self) -> int: ...  # finished requests, the sum over the cells

@@ -212,6 +212,40 @@ cdef class Row:
         self.data.worn = value
 
     @property
+    def loaded_ns(self):
+        return self.data.loaded_ns
+
+    @loaded_ns.setter
+    def loaded_ns(self, long long value):
+        self.data.loaded_ns = value
+
+    @property
+    def tick_ns(self):
+        return self.data.tick_ns
+
+    @tick_ns.setter
+    def tick_ns(self, long long value):
+        self.data.tick_ns = value
+
+    @property
+    def awaits_gil_ns(self):
+        return self.data.awaits_gil_ns
+
+    @awaits_gil_ns.setter
+    def awaits_gil_ns(self, long long value):
+        self.data.awaits_gil_ns = value
+
+    @property
+    def obstacle(self):
+        cdef Py_ssize_t length = strnlen(self.data.obstacle, OBSTACLE_LABEL)
+        return (<bytes>self.data.obstacle[:length]).decode("latin-1")
+
+    @obstacle.setter
+    def obstacle(self, str text):
+        cdef bytes found = text.encode("ascii", "backslashreplace")[:OBSTACLE_LABEL - 1]
+        memcpy(self.data.obstacle, <const char*>found, len(found) + 1)
+
+    @property
     def farewell_ns(self):
         return self.data.farewell_ns
 

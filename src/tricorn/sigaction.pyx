@@ -23,6 +23,10 @@ cdef extern from "<signal.h>" nogil:
     int c_sigaction "sigaction"(int, const c_action*, c_action*)
     handler_t SIG_DFL
 
+cdef extern from "<sys/prctl.h>" nogil:
+    int prctl(int, ...)
+    int PR_SET_DUMPABLE
+
 
 cpdef int use_usual_stack() except -1:
     """Have this thread's signal handlers run on its own stack.
@@ -37,6 +41,13 @@ cpdef int use_usual_stack() except -1:
     none.ss_size = 0
     none.ss_flags = SS_DISABLE
     if sigaltstack(&none, NULL) != 0:
+        raise OSError(errno, os.strerror(errno))
+    return 0
+
+
+cpdef int allow_core() except -1:
+    """Let a fatal signal leave a core although the process has changed its user. How large it may be is another question."""
+    if prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0:
         raise OSError(errno, os.strerror(errno))
     return 0
 

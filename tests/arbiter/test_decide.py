@@ -11,6 +11,7 @@ from tricorn import handover
 from tricorn.arbiter.decide import (
     ABORT_GRACE,
     BOOT_GRACE,
+    CORE_GRACE,
     MOLD_GRACE,
     QUICK_GRACE,
     Abandon,
@@ -295,6 +296,12 @@ LIMITS: list[tuple[str, Child, float | None, type[Action] | None]] = [
     ("drain", replace(READY_CHILD, drained_at=105.0), 125.0, Kill),
     ("drain without a limit", replace(READY_CHILD, drained_at=105.0, graceful_timeout=0), 130.0, Abort),
     ("frozen while draining", replace(READY_CHILD, drained_at=129.0), 130.0, Abort),
+    (
+        "aborted, with a core",
+        replace(READY_CHILD, aborted_at=130.0, leaves_core=True),
+        130.0 + CORE_GRACE,
+        Kill,
+    ),
     ("aborted", replace(READY_CHILD, aborted_at=130.0), 130.0 + ABORT_GRACE, Kill),
     ("never READY, drained", replace(BOOTING_CHILD, drained_at=5.0), 5.0 + BOOT_GRACE, Kill),
     ("the same without limits", replace(UNLIMITED_CHILD, drained_at=5.0), 5.0 + BOOT_GRACE, Kill),

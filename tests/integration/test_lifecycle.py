@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from harness.axes import KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
-from harness.server import wait_for
+from harness.server import APPS, wait_for
 from integration.answering import serving, told
 from integration.live import Live, Load, entered, is_alive, message, poll_until
 
@@ -365,7 +365,7 @@ def test_a_start_that_takes_too_long_is_aborted(kind: str, tmp_path: Path) -> No
         (worker,) = live.workers()
         (tmp_path / "slow").touch()
         live.signal(KILL, worker)
-        live.wait_log("s (boot_timeout): aborting it")
+        live.wait_log("s (boot_timeout): aborting it; it is importing the application")
         (tmp_path / "slow").unlink()
         assert told(live, "/") != str(worker)
         assert re.search(r'site_app\.py", line \d+ in <module>', live.log()), "where its thread was"
@@ -442,7 +442,7 @@ def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None
 @pytest.mark.slow
 def test_a_frozen_worker_is_replaced(kind: str) -> None:
     """It holds the GIL, so neither its monitor nor an exception can help: the heartbeat stops."""
-    with Live("life:app", "--timeout=1", kind=kind) as live:
+    with Live("life:app", "--timeout=1.5", kind=kind) as live:
         (worker,) = live.workers()
         with live.connect(timeout=10) as client:
             client.send(message("/freeze"))
@@ -450,11 +450,62 @@ def test_a_frozen_worker_is_replaced(kind: str) -> None:
                 client.response()
         log = live.wait_log("no sign of life", deadline=10)
         assert str(worker) in log
+        assert "one of its threads holds the GIL, for " in log
         assert "GET /freeze" in log
         live.wait_log("life.py", deadline=5)  # the stack that the worker left behind
         live.wait_log("is ready", times=2)
         assert worker not in live.workers()
         assert live.request("/").status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS_OF["asgi"])
+def test_who_blocks_the_loop_is_named(kind: str) -> None:
+    with Live("life:app", "--timeout=2", kind=kind) as live:
+        with live.connect(timeout=10) as client:
+            client.send(message("/nap"))
+            with pytest.raises(ClosedError):
+                client.response()
+        log = live.wait_log("no sign of life")
+        found = re.search(r"its event loop is blocked by GET /nap, at \S+asgi_life\.py:\d+, in _at_once", log)
+        assert found, log
+        live.wait_log("is ready", times=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_stopped_worker_is_replaced(kind: str) -> None:
+    """It is told to go on, so that it can show where it was."""
+    with Live("life:app", "--timeout=1", kind=kind) as live:
+        (worker,) = live.workers()
+        live.signal(signal.SIGSTOP, worker)
+        log = live.wait_log("no sign of life")
+        assert "; it is stopped (SIGSTOP)" in log
+        live.wait_log("Fatal Python error: Aborted")
+        live.wait_log("is ready", times=2)
+        assert worker not in live.workers()
+        assert live.request("/").status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_an_aborted_worker_leaves_a_core(kind: str, tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0 or not Path("/proc/sys/kernel/core_pattern").read_text().startswith("core"):
+        pytest.skip("no core is written here, or somewhere else")
+    with Live(
+        "life:app",
+        "--timeout=1",
+        "--abort-core",
+        f"--chdir={tmp_path}",
+        "--pythonpath=" + str(APPS),
+        kind=kind,
+    ) as live:
+        (worker,) = live.workers()
+        with live.connect(timeout=20) as client:
+            client.send(message("/freeze"))
+            live.wait_log(f"Worker {worker} has left a core", deadline=60)
+        assert [path for path in tmp_path.iterdir() if path.name.startswith("core")]
 
 
 # -- crowds

@@ -26,7 +26,7 @@ from setproctitle import setproctitle
 
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
-from tricorn.arbiter import refork
+from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import (
     ChildRecord,
@@ -368,6 +368,8 @@ class Arbiter:
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
+            if status is not None and os.WCOREDUMP(status):
+                log.info("Worker %d has left a core", pid)
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
 
     def _weigh_children(self) -> None:
@@ -582,13 +584,15 @@ class Arbiter:
             case decisions.Interrupt(pid):
                 self._interrupt(pid).interrupted_at = now
             case decisions.Abort(pid, silent_for):
-                child = self._signal(pid, signal.SIGABRT)
+                child = self._child(pid)
                 child.aborted_at = now
                 if not child.was_ready:
                     self._upgrade.failed(
                         f"worker {pid} was not ready after {silent_for:.0f} s (boot_timeout)"
                     )
-                _log_abort(child, silent_for, now)
+                evidence = silence.evidence_of(child, now)
+                silence.log_abort(child, silent_for, now, evidence)
+                silence.abort(child, evidence.state)
             case decisions.Kill(pid):
                 child = self._signal(pid, signal.SIGKILL)
                 child.killed_at = now
@@ -627,10 +631,14 @@ class Arbiter:
             child.row.stopping = HURRY
         return self._signal(pid, signal.SIGTERM)
 
-    def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
+    def _child(self, pid: int) -> ChildRecord:
         child = self._registry.get(pid)
         if child is None:
             raise AssertionError(f"decide() named {pid}, which is not a child")
+        return child
+
+    def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
+        child = self._child(pid)
         # Until it is reaped its number is not given to another process. If the application has reaped it,
         # there is nobody to tell, and the next look at the children finds that.
         if not child.is_ordered:
@@ -900,16 +908,3 @@ def _log_kill(child: ChildRecord) -> None:
         log.error("%s did not stop in time: killed it", child.name)
     else:
         log.info("%s was not ready yet: killed it", child.name)
-
-
-def _log_abort(child: ChildRecord, silent_for: float, now: float) -> None:
-    if not child.was_ready:
-        log.error("%s was not ready after %.0f s (boot_timeout): aborting it", child.name, silent_for)
-        return
-    requests = child.running_requests(now)
-    log.error(
-        "%s has shown no sign of life for %.0f s (timeout): aborting it%s",
-        child.name,
-        silent_for,
-        f"; it was busy with {requests}" if requests else "",
-    )

@@ -237,6 +237,7 @@ class ChildRecord:
             aborted_at=self.aborted_at,
             killed_at=self.killed_at,
             boot_timeout=boot_timeout_of(settings),
+            leaves_core=settings.abort_core,
             is_worn=bool(self.row.worn) or self.is_large or self.is_candidate or self.is_outdated,
             worn_at=self.worn_at,
             is_too_large=self.is_too_large,

@@ -30,6 +30,9 @@ from tricorn.arbiter.target import Mode, Plan, Target
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
 ABORT_GRACE = 2.0
 
+#: The same where it leaves a core as well, which may be gigabytes.
+CORE_GRACE = 60.0
+
 #: From SIGTERM or SIGINT to SIGKILL for a worker that was never READY: no client can lose anything. Enough
 #: for a start-up that was cancelled to close what it had opened.
 BOOT_GRACE = 1.0
@@ -56,6 +59,7 @@ class Child:
     timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.
     drained_at, interrupted_at, aborted_at, killed_at: when the master told it so, else None. A worker
         that drains by itself has the instant in which the master noticed.
+    leaves_core: if it is aborted.
     is_worn: it has to be replaced. worn_at: the instant from which on it has to be, else None.
     is_too_large: it has more memory than any worker may have.
     is_mold: it has loaded the application and forks workers.
@@ -76,6 +80,7 @@ class Child:
     aborted_at: float | None = None
     killed_at: float | None = None
     boot_timeout: float = 0.0
+    leaves_core: bool = False
     is_worn: bool = False
     worn_at: float | None = None
     is_too_large: bool = False
@@ -226,7 +231,7 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     if child.is_too_large:
         return child.started_at, Kill
     if child.aborted_at is not None:
-        return child.aborted_at + ABORT_GRACE, Kill
+        return child.aborted_at + (CORE_GRACE if child.leaves_core else ABORT_GRACE), Kill
     told_at = min((at for at in (child.drained_at, child.interrupted_at) if at is not None), default=None)
     if told_at is not None and child.state is State.BOOTING:
         return told_at + BOOT_GRACE, Kill

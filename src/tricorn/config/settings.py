@@ -280,7 +280,16 @@ class Settings:
         flags=("-t", "--timeout"),
         parse=seconds(example="60"),
         section=WORKERS,
-        doc="A worker that shows no sign of life for this long is aborted and replaced. 0 means no limit.",
+        doc="A worker that shows no sign of life for this long is aborted and replaced. The log says what is "
+        "known of the reason, and shows the stacks of its threads. 0 means no limit.",
+    )
+    abort_core: bool = setting(
+        False,
+        flags=("--abort-core",),
+        parse=switch(),
+        section=WORKERS,
+        doc="Let a worker that is aborted (`timeout`, `boot_timeout`) leave a core file, for a debugger, and "
+        "wait up to 60 s for it. Where it is written, the kernel's core_pattern says.",
     )
     boot_timeout: float | None = setting(
         None,

@@ -340,11 +340,12 @@ cdef class ASGIRequest(Request):
         call.starting = True
         self.started_ns = self.active_ns = thread.now      # nothing has run since the clock was read
         runner.begins(self, thread)
+        loop_context.starting = True
         try:
             call.run(loop_context.task_runner, loop_context.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
-        call.starting = False
+        call.starting = loop_context.starting = False
         if failure is None:
             failure = outcome_of(call.task, call.ended)
         if failure is PENDING:

@@ -14,6 +14,7 @@ cdef class LoopContext:
     cdef object application         # a coroutine function of (scope, receive, send)
     cdef object compression         # DeflatePolicy, of WebSockets
     cdef readonly set calls         # whose tasks run
+    cdef bint starting              # the request that the cell's label tells is in its first step
     cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list abandoned             # of these, those that are cancelled when their time is up
     cdef object waiting             # deque of protocols that go on in a turn of their own

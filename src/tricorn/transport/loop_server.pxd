@@ -1,4 +1,5 @@
 from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.loop_watch cimport LoopWatch
 from tricorn.transport.server cimport Server
 from tricorn.transport.thread_context cimport ThreadContext
 
@@ -7,6 +8,7 @@ cdef class LoopServer(Server):
     cdef object on_change           # called when the worker should look: it is worn, or a drain is over
     cdef long long swept_ns         # when deadlines were last looked at
     cdef bint stopped
+    cdef LoopWatch loop_watch       # None: nobody watches
 
     cdef int _serve(self) except -1
     cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept

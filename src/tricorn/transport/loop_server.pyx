@@ -17,6 +17,7 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.deadline cimport OFFERED_TO_ALL
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.loop_watch cimport LoopWatch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
@@ -70,6 +71,8 @@ cdef class LoopServer(Server):
         """End what is left at once: tasks are cancelled, connections closed."""
         cdef Channel channel
         self.stopped = True
+        if self.loop_watch is not None:
+            self.loop_watch.stop()
         self.loop_context.task_runner.loop.remove_reader(self.worker.channels.poller.fd)
         self.listen(False)
         for call in [call for call in self.loop_context.calls if call.task is not None]:
@@ -83,6 +86,15 @@ cdef class LoopServer(Server):
     def forsake(self):
         Server.forsake(self)
         self.stopped = True
+
+    def watch(self, unsigned long ident, double patience):
+        """See whether the loop turns, until `close`: what a thread beside it does.
+
+        ident: of the loop's thread. patience: for so many seconds a block is nothing that the master should know of.
+        """
+        cdef LoopWatch watch = LoopWatch(self.loop_context, ident, self.sweep_interval, <long long>(patience * SECOND))
+        self.loop_watch = watch
+        watch.run()
 
     def _on_ready(self):
         self._serve()

@@ -21,6 +21,9 @@ KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "a
 
 DEEPEST = 200
 
+#: Of a file, as far as it is shown in a line.
+LONGEST_NAME = 60
+
 NOT_PYTHON = "  (not in Python code)\n"
 
 #: Where the server's own code lies.
@@ -53,6 +56,15 @@ def thread_stack(frame: FrameType | None) -> str:
     while stack and stack[0].filename.startswith(OURS):
         del stack[0]
     return "".join(traceback.format_list(stack)) or NOT_PYTHON
+
+
+def place_of(frame: FrameType | None) -> str:
+    """Where a frame is, in a few words."""
+    if frame is None:
+        return "an unknown place"
+    name = frame.f_code.co_filename
+    short = name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"
+    return f"{short}:{frame.f_lineno}, in {frame.f_code.co_name}"
 
 
 def _step(awaitable: Any) -> tuple[FrameType | None, Any]:

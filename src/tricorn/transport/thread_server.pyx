@@ -32,7 +32,7 @@ import os
 import sys
 
 from tricorn.gateway.wsgi cimport WSGICall
-from tricorn.scoreboard cimport CellData, monotonic
+from tricorn.scoreboard cimport CellData, RowData, monotonic
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.deadline cimport deadline_of_threads
 from tricorn.transport.hold cimport Batch, new_batch
@@ -356,6 +356,7 @@ cdef class ThreadServer(Server):
         cdef bint worn = self.worker.worn
         cdef bint stuck = self.stuck
         cdef bint* now_worn = &self.worker.worn
+        cdef RowData* row = self.worker.row.data
         cdef pollfd watched[3]
         cdef int n
         watched[0].fd = interrupt
@@ -368,13 +369,15 @@ cdef class ThreadServer(Server):
             n = 3 if self.taken_over else 2
             with nogil:
                 poll(watched, n, self._tick_ms(now))
-                now = monotonic()
+                now = row.tick_ns = monotonic()
                 # Without the GIL until there is something to do: most ticks end here.
                 while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
                     if self.taken_over or draining or now_worn[0] != worn or self._all_busy(now) or self._is_overheld(now):
                         break
                     poll(watched, 2, self._tick_ms(now))
-                    now = monotonic()
+                    now = row.tick_ns = monotonic()
+                row.awaits_gil_ns = now
+            row.awaits_gil_ns = 0
             if watched[0].revents or watched[1].revents:
                 return
             try:
@@ -521,6 +524,7 @@ cdef class ThreadServer(Server):
     def stop(self):
         """Ask the threads to end after what they are doing."""
         self.stopping = True
+        self.worker.row.data.tick_ns = 0
         self.worker.channels.wake()
         while self.parked:
             self.standby += 1

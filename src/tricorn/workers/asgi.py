@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import get_ident
+from threading import Thread, get_ident  # bound before the application can put others in their place
 from typing import TYPE_CHECKING, Any
 
 from tricorn import forks, scoreboard
@@ -62,6 +62,10 @@ UNLIMITED = 86400.0
 
 #: How often a worker that is busy with its lifespan shows that it lives, seconds.
 BEAT = 1.0
+
+#: For how long its loop may be blocked before it finds out by what, for the master; less where `timeout` is
+#: short. Seconds.
+PATIENCE = 1.0
 
 #: How often it looks for renewed certificates, seconds.
 RENEWAL = 1.0
@@ -159,6 +163,7 @@ class Worker:
         if self.lifeline >= 0:
             self.loop.add_reader(self.lifeline, self._orphaned)
         self.assignment.row.beat()
+        self._watch_loop()
         self._enter(scoreboard.READY)
         self._run_until_stopped()
         return self._end()
@@ -186,6 +191,13 @@ class Worker:
         finally:
             for fd in fds:
                 self.loop.remove_reader(fd)
+
+    def _watch_loop(self) -> None:
+        patience = min(PATIENCE, self.settings.timeout / 4) if self.settings.timeout else PATIENCE
+        watch = Thread(
+            target=self.server.watch, args=(self.thread, patience), name="tricorn-watch", daemon=True
+        )
+        watch.start()
 
     async def _take_signals_back(self) -> None:
         """After the start-up, in which applications like to add handlers of their own."""

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from tricorn import forks, kinds
+from tricorn import forks, kinds, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
-from tricorn.sigaction import use_usual_stack
+from tricorn.sigaction import allow_core, use_usual_stack
 from tricorn.workers.signals import SignalPipe
 
 log = logging.getLogger("tricorn.error")
@@ -45,6 +45,8 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     use_usual_stack()
     watched = Watched([*assignment.listeners, signals.fd, assignment.lifeline])
     settings = assignment.settings
+    if settings.abort_core:
+        allow_core()
     wanted = kinds.maybe_kind(settings.worker_class)
     if wanted is not None and (reason := maybe_unprepared(wanted)) is not None:
         return failed(assignment, reason)
@@ -58,6 +60,7 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
         return failed(assignment, str(error))
     except BaseException as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
         return failed(assignment, raised(settings, error))
+    assignment.row.loaded_ns = scoreboard.monotonic_ns()
     hold_signals(signals, "while it was loaded")
     if wanted is not None:
         return server_for(wanted)(assignment, application, signals)
