@@ -5,7 +5,7 @@
 The directory is the only way in and out:
 
     settings    JSON, read at the start and at each reload
-    mood        JSON, read by each worker when it boots, and while it lives ("frozen", "crash")
+    mood        JSON, read by each worker when it boots, and while it lives ("frozen", "deaf", "crash")
     events      one line for everything that a worker did: "ready PID GENERATION PARENT ..."
 """
 
@@ -137,6 +137,8 @@ def live(job: Assignment, wakes: int) -> int:
     while True:
         ready = [fd for fd, _ in poll.poll(10)]
         now = mood()
+        if now.get("deaf") == os.getpid():
+            signal.signal(signal.SIGABRT, signal.SIG_IGN)
         if now.get("frozen") == os.getpid():
             time.sleep(60)
         if "crash" in now and now["crash"] in (os.getpid(), "all"):

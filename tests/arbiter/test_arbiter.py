@@ -194,11 +194,18 @@ def test_a_frozen_worker_is_aborted(service: Service) -> None:
     assert f"Worker {victim} has shown no sign of life" in service.log()
 
 
+def test_a_stopped_worker_is_aborted(service: Service) -> None:
+    """It is told to go on, so that it can show its stacks."""
+    victim = min(service.start(workers=1, timeout=0.3).workers())
+    os.kill(victim, signal.SIGSTOP)
+    service.wait_for_log(f"Worker {victim} was killed by SIGABRT")
+    assert "; it is stopped (SIGSTOP)" in service.log()
+
+
 @pytest.mark.slow
 def test_a_frozen_worker_that_survives_the_abort_is_killed(service: Service) -> None:
     victim = min(service.start(workers=1, timeout=0.3).workers())
-    # A stopped process takes no signal but KILL.
-    os.kill(victim, signal.SIGSTOP)
+    service.mood(deaf=victim, frozen=victim)
     service.wait_for_log(f"Worker {victim} was killed by SIGKILL")
     assert f"Worker {victim} did not stop in time: killed it" in service.log()
     service.wait(lambda: len(service.ready()) == 1)

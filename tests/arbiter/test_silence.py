@@ -21,6 +21,8 @@ TICKS = Evidence(ticked=0.1)
     [
         (Evidence(), ""),
         (TICKS, ""),
+        (Evidence("R"), "its event loop is blocked: its thread computes"),
+        (Evidence("S"), "its event loop is blocked: its thread waits"),
         (Evidence(ticked=1.9), ""),
         (
             Evidence("S", ticked=30.0),
@@ -29,9 +31,10 @@ TICKS = Evidence(ticked=0.1)
         (Evidence("T", ticked=30.0), "it is stopped (SIGSTOP)"),
         (Evidence("t", ticked=30.0), "it is stopped by a debugger"),
         (
-            Evidence("D", ticked=30.0, awaits_gil=30.0),
+            Evidence("D", ticked=30.0),
             "it waits for the kernel, perhaps for a disk (state D)",
         ),
+        (Evidence("D", ticked=29.0, awaits_gil=29.0), "one of its threads holds the GIL, for 29 s"),
         (Evidence("R", ticked=29.0, awaits_gil=29.0), "one of its threads holds the GIL, for 29 s"),
         (Evidence("R", ticked=0.0, awaits_gil=0.1), ""),
         (Evidence("S", ticked=0.0, obstacle=BLOCKED), f"its event loop is blocked by {BLOCKED}"),

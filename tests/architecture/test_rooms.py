@@ -59,7 +59,16 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "protocol": ("body", "routes", "worker_context", "request", "http1", "opening"),
     "runner": (
-        *("deadline", "loop_context", "wsgi_request", "asgi_request", "websocket", "server", "thread_server"),
+        *(
+            "deadline",
+            "task_deadline",
+            "loop_context",
+            "wsgi_request",
+            "asgi_request",
+            "websocket",
+            "server",
+            "thread_server",
+        ),
         *("loop_watch", "loop_server"),
     ),
 }

@@ -48,7 +48,6 @@ def test_every_key_has_its_type(server: Server) -> None:
         "state": {"number": 1, "shared": scope["state"]["shared"]},
         "extensions": {
             "http.response.early_hint": {},
-            "tricorn.deadline": {},
         },
     }
     assert [tuple(pair) for pair in scope["headers"]] == [
@@ -63,7 +62,7 @@ def test_every_key_has_its_type(server: Server) -> None:
 
 PARTS = {
     "asgi": {"version": "3.0", "spec_version": "2.5"},
-    "extensions": {"http.response.early_hint": {}, "tricorn.deadline": {}},
+    "extensions": {"http.response.early_hint": {}},
     "state": {},
 }
 
@@ -255,7 +254,6 @@ def test_what_is_offered_is_a_setting(servers: Servers, options: tuple[str, ...]
     for version, expected in (("1.1", new), ("1.0", old)):
         offered = scope_of(server, get("/scope", b"TE: trailers", version=version))["extensions"]
         offered.pop("tls", None)
-        assert offered.pop("tricorn.deadline") == {}
         assert offered == {f"http.response.{name}": {} for name in expected}
     with Socket(server, "/socket-scope") as client:
         assert literal(client.response.body)["extensions"].keys() - {"tls"} == upgraded

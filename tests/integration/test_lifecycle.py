@@ -442,7 +442,7 @@ def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None
 @pytest.mark.slow
 def test_a_frozen_worker_is_replaced(kind: str) -> None:
     """It holds the GIL, so neither its monitor nor an exception can help: the heartbeat stops."""
-    with Live("life:app", "--timeout=1.5", kind=kind) as live:
+    with Live("life:app", "--timeout=1.5", "--slow-request-time=1", kind=kind) as live:
         (worker,) = live.workers()
         with live.connect(timeout=10) as client:
             client.send(message("/freeze"))
@@ -461,7 +461,7 @@ def test_a_frozen_worker_is_replaced(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS_OF["asgi"])
 def test_who_blocks_the_loop_is_named(kind: str) -> None:
-    with Live("life:app", "--timeout=2", kind=kind) as live:
+    with Live("life:app", "--timeout=2", "--slow-request-time=60", kind=kind) as live:
         with live.connect(timeout=10) as client:
             client.send(message("/nap"))
             with pytest.raises(ClosedError):

@@ -368,7 +368,7 @@ class Arbiter:
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
-            if status is not None and os.WCOREDUMP(status):
+            if status is not None and os.WCOREDUMP(status) and self._registry.get(pid):
                 log.info("Worker %d has left a core", pid)
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
 

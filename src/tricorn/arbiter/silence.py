@@ -28,8 +28,8 @@ HELD = 0.2
 STATES = {
     "T": "it is stopped (SIGSTOP)",
     "t": "it is stopped by a debugger",
-    "D": "it waits for the kernel, perhaps for a disk (state D)",
 }
+WAITS = "D"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Evidence:
     """What is known of a silent worker. All times are seconds ago, None: there is no such time.
 
     state: of the process, a letter of proc_pid_stat(5); empty: not known.
-    ticked: the last sign of a thread that does not need the GIL for it.
+    ticked: the last sign of a thread that does not need the GIL for it. Beside an event loop there may be no
+        such thread.
     awaits_gil: since when that thread waits for the GIL.
     obstacle: what blocks the event loop; empty: nothing that is known.
     """
@@ -56,6 +57,10 @@ def reason(evidence: Evidence) -> str:
         return f"one of its threads holds the GIL, for {evidence.awaits_gil:.0f} s"
     if evidence.obstacle:
         return f"its event loop is blocked by {evidence.obstacle}"
+    if evidence.state == WAITS:  # behind what is known for longer: one page that is read is such a wait, too
+        return "it waits for the kernel, perhaps for a disk (state D)"
+    if evidence.ticked is None and evidence.state:
+        return f"its event loop is blocked: its thread {'computes' if evidence.state == 'R' else 'waits'}"
     if evidence.ticked is not None and evidence.ticked >= STALE:
         return (
             f"none of its threads has run for {evidence.ticked:.0f} s: it is suspended, or gets no processor"
@@ -85,8 +90,8 @@ def state_of(pid: int) -> str:
 def log_abort(child: ChildRecord, silent_for: float, now: float, evidence: Evidence) -> None:
     if not child.was_ready:
         log.error(
-            "Worker %d was not ready after %.0f s (boot_timeout): aborting it; %s",
-            child.pid,
+            "%s was not ready after %.0f s (boot_timeout): aborting it; %s",
+            child.name,
             silent_for,
             boot_step(child, now),
         )
@@ -94,8 +99,8 @@ def log_abort(child: ChildRecord, silent_for: float, now: float, evidence: Evide
     requests = child.running_requests(now)
     clauses = [reason(evidence), f"it was busy with {requests}" if requests else ""]
     log.error(
-        "Worker %d has shown no sign of life for %.0f s (timeout): aborting it%s",
-        child.pid,
+        "%s has shown no sign of life for %.0f s (timeout): aborting it%s",
+        child.name,
         silent_for,
         "".join(f"; {clause}" for clause in clauses if clause),
     )
@@ -114,6 +119,8 @@ def boot_step(child: ChildRecord, now: float) -> str:
 
 def abort(child: ChildRecord, state: str) -> None:
     """Have it write its stacks and end; with `abort_core` also a core."""
+    if child.is_ordered:
+        return  # it has no process yet
     with suppress(ProcessLookupError):
         if child.generation.settings.abort_core:
             allow_core(child.pid)

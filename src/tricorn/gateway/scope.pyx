@@ -144,11 +144,6 @@ cdef class ScopeBuilder(RequestBuilder):
         self.root_path = root_path
         self._renew()
 
-    def offer(self, str name, value):
-        """Have every request offer an extension that a transport has."""
-        self.extensions_11[name] = self.extensions_10[name] = value
-        self._renew()
-
     cdef dict build(self, RequestHead head, Peer peer, str method, str target, bint* trailers):
         """Raises ProtocolError where the header policy refuses the request."""
         cdef dict scope

@@ -27,7 +27,6 @@ from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.channel cimport Channel
-from tricorn.transport.deadline cimport offered_of_call
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
@@ -35,6 +34,7 @@ from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
 from tricorn.transport.worker_context cimport WorkerContext
+from tricorn.transport.task_deadline cimport offered_of_call
 from tricorn.transport.wire cimport wire_cut
 
 from asyncio import CancelledError

@@ -1,24 +1,21 @@
 """`tricorn.deadline`: how an application asks when the time limit of its request is, and moves it.
 
-The plan. Where requests run as tasks each one that has a limit gets a Deadline of its own. Where they run on threads nearly all of
+The plan. Where requests run as tasks and may have limits each one gets a Deadline of its own (task_deadline.pyx). Where they run on threads nearly all of
 them have one, and hardly any asks: so there all share one Deadline, which speaks for the request that the calling thread serves,
 and makes another one (`bound`) for who wants to use it elsewhere.
 
 Guarantees: it may be kept, and used from any thread at any time; when its request is over there is no limit, and what is asked for
 changes nothing.
 
-Knows: calls of the gateways, what a request says of its limit. Must not know: who watches over it, settings.
+Knows: calls of the WSGI gateway, what a request says of its limit. Must not know: who watches over it, settings.
 """
 
 cimport cython
 
-from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.request cimport NEVER, Request
 from tricorn.transport.thread_context cimport ThreadContext
-
-from tricorn.gateway.scope import Fixed
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -72,13 +69,10 @@ cdef class Deadline:
 cdef class CallDeadline(Deadline):
     """Of one call of the application."""
 
-    cdef object call        # HTTPCall or WSGICall
+    cdef WSGICall call
 
     cdef Request request(self):
-        call = self.call
-        if isinstance(call, HTTPCall):
-            return <Request>(<HTTPCall>call).exchange
-        return <Request>(<WSGICall>call).exchange
+        return <Request>self.call.exchange
 
 
 @cython.final
@@ -107,7 +101,7 @@ cdef class ThreadDeadline(Deadline):
 cdef Deadline NO_DEADLINE = Deadline()
 
 
-cdef Deadline deadline_of_call(object call):
+cdef Deadline deadline_of_call(WSGICall call):
     cdef CallDeadline deadline = CallDeadline.__new__(CallDeadline)
     deadline.call = call
     return deadline
@@ -117,38 +111,3 @@ cdef Deadline deadline_of_threads(list threads):
     cdef ThreadDeadline deadline = ThreadDeadline.__new__(ThreadDeadline)
     deadline.threads = threads
     return deadline
-
-
-class Offered(Fixed):
-    """A Deadline as an extension of an ASGI scope: an empty dict as the others are, so that scopes are still plain data to
-    whoever prints, copies or pickles them."""
-
-    __slots__ = ("_deadline",)
-
-    def __init__(self, deadline):
-        self._deadline = deadline
-
-    def remaining(self):
-        return self._deadline.remaining()
-
-    def extend(self, seconds):
-        self._deadline.extend(seconds)
-
-    def clear(self):
-        self._deadline.clear()
-
-    def bound(self):
-        return self
-
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
-
-
-cdef object offered_of_call(object call):
-    return Offered(deadline_of_call(call))
-
-
-cdef object OFFERED_TO_ALL = Offered(NO_DEADLINE)

@@ -14,7 +14,6 @@ from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.asgi_request cimport ASGIRequest, new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.deadline cimport OFFERED_TO_ALL
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.loop_watch cimport LoopWatch
@@ -48,8 +47,6 @@ cdef class LoopServer(Server):
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)
         self.worker.channels.poller.add(self.worker.channels.waker, READ, WAKER_TOKEN)
-        for entrance in entrances:
-            entrance.builder.offer("tricorn.deadline", OFFERED_TO_ALL)
 
     def open(self):
         """Begin to serve. The loop need not run yet."""

@@ -14,6 +14,7 @@ from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport RowData, monotonic
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.system cimport usleep
+from tricorn.transport.worker_context cimport WorkerContext
 
 import sys
 from asyncio import current_task
@@ -23,6 +24,7 @@ from tricorn.transport.stacks import place_of, thread_stack
 
 cdef enum:
     TICK_US = 100000
+    LONGEST_TARGET = 80     # of a request, as far as it is shown
 
 # So late that this thread cannot have run: others had the processor, or the process was suspended.
 cdef long long LATE_NS = 500000000
@@ -41,12 +43,15 @@ cdef class LoopWatch:
     def run(self):
         """What the thread does, until `stop`."""
         cdef RowData* row = self.loop_context.worker.row.data
-        while not self.stopped:
-            with nogil:
-                self._wait(row)
-            row.awaits_gil_ns = 0
-            if not self.stopped:
-                self._look(row)
+        try:
+            while not self.stopped:
+                with nogil:
+                    self._wait(row)
+                row.awaits_gil_ns = 0
+                if not self.stopped:
+                    self._look(row)
+        finally:
+            row.tick_ns = 0     # that nobody ticks says nothing from here on
 
     def stop(self):
         self.stopped = True
@@ -75,25 +80,21 @@ cdef class LoopWatch:
                 return
 
     cdef int _look(self, RowData* row) except -1:
-        """It may have turned while this thread waited for the GIL."""
-        cdef LoopContext loop_context = self.loop_context
-        cdef long long late = monotonic() - self.turned
-        turned = self.turned
-        is_blocked = row.heartbeat_ns <= self.turned
-        is_told = self.tell_after and late > self.tell_after and self.told != self.turned
+        """Say by what the loop is blocked. It may have turned while this thread waited for the GIL: then it was blocked until now."""
+        cdef WorkerContext worker = self.loop_context.worker
+        cdef long long turned = self.turned
+        cdef long long late = monotonic() - turned
+        who = self._blocker()
         frame = sys._current_frames().get(self.ident)
-        try:
-            who = self._blocker()
-            where = place_of(frame)
-            stack = thread_stack(frame) if is_told else ""
-        finally:
-            del frame
-        if is_blocked and late > self.note_after:
+        where = place_of(frame)
+        stack = thread_stack(frame)
+        del frame
+        if late > self.note_after and row.heartbeat_ns <= turned:
             self.noted = turned
-            loop_context.worker.row.obstacle = f"{who}, at {where}"
-        if is_told:
+            worker.row.obstacle = f"{who}, at {where}"
+        if self.tell_after and late > self.tell_after and self.told != turned:
             self.told = turned
-            self.loop_context.worker.logger.warning(
+            worker.logger.warning(
                 "The event loop has been blocked for %.1f s (slow_request_time) by %s; it is at", late / 1e9, who,
                 extra={"block": stack},
             )
@@ -110,7 +111,7 @@ cdef class LoopWatch:
             return "a callback"
         for call in list(loop_context.calls):
             if call.task is task:
-                return f"{call.method} {call.uri}"
+                return f"{call.method} {call.uri:.{LONGEST_TARGET}}"
         return f"task {_name(task)}"
 
 

@@ -20,6 +20,7 @@ class WorkerContext(Terms):
     requests: int
     draining: bool
     worn: bool
+    shortest_slow: int
     def __init__(
         self,
         terms: Mapping[str, object],
