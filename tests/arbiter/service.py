@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,28 @@ class Service:
         draft.write_text(text)
         draft.rename(self.home / name)
 
-    def start(self, ready: int | None = None, **settings: Any) -> Service:
+    def start(
+        self,
+        ready: int | None = None,
+        *,
+        confine: Callable[[int], None] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Service:
+        """confine: is called with the process id of the master before that does anything. environ: more of
+        it."""
         self.settings(**settings)
+        command = [sys.executable, str(SERVE), str(self.home)]
+        if confine is not None:
+            command = ["sh", "-c", 'read go && exec "$@"', "sh", *command]
         with open(self.home / "log", "ab") as log:
-            self.process = subprocess.Popen([sys.executable, str(SERVE), str(self.home)], stderr=log)
+            self.process = subprocess.Popen(
+                command, stderr=log, stdin=subprocess.PIPE, env={**os.environ, **(environ or {})}
+            )
+        if confine is not None:
+            confine(self.pid)
+        self.process.stdin.write(b"go\n")
+        self.process.stdin.close()
         if ready is None:
             ready = settings.get("workers", 2)
         if ready:

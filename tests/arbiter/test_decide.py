@@ -422,7 +422,83 @@ def test_the_first_generation_fails_when_all_its_workers_have() -> None:
 
 def test_a_sibling_that_makes_it_saves_the_generation() -> None:
     target = with_ready(crash(first_target(2, 100), NOW, code=EXIT_BOOT, ready=False), 1)
-    assert decide([child(2)], target, NOW) == [Spawn(1)]
+    assert decide([child(2)], target, target.plan.retry_at) == [Spawn(1)]
+
+
+def fail(target: Target, now: float, boot_time: float = 0.1) -> Target:
+    """A worker that was started so long ago could not start."""
+    return with_exit(target, Ended(target.plan.generation, False, False, EXIT_BOOT, boot_time), now)
+
+
+def test_a_start_is_tried_again_by_one_worker_at_a_time() -> None:
+    target, now, delays = first_target(3, 100, max_boot_failures=4), NOW, []
+    for _ in range(3):
+        target = fail(target, now)
+        delays.append(round(target.plan.retry_at - now, 3))
+        assert decide([], target, now) == []
+        assert next_deadline([], target, now) == target.plan.retry_at
+        now = target.plan.retry_at
+        assert decide([], target, now) == [Spawn(1)]
+        assert decide([child(1, state=B)], target, now) == []
+        now += 0.1
+    assert delays == [0.1, 0.2, 0.4]
+    assert decide([child(1)], with_ready(target, 1), now) == [Spawn(1)] * 2
+    target = fail(target, now)
+    assert decide([], target, now) == [Abandon(1)]
+    assert decide([], abandoned(target), now) == [Exit(EXIT_BOOT)]
+
+
+def test_workers_that_are_started_together_are_one_try() -> None:
+    target = first_target(3, 100, max_boot_failures=2)
+    # However far apart they fail, as long as none was started after the first failure.
+    target = fail(fail(fail(target, NOW, 3.0), NOW + 1, 4.0), NOW + 20, 23.0)
+    assert target.plan.boot_failures == 1
+    assert decide([child(3, state=B)], target, NOW + 1) == []
+    assert decide([], target, NOW + 20) == [Spawn(1)]
+
+
+def test_a_start_without_a_bound_is_tried_for_ever() -> None:
+    target, now = first_target(1, 100, max_boot_failures=0), NOW
+    for _ in range(2000):
+        target = fail(target, now)
+        now = target.plan.retry_at
+        assert decide([], target, now) == [Spawn(1)]
+        now += 0.2
+    assert target.plan.retry_at - target.plan.failed_at == pytest.approx(BACKOFF_LAST)
+
+
+def test_a_reload_is_tried_once() -> None:
+    target = reloaded(serving(2), 2, 100, max_boot_failures=5)
+    target = fail(target, NOW)
+    assert decide([child(1), child(2)], target, NOW) == [Abandon(2)]
+
+
+def test_a_start_is_tried_on_while_a_reload_waits() -> None:
+    target = fail(first_target(2, 100, max_boot_failures=3), NOW)
+    target = reloaded(target, 2, 100)
+    assert decide([child(1, 2, B)], target, target.fallback.retry_at) == [Spawn(1)]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("boot_time", [0.0, 3.0, 60.0])
+def test_a_row_of_crashes_is_no_shorter_for_a_slow_start(boot_time: float) -> None:
+    """Workers that crash as soon as they are READY, or before: the pauses grow all the same."""
+    for was_ready in (True, False):
+        target, now = serving(1), NOW
+        for _ in range(8):
+            now += boot_time
+            ended = Ended(1, was_ready, False, -11, boot_time, boot_time)
+            target = with_exit(target, ended, now)
+            now = target.plan.retry_at
+        assert target.plan.crashes == 8
+
+
+def test_a_service_may_crash_for_days() -> None:
+    target, now = serving(1), NOW
+    for _ in range(5000):
+        target = crash(target, now)
+        now = target.plan.retry_at
+    assert target.plan.crashes == 5000
+    assert decide([], target, now) == [Spawn(1)]
 
 
 def test_a_later_generation_that_fails_leaves_the_old_one_serving() -> None:

@@ -41,6 +41,7 @@ class World:
     exit_code: int | None = None
     children: dict[int, Child] = field(default_factory=dict)
     was_ready: set[int] = field(default_factory=set)
+    ready_at: dict[int, float] = field(default_factory=dict)
     pids: int = 0
 
     def act(self) -> None:
@@ -116,13 +117,16 @@ class World:
         if one.state is State.BOOTING and one.aborted_at is None and one.killed_at is None:
             self.children[pid] = replace(one, state=State.READY, heartbeat=self.now)
             self.was_ready.add(pid)
+            self.ready_at[pid] = self.now
             if not one.is_mold:
                 self.target = targets.with_ready(self.target, one.generation)
 
     def end(self, pid: int, code: int) -> None:
         one = self.children.pop(pid)
         asked = one.drained_at is not None or one.interrupted_at is not None
-        ended = targets.Exit(one.generation, pid in self.was_ready, asked, code, self.now - one.started_at)
+        uptime = self.now - one.started_at
+        boot_time = self.ready_at.get(pid, self.now) - one.started_at
+        ended = targets.Exit(one.generation, pid in self.was_ready, asked, code, uptime, boot_time)
         self.target = targets.with_exit(self.target, ended, self.now)
 
     def has_plans(self, deadline: float) -> bool:
@@ -217,9 +221,12 @@ def step(world: World, what: str, how: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(1, 5), STEPS, st.booleans())
-def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]], preloads: bool) -> None:
-    world = World(targets.first_target(workers, room=20, preloads=preloads), preloads)
+@given(st.integers(1, 5), STEPS, st.booleans(), st.integers(0, 3))
+def test_always_converges_on_the_plan(
+    workers: int, steps: list[tuple[str, int]], preloads: bool, tries: int
+) -> None:
+    target = targets.first_target(workers, room=20, preloads=preloads, max_boot_failures=tries)
+    world = World(target, preloads)
     world.act()
     for what, how in steps:
         step(world, what, how)
@@ -229,6 +236,7 @@ def test_always_converges_on_the_plan(workers: int, steps: list[tuple[str, int]]
     world.settle()
     if world.exit_code is not None:
         assert world.exit_code == targets.EXIT_BOOT
+        assert 0 < tries <= world.target.plan.boot_failures
         return
     assert world.target.fallback is None
     assert {c.generation for c in world.children.values()} == {world.target.plan.generation}

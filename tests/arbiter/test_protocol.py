@@ -69,7 +69,7 @@ BUGS: list[tuple[object, str, Callable[..., Any], int, str]] = [
     (decisions, "_has_failed", _never, 1, "serve at the end"),
     (decisions, "_exit", _at_once, 1, "leaves workers behind"),
     (targets, "reloaded", _falls_back_on_a_trial, 2, "stops although workers serve"),
-    (Plan, "may_spawn", _always, 1, "goes on for ever"),
+    (Plan, "may_spawn", _always, 1, "forks again and again"),
     (targets, "_judged", _forgives_crashes, 1, "forks again and again"),
     (Plan, "may_spawn", _never, 0, "serve at the end"),
 ]

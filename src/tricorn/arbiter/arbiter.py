@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from select import POLLIN, poll
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
@@ -28,14 +28,8 @@ from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
-from tricorn.arbiter.children import (
-    ChildRecord,
-    Generation,
-    Registry,
-    boot_timeout_of,
-    describe_exit,
-    rows_for,
-)
+from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
+from tricorn.arbiter.ends import Ends, busy_with, judged
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.pidfile import PidfileError
@@ -74,6 +68,9 @@ log = logging.getLogger("tricorn.error")
 #: The loop wakes for signals, notifications and deadlines. Once a second it looks anyway, in case a worker
 #: changed its row without saying so.
 TICK = 1.0
+
+#: Where waiting itself fails, seconds.
+FAILED_WAIT = 0.1
 
 #: Being so much later than expected means that the whole machine (or container) stood still, or that a
 #: reload took its time: either way what the workers said meanwhile could not be read.
@@ -129,6 +126,7 @@ class Arbiter:
         self._upgrade = Upgrade(start, self._manager, self._listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
+        self._has_complained = False
         #: Whether this process runs the loop: its children are copies of this object, too.
         self._is_master = False
         self._lifeline = self._lifeline_writer = -1
@@ -137,6 +135,7 @@ class Arbiter:
         self._weigh_at = 0.0
         self._scale = Scale()
         self._adopts_orphans = os.getpid() == 1
+        self._ends = Ends()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -179,9 +178,7 @@ class Arbiter:
         _report_certificates(certificates)
         _report_refork(settings)
         self._turned_at = time.monotonic()
-        self._target = targets.first_target(
-            settings.workers, len(first.board), **_bounds(settings), preloads=settings.preload_app
-        )
+        self._target = targets.first_target(settings.workers, len(first.board), **_terms(settings))
         log.info(
             "Starting %d worker%s%s",
             settings.workers,
@@ -377,6 +374,7 @@ class Arbiter:
         if now < self._weigh_at:
             return
         self._weigh_at = now + WEIGH_EVERY
+        self._ends.look(now)
         for child in self._registry:
             settings = child.generation.settings
             if child.is_mold or child.is_ordered:
@@ -452,7 +450,16 @@ class Arbiter:
             if child.status_is_open:
                 waiting.register(child.status, POLLIN)
         # One millisecond more: waking just before the deadline would be a turn for nothing.
-        waiting.poll(wait * 1000 + 1)
+        try:
+            waiting.poll(wait * 1000 + 1)
+        except OSError as error:
+            # No memory for a moment. Workers have their signals and deadlines all the same, only later.
+            if not self._has_complained:
+                self._has_complained = True
+                _report(
+                    f"The master cannot wait for anything ({error.strerror}): it looks ten times a second"
+                )
+            time.sleep(FAILED_WAIT)
         self._notice_stall(now + wait)
 
     def _takes_long(self) -> bool:
@@ -527,11 +534,7 @@ class Arbiter:
             self._reload_failed(f"{type(error).__name__} was raised")
             return
         self._target = targets.reloaded(
-            self._target,
-            settings.workers,
-            len(generation.board),
-            **_bounds(settings),
-            preloads=settings.preload_app,
+            self._target, settings.workers, len(generation.board), **_terms(settings)
         )
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
@@ -762,29 +765,10 @@ class Arbiter:
         child.read_status()
         if child.observe(now):
             self._note_ready(child)
+        if problem := self._ends.maybe_problem(child, code, now):
+            self._upgrade.failed(problem)
         self._registry.remove(child)
-        self._log_end(child, code)
-        number = child.generation.number
-        # An end that nobody saw is taken for a failure: at worst the next worker starts a moment later.
-        known = EXIT_FAILURE if code is None else code
-        ended = targets.Exit(number, child.was_ready, child.was_asked_to_leave, known, now - child.started_at)
-        self._target = targets.with_exit(self._target, ended, now)
-        for plan in (self._target.plan, self._target.fallback):
-            if plan and plan.generation == number and plan.retry_at > now:
-                log.warning("Workers are crashing: starting the next one in %.1f s", plan.retry_at - now)
-
-    def _log_end(self, child: ChildRecord, code: int | None) -> None:
-        text = child.failure_text()
-        if not text:
-            level, message = describe_exit(child, code)
-            log.log(level, "%s", message)
-            if level >= logging.ERROR:
-                self._upgrade.failed(message)
-        elif text not in child.generation.reported:
-            child.generation.reported.add(text)
-            self._upgrade.failed(text)
-            line, extra = block_of(text)
-            log.error("%s could not start: %s", child.name, line, extra=extra)
+        self._target = judged(self._target, child, code, now)
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
@@ -876,9 +860,14 @@ def _report_certificates(certificates: Renewal | None) -> None:
         log.log(logging.WARNING if remark.is_warning else logging.INFO, "%s", remark.text)
 
 
-def _bounds(settings: Settings) -> dict[str, int]:
-    """How many workers too many and too few there may be while some are replaced."""
-    return {"surge": settings.reload_max_surge, "unavailable": settings.reload_max_unavailable}
+def _terms(settings: Settings) -> dict[str, Any]:
+    """What a plan says beyond the number of its workers."""
+    return {
+        "surge": settings.reload_max_surge,
+        "unavailable": settings.reload_max_unavailable,
+        "max_boot_failures": settings.max_boot_failures,
+        "preloads": settings.preload_app,
+    }
 
 
 def _boot_limit(settings: Settings) -> float:

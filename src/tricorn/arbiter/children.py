@@ -9,9 +9,7 @@ what); what the worker says about itself stands in its row, and why it cannot bo
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +18,6 @@ from typing import TYPE_CHECKING
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
-from tricorn.arbiter.signals import signal_name
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
@@ -256,7 +253,10 @@ class ChildRecord:
         """What its threads are busy with, for the log: "GET /report (31 s)"."""
         busy = [cell for cell in self.row.cells if cell.busy_since_ns]
         # The text is the client's: !a keeps it on its line.
-        return ", ".join(f"{cell.request!a} ({now - cell.busy_since_ns / 1e9:.0f} s)" for cell in busy[:10])
+        named = [f"{cell.request!a} ({now - cell.busy_since_ns / 1e9:.0f} s)" for cell in busy[:10]]
+        # An event loop has one cell for all of its requests; there the one that it began last is named.
+        more = max(len(busy), self.row.running if busy else 0) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 class Registry:
@@ -337,25 +337,3 @@ def rows_for(workers: int) -> int:
     Rows that are never used cost address space only.
     """
     return 4 * workers + 64
-
-
-def describe_exit(child: ChildRecord, code: int | None) -> tuple[int, str]:
-    """How loud and in which words the log tells that a worker has ended. None: nobody can say how."""
-    name = child.name
-    if code is None:
-        return logging.WARNING, f"{name} has exited, but something else in the master took its exit code"
-    if code < 0:
-        ended = f"{name} was killed by {signal_name(-code)}"
-        if child.was_asked_to_leave or child.aborted_at is not None or child.killed_at is not None:
-            return logging.INFO, ended
-        hints: dict[int, str] = {
-            signal.SIGKILL: "; not by Tricorn: if memory ran out, the system log says so "
-            "(dmesg, memory.events)",
-            signal.SIGSEGV: "; a compiled extension of the application may be at fault",
-        }
-        return logging.ERROR, ended + hints.get(-code, "")
-    if not child.was_ready and not child.was_asked_to_leave:
-        return logging.ERROR, f"{name} exited with code {code} before it was ready"
-    if code:
-        return logging.ERROR, f"{name} exited with code {code}"
-    return logging.INFO, f"{name} has exited"

@@ -174,7 +174,7 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
             ends = () if target.mode is Mode.RESTING else _exit(children, target)
             return [*overdue, *told, *ends]
-        case Mode.RUNNING if _has_failed(target.plan, children):
+        case Mode.RUNNING if _has_failed(target, children):
             return [*overdue, Abandon(target.plan.generation)]
         case Mode.RUNNING:
             dying = [child for child in workers if child.pid in condemned or child.aborted_at is not None]
@@ -272,14 +272,18 @@ def _exit(children: Sequence[Child], target: Target) -> list[Action]:
 # -- serving ---------------------------------------------------------------------------------------------
 
 
-def _has_failed(plan: Plan, children: Sequence[Child]) -> bool:
-    """Whether the generation is known not to boot: one tried and failed, and nobody else is still trying.
-    A mold has done its part when it is READY."""
+def _has_failed(target: Target, children: Sequence[Child]) -> bool:
+    """Whether the generation is given up: it was tried often enough, and nobody is still trying. A mold has
+    done its part when it is READY.
+
+    One that has a fallback is tried once: who has asked for it waits for the answer, and can ask again.
+    """
+    plan = target.plan
     trying = any(
         child.generation == plan.generation and not (child.is_mold and child.state is not State.BOOTING)
         for child in children
     )
-    return not plan.proven and plan.boot_failures > 0 and not trying
+    return not trying and (plan.is_hopeless or (plan.is_in_doubt and target.fallback is not None))
 
 
 def _stuck_in_boot(dying: Sequence[Child]) -> Counter[int]:
@@ -305,7 +309,7 @@ def _keep_serving(
         yield from _replace(fresh, others + worn, plan, stuck[plan.generation], now)
         return
     # The new generation is on trial: one worker of it, and the old ones as if nothing had happened.
-    if not mine and not stuck[plan.generation] and plan.may_spawn(now):
+    if not mine and not stuck[plan.generation] and not plan.is_in_doubt and plan.may_spawn(now):
         yield Spawn(plan.generation)
     superseded = [
         child for child in others if child.state is State.BOOTING and child.generation != fallback.generation
@@ -332,7 +336,7 @@ def _replace(
     if plan.may_spawn(now):
         # A few at a time, or as many as were lost meanwhile, or are about to be.
         at_once = max(plan.surge, plan.workers - ready + len(leaving))
-        for _ in range(min(at_once - booting, plan.workers - len(mine)) - stuck):
+        for _ in range(min(at_once - booting, plan.startable - len(mine)) - stuck):
             yield Spawn(plan.generation)
     yield from map(_drain, leaving)
     # TTOU may have made the plan smaller than what of it has been started.
@@ -342,7 +346,7 @@ def _replace(
 def _fill(members: Sequence[Child], plan: Plan, stuck: int, now: float) -> Iterator[Spawn | Drain]:
     """Have exactly as many as the plan says."""
     if plan.may_spawn(now):
-        yield from (Spawn(plan.generation) for _ in range(plan.workers - len(members) - stuck))
+        yield from (Spawn(plan.generation) for _ in range(plan.startable - len(members) - stuck))
     yield from map(_drain, _least_useful(members, len(members) - plan.workers))
 
 

@@ -5,11 +5,15 @@ Knows: /proc (proc_pid_smaps(5), proc_pid_statm(5)). Must not know: limits, or w
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
 
 log = logging.getLogger("tricorn.error")
+
+#: The machine, or this process, has nothing left for another open file; soon it may have again.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -21,12 +25,22 @@ class Scale:
         self._sees_pss = True
 
     def weigh(self, pid: int, measure: str) -> int:
-        """Bytes, by "pss" or "rss". 0: the process has ended."""
+        """Bytes, by "pss" or "rss". 0: the process has ended, or there is no descriptor left to look with."""
+        try:
+            return self._weigh(pid, measure)
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            return 0
+
+    def _weigh(self, pid: int, measure: str) -> int:
         size = resident(pid)
         if size and measure == "pss" and self._sees_pss:
             try:
                 return proportional(pid)
             except OSError as error:
+                if error.errno in EXHAUSTED:
+                    raise  # what it has by another measure would be compared with the same limits
                 self._sees_pss = False
                 log.warning(
                     "memory_measure: the PSS of workers cannot be read (%s); using rss", error.strerror

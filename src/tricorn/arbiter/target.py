@@ -9,14 +9,16 @@ logs. What follows from a target for the children that exist is in decide.py.
     WINCH, and HUP after it      rested(), woken()       RUNNING → RESTING → RUNNING
     a newer master serves        retired()               RUNNING → RETIRING
     a child became READY         with_ready()            the plan is proven, the fallback is forgotten
-    a child ended                with_exit()             back-off, or one boot failure more
+    a child ended                with_exit()             back-off; before READY also one boot failure more
     decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 #: Exit code of a master whose first generation never became READY. The same number that a worker exits with.
 EXIT_BOOT = 3
@@ -26,7 +28,7 @@ EXIT_BOOT = 3
 BACKOFF_FIRST = 0.1
 BACKOFF_LAST = 5.0
 
-#: A worker that lived this long was healthy: its end says nothing about the next one's. Twice the longest
+#: A worker that served this long was healthy: its end says nothing about the next one's. Twice the longest
 #: back-off, so that crashes that wait for each other still count as being in a row.
 HEALTHY_AFTER = 10.0
 
@@ -49,7 +51,10 @@ class Plan:
 
     proven: one of its workers was READY. Until then the generation itself is in doubt, afterwards only the
         worker that failed is.
-    boot_failures: workers that ended before READY while the generation was unproven.
+    boot_failures: tries in a row that ended before a worker was READY, while the generation was unproven.
+        All workers that are started together are one try; after a failure one worker tries alone.
+    failed_at: when the last of these tries was known to have failed.
+    max_boot_failures: so many of them end a generation that there is no other for; 0: it is tried for ever.
     crashes, retry_at: crashes in a row, and the instant before which no worker is started again.
     surge, unavailable: while workers are replaced, how many more than `workers` there may be, and how many
         fewer may be READY. One of the two is at least 1.
@@ -65,9 +70,27 @@ class Plan:
     surge: int = 1
     unavailable: int = 0
     preloads: bool = False
+    max_boot_failures: int = 1
+    failed_at: float = -math.inf
 
     def may_spawn(self, now: float) -> bool:
-        return now >= self.retry_at and (self.proven or not self.boot_failures)
+        return now >= self.retry_at
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """It was tried and has failed; nobody knows whether it can be READY."""
+        return not self.proven and self.boot_failures > 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.is_in_doubt and 0 < self.max_boot_failures <= self.boot_failures
+
+    @property
+    def startable(self) -> int:
+        """How many of its workers there may be as long as none more is known of it."""
+        if self.is_hopeless:
+            return 0
+        return 1 if self.is_in_doubt else self.workers
 
 
 @dataclass(frozen=True)
@@ -99,6 +122,7 @@ class Exit:
 
     was_ready: it had reached READY. asked: the master had told it to leave (not: aborted it).
     code: its exit code, or minus the number of the signal that ended it.
+    uptime: seconds from its start to its end. boot_time: of these, before it was READY.
     """
 
     generation: int
@@ -106,13 +130,12 @@ class Exit:
     asked: bool
     code: int
     uptime: float
+    boot_time: float = 0.0
 
 
-def first_target(
-    workers: int, room: int, *, surge: int = 1, unavailable: int = 0, preloads: bool = False
-) -> Target:
-    plan = Plan(generation=1, workers=workers, surge=surge, unavailable=unavailable, preloads=preloads)
-    return Target(plan, room)
+def first_target(workers: int, room: int, **terms: Any) -> Target:
+    """terms: of the plan, by name."""
+    return Target(Plan(1, workers, **terms), room)
 
 
 def stopped(target: Target, mode: Mode) -> Target:
@@ -154,14 +177,13 @@ def _resized(target: Target, step: int) -> Target:
     return replace(target, plan=resize(target.plan), fallback=fallback)
 
 
-def reloaded(
-    target: Target, workers: int, room: int, *, surge: int = 1, unavailable: int = 0, preloads: bool = False
-) -> Target:
-    """A new generation is wanted. What serves meanwhile is the last one that was proven, if any was."""
+def reloaded(target: Target, workers: int, room: int, **terms: Any) -> Target:
+    """A new generation is wanted. What serves meanwhile is the last one that was proven, if any was. terms:
+    of the plan, by name."""
     latest = target.latest + 1
     still_on_trial = target.fallback is not None and not target.plan.proven
     fallback = target.fallback if still_on_trial else target.plan
-    plan = Plan(latest, workers, surge=surge, unavailable=unavailable, preloads=preloads)
+    plan = Plan(latest, workers, **terms)
     return replace(target, plan=plan, fallback=fallback, latest=latest, room=room)
 
 
@@ -205,17 +227,22 @@ def _judged(plan: Plan, ended: Exit, now: float) -> Plan:
         return plan
     if not plan.proven:
         # A mold may have been READY by then: that proves nothing about the workers.
-        return replace(plan, boot_failures=plan.boot_failures + 1)
-    if ended.was_ready and (ended.code == 0 or ended.uptime >= HEALTHY_AFTER):
+        if now - ended.uptime <= plan.failed_at:
+            return plan  # started before that failure was known, so of the same try
+        failed = replace(plan, boot_failures=plan.boot_failures + 1, failed_at=now)
+        return _backed_off(failed, now, ended.uptime)
+    if ended.was_ready and (ended.code == 0 or ended.uptime - ended.boot_time >= HEALTHY_AFTER):
         # Somebody else told it to, or a single misfortune: the successor starts at once.
         return plan
-    return _backed_off(plan, now)
+    return _backed_off(plan, now, ended.boot_time if ended.was_ready else ended.uptime)
 
 
-def _backed_off(plan: Plan, now: float) -> Plan:
+def _backed_off(plan: Plan, now: float, boot_time: float = 0.0) -> Plan:
+    """boot_time: of the worker that crashed. Nobody can crash while it boots, so that is no quiet time."""
     if now < plan.retry_at:
         # Workers that crash together crash once.
         return plan
-    crashes = 1 if now - plan.retry_at >= HEALTHY_AFTER else plan.crashes + 1
-    delay = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** (crashes - 1))
+    crashes = 1 if now - plan.retry_at - boot_time >= HEALTHY_AFTER else plan.crashes + 1
+    # The exponent is bounded too: a service may crash for years.
+    delay = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** min(crashes - 1, 10))
     return replace(plan, crashes=crashes, retry_at=now + delay)

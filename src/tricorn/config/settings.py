@@ -301,6 +301,16 @@ class Settings:
         "where `timeout` or `asgi_lifespan_startup_timeout` is longer; no limit with `timeout = 0`. "
         "0 means no limit.",
     )
+    max_boot_failures: int = setting(
+        1,
+        flags=("--max-boot-failures",),
+        parse=whole_number(example=10),
+        section=WORKERS,
+        doc="How often in a row a start may fail before Tricorn exits with code 3. All workers that are "
+        "started together are one try; after that one worker tries alone, with growing pauses (0.1 s to "
+        "5 s), until one is ready. 0 means that it is tried for ever. A reload is tried once: the old "
+        "workers go on.",
+    )
     request_timeout: float | None = setting(
         None,
         flags=("--request-timeout",),
