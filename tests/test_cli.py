@@ -59,6 +59,9 @@ def test_help_and_version(word: str, first: str, capsys: Output) -> None:
         (["-b", "[::1"], "bind: '[::1'"),
         (["-b", "localhost:http"], "bind: 'localhost:http': 'http' is not a port"),
         (["-b", "ftp://x"], "bind: 'ftp://x'"),
+        (["--workers-min", "2"], "workers_min: has no effect without workers_max"),
+        (["-w", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers, 5"),
+        (["--workers-min", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers_min, 5"),
     ],
 )
 def test_wrong_settings_are_one_line_and_exit_2(words: list[str], line: str, capsys: Output) -> None:

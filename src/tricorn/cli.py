@@ -227,9 +227,26 @@ def check_addresses(settings: Settings) -> None:
         parse_bind(address)
 
 
+def check_fewest(settings: Settings) -> None:
+    """Raises ValueError."""
+    if settings.workers_min and not settings.workers_max:
+        raise ValueError("has no effect without workers_max, the most workers that there may be")
+
+
+def check_most(settings: Settings) -> None:
+    """Raises ValueError: nobody can have meant these numbers of workers."""
+    most = settings.workers_max
+    for name in ("workers_min", "workers"):
+        number = getattr(settings, name)
+        if 0 < most < number:
+            raise ValueError(f"{most} is fewer than {name}, {number}")
+
+
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
 CHECKS: dict[str, Callable[[Settings], object]] = {
     "bind": check_addresses,
+    "workers_min": check_fewest,
+    "workers_max": check_most,
     "certfile": rules.check,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),

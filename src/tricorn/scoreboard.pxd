@@ -30,6 +30,11 @@ cdef struct RowData:
     long long stopping
     # What the worker needs when its last request is over, beyond the time that requests are given.
     long long farewell_ns
+    # How often requests have waited for a thread or a loop, and for how long, all of them together.
+    long long waits
+    long long waited_ns
+    # 1: its one cell is an event loop's, which is marked busy while requests wait in it.
+    long long is_loop
     # Why the worker asks for a successor; 0: it does not. It serves until the master tells it to stop.
     long long worn
     # When the application was loaded; 0: it is not yet.

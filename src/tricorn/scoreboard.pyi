@@ -55,6 +55,12 @@ class Row:
     obstacle: str  # what blocks the event loop; in ASCII, shortened
     farewell_ns: int  # what the worker needs when its last request is over
     @property
+    def waits(self) -> int: ...  # how often requests have waited for a thread or a loop
+    @property
+    def waited_ns(self) -> int: ...  # and for how long, all together
+    @property
+    def is_loop(self) -> int: ...  # 1: of an event loop, which is marked busy while requests wait in it
+    @property
     def requests(self) -> int: ...  # finished requests, the sum over the cells
     @property
     def cells(self) -> tuple[Cell, ...]: ...

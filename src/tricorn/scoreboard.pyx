@@ -246,6 +246,18 @@ cdef class Row:
         memcpy(self.data.obstacle, <const char*>found, len(found) + 1)
 
     @property
+    def waits(self):
+        return self.data.waits
+
+    @property
+    def waited_ns(self):
+        return self.data.waited_ns
+
+    @property
+    def is_loop(self):
+        return self.data.is_loop
+
+    @property
     def farewell_ns(self):
         return self.data.farewell_ns
 

@@ -43,6 +43,7 @@ from tricorn.arbiter.target import (
     reloaded,
     rested,
     retired,
+    sized,
     stopped,
     with_exit,
     with_failed_fork,
@@ -538,6 +539,21 @@ def test_ttin_and_ttou() -> None:
     assert fewer(serving(2)).plan.workers == 1
     assert fewer(serving(1)).plan.workers == 1
     assert more(replace(serving(5), room=10)).plan.workers == 5
+
+
+def test_ttin_and_ttou_stay_within_the_bounds_of_the_load() -> None:
+    target = with_ready(first_target(3, room=100, least=2, most=4), 1)
+    assert more(target).plan.workers == more(more(target)).plan.workers == 4
+    assert fewer(target).plan.workers == fewer(fewer(target)).plan.workers == 2
+
+
+def test_a_size_given_during_a_reload_outlives_its_failure() -> None:
+    target = with_ready(first_target(2, room=100, least=1, most=6), 1)
+    target = sized(reloaded(target, 2, 100, least=1, most=4), 5)
+    assert target.plan.workers == 4
+    assert abandoned(target).plan.workers == 5
+    # A generation whose number is fixed keeps it.
+    assert sized(serving(2), 5) == serving(2)
 
 
 def test_resizing_during_a_reload_outlives_its_failure() -> None:

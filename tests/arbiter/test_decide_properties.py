@@ -7,6 +7,7 @@ about every instant, not about a scenario.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,6 +177,7 @@ STEPS = st.lists(
                     "reload",
                     "more",
                     "fewer",
+                    "size",
                     "time",
                     "wear",
                     "age",
@@ -194,11 +196,14 @@ def step(world: World, what: str, how: int) -> None:
     one = world.children[pids[how % len(pids)]] if pids else None
     if what == "reload":
         preloads = world.preloads if how < 6 else not world.preloads
-        world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room, preloads=preloads)
+        terms: dict[str, Any] = {"preloads": preloads, "least": 1, "most": 8}
+        world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room, **terms)
     elif what == "more":
         world.target = targets.more(world.target)
     elif what == "fewer":
         world.target = targets.fewer(world.target)
+    elif what == "size":
+        world.target = targets.sized(world.target, 1 + how)
     elif what == "time":
         world.now += how
         world.beat()
@@ -225,7 +230,8 @@ def step(world: World, what: str, how: int) -> None:
 def test_always_converges_on_the_plan(
     workers: int, steps: list[tuple[str, int]], preloads: bool, tries: int
 ) -> None:
-    target = targets.first_target(workers, room=20, preloads=preloads, max_boot_failures=tries)
+    terms: dict[str, Any] = {"preloads": preloads, "max_boot_failures": tries, "least": 1, "most": 8}
+    target = targets.first_target(workers, room=20, **terms)
     world = World(target, preloads)
     world.act()
     for what, how in steps:
@@ -260,7 +266,7 @@ def test_replacing_never_leaves_fewer_ready_workers_than_promised(
     world = World(first, preloads)
     world.settle()
     for what, how in steps:
-        if what in ("crash", "retire", "more", "fewer"):
+        if what in ("crash", "retire", "more", "fewer", "size"):
             continue
         if what == "reload":
             world.target = targets.reloaded(

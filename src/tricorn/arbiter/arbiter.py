@@ -30,6 +30,7 @@ from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
 from tricorn.arbiter.ends import Ends, busy_with, judged
+from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.pidfile import PidfileError
@@ -136,6 +137,7 @@ class Arbiter:
         self._scale = Scale()
         self._adopts_orphans = os.getpid() == 1
         self._ends = Ends()
+        self._autoscaler = Autoscaler()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -178,11 +180,12 @@ class Arbiter:
         _report_certificates(certificates)
         _report_refork(settings)
         self._turned_at = time.monotonic()
-        self._target = targets.first_target(settings.workers, len(first.board), **_terms(settings))
+        workers = first_of(settings)
+        self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         log.info(
             "Starting %d worker%s%s",
-            settings.workers,
-            "" if settings.workers == 1 else "s",
+            workers,
+            "" if workers == 1 else "s",
             f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
 
@@ -277,6 +280,7 @@ class Arbiter:
             self._attend_upgrade()
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
+            self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
             exit_code = self._act()
             if exit_code is not None:
                 return self._stopped(exit_code)
@@ -533,9 +537,10 @@ class Arbiter:
             log.exception("Reload failed; nothing has changed")
             self._reload_failed(f"{type(error).__name__} was raised")
             return
-        self._target = targets.reloaded(
-            self._target, settings.workers, len(generation.board), **_terms(settings)
-        )
+        # Where load decides how many there are, what it has decided so far holds.
+        bounds = bounds_of(settings)
+        workers = bounds.clamp(self._target.plan.workers) if bounds else first_of(settings)
+        self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
         self._reload_under_way = True
         log.info("SIGHUP: reloading, generation %d", generation.number)
         _report_listeners(generation, known=listeners)
@@ -862,11 +867,14 @@ def _report_certificates(certificates: Renewal | None) -> None:
 
 def _terms(settings: Settings) -> dict[str, Any]:
     """What a plan says beyond the number of its workers."""
+    bounds = bounds_of(settings)
     return {
         "surge": settings.reload_max_surge,
         "unavailable": settings.reload_max_unavailable,
         "max_boot_failures": settings.max_boot_failures,
         "preloads": settings.preload_app,
+        "least": bounds.least if bounds else 1,
+        "most": bounds.most if bounds else None,
     }
 
 
@@ -884,7 +892,7 @@ def _lifetime(settings: Settings) -> float:
 def _board_for(settings: Settings, previous: Generation | None) -> Board:
     """The predecessor's board if it has the right shape. A board never grows, so another shape is another
     board; workers of the old one keep theirs until they are gone."""
-    rows = rows_for(settings.workers)
+    rows = rows_for(most_of(settings))
     if previous and len(previous.board) >= rows and previous.board.cells == settings.threads:
         return previous.board
     return Board(rows, settings.threads)

@@ -5,6 +5,7 @@ logs. What follows from a target for the children that exist is in decide.py.
 
     TERM, INT, QUIT              stopped()               RUNNING → DRAINING → QUICK
     TTIN, TTOU                   more(), fewer()         workers
+    load rises or falls          sized()                 workers
     HUP                          reloaded()              plan → fallback, a new plan
     WINCH, and HUP after it      rested(), woken()       RUNNING → RESTING → RUNNING
     a newer master serves        retired()               RUNNING → RETIRING
@@ -59,6 +60,7 @@ class Plan:
     surge, unavailable: while workers are replaced, how many more than `workers` there may be, and how many
         fewer may be READY. One of the two is at least 1.
     preloads: its workers are forked by a process that has loaded the application.
+    least, most: the bounds of `workers` where that follows the load; else 1, and None.
     """
 
     generation: int
@@ -72,6 +74,8 @@ class Plan:
     preloads: bool = False
     max_boot_failures: int = 1
     failed_at: float = -math.inf
+    least: int = 1
+    most: int | None = None
 
     def may_spawn(self, now: float) -> bool:
         return now >= self.retry_at
@@ -171,7 +175,18 @@ def _resized(target: Target, step: int) -> Target:
     """During a reload both generations get the new size, so that it outlives a reload that fails."""
 
     def resize(plan: Plan) -> Plan:
-        return replace(plan, workers=min(max(1, plan.workers + step), target.most_workers))
+        most = target.most_workers if plan.most is None else plan.most
+        return replace(plan, workers=min(max(plan.least, plan.workers + step), most))
+
+    fallback = resize(target.fallback) if target.fallback else None
+    return replace(target, plan=resize(target.plan), fallback=fallback)
+
+
+def sized(target: Target, workers: int) -> Target:
+    """So many workers, within the bounds of each generation that has some."""
+
+    def resize(plan: Plan) -> Plan:
+        return plan if plan.most is None else replace(plan, workers=min(max(plan.least, workers), plan.most))
 
     fallback = resize(target.fallback) if target.fallback else None
     return replace(target, plan=resize(target.plan), fallback=fallback)

@@ -266,6 +266,22 @@ class Settings:
         "slow clients hold none. An ASGI worker has one event loop instead, and runs all requests at "
         "once.",
     )
+    workers_max: int = setting(
+        0,
+        flags=("--workers-max",),
+        parse=whole_number(example=8),
+        section=WORKERS,
+        doc="The most workers that there may be. If this is more than `workers_min`, how many there are "
+        "follows the load, beginning with `workers`. 0 means that there are always as many as `workers` "
+        "says.",
+    )
+    workers_min: int = setting(
+        0,
+        flags=("--workers-min",),
+        parse=whole_number(example=2),
+        section=WORKERS,
+        doc="The fewest workers that there may be, if `workers_max` is set. 0 means as many as `workers`.",
+    )
     worker_connections: int = setting(
         1000,
         flags=("--worker-connections",),

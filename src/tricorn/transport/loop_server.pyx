@@ -11,7 +11,7 @@ Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: 
 """
 
 from tricorn.gateway.asgi cimport HTTPCall
-from tricorn.scoreboard cimport monotonic
+from tricorn.scoreboard cimport RowData, monotonic
 from tricorn.transport.asgi_request cimport ASGIRequest, new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
@@ -52,6 +52,7 @@ cdef class LoopServer(Server):
         """Begin to serve. The loop need not run yet."""
         self.listen(True)
         self.swept_ns = monotonic()
+        self.worker.row.data.is_loop = 1
         self.loop_context.task_runner.loop.add_reader(self.worker.channels.poller.fd, self._on_ready)
         self._tick()
 
@@ -159,10 +160,18 @@ cdef class LoopServer(Server):
         if self.stopped:
             return
         self.loop_context.task_runner.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
+        self._note_wait(now - self.swept_ns - self.sweep_interval)
         if now - self.swept_ns > 2 * self.sweep_interval:
             now = self._catch_up()
         self.swept_ns = now
         self._beat(now)
+
+    cdef void _note_wait(self, long long late) noexcept:
+        """Requests that have come since the last sweep have found the loop as late as this one does."""
+        cdef RowData* row = self.worker.row.data
+        row.waits += 1
+        row.waited_ns += max(late, <long long>0) * max(self.worker.requests - self.swept_requests, <long long>1)
+        self.swept_requests = self.worker.requests
 
     cdef long long _catch_up(self) except -1:
         """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""

@@ -34,6 +34,7 @@ cdef class WSGIRequest(Request):
     cdef ThreadContext thread                  # of the thread that is in the application
     cdef str status                 # that the client got, for the access log
 
+    cdef void _end_wait(self) noexcept
     cdef int _begin(self, ThreadContext thread) except -1
     cdef int _run(self, ThreadContext thread, bint resumed) except -1
     cdef int _abandon(self, ThreadContext thread) except -1

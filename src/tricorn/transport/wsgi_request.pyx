@@ -22,7 +22,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport RequestHead
 from tricorn.log.access cimport AccessLog
-from tricorn.scoreboard cimport finish, monotonic
+from tricorn.scoreboard cimport RowData, finish, monotonic
 from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
@@ -257,6 +257,8 @@ cdef class WSGIRequest(Request):
         """Wait for a thread that may call the application."""
         cdef RequestProtocol protocol = self.protocol
         self.stage = STAGE_QUEUED
+        if self.call is None:
+            self.started_ns = monotonic()
         return protocol.queue_up(self)
 
     cdef int proceed(self, ThreadContext thread) except -1:
@@ -265,12 +267,18 @@ cdef class WSGIRequest(Request):
         if not protocol.take_up(self):
             return 0
         if self.call is None:
+            self._end_wait()
             self._begin(thread)
         elif self.gone:
             self._abandon(thread)
         else:
             self._run(thread, True)
         return protocol.settle(thread)
+
+    cdef void _end_wait(self) noexcept:
+        cdef RowData* row = self.runner.worker.row.data
+        row.waits += 1
+        row.waited_ns += monotonic() - self.started_ns
 
     cdef int _begin(self, ThreadContext thread) except -1:
         cdef WSGICall call = WSGICall.__new__(WSGICall)

@@ -209,7 +209,7 @@ def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[st
         "wsgi.url_scheme": scheme,
         "wsgi.errors": log_setup.error_stream(),
         "wsgi.multithread": settings.threads > 1,
-        "wsgi.multiprocess": settings.workers > 1,
+        "wsgi.multiprocess": max(settings.workers, settings.workers_max) > 1,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.input_terminated": True,

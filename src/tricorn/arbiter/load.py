@@ -1,0 +1,141 @@
+"""How busy the workers are: samples for the policy, and what becomes of its answers.
+
+Knows: rows of the scoreboard, what /proc tells of the CPU (proc_pid_stat(5), the kernel's sched-stats.rst),
+the settings that bound the number of workers. Must not know: why a number is wanted (autoscale.py), how
+workers are started.
+
+What keeps a worker from serving more is looked for in two places: its threads are taken, or its CPU is. With
+many threads the second comes first (one interpreter, one GIL). An event loop marks itself busy while
+requests wait in it, so of that only the time counts in which it dealt with events; of a task that blocks
+without computing, and was not started by one (before CPython 3.12 none is), only the wait of others shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tricorn.arbiter import autoscale
+from tricorn.arbiter import target as targets
+from tricorn.arbiter.autoscale import Bounds, Sample
+from tricorn.arbiter.children import ChildRecord
+from tricorn.arbiter.target import Mode, Target
+from tricorn.config.settings import Settings
+
+log = logging.getLogger("tricorn.error")
+
+#: How often is measured, seconds.
+SAMPLE_EVERY = 1.0
+
+#: A loop that has not beaten for so long is blocked, seconds: it does so four times a second.
+BLOCKED = 1.0
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def bounds_of(settings: Settings) -> Bounds | None:
+    """None: the number of workers is fixed."""
+    least = settings.workers_min or settings.workers
+    return Bounds(least, settings.workers_max) if settings.workers_max > least else None
+
+
+def most_of(settings: Settings) -> int:
+    """The highest number of workers that the load may ask for."""
+    return settings.workers_max or settings.workers
+
+
+def first_of(settings: Settings) -> int:
+    """How many to begin with."""
+    if not settings.workers_max:
+        return settings.workers
+    return Bounds(settings.workers_min or settings.workers, settings.workers_max).clamp(settings.workers)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One worker at one instant; all numbers only grow. Times are seconds."""
+
+    at: float
+    occupied: float
+    running: float
+    waited: float
+    requests: int
+
+
+class Autoscaler:
+    """Changes the number of workers that is wanted, if the plan leaves that open."""
+
+    def __init__(self) -> None:
+        self._readings: dict[int, Reading] = {}
+        self._samples: tuple[Sample, ...] = ()
+        self._next_at = 0.0
+        self._workers = 0
+        self._changed_at = 0.0
+
+    def attend(self, target: Target, children: Iterable[ChildRecord], now: float) -> Target:
+        # During the trial of a new generation those of the old one serve.
+        plan = target.fallback or target.plan
+        if plan.most is None or target.mode is not Mode.RUNNING or now < self._next_at:
+            return target
+        self._next_at = now + SAMPLE_EVERY
+        workers, bounds = plan.workers, Bounds(plan.least, plan.most)
+        if workers != self._workers:  # by whomever
+            self._workers, self._changed_at = workers, now
+        self._measure([child for child in children if child.serves], now)
+        change = autoscale.maybe_change(self._samples, workers, bounds, self._changed_at)
+        if change is None:
+            return target
+        log.info("Changing from %d to %d workers: %s", workers, change.workers, change.why)
+        return targets.sized(target, change.workers)
+
+    def _measure(self, children: Iterable[ChildRecord], now: float) -> None:
+        before, self._readings = self._readings, {}
+        ready, busy, waited, requests = 0, 0.0, 0.0, 0
+        for child in children:
+            ready += 1
+            reading = self._readings[child.pid] = _read(child, now)
+            earlier = before.get(child.pid)
+            if earlier is not None and now > earlier.at:
+                busy += _share(child, earlier, reading)
+                waited += reading.waited - earlier.waited
+                requests += reading.requests - earlier.requests
+        sample = Sample(now, ready, busy, waited / max(requests, 1))
+        self._samples = autoscale.remembered(self._samples, sample)
+
+
+def _read(child: ChildRecord, now: float) -> Reading:
+    row = child.row
+    cells = row.cells
+    occupied = sum(cell.busy_ns for cell in cells) / 1e9
+    if not row.is_loop:
+        occupied += sum(now - cell.busy_since_ns / 1e9 for cell in cells if cell.busy_since_ns)
+        occupied /= len(cells)
+    running = _running(child.pid, is_loop=bool(row.is_loop))
+    return Reading(now, occupied, running, row.waited_ns / 1e9, max(row.requests, row.waits))
+
+
+def _share(child: ChildRecord, earlier: Reading, reading: Reading) -> float:
+    """0 to 1: for how much of the time it could not have taken another request."""
+    if child.row.is_loop and reading.at - child.row.heartbeat_ns / 1e9 > BLOCKED:
+        return 1.0
+    most = max(reading.occupied - earlier.occupied, reading.running - earlier.running)
+    # The parts of a row are read one after the other, so the sum may be off for a moment.
+    return min(max(most / (reading.at - earlier.at), 0.0), 1.0)
+
+
+def _running(pid: int, *, is_loop: bool) -> float:
+    """Seconds in which it ran on a CPU. Of an event loop those of its own thread, the first one, and also
+    those in which it waited for a CPU. 0: it cannot be known."""
+    try:
+        if is_loop:
+            on_cpu, waiting, _ = map(int, Path(f"/proc/{pid}/schedstat").read_text().split())
+            if on_cpu:
+                return (on_cpu + waiting) / 1e9
+        # The name before the last bracket may contain anything.
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return 0.0
+    return (int(words[11]) + int(words[12])) / TICKS
