@@ -62,6 +62,14 @@ def test_help_and_version(word: str, first: str, capsys: Output) -> None:
         (["--workers-min", "2"], "workers_min: has no effect without workers_max"),
         (["-w", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers, 5"),
         (["--workers-min", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers_min, 5"),
+        (
+            ["--reload-on-exception", "InterfaceError"],
+            "reload_on_exception: 'InterfaceError' is no exception",
+        ),
+        (["--reload-on-exception", "a.b-c"], "reload_on_exception: 'a.b-c' is not the name of a class"),
+        (["--warmup", "page"], "warmup: 'page' is not /path"),
+        (["--warmup", "http://user@host/"], "warmup: 'http://user@host/' is not /path"),
+        (["--warmup", "/a b"], "warmup: '/a b' is not /path"),
     ],
 )
 def test_wrong_settings_are_one_line_and_exit_2(words: list[str], line: str, capsys: Output) -> None:

@@ -11,6 +11,7 @@ MOLD: Final[int]  # it serves no more: workers are forked from it
 # Why a worker asks for a successor.
 SERVED_ENOUGH: Final[int]  # its max_requests
 STUCK: Final[int]  # a request does not end although it was told to
+FAILED: Final[int]  # it has raised what reload_on_exception names
 
 # For `stopping`: it is to become a mold when it has finished.
 REFORK: Final[int]

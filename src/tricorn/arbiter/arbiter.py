@@ -29,7 +29,7 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
-from tricorn.arbiter.ends import Ends, busy_with, judged
+from tricorn.arbiter.ends import Ends, after_failure, busy_with, judged
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
@@ -367,6 +367,7 @@ class Arbiter:
             if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
                 child.is_announced = True
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
+                self._target = after_failure(self._target, child, now)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
             if status is not None and os.WCOREDUMP(status) and self._registry.get(pid):

@@ -47,6 +47,7 @@ FIRST_ORDER = 1 << 40
 WORN = {
     scoreboard.SERVED_ENOUGH: "has served its max_requests",
     scoreboard.STUCK: "has a request that does not end",
+    scoreboard.FAILED: "has raised what reload_on_exception names",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 
+from tricorn import scoreboard
 from tricorn.arbiter import oom
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord
@@ -81,6 +82,19 @@ class Ends:
 def busy_with(child: ChildRecord, now: float) -> str:
     requests = child.running_requests(now)
     return f"; it was busy with {requests}" if requests else ""
+
+
+def after_failure(target: Target, child: ChildRecord, now: float) -> Target:
+    """A worker asks for a successor. Where it has to because of an exception soon after its start, it is as
+    if it had crashed: its successor will have the same, and so on."""
+    if child.row.worn != scoreboard.FAILED or child.ready_at is None:
+        return target
+    boot_time = child.ready_at - child.started_at
+    ended = targets.Exit(
+        child.generation.number, True, False, EXIT_FAILURE, now - child.started_at, boot_time
+    )
+    why = "Workers have to be replaced soon after their start"
+    return _told(target, targets.with_exit(target, ended, now), now, why)
 
 
 def judged(target: Target, child: ChildRecord, code: int | None, now: float) -> Target:

@@ -9,6 +9,7 @@ and where a value came from.
 
 from __future__ import annotations
 
+import builtins
 import grp
 import ipaddress
 import math
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 YES = ("true", "yes", "y", "on", "1")
 NO = ("false", "no", "n", "off", "0", "")
+#: A target, perhaps with a host (RFC 3986 §3.2.2) in front.
+PAGE = re.compile(r"/[!-~]*|https?://[\w.:\[\]-]+(/[!-~]*)?", re.ASCII)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 
@@ -563,6 +566,38 @@ def addresses() -> Kind[tuple[str, ...]]:
         return found
 
     return Kind(convert, words, "ADDRESS", "0.0.0.0:8000", split=split_commas)
+
+
+def class_names() -> Kind[tuple[str, ...]]:
+    """Classes, by module and name. They are not imported, so nobody can say yet whether they exist."""
+    words = "names of exceptions with their modules, separated by commas"
+
+    def check(item: str) -> str:
+        if not all(part.isidentifier() for part in item.split(".")):
+            raise refuse(item, "the name of a class with its module")
+        if "." not in item and not hasattr(builtins, item):
+            raise BadValueError(
+                f"{item!r} is no exception of Python's own", f"write its module too: module.{item}"
+            )
+        return item
+
+    return comma_list(
+        check, words=words, example="MemoryError,django.db.utils.InterfaceError", metavar="NAMES"
+    )
+
+
+def targets() -> Kind[tuple[str, ...]]:
+    """What a worker may ask itself for: a list of paths and URLs."""
+    words = "/path, or http://host/path, or https://host/path"
+
+    def convert(written: object) -> tuple[str, ...]:
+        items = tuple(items_of([] if written is None else written, words))
+        for item in items:
+            if "#" in item or not PAGE.fullmatch(item):
+                raise refuse(item, words)
+        return items
+
+    return Kind(convert, words, "PAGE", "/login", split=split_commas, blank=True)
 
 
 def assignments() -> Kind[tuple[str, ...]]:

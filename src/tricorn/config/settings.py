@@ -18,6 +18,7 @@ from tricorn.config.declaration import KEY, Core, Declared, Shared, setting
 from tricorn.config.parsers import (
     addresses,
     assignments,
+    class_names,
     field_names,
     field_values,
     function,
@@ -34,6 +35,7 @@ from tricorn.config.parsers import (
     secret,
     size,
     switch,
+    targets,
     text,
     tls_version,
     user_id,
@@ -367,6 +369,17 @@ class Settings:
         section=WORKERS,
         doc="How long a worker that has to stop may take to finish its requests. Then it is killed.",
     )
+    warmup: tuple[str, ...] = setting(
+        (),
+        flags=("--warmup",),
+        parse=targets(),
+        section=WORKERS,
+        doc="Pages that a new worker answers itself before it is ready, so that no client waits for what the "
+        "first request does: /path, or a whole URL where the host matters to the application (else it is "
+        "localhost; https:// comes as from a proxy that says so). Repeatable. If one is answered with 500 or "
+        "more, the worker could not start. `boot_timeout` counts this time too; the access log does not "
+        "show it.",
+    )
     max_requests: int = setting(
         0,
         flags=("--max-requests",),
@@ -398,6 +411,15 @@ class Settings:
         section=WORKERS,
         doc="Add a random time, up to this one, to `max_lifetime`, so that workers are not replaced all at "
         "once.",
+    )
+    reload_on_exception: tuple[str, ...] = setting(
+        (),
+        flags=("--reload-on-exception",),
+        parse=class_names(),
+        section=WORKERS,
+        doc="Replace a worker in which the application raises one of these exceptions, or of a class derived "
+        "from one. It goes on serving until its successor is ready. What Django, Flask and Quart answer "
+        "themselves counts too; other frameworks have to let the exception out.",
     )
     max_memory: int = setting(
         0,

@@ -417,6 +417,8 @@ cdef class ASGIRequest(Request):
         """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
         cdef WorkerContext worker = self.runner.worker
         worker.row.data.errors += 1
+        if worker.on_failure is not None:
+            worker.on_failure(failure)
         text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
         return self.log_within(call, partial(
             report, worker.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,

@@ -169,9 +169,10 @@ cdef class LoopServer(Server):
     cdef void _note_wait(self, long long late) noexcept:
         """Requests that have come since the last sweep have found the loop as late as this one does."""
         cdef RowData* row = self.worker.row.data
+        cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
         row.waits += 1
-        row.waited_ns += max(late, <long long>0) * max(self.worker.requests - self.swept_requests, <long long>1)
-        self.swept_requests = self.worker.requests
+        row.waited_ns += max(late, <long long>0) * max(requests - self.swept_requests, <long long>1)
+        self.swept_requests = requests
 
     cdef long long _catch_up(self) except -1:
         """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""

@@ -7,10 +7,12 @@ import os
 import sys
 
 from tricorn.gateway.request_builder cimport Peer
+from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
+from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
@@ -29,6 +31,7 @@ cdef long long SECOND = 1000000000
 # Of a lack of descriptors the log speaks no more often than this, and calls it over when it was not felt for so long.
 cdef long long REMINDER = 10 * SECOND
 cdef long long CALM = 2 * SECOND
+cdef long long NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
@@ -277,9 +280,42 @@ cdef class Server:
         return 0
 
     cdef int flush_log(self) except -1:
-        if self.worker.access_log is not None:
-            self.worker.access_log.flush()
+        cdef AccessLog access_log = self.worker.access_log
+        if access_log is not None:
+            access_log.flush()
         return 0
+
+    # ---- before anybody may come ---------------------------------------------------------------------
+
+    def hold_back(self):
+        """Take no connections until let_in(). Requests meanwhile are the worker's own: they are not logged, nor counted."""
+        self.accept_after = NEVER
+        self.listen(False)
+        self.worker.mute()
+
+    def let_in(self):
+        self.worker.unmute()
+        self.accept_after = 0
+        self.listen(True)
+
+    def admit(self, int fd):
+        """A client of our own, that has come through no listener and has nothing to say before its first request. It is trusted.
+
+        The descriptor is the server's from here on, whatever happens. Not before hold_back().
+        """
+        cdef ChannelTable channels = self.worker.channels
+        cdef Entrance entrance = self.entrances[0]
+        cdef Channel channel
+        self.serial += 1
+        try:
+            channels.make_place(fd)
+            channel = new_channel(channels, fd, self.serial)
+        except MemoryError:
+            close(fd)
+            raise
+        channel.protocol = entrance.protocol_for(channel, self.runner, Peer(None, -1, True), None, None)
+        channels.add(channel)
+        channel.arm(READ)
 
     def forsake(self):
         """In a process that the application has made by copying this one: let go of all descriptors, and tell nobody.

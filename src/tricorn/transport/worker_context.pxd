@@ -36,8 +36,10 @@ cdef class WorkerContext(Terms):
     cdef readonly ChannelTable channels
     cdef readonly Row row
     cdef readonly AccessLog access_log
+    cdef AccessLog muted_log            # while the worker answers only itself
     cdef readonly object trusted        # TrustedPeers
     cdef readonly object proxy_peers    # TrustedPeers
+    cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
     cdef object runnable                # deque of what needs an application thread: Request, or Protocol that gave way
 
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
@@ -52,6 +54,8 @@ cdef class WorkerContext(Terms):
 
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 
+    cdef int mute(self) except -1
+    cdef int unmute(self) except -1
     cdef int forsake(self) except -1
     cdef int end_stranger(self) except -1
     cdef void refresh_date(self) noexcept

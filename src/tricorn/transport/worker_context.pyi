@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from logging import Logger
 from typing import Any
@@ -33,4 +33,5 @@ class WorkerContext(Terms):
         trusted: TrustedPeers,
         proxy_peers: TrustedPeers,
         context: Context | None = None,
+        on_failure: Callable[[BaseException], object] | None = None,
     ) -> None: ...

@@ -14,6 +14,10 @@ from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, time
 import os
 
 
+# Of a count of requests: no limit is reached from here, not even 0, which is none.
+cdef long long FAR_BELOW = -0x4000000000000000
+
+
 cdef class Terms:
     """terms: a mapping with a value for each of the attributes. Raises TypeError where one is missing or unknown."""
 
@@ -26,11 +30,12 @@ cdef class Terms:
 
 
 cdef class WorkerContext(Terms):
-    """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one."""
+    """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one. on_failure: called with
+        each exception that the application raises out of a request."""
 
     def __init__(
         self, terms, *, application, logger, Limits limits, Row row, AccessLog access_log, trusted, proxy_peers,
-        context=None,
+        context=None, on_failure=None,
     ):
         Terms.__init__(self, terms)
         self.application = application
@@ -44,6 +49,7 @@ cdef class WorkerContext(Terms):
         self.tells_queued = access_log is not None and access_log.tells_queued()
         self.trusted = trusted
         self.proxy_peers = proxy_peers
+        self.on_failure = on_failure
         self.runnable = deque()
         self.body_memory = Budget(self.request_memory)
         routes = Routes(self.routes, self)
@@ -66,12 +72,26 @@ cdef class WorkerContext(Terms):
         self.row.data.errors += 1
         self.logger.info("Refused a request from %s: %s", host or "a unix socket", error)
 
+    cdef int mute(self) except -1:
+        """Requests until unmute() are the worker's own: they are not logged, and are none of max_requests."""
+        self.muted_log = self.access_log
+        self.access_log = None
+        self.requests = FAR_BELOW
+        return 0
+
+    cdef int unmute(self) except -1:
+        self.access_log = self.muted_log
+        self.muted_log = None
+        self.requests = 0
+        return 0
+
     cdef int forsake(self) except -1:
         """As Server.forsake."""
         self.forsaken = True
         self.channels.forsake()
-        if self.access_log is not None:
-            self.access_log.forget()
+        cdef AccessLog access_log = self.access_log
+        if access_log is not None:
+            access_log.forget()
         return 0
 
     cdef int end_stranger(self) except -1:

@@ -407,6 +407,8 @@ cdef class WSGIRequest(Request):
     def _log_failure(self, WSGICall call, error):
         if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
+        if self.runner.worker.on_failure is not None:
+            self.runner.worker.on_failure(error)
         # In the context of the request, where the application's filters and handlers find its variables.
         call.context.copy().run(partial(
             report, self.runner.worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error

@@ -33,7 +33,7 @@ from tricorn.transport.failures import report
 from tricorn.transport.loop_context import LoopContext
 from tricorn.transport.loop_server import LoopServer
 from tricorn.transport.opening import Entrance
-from tricorn.workers.boot import end_stranger, hold_signals
+from tricorn.workers.boot import end_stranger, failed, hold_signals
 from tricorn.workers.context import (
     ask_for_successor,
     end_of_drain,
@@ -42,6 +42,7 @@ from tricorn.workers.context import (
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
+from tricorn.workers.warmup import Warmup, pages
 
 if TYPE_CHECKING:
     from tricorn.transport.opening import Security
@@ -139,6 +140,8 @@ class Worker:
             startup_timeout=settings.asgi_lifespan_startup_timeout,
             shutdown_timeout=settings.asgi_lifespan_shutdown_timeout,
         )
+        self.exit_code = EXIT_OK
+        self.warmup: Warmup | None = None  # while it is under way
         self.deadline: float | None = None  # of the drain
         self.watch: Thread | None = None  # over the loop
 
@@ -163,12 +166,34 @@ class Worker:
         self.loop.add_reader(self.signals.fd, self._obey)
         if self.lifeline >= 0:
             self.loop.add_reader(self.lifeline, self._orphaned)
-        self.assignment.row.beat()
         if self.server.loop_context.worker.shortest_slow:
             self._watch_loop()
-        self._enter(scoreboard.READY)
+        self._warm_up()
         self._run_until_stopped()
         return self._end()
+
+    def _warm_up(self) -> None:
+        """Answer the pages of `warmup`, if there are any, before anybody else comes in."""
+        wanted = pages(self.settings)
+        if not wanted:
+            self._begin()
+            return
+        self.server.hold_back()
+        self.warmup = Warmup(wanted, self.server.admit, self.signals.wake)
+        self.warmup.start()
+
+    def _end_warmup(self, failure: str | None) -> None:
+        self.warmup = None
+        if failure is not None:
+            self.exit_code = failed(self.assignment, failure)
+            self._stop()
+            return
+        self.server.let_in()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.assignment.row.beat()
+        self._enter(scoreboard.READY)
 
     def _start_up(self) -> None:
         """Raises LifespanError; CancelledError when it is told to end before it has begun to serve."""
@@ -294,6 +319,8 @@ class Worker:
                 log_setup.reopen()
             else:
                 self._drain(backlog=True)
+        if self.warmup is not None and self.warmup.is_over and not self.stopped:
+            self._end_warmup(self.warmup.failure)
 
     def _orphaned(self) -> None:
         if is_readable(self.lifeline):
@@ -315,6 +342,9 @@ class Worker:
     def _drain(self, *, backlog: bool = False) -> None:
         """backlog: nobody else may come to serve those who wait to be accepted."""
         if self.deadline is not None:
+            return
+        if self.warmup is not None:
+            self._stop()  # nobody is there who could lose anything
             return
         self.deadline = end_of_drain(self.settings)
         self._enter(scoreboard.DRAINING)
@@ -339,7 +369,7 @@ class Worker:
         self._allow(FAREWELL)
         self._finish(self.loop.shutdown_asyncgens())
         self._close_loop()
-        return EXIT_OK
+        return self.exit_code
 
     def _allow(self, seconds: float) -> None:
         """Tell the master how long the end may take from here, or from the end of `graceful_timeout`.

@@ -14,6 +14,7 @@ from select import POLLIN, poll
 from time import monotonic
 from typing import Any
 
+from tricorn import scoreboard
 from tricorn.config.declaration import Core
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
@@ -21,6 +22,7 @@ from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
 from tricorn.transport.worker_context import WorkerContext
+from tricorn.workers.suspects import Suspects
 
 log = logging.getLogger("tricorn.error")
 
@@ -47,6 +49,7 @@ def worker_context(
         trusted=policy.trusted,
         proxy_peers=TrustedPeers(settings.proxy_allow_ips),
         context=context,
+        on_failure=maybe_suspects(assignment),
     )
 
 
@@ -69,6 +72,21 @@ def ask_for_successor(assignment: Assignment, why: int) -> bool:
     assignment.row.worn = why
     assignment.notify()
     return True
+
+
+def maybe_suspects(assignment: Assignment) -> Suspects | None:
+    """What looks at exceptions of the application; None: nothing does."""
+    names = assignment.settings.reload_on_exception
+    if not names:
+        return None
+
+    def found(name: str) -> None:
+        if ask_for_successor(assignment, scoreboard.FAILED):
+            log.error("The application raised %s (reload_on_exception); this worker is being replaced", name)
+
+    suspects = Suspects(names, found)
+    suspects.listen()
+    return suspects
 
 
 def end_of_drain(settings: Settings) -> float:

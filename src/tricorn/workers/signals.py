@@ -98,6 +98,11 @@ class SignalPipe:
         os.close(self.fd)
         os.close(self._writer)
 
+    def wake(self) -> None:
+        """Make `fd` readable, from any thread, without a command."""
+        with suppress(BlockingIOError):  # it is readable as it is
+            os.write(self._writer, b"\0")
+
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         # An event loop may have set a wakeup descriptor of its own in place of ours. Otherwise the number is
         # in the pipe twice, which asks for nothing more.

@@ -31,6 +31,7 @@ from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
+from tricorn.workers.boot import failed
 from tricorn.workers.context import (
     ask_for_successor,
     end_of_drain,
@@ -39,6 +40,7 @@ from tricorn.workers.context import (
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
+from tricorn.workers.warmup import Warmup, pages
 
 if TYPE_CHECKING:
     from tricorn.transport.opening import Security
@@ -80,6 +82,10 @@ class Worker:
             ],
             settings.threads,
         )
+        self.exit_code = EXIT_OK
+        self.warm_pages = pages(settings)
+        if self.warm_pages:
+            self.server.hold_back()
         self.deadline: float | None = None  # of the drain
         self.next_renewal = 0.0
         self.ending = Lock()  # held by who ends the process
@@ -105,7 +111,7 @@ class Worker:
             self._keep()
         self.ending.acquire()
         self.assignment.retired()
-        return EXIT_OK
+        return self.exit_code
 
     def _keep_beside(self) -> None:
         """As a thread of its own. Ends the process if the main thread stays inside the application."""
@@ -115,11 +121,14 @@ class Worker:
             log.critical("The monitor of the worker failed", exc_info=True)
             os.abort()
         if self.server.running and self.ending.acquire(blocking=False):
-            self.assignment.leave(EXIT_OK)
+            self.assignment.leave(self.exit_code)
 
     def _keep(self) -> None:
         """Keep house until the worker's end."""
         self.assignment.row.beat()
+        if not self._warm_up():
+            self._end()
+            return
         self._enter(scoreboard.READY)
         while not self._is_done():
             self.server.watch(self.signals.fd, self.lifeline, WATCH)
@@ -127,6 +136,31 @@ class Worker:
             if not self._obey():
                 break
         self._end()
+
+    def _warm_up(self) -> bool:
+        """False: it was told to end meanwhile, or is not fit to serve."""
+        if not self.warm_pages:
+            return True
+        warmup = Warmup(self.warm_pages, self.server.admit, self.signals.wake)
+        warmup.start()
+        while not warmup.is_over:
+            self.server.watch(self.signals.fd, self.lifeline, WATCH)
+            if self._is_told_to_end():
+                return False
+        if warmup.failure is not None:
+            self.exit_code = failed(self.assignment, warmup.failure)
+            return False
+        self.server.let_in()
+        return True
+
+    def _is_told_to_end(self) -> bool:
+        """Of a worker that nobody can lose anything with."""
+        commands = self.signals.take()
+        self.server.nudge()
+        if Command.REOPEN in commands:
+            log_setup.reopen()
+        is_alone = self.lifeline >= 0 and is_readable(self.lifeline)
+        return is_alone or any(command is not Command.REOPEN for command in commands)
 
     def _renew_certificates(self) -> None:
         certificates = self.assignment.certificates
