@@ -29,7 +29,7 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
-from tricorn.arbiter.ends import Ends, after_failure, busy_with, judged
+from tricorn.arbiter.ends import Ends, after_failure, judged
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
