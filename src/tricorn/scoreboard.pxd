@@ -44,6 +44,10 @@ cdef struct RowData:
     long long awaits_gil_ns
     # What blocks the event loop, for people who look; empty: nothing does.
     char obstacle[OBSTACLE_LABEL]
+    # Complete requests that wait for a thread, or for fewer to run: now; refused for that; given up by their clients.
+    long long waiting
+    long long refused
+    long long left
 
 cdef class Row:
     cdef readonly int index

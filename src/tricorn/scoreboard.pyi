@@ -55,6 +55,9 @@ class Row:
     awaits_gil_ns: int  # since when that thread waits for the GIL, 0: it does not
     obstacle: str  # what blocks the event loop; in ASCII, shortened
     farewell_ns: int  # what the worker needs when its last request is over
+    waiting: int  # complete requests that wait for a thread, or for fewer to run
+    refused: int  # of these, since the worker started, how many were refused with 503
+    left: int  # … and how many were given up by their clients
     @property
     def waits(self) -> int: ...  # how often requests have waited for a thread or a loop
     @property

@@ -275,6 +275,30 @@ cdef class Row:
         self.data.websockets = value
 
     @property
+    def waiting(self):
+        return self.data.waiting
+
+    @waiting.setter
+    def waiting(self, long long value):
+        self.data.waiting = value
+
+    @property
+    def refused(self):
+        return self.data.refused
+
+    @refused.setter
+    def refused(self, long long value):
+        self.data.refused = value
+
+    @property
+    def left(self):
+        return self.data.left
+
+    @left.setter
+    def left(self, long long value):
+        self.data.left = value
+
+    @property
     def requests(self):
         cdef long long total = 0
         cdef int i

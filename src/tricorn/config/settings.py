@@ -293,6 +293,33 @@ class Settings:
         doc="How many connections a worker holds at once. At the limit, idle keep-alive connections are "
         "closed first; then no more are accepted.",
     )
+    max_queue: int = setting(
+        0,
+        flags=("--max-queue",),
+        parse=whole_number(example=100),
+        section=WORKERS,
+        fills=(Core.TERMS, "max_queue"),
+        doc="How many complete requests may wait in a worker, for a thread or for `max_concurrency`. Further "
+        "ones are answered with 503 and `Retry-After`, at once. 0 means no limit.",
+    )
+    max_queue_time: float = setting(
+        0.0,
+        flags=("--max-queue-time",),
+        parse=seconds(example="2.5"),
+        section=WORKERS,
+        fills=(Core.TERMS, "max_queue_time"),
+        doc="How long a complete request may wait, as with `max_queue`, in seconds. Then it is answered with "
+        "503 and `Retry-After`, and the application does not see it. 0 means no limit.",
+    )
+    max_concurrency: int = setting(
+        0,
+        flags=("--max-concurrency", "--limit-concurrency"),
+        parse=whole_number(example=50),
+        section=WORKERS,
+        fills=(Core.TERMS, "max_concurrency"),
+        doc="How many requests an ASGI worker runs at once: tasks that have not ended, WebSockets not "
+        "counted. Further requests wait their turn. 0 means no limit.",
+    )
     timeout: float = setting(
         30.0,
         flags=("-t", "--timeout"),

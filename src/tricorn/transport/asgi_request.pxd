@@ -4,7 +4,7 @@ from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.exchange cimport MessageExchange
 from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.http.buffer cimport Buffer
-from tricorn.transport.channel cimport Channel
+from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Request, Runner
@@ -16,9 +16,24 @@ cdef class Socket(MessageExchange):
     # The application's task is over.
     cdef int conclude(self, object failure) except -1
 
+cdef class LoopRunner
+cdef class ASGIRequest
+
+# Requests that wait until fewer run.
+@cython.final
+cdef class Line(Protocol):
+    cdef LoopRunner runner
+    cdef LoopContext loop_context
+    cdef object requests            # deque of ASGIRequests; those that do not wait any more are passed over
+
+    cdef bint has_room(self) noexcept
+    cdef int _let_in(self, ASGIRequest request, ThreadContext thread) except -1
+    cdef int forget_passed_over(self) except -1
+
 @cython.final
 cdef class LoopRunner(Runner):
     cdef LoopContext loop_context
+    cdef Line line
     cdef object open_socket         # makes a Socket of a request and its handshake
 
     cdef ASGIRequest _fresh(self)
@@ -40,7 +55,13 @@ cdef class ASGIRequest(Request):
     cdef long long active_ns        # when the application last gave something to the client
     cdef bint input_ended           # the client will send no more
     cdef bint takes_trailers        # the client does
+    cdef bint waits                 # in the line
 
+    cdef int _begin_or_wait(self, ThreadContext thread) except -1
+    cdef int _begin(self, ThreadContext thread) except -1
+    cdef int _leave_line(self) except -1
+    cdef int _give_up(self, ThreadContext thread) except -1
+    cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int conclude(self, HTTPCall call, object failure) except -1
     cdef bint answer_without(self, ThreadContext thread, int status) except -1
     cdef int end(self, ThreadContext thread) except -1

@@ -26,7 +26,8 @@ from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
-from tricorn.transport.channel cimport Channel
+from tricorn.transport.admission cimport Admission
+from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
@@ -38,6 +39,7 @@ from tricorn.transport.task_deadline cimport offered_of_call
 from tricorn.transport.wire cimport wire_cut
 
 from asyncio import CancelledError
+from collections import deque
 from functools import partial
 from http import HTTPStatus
 
@@ -55,6 +57,8 @@ cdef enum:
     COLLECTED_SIZE = 16384
     # So much is queued before the socket is asked.
     CORKED = 524288
+    # Requests that begin in a row when others have ended, before clients get their turn.
+    LINE_RUN = 64
     # Exceptions of one failure that are looked at for a reason not to log it.
     MOST_LINKS = 64
 
@@ -69,6 +73,7 @@ cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):
     runner.octets = True
     runner.loop_context = loop_context
     runner.open_socket = open_socket
+    loop_context.line = runner.line = new_line(runner)
     return runner
 
 
@@ -185,6 +190,51 @@ cdef class LoopRunner(Runner):
             batch.release()
 
 
+cdef Line new_line(LoopRunner runner):
+    cdef Line line = Line.__new__(Line)
+    line.runner = runner
+    line.loop_context = runner.loop_context
+    line.requests = deque()
+    return line
+
+
+@cython.final
+cdef class Line(Protocol):
+    """Requests that wait because as many run as may. (A Protocol, since it is given turns of its own as those are.)"""
+
+    cdef bint has_room(self) noexcept:
+        return self.loop_context.running < self.loop_context.worker.max_concurrency
+
+    cdef int proceed(self, ThreadContext thread) except -1:
+        """Let in as many as may run now."""
+        cdef ASGIRequest request
+        cdef int served = 0
+        self.loop_context.line_moves = False
+        while self.requests and self.has_room():
+            if served == LINE_RUN:
+                return self.loop_context.move_line()
+            request = <ASGIRequest>self.requests.popleft()
+            if request.waits:
+                served += 1
+                self._let_in(request, thread)
+        return 0
+
+    cdef int _let_in(self, ASGIRequest request, ThreadContext thread) except -1:
+        cdef Channel channel = request.protocol.channel
+        cdef LoopRunner runner = self.runner
+        try:
+            request.proceed(thread)
+        except BaseException as error:      # a fault of ours: the others need not suffer
+            runner.give_up(channel, error)
+        return 0
+
+    cdef int forget_passed_over(self) except -1:
+        """While nothing ends, they would stay where they are."""
+        while self.requests and not (<ASGIRequest>self.requests[0]).waits:
+            self.requests.popleft()
+        return 0
+
+
 cdef class Socket(MessageExchange):
     cdef int conclude(self, object failure) except -1:
         raise NotImplementedError
@@ -241,7 +291,14 @@ cdef class ASGIRequest(Request):
     cdef int on_input_end(self, ThreadContext thread) except -1:
         """It has closed its side. It may still read: an answer that comes soon is sent."""
         cdef HTTPCall call = self.call
+        cdef Admission admission = self.runner.worker.admission
+        if self.waits:
+            thread.now = monotonic()
+            if admission.is_farewell(self.started_ns, thread.now):
+                return self._give_up(thread)
         self.input_ended = True
+        if self.waits:
+            return 0        # the application hears of it when it has begun
         self.loop_context.abandon(call, monotonic())
         return call.disconnect()
 
@@ -263,6 +320,8 @@ cdef class ASGIRequest(Request):
         cdef HTTPCall call = self.call
         channel.deadline = 0
         self.wait_for_body(False)
+        if self.waits:
+            return self._give_up(self.loop_context.thread)
         protocol.look_again(self)
         self.loop_context.abandon(call, monotonic())
         return call.disconnect()
@@ -283,8 +342,11 @@ cdef class ASGIRequest(Request):
         return READ
 
     cdef bint overdue(self, long long now) noexcept:
+        cdef Admission admission = self.runner.worker.admission
         if self.body_is_late(now):
             return True
+        if self.waits:
+            return admission.is_late(self.started_ns, now)
         return self.limit_ns != 0 and not self.gone and now > self.due(now)
 
     cdef int expire(self, ThreadContext thread, long long now) except -1:
@@ -295,7 +357,7 @@ cdef class ASGIRequest(Request):
             return channel.lose()
         if self.body_is_late(now):
             return protocol.cut_body(thread, refusal(SLOW_BODY))
-        return self._time_out(thread)
+        return self._decline(thread, True) if self.waits else self._time_out(thread)
 
     cdef long long silent_since(self, long long now) noexcept:
         return self.active_ns
@@ -312,6 +374,8 @@ cdef class ASGIRequest(Request):
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
+        if self.waits:
+            self._leave_line()
         self.call = None
         if self.scope is not None:
             self.scope = None
@@ -332,6 +396,77 @@ cdef class ASGIRequest(Request):
     # ---- serving -------------------------------------------------------------------------------------
 
     cdef int start(self, ThreadContext thread) except -1:
+        """Begin, unless as many run as may. (Of WebSockets there may be any number.)"""
+        if self.runner.worker.max_concurrency and self.socket is None:
+            return self._begin_or_wait(thread)
+        return self._begin(thread)
+
+    cdef int _begin_or_wait(self, ThreadContext thread) except -1:
+        cdef Admission admission = self.runner.worker.admission
+        cdef LoopRunner runner = self.runner
+        cdef Line line = runner.line
+        if line.has_room() and not admission.waiting:
+            return self._begin(thread)
+        self.started_ns = thread.now
+        if admission.is_full(0):
+            return self._decline(thread, False)
+        self.waits = True
+        admission.enter()
+        line.requests.append(self)
+        return 0
+
+    cdef int proceed(self, ThreadContext thread) except -1:
+        """Its turn has come to begin."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef Admission admission = self.runner.worker.admission
+        if not protocol.take_up(self):
+            return 0
+        thread.now = monotonic()
+        if admission.is_late(self.started_ns, thread.now):
+            self._decline(thread, True)
+        else:
+            self._leave_line()
+            self._begin(thread)
+            if self.input_ended and self.protocol is protocol:
+                self.on_input_end(thread)
+        return protocol.settle(thread)
+
+    cdef int _leave_line(self) except -1:
+        cdef Admission admission = self.runner.worker.admission
+        self.waits = False
+        admission.leave()
+        return 0
+
+    cdef int _give_up(self, ThreadContext thread) except -1:
+        """Nobody waits for it any more, and the application need not hear of it."""
+        cdef LoopRunner runner = self.runner
+        cdef Line line = runner.line
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        cdef HTTPCall call = self.call
+        call.status = CLIENT_GONE
+        call.headers = ()
+        runner.worker.row.data.left += 1
+        runner.passes_over(self, thread)
+        channel.close()
+        return line.forget_passed_over()
+
+    cdef int _decline(self, ThreadContext thread, bint late) except -1:
+        cdef LoopRunner runner = self.runner
+        cdef Line line = runner.line
+        cdef RequestProtocol protocol = self.protocol
+        cdef Admission admission = runner.worker.admission
+        cdef HTTPCall call = self.call
+        cdef str news = admission.refuse(late, thread.now)
+        if self.input_ended:
+            protocol.end_after(self)
+        call.status = admission.status
+        call.headers = ()
+        protocol.decline(self, thread)
+        line.forget_passed_over()
+        return self.log_within(call, partial(runner.worker.logger.warning, news)) if news is not None else 0
+
+    cdef int _begin(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
         cdef LoopContext loop_context = self.loop_context
         cdef Runner runner = self.runner
@@ -350,6 +485,7 @@ cdef class ASGIRequest(Request):
             failure = outcome_of(call.task, call.ended)
         if failure is PENDING:
             loop_context.calls.add(call)
+            loop_context.running += type(call) is HTTPCall
             loop_context.started(call)
             ending = Ending.__new__(Ending)
             ending.request = self

@@ -23,6 +23,7 @@ from tricorn.http.machine cimport (
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
 from tricorn.scoreboard cimport monotonic
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
@@ -567,9 +568,12 @@ cdef class HTTP1(RequestProtocol):
     cdef int _leave(self, ThreadContext thread) except -1:
         """The response is complete, as far as the application goes."""
         cdef Request request = self.request
-        cdef bint torn = request.torn
         self.is_over = False
         self.runner.ends(request, thread)
+        return self._part_from(request, thread)
+
+    cdef int _part_from(self, Request request, ThreadContext thread) except -1:
+        cdef bint torn = request.torn
         self.request = None
         request.let_go(thread)
         if torn:
@@ -771,6 +775,23 @@ cdef class HTTP1(RequestProtocol):
         self.machine.respond_error(thread.out, self.worker.defaults, status, b"")
         self._send(thread, thread.out, None, NULL, 0, False)
         return True
+
+    cdef int decline(self, Request request, ThreadContext thread) except -1:
+        cdef Admission admission = self.worker.admission
+        cdef Buffer out = thread.out
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(admission.body)
+        self.worker.refresh_date()
+        out.size = 0
+        self.machine.respond(
+            out, self.worker.defaults, admission.status, admission.octet_fields if self.runner.octets else admission.fields, size,
+            self.worker.channels.draining, self.worker.body_discard,
+        )
+        if not self.machine.reply.bodyless:
+            request.body_sent = self.machine.admit(size)
+            out.add(PyBytes_AS_STRING(admission.body), size)
+        self._send(thread, out, None, NULL, 0, True)
+        self.runner.passes_over(request, thread)
+        return self._part_from(request, thread)
 
     cdef void end_after(self, Request request) noexcept:
         self.machine.reply.keep_alive = False

@@ -68,6 +68,8 @@ cdef class Runner:
     # Where every request begins, and where it ends: as far as its application goes, with all of its response handed over.
     cdef int begins(self, Request request, ThreadContext thread) except -1
     cdef int ends(self, Request request, ThreadContext thread) except -1
+    # It was answered, or given up, before it began. `thread.now` is when.
+    cdef int passes_over(self, Request request, ThreadContext thread) except -1
     # Serving a channel failed through a fault of ours.
     cdef int give_up(self, Channel channel, object error) except -1
     # Send on a channel, now or together with others. is_last: it completes a response.
@@ -96,6 +98,8 @@ cdef class RequestProtocol(Protocol):
     cdef bint is_unanswered(self, Request request) noexcept
     # Answer in place of the application. Whether that could still be done; if not, the client sees that the response is cut.
     cdef bint answer(self, Request request, int status) except -1
+    # Refuse it, before it has begun: its time may have come again soon. This thread deals with the request.
+    cdef int decline(self, Request request, ThreadContext thread) except -1
     # No other request may follow on this connection, where that can be said.
     cdef void end_after(self, Request request) noexcept
     # of HTTP: 10, 11

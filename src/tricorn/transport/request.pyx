@@ -99,15 +99,17 @@ cdef class Runner:
     cdef int ends(self, Request request, ThreadContext thread) except -1:
         """`thread.now` is when."""
         cdef WorkerContext worker = self.worker
-        cdef timespec wall
-        cdef long long elapsed = thread.now - request.started_ns
         if worker.access_log is not None:
-            clock_gettime(CLOCK_REALTIME_COARSE, &wall)
-            request.log_access(worker.access_log, elapsed, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
+            _log_access(worker, request, thread.now)
         worker.requests += 1
         if worker.requests == worker.max_requests:
             worker.worn = True
             worker.channels.wake()
+        return 0
+
+    cdef int passes_over(self, Request request, ThreadContext thread) except -1:
+        if self.worker.access_log is not None:
+            _log_access(self.worker, request, thread.now)
         return 0
 
     cdef int give_up(self, Channel channel, object error) except -1:
@@ -118,6 +120,13 @@ cdef class Runner:
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
     ) except -1:
         return channel.send(out, piece, tail, tail_size)
+
+
+cdef int _log_access(WorkerContext worker, Request request, long long now) except -1:
+    cdef timespec wall
+    clock_gettime(CLOCK_REALTIME_COARSE, &wall)
+    request.log_access(worker.access_log, now - request.started_ns, <double>wall.tv_sec + wall.tv_nsec * 1e-9)
+    return 0
 
 
 @cython.no_gc
@@ -147,6 +156,9 @@ cdef class RequestProtocol(Protocol):
         return True
 
     cdef bint answer(self, Request request, int status) except -1:
+        raise NotImplementedError
+
+    cdef int decline(self, Request request, ThreadContext thread) except -1:
         raise NotImplementedError
 
     cdef void end_after(self, Request request) noexcept:

@@ -40,6 +40,7 @@ cdef class Server:
     cdef int flush_log(self) except -1
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
+    cdef int _end_burst(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
     cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1
     cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance)

@@ -9,6 +9,7 @@ import sys
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport monotonic
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
@@ -55,7 +56,7 @@ cdef class Server:
     def _shortest_limit(self):
         worker = self.worker
         limits = [worker.header_timeout, worker.keepalive, worker.body_timeout, worker.channels.write_timeout]
-        limits += [worker.shortest_timeout, worker.shortest_slow]
+        limits += [worker.shortest_timeout, worker.shortest_slow, worker.max_queue_time]
         return min([limit for limit in limits if limit] or [SECOND])
 
     # ---- what a transport fills in -----------------------------------------------------------------
@@ -210,6 +211,13 @@ cdef class Server:
             self.worker.logger.warning("Accepting connections again (%d more failures in the meantime)", times)
         return 0
 
+    cdef int _end_burst(self, long long now) except -1:
+        cdef Admission admission = self.worker.admission
+        cdef str news = admission.look(now)
+        if news is not None:
+            self.worker.logger.warning(news)
+        return 0
+
     cdef bint make_room(self):
         """Close the longest idle keep-alive connections. False if there is none."""
         cdef Channel channel
@@ -254,6 +262,7 @@ cdef class Server:
         cdef Protocol protocol
         cdef long long pending = 0
         self._end_shortage(now)
+        self._end_burst(now)
         for found in list(self.worker.channels.channels):
             if found is None:
                 continue

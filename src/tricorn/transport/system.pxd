@@ -114,7 +114,7 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int poll(pollfd*, unsigned long, int)
-    short POLLIN, POLLOUT
+    short POLLIN, POLLOUT, POLLRDHUP, POLLHUP, POLLERR
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int, int)

@@ -42,7 +42,7 @@ from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
-from tricorn.transport.wsgi_request cimport EarlyHints, WSGIRequest, new_thread_runner
+from tricorn.transport.wsgi_request cimport EarlyHints, ThreadRunner, WSGIRequest, new_thread_runner
 
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.stacks import thread_stack
@@ -62,6 +62,7 @@ cdef extern from "pythread.h" nogil:
 
 cdef enum:
     READY_ROOM = 64
+    MOST_ROUNDS = 256       # events that are dealt with for others in a row
     MOST_STANDBY = 2
 
 # CPython's switch interval is 5 ms: who waited this long was given the GIL by force.
@@ -70,6 +71,8 @@ cdef long long FORCED_NS = 4000000
 cdef long long OLD_NS = 30000000
 # Every application thread busy for this long: the monitor takes over.
 cdef long long TAKE_OVER_NS = 10000000
+# Where it matters, it is seen this often who waits.
+cdef long long READ_ALL_NS = 2000000
 # A thread that has not answered to its exception for this long is stuck in foreign code: only the end of the process
 # can free it.
 cdef long long STUCK_NS = 5000000000
@@ -125,6 +128,8 @@ cdef class ThreadServer(Server):
     cdef bint stopping
     cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
+    cdef bint counts_queue      # it matters how many requests wait, and for how long
+    cdef long long read_all_ns  # when it was last seen who waits
     cdef long long* held_since  # of each thread: when the first response that it holds back was complete; 0: none is
     cdef long long held_at      # when responses were held back last
     cdef long long next_sweep
@@ -142,6 +147,7 @@ cdef class ThreadServer(Server):
         cdef ThreadContext thread
         Server.__init__(self, new_thread_runner(worker), entrances)
         self.thread_count = threads
+        self.counts_queue = worker.max_queue != 0 or worker.max_queue_time != 0
         self.parked = []
         self.threads = []
         for i in range(threads):
@@ -152,6 +158,7 @@ cdef class ThreadServer(Server):
             thread.held_since = &self.held_since[i]
             thread.cell = worker.row.cell(i)
             self.threads.append(thread)
+        (<ThreadRunner>self.runner).threads = self.threads
         for entrance in entrances:
             entrance.builder.provide("wsgi.early_hints", EarlyHints(self.threads))
             entrance.builder.provide("tricorn.deadline", deadline_of_threads(self.threads))
@@ -266,13 +273,22 @@ cdef class ThreadServer(Server):
         try:
             while not self.stopping:
                 if self.worker.runnable:
+                    if self.counts_queue and monotonic() - self.read_all_ns > READ_ALL_NS:
+                        self._read_all(thread)
                     self._proceed(thread)
                     if self.leaders > 1:
                         break
+                    if self.counts_queue:
+                        if batch.count:
+                            self._release(thread)
+                        continue        # first come, first served
                 if self.ready_at == self.ready_count and not self._fetch():
                     if self.worker.runnable:
                         continue
                     break
+                if self.counts_queue and self._are_several():
+                    self._read_all(thread)
+                    continue
                 self.ready_at += 1
                 thread.collecting = self._may_collect(thread)
                 self.dispatch(thread, self.ready[self.ready_at - 1].token)
@@ -288,6 +304,25 @@ cdef class ThreadServer(Server):
             if batch.count:
                 self._release(thread)
             self.leaders -= 1
+        return 0
+
+    cdef bint _are_several(self) noexcept:
+        """Whether others may wait besides the one whose turn it is. At a listener there may be any number."""
+        cdef unsigned long long token = self.ready[self.ready_at].token
+        return self.ready_count - self.ready_at > 1 or (token >> 32 == 0 and token != WAKER_TOKEN)
+
+    cdef int _read_all(self, ThreadContext thread) except -1:
+        """So that it is known how many wait, and since when: what is complete goes into the queue."""
+        cdef int rounds = 0
+        self.read_all_ns = monotonic()
+        thread.may_call = False
+        try:
+            while rounds < MOST_ROUNDS and not self.stopping and (self.ready_at < self.ready_count or self._fetch()):
+                self.ready_at += 1
+                self.dispatch(thread, self.ready[self.ready_at - 1].token)
+                rounds += 1
+        finally:
+            thread.may_call = True
         return 0
 
     cdef bint _may_collect(self, ThreadContext thread) noexcept:
@@ -445,7 +480,7 @@ cdef class ThreadServer(Server):
     cdef int _stand_in(self) except -1:
         """Do the reading and writing of the application's threads."""
         cdef int rounds = 0
-        while rounds < READY_ROOM * 4 and self._all_busy(monotonic()):
+        while rounds < MOST_ROUNDS and self._all_busy(monotonic()):
             if self.ready_at == self.ready_count and not self._fetch():
                 break
             self.ready_at += 1

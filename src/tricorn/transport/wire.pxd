@@ -5,6 +5,12 @@ cdef enum:
     WIRE_AGAIN = -1     # nothing can be moved now: wait until the descriptor is ready
     WIRE_LOST = -2      # the peer is gone, or cannot be served any more
 
+# What is known of a peer without reading.
+cdef enum:
+    PEER_STAYS
+    PEER_ENDED          # it will send no more than what is here; perhaps it still reads
+    PEER_LEFT           # it is gone
+
 # What may stand between a descriptor and the bytes that a protocol sees. None stands there: they are the same.
 cdef class Layer:
     # As the functions below.
@@ -41,3 +47,5 @@ cdef bint wire_has_input(int fd) noexcept
 # Give the GIL away until the descriptor is readable or writable, at most `timeout_ms`.
 cdef void wire_await_input(int fd, int timeout_ms) noexcept
 cdef void wire_await_output(int fd, int timeout_ms) noexcept
+# Whether the peer is still there, also where bytes of its own hide its end: a PEER_….
+cdef int wire_peer(int fd) noexcept

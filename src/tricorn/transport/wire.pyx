@@ -6,8 +6,8 @@ Knows: descriptors, system calls. Must not know: what the bytes mean, who sends 
 from libc.string cimport memset
 
 from tricorn.transport.system cimport (
-    EAGAIN, EINTR, MSG_NOSIGNAL, POLLIN, POLLOUT, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET, errno, iovec, linger, msghdr,
-    off_t, poll, pollfd, recv, send, sendfile, sendmsg, setsockopt, shutdown,
+    EAGAIN, EINTR, MSG_NOSIGNAL, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET, errno,
+    iovec, linger, msghdr, off_t, poll, pollfd, recv, send, sendfile, sendmsg, setsockopt, shutdown,
 )
 
 cdef enum:
@@ -130,3 +130,10 @@ cdef void wire_await_output(int fd, int timeout_ms) noexcept:
     cdef pollfd waiting = pollfd(fd, POLLOUT, 0)
     with nogil:
         poll(&waiting, 1, timeout_ms)
+
+
+cdef int wire_peer(int fd) noexcept:
+    cdef pollfd peer = pollfd(fd, POLLRDHUP, 0)
+    if poll(&peer, 1, 0) <= 0:
+        return PEER_STAYS
+    return PEER_LEFT if peer.revents & (POLLHUP | POLLERR) else PEER_ENDED

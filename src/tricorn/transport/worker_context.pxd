@@ -2,6 +2,7 @@ from tricorn.http.request cimport Limits
 from tricorn.http.response cimport Defaults
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport Row
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport Budget
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.routes cimport Routes
@@ -11,6 +12,7 @@ from tricorn.transport.routes cimport Routes
 cdef class Terms:
     # nanoseconds; 0 switches a limit off
     cdef public long long header_timeout, keepalive, body_timeout, write_timeout, request_timeout, slow_request_time
+    cdef public long long max_queue_time        # that a complete request waits
     cdef public long long disconnect_grace      # that a call gets when its client has gone
     cdef public long long websocket_ping_interval, websocket_ping_timeout, websocket_close_timeout
     # bytes a second
@@ -20,6 +22,8 @@ cdef class Terms:
     cdef public Py_ssize_t request_buffer, request_memory, response_buffer, websocket_max_message
     # messages
     cdef public Py_ssize_t websocket_max_queue
+    # 0 switches a limit off
+    cdef public long long max_queue, max_concurrency
     cdef public bint buffering, sendfile, websocket_compression
     cdef public long long max_connections, max_requests
     cdef public str proxy_mode          # "v1", "v2", "auto" or None
@@ -42,6 +46,7 @@ cdef class WorkerContext(Terms):
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
     cdef object runnable                # deque of what needs an application thread: Request, or Protocol that gave way
 
+    cdef Admission admission
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
     cdef readonly long long requests
     cdef readonly bint worn             # it has served its max_requests

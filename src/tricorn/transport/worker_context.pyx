@@ -7,6 +7,7 @@ from collections import deque
 from contextvars import Context
 from types import GetSetDescriptorType
 
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.routes cimport Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
@@ -51,6 +52,7 @@ cdef class WorkerContext(Terms):
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
         self.runnable = deque()
+        self.admission = Admission(row, self.max_queue, self.max_queue_time)
         self.body_memory = Budget(self.request_memory)
         routes = Routes(self.routes, self)
         self.routing = routes if self.routes else None

@@ -5,7 +5,7 @@ for one that may call the application. When its client is behind by more than `r
 thread resumes it later. While the application is inside, only the thread that serves the request writes to its client.
 
 Guarantees: no client, however slow, keeps a thread; the application gets a request when all of it is here (unless
-request_buffering is off).
+request_buffering is off), and none that was given up or refused while it waited for a thread.
 
 Knows: threads, the WSGI gateway. Must not know: framing, signals, settings, other requests.
 """
@@ -23,15 +23,16 @@ from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport RequestHead
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport RowData, finish, monotonic
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.poller cimport WRITE
+from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_take_error
-from tricorn.transport.wire cimport WIRE_AGAIN, wire_await_output
+from tricorn.transport.wire cimport PEER_ENDED, PEER_LEFT, PEER_STAYS, WIRE_AGAIN, wire_await_output, wire_peer
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -53,6 +54,9 @@ cdef enum:
     LARGEST_READ = 262144
 
 cdef long long SECOND = 1000000000
+
+# In the access log, where a client did not wait for its response; as for ASGI.
+cdef str CLIENT_GONE = "499 Client Closed Request"
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
@@ -95,6 +99,20 @@ cdef class ThreadRunner(Runner):
         request.stage = STAGE_READ
         request.cut_status = 0
         return request
+
+    cdef int free_threads(self) noexcept:
+        cdef ThreadContext thread
+        cdef int free = 0
+        for thread in self.threads:
+            free += thread.cell.busy_since_ns == 0
+        return free
+
+    cdef int forget_passed_over(self) except -1:
+        """While no thread comes, they would stay where they are."""
+        cdef object runnable = self.worker.runnable
+        while runnable and type(runnable[0]) is WSGIRequest and (<WSGIRequest>runnable[0]).protocol is self.nowhere:
+            runnable.popleft()
+        return 0
 
     cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         # What another thread holds back must not come behind what we send.
@@ -201,6 +219,11 @@ cdef class WSGIRequest(Request):
 
     cdef int on_event(self, ThreadContext thread) except -1:
         cdef Channel channel = self.protocol.channel
+        if self.waits:
+            thread.now = monotonic()
+            if self._was_left(thread.now):
+                return self._give_up(thread)
+            self.has_heard = True
         if self.stage == STAGE_QUEUED:
             return channel.arm(WRITE if channel.has_queued() else 0)
         return self.on_flushed(thread) if self.stage == STAGE_PAUSED else 0
@@ -220,7 +243,7 @@ cdef class WSGIRequest(Request):
 
     cdef int on_lost(self) except -1:
         cdef Channel channel = self.protocol.channel
-        channel.arm(0)
+        channel.arm(0)          # one that waits is given up when its turn comes
         channel.deadline = 0
         # A paused application's iterable has to be closed by its own kind of thread.
         return self._queue_up() if self.stage == STAGE_PAUSED else 0
@@ -232,16 +255,26 @@ cdef class WSGIRequest(Request):
         return False
 
     cdef int interest(self) noexcept:
+        if self.waits and not self.has_heard:
+            return READ
         return WRITE if self.stage == STAGE_PAUSED else AS_IT_IS
 
     cdef bint overdue(self, long long now) noexcept:
-        if self.stage != STAGE_READ or self.protocol.channel.owned:
+        cdef Admission admission = self.runner.worker.admission
+        if self.protocol.channel.owned:
             return False
-        return self.body_is_late(now)
+        if self.waits:
+            return admission.is_late(self.started_ns, now)
+        return self.stage == STAGE_READ and self.body_is_late(now)
 
     cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
+        cdef ThreadRunner runner = self.runner
+        cdef Admission admission = runner.worker.admission
+        if self.waits and admission.is_late(self.started_ns, now):
+            self._decline(thread, True)
+            return runner.forget_passed_over()
         return protocol.cut_body(thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
 
     cdef long long silent_since(self, long long now) noexcept:
@@ -251,14 +284,73 @@ cdef class WSGIRequest(Request):
 
     cdef int start(self, ThreadContext thread) except -1:
         """Serve it here, or let a thread that may call the application do it."""
-        return self._begin(thread) if thread.may_call else self._queue_up()
+        return self._begin(thread) if thread.may_call else self._wait(thread)
+
+    cdef int _wait(self, ThreadContext thread) except -1:
+        """For a thread, if as many may."""
+        cdef ThreadRunner runner = self.runner
+        cdef Admission admission = runner.worker.admission
+        self.started_ns = thread.now = monotonic()
+        if admission.is_full(0) and admission.is_full(runner.free_threads()):
+            return self._decline(thread, False)
+        self.waits = True
+        self.has_heard = False
+        self.has_ended = wire_peer(self.protocol.channel.fd) == PEER_ENDED
+        admission.enter()
+        return self._queue_up()
+
+    cdef int _take_turn(self, ThreadContext thread) except -1:
+        """A thread is there. Its client may not be any more."""
+        cdef Admission admission = self.runner.worker.admission
+        thread.now = monotonic()
+        self._note_wait(thread.now)
+        if self.gone or self._was_left(thread.now):
+            return self._give_up(thread)
+        if admission.is_late(self.started_ns, thread.now):
+            return self._decline(thread, True)
+        self._leave_queue()
+        return self._begin(thread)
+
+    cdef int _leave_queue(self) except -1:
+        cdef Admission admission = self.runner.worker.admission
+        self.waits = False
+        admission.leave()
+        return 0
+
+    cdef bint _was_left(self, long long now) noexcept:
+        """Whether its client has gone while it waited."""
+        cdef Admission admission = self.runner.worker.admission
+        cdef int peer = wire_peer(self.protocol.channel.fd)
+        if peer == PEER_STAYS or peer == PEER_LEFT or self.has_ended:
+            return peer == PEER_LEFT
+        self.has_ended = not admission.is_farewell(self.started_ns, now)
+        return not self.has_ended
+
+    cdef int _give_up(self, ThreadContext thread) except -1:
+        """Nobody waits for it any more, and the application need not hear of it."""
+        cdef ThreadRunner runner = self.runner
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        self.status = CLIENT_GONE
+        runner.worker.row.data.left += 1
+        runner.passes_over(self, thread)
+        return channel.close()
+
+    cdef int _decline(self, ThreadContext thread, bint late) except -1:
+        cdef ThreadRunner runner = self.runner
+        cdef RequestProtocol protocol = self.protocol
+        cdef Admission admission = runner.worker.admission
+        cdef str news = admission.refuse(late, thread.now)
+        self.status = admission.status
+        protocol.decline(self, thread)
+        if news is not None:
+            runner.worker.logger.warning(news)
+        return 0
 
     cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
         cdef RequestProtocol protocol = self.protocol
         self.stage = STAGE_QUEUED
-        if self.call is None:
-            self.started_ns = monotonic()
         return protocol.queue_up(self)
 
     cdef int proceed(self, ThreadContext thread) except -1:
@@ -266,8 +358,9 @@ cdef class WSGIRequest(Request):
         cdef RequestProtocol protocol = self.protocol
         if not protocol.take_up(self):
             return 0
-        if self.call is None:
-            self._end_wait()
+        if self.waits:
+            self._take_turn(thread)
+        elif self.call is None:
             self._begin(thread)
         elif self.gone:
             self._abandon(thread)
@@ -275,10 +368,10 @@ cdef class WSGIRequest(Request):
             self._run(thread, True)
         return protocol.settle(thread)
 
-    cdef void _end_wait(self) noexcept:
+    cdef void _note_wait(self, long long now) noexcept:
         cdef RowData* row = self.runner.worker.row.data
         row.waits += 1
-        row.waited_ns += monotonic() - self.started_ns
+        row.waited_ns += now - self.started_ns
 
     cdef int _begin(self, ThreadContext thread) except -1:
         cdef WSGICall call = WSGICall.__new__(WSGICall)
@@ -358,14 +451,17 @@ cdef class WSGIRequest(Request):
         return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
+        cdef object headers = self.call.headers if self.call is not None else ()
         cdef long long queued = self.queued(elapsed)
-        (<AccessLog>log).record(self.environ, self.status, self.call.headers, self.body_sent, elapsed, wall, queued)
+        (<AccessLog>log).record(self.environ, self.status, headers, self.body_sent, elapsed, wall, queued)
         return 0
 
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef WSGICall call = self.call
         cdef StreamInput stream = None
         cdef object body_file = None
+        if self.waits:
+            self._leave_queue()
         self.call = None
         if self.thread is not None:
             self.thread = None
