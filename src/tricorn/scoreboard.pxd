@@ -48,6 +48,8 @@ cdef struct RowData:
     long long waiting
     long long refused
     long long left
+    # Connections that were passed on to another worker.
+    long long passed
 
 cdef class Row:
     cdef readonly int index
@@ -57,6 +59,9 @@ cdef class Row:
     cdef int cell_count
     cpdef bint another_is_ready(self)
     cdef bint another_is_free(self)
+    cdef int free_elsewhere(self)
+    cdef long long least_waiting_elsewhere(self)
+    cdef long long fewest_connections_elsewhere(self)
     cdef inline CellData* cell(self, int i) noexcept:
         return &self.cell_data[i]
 

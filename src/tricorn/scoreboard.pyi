@@ -58,6 +58,7 @@ class Row:
     waiting: int  # complete requests that wait for a thread, or for fewer to run
     refused: int  # of these, since the worker started, how many were refused with 503
     left: int  # … and how many were given up by their clients
+    passed: int  # connections that were passed on to another worker
     @property
     def waits(self) -> int: ...  # how often requests have waited for a thread or a loop
     @property

@@ -291,6 +291,14 @@ cdef class Row:
         self.data.refused = value
 
     @property
+    def passed(self):
+        return self.data.passed
+
+    @passed.setter
+    def passed(self, long long value):
+        self.data.passed = value
+
+    @property
     def left(self):
         return self.data.left
 
@@ -332,15 +340,37 @@ cdef class Row:
 
     cdef bint another_is_free(self):
         """Whether one of those has a thread that waits for something to do."""
+        return self.free_elsewhere() > 0
+
+    cdef int free_elsewhere(self):
+        """How many threads do, in all of those."""
         cdef Row row
         cdef int i
+        cdef int free = 0
         for row in (<Board>self.board).rows:
             if row is self or row.data.state != READY:
                 continue
             for i in range(row.cell_count):
-                if row.cell_data[i].busy_since_ns == 0:
-                    return True
-        return False
+                free += row.cell_data[i].busy_since_ns == 0
+        return free
+
+    cdef long long least_waiting_elsewhere(self):
+        """How many requests wait at that one of those where the fewest do; -1: there is no other."""
+        cdef Row row
+        cdef long long least = -1
+        for row in (<Board>self.board).rows:
+            if row is not self and row.data.state == READY and (least < 0 or row.data.waiting < least):
+                least = row.data.waiting
+        return least
+
+    cdef long long fewest_connections_elsewhere(self):
+        """As least_waiting_elsewhere()."""
+        cdef Row row
+        cdef long long fewest = -1
+        for row in (<Board>self.board).rows:
+            if row is not self and row.data.state == READY and (fewest < 0 or row.data.connections < fewest):
+                fewest = row.data.connections
+        return fewest
 
     def beat(self):
         self.data.heartbeat_ns = monotonic()

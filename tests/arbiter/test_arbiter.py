@@ -96,9 +96,9 @@ def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path, pr
         kinds = sorted(name.partition(":")[0] for name in open_files)
         if worker in molds:
             kinds.remove("socket")
-        # stdin, stdout, stderr; the listener, and where it finds new log files; the lifeline, its status
-        # pipe, the two ends of its own pipe
-        assert kinds.count("socket") == 2
+        # stdin, stdout, stderr; the listener with the pair by which connections are passed on, and where it
+        # finds new log files; the lifeline, its status pipe, the two ends of its own pipe
+        assert kinds.count("socket") == 4
         assert kinds.count("pipe") == 4 + sum(
             "pipe:" in os.readlink(f"/proc/{worker}/fd/{n}") for n in (0, 1)
         )

@@ -57,7 +57,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
         *("errors", "failures", "files", "stacks"),
     ),
-    "protocol": ("admission", "body", "routes", "worker_context", "request", "http1", "opening"),
+    "protocol": ("admission", "body", "routes", "worker_context", "request", "http1", "opening", "passing"),
     "runner": (
         *(
             "deadline",

@@ -1,4 +1,4 @@
-"""Requests that wait for the application: how many may, for how long, and what becomes of those whose client leaves."""
+"""Requests that wait for the application: how many may, how long, what becomes of those that are left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -87,13 +87,16 @@ def leave(client: Client) -> None:
     client.close()
 
 
-@kinds
-@pytest.mark.parametrize("go", [reset, leave])
-def test_a_request_that_its_client_has_given_up_never_begins(kind: str, go: object, gate: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "go"), [("sync", reset), ("gthread", leave), ("asgi", reset), ("asgi", leave)]
+)
+def test_a_request_that_its_client_has_given_up_never_begins(
+    kind: str, go: Callable[[Client], None], gate: Path
+) -> None:
     with busy(kind, gate, "--max-queue", "1", "--access-logfile", "-") as (live, stack):
         impatient = came(live, stack, message(f"/block?{gate}-left"))
         assert came(live, stack, message("/")).response().status == 503  # so it waits
-        go(impatient)  # type: ignore[operator]
+        go(impatient)
         release(kind, gate)
         assert live.request("/").status == 200
         live.wait_log(" 499 ")
@@ -136,7 +139,7 @@ def test_a_request_whose_body_was_not_asked_for_is_refused_with_its_connection(g
 
 
 def test_short_requests_wait_too(tmp_path: Path) -> None:
-    """No single one keeps a thread for long enough to be noticed, but those who come last would wait for long."""
+    """No single one keeps a thread for long, but those who come last would wait for long."""
     source = """
     def answer(path):
         time.sleep(0.004)

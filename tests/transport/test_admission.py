@@ -1,4 +1,4 @@
-"""Who may wait, and what the log says of those who may not: the limits as such, with times that are made up."""
+"""Who may wait, and what the log says of those who may not: the limits as such, at made-up times."""
 
 from __future__ import annotations
 

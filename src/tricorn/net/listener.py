@@ -56,6 +56,9 @@ class Listener:
     file: the socket file, if it has one. After a fork each process has its own descriptor of the one socket.
     `close()` gives up only that; the file goes with the process that owns it (who made it, unless it was
     handed on: `own`, `disown`), and only while the path still is the file that was made.
+
+    passed: a second queue beside that of the kernel, with the same life: what is put in at its first end,
+    connections that a busy worker passes on, comes out at the second. All processes share both.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Listener:
         self.wanted = wanted
         self.address = address
         self.file = file
+        self.passed = _queue()
         self._owner = os.getpid()
 
     def own(self) -> None:
@@ -83,17 +87,31 @@ class Listener:
         if self.file is not None and self._owner == os.getpid():
             self.file.remove()
             self.file = None
+        self._close_queue()
         self.socket.close()
+
+    def _close_queue(self) -> None:
+        for end in self.passed:
+            end.close()
 
     def give_back(self) -> None:
         """Undo the opening. A descriptor that was handed to us stays open, for another attempt."""
         if isinstance(self.wanted, FdAddress):
+            self._close_queue()
             self.socket.detach()
         else:
             self.close()
 
     def __repr__(self) -> str:
         return f"<Listener {self.address} fd={self.fileno()}>"
+
+
+def _queue() -> tuple[socket.socket, socket.socket]:
+    """Its messages stay apart, and neither end waits."""
+    inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inlet.setblocking(False)
+    outlet.setblocking(False)
+    return inlet, outlet
 
 
 class FileIdentity:

@@ -50,8 +50,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _placed(self, ThreadContext thread, Py_ssize_t size) except -1
     cdef Py_ssize_t _skip_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _end_of_input(self, ThreadContext thread) except -1
-    cdef int _leave(self, ThreadContext thread) except -1
-    cdef int _part_from(self, Request request, ThreadContext thread) except -1
+    cdef int _leave(self, ThreadContext thread, bint has_begun) except -1
     cdef int _response_done(self, ThreadContext thread) except -1
     cdef int _await_next(self, ThreadContext thread) except -1
     cdef int _drop_request(self, ThreadContext thread) except -1

@@ -139,7 +139,7 @@ cdef class HTTP1(RequestProtocol):
         cdef int reads = 0      # of what a layer has decrypted: others get their turn between them
         while True:
             if self.is_over:
-                self._leave(thread)
+                self._leave(thread, True)
             if self.gives_way:
                 break
             if self.phase == SERVING and self.channel.has_buffered() and self._wants_more():
@@ -431,7 +431,7 @@ cdef class HTTP1(RequestProtocol):
         self.machine.more_is_here = more_is_here
         self.phase = SERVING
         request.start(thread)
-        return self._leave(thread) if self.is_over else 0
+        return self._leave(thread, True) if self.is_over else 0
 
     cdef Py_ssize_t _begin_body(
         self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size
@@ -565,15 +565,15 @@ cdef class HTTP1(RequestProtocol):
 
     # ---- between two requests --------------------------------------------------------------------------
 
-    cdef int _leave(self, ThreadContext thread) except -1:
-        """The response is complete, as far as the application goes."""
+    cdef int _leave(self, ThreadContext thread, bint has_begun) except -1:
+        """The response is complete, as far as the application goes; or, if the request never began, without it."""
         cdef Request request = self.request
-        self.is_over = False
-        self.runner.ends(request, thread)
-        return self._part_from(request, thread)
-
-    cdef int _part_from(self, Request request, ThreadContext thread) except -1:
         cdef bint torn = request.torn
+        self.is_over = False
+        if has_begun:
+            self.runner.ends(request, thread)
+        else:
+            self.runner.passes_over(request, thread)
         self.request = None
         request.let_go(thread)
         if torn:
@@ -759,6 +759,14 @@ cdef class HTTP1(RequestProtocol):
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
         return self.channel.is_congested(most)
 
+    cdef bint is_passable(self) noexcept:
+        cdef Channel channel = self.channel
+        if self.phase != READING or self.machine.state != IDLE or self.pending is not None or self.gives_way:
+            return False
+        if channel.owned or channel.gone or channel.layer is not None or channel.holder is not None:
+            return False
+        return not channel.has_queued()
+
     cdef bint is_unanswered(self, Request request) noexcept:
         return not self.machine.head_sent
 
@@ -790,8 +798,7 @@ cdef class HTTP1(RequestProtocol):
             request.body_sent = self.machine.admit(size)
             out.add(PyBytes_AS_STRING(admission.body), size)
         self._send(thread, out, None, NULL, 0, True)
-        self.runner.passes_over(request, thread)
-        return self._part_from(request, thread)
+        return self._leave(thread, False)
 
     cdef void end_after(self, Request request) noexcept:
         self.machine.reply.keep_alive = False

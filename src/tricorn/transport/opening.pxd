@@ -23,6 +23,7 @@ cdef class Entrance:
     cdef readonly int fd            # of the listening, non-blocking socket
     cdef readonly object builder    # the RequestBuilder for its requests
     cdef readonly object tls        # None: plain
+    cdef readonly int outlet        # where connections are passed on, to come in at `fd`; -1: it is a listener's
 
     # What is spoken behind the opening. rest: what was read behind it, or None. tls: what applications are told of it.
     cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls)

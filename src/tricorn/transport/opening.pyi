@@ -18,4 +18,7 @@ class Entrance:
     fd: int
     builder: EnvironBuilder | ScopeBuilder
     tls: Security | None
-    def __init__(self, fd: int, builder: EnvironBuilder | ScopeBuilder, tls: Security | None) -> None: ...
+    outlet: int
+    def __init__(
+        self, fd: int, builder: EnvironBuilder | ScopeBuilder, tls: Security | None, outlet: int = -1
+    ) -> None: ...

@@ -31,9 +31,12 @@ cdef bytes PLAIN_HTTP = (
 
 cdef class Entrance:
     """tls: how connections are secured, an object with `context`, an ssl.SSLContext of which a new connection takes the present
-    one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain."""
+    one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain.
 
-    def __init__(self, int fd, object builder, object tls):
+    outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx)."""
+
+    def __init__(self, int fd, object builder, object tls, int outlet=-1):
+        self.outlet = outlet
         self.fd = fd
         self.builder = builder
         self.tls = tls
@@ -49,7 +52,7 @@ cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer p
     cdef WorkerContext worker = runner.worker
     cdef Opening opening
     channel.deadline = now + worker.header_timeout if worker.header_timeout else 0
-    if worker.proxy_mode is None and entrance.tls is None:
+    if entrance.outlet >= 0 or (worker.proxy_mode is None and entrance.tls is None):
         channel.protocol = entrance.protocol_for(channel, runner, peer, None, None)
         return True
     if worker.proxy_mode is not None and not worker.proxy_peers.trusts(peer.host):

@@ -94,6 +94,8 @@ cdef class RequestProtocol(Protocol):
     cdef bint wants_no_body(self, Request request) noexcept
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept
 
+    # Whether what its client sends now begins a request, and nothing else binds the channel to this worker.
+    cdef bint is_passable(self) noexcept
     # Whether nothing of the response is out, nor on its way.
     cdef bint is_unanswered(self, Request request) noexcept
     # Answer in place of the application. Whether that could still be done; if not, the client sees that the response is cut.

@@ -152,6 +152,9 @@ cdef class RequestProtocol(Protocol):
     cdef bint is_congested(self, Request request, Py_ssize_t most) noexcept:
         return False
 
+    cdef bint is_passable(self) noexcept:
+        return False
+
     cdef bint is_unanswered(self, Request request) noexcept:
         return True
 

@@ -13,6 +13,7 @@ from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
+from tricorn.transport.passing cimport take_descriptor
 from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport Runner
 from tricorn.transport.worker_context cimport WorkerContext
@@ -119,8 +120,11 @@ cdef class Server:
             if channels.count >= channels.most and not self.make_room():
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
-            size = sizeof(address)
-            fd = accept4(entrance.fd, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if entrance.outlet >= 0:
+                fd = take_descriptor(entrance.fd, &address)
+            else:
+                size = sizeof(address)
+                fd = accept4(entrance.fd, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
                     return self._exhausted(errno)

@@ -45,6 +45,67 @@ cdef extern from *:
     # traceback, the code that Cython makes of one would crash (a traceback of NULL).
     object tricorn_take_error()
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <string.h>
+    #include <sys/socket.h>
+
+    typedef union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } tricorn_control;
+
+    static inline void tricorn_prepare_message(
+        struct msghdr *message, struct iovec *part, tricorn_control *control, const void *data, size_t size
+    ) {
+        memset(message, 0, sizeof(*message));
+        memset(control, 0, sizeof(*control));
+        part->iov_base = (void *)data;
+        part->iov_len = size;
+        message->msg_iov = part;
+        message->msg_iovlen = 1;
+        message->msg_control = control->room;
+        message->msg_controllen = sizeof(control->room);
+    }
+
+    static inline int tricorn_send_fd(int to, int fd, const void *data, size_t size) {
+        struct msghdr message;
+        struct iovec part;
+        tricorn_control control;
+        struct cmsghdr *header;
+        tricorn_prepare_message(&message, &part, &control, data, size);
+        header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof(int));
+        return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size ? 0 : -1;
+    }
+
+    static inline int tricorn_receive_fd(int from, void *data, size_t size) {
+        struct msghdr message;
+        struct iovec part;
+        tricorn_control control;
+        struct cmsghdr *header;
+        int fd = -1;
+        ssize_t n;
+        tricorn_prepare_message(&message, &part, &control, data, size);
+        n = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n < 0)
+            return -1;
+        header = CMSG_FIRSTHDR(&message);
+        if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(&fd, CMSG_DATA(header), sizeof(int));
+        if (fd < 0)
+            errno = n == 0 ? EAGAIN : ECONNABORTED;
+        return fd;
+    }
+    """
+    # A descriptor and `size` bytes, through a socket that keeps messages apart. -1: errno. Receiving neither waits nor leaks it to programs.
+    int tricorn_send_fd(int to, int fd, const void* data, size_t size) nogil
+    int tricorn_receive_fd(int source, void* data, size_t size) nogil
+
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t
 
@@ -75,7 +136,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int accept4(int, sockaddr*, socklen_t*, int)
     int shutdown(int, int)
     int setsockopt(int, int, int, const void*, socklen_t)
-    int AF_INET, AF_INET6, MSG_NOSIGNAL, MSG_MORE, SHUT_WR, SHUT_RDWR
+    int AF_INET, AF_INET6, AF_UNIX, MSG_NOSIGNAL, MSG_MORE, SHUT_WR, SHUT_RDWR
     int SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_LINGER
 
 cdef extern from "<netinet/in.h>" nogil:
@@ -90,6 +151,7 @@ cdef extern from "<netinet/in.h>" nogil:
         unsigned short sin6_port
         in6_addr sin6_addr
     unsigned short ntohs(unsigned short)
+    unsigned short htons(unsigned short)
     int IPPROTO_TCP, INET6_ADDRSTRLEN
 
 cdef extern from "<netinet/tcp.h>" nogil:
@@ -97,6 +159,7 @@ cdef extern from "<netinet/tcp.h>" nogil:
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int, const void*, char*, socklen_t)
+    int inet_pton(int, const char*, void*)
 
 cdef extern from "<sys/sendfile.h>" nogil:
     ssize_t sendfile(int, int, off_t*, size_t)

@@ -38,10 +38,13 @@ from tricorn.transport.deadline cimport deadline_of_threads
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.thread_context cimport ThreadContext
+from tricorn.transport.passing cimport put_descriptor
 from tricorn.transport.poller cimport READ, Event
+from tricorn.transport.request cimport RequestProtocol
 from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
+from tricorn.transport.wire cimport PEER_STAYS, wire_peer
 from tricorn.transport.wsgi_request cimport EarlyHints, ThreadRunner, WSGIRequest, new_thread_runner
 
 from tricorn.transport.errors import RequestTimeout
@@ -77,6 +80,8 @@ cdef long long READ_ALL_NS = 2000000
 # can free it.
 cdef long long STUCK_NS = 5000000000
 cdef int TICK_MS = 20
+# A new connection is left to others for a tick more with each request that waits here and not there, up to so many.
+cdef long long MOST_TICKS = 10
 # How long a complete response may be held back for others to go with it. A request that takes longer than that by surprise
 # holds them up further, at most until the monitor's next tick, which is shorter while responses are held back.
 cdef long long HOLD_NS = 1000000
@@ -133,6 +138,7 @@ cdef class ThreadServer(Server):
     cdef long long* held_since  # of each thread: when the first response that it holds back was complete; 0: none is
     cdef long long held_at      # when responses were held back last
     cdef long long next_sweep
+    cdef long long left_since       # taken over: how long somebody waits at the listeners
     cdef long long leave_until      # taken over: new connections are left to other workers for this long at least
 
     def __cinit__(self, WorkerContext worker, list entrances, int threads):
@@ -159,9 +165,9 @@ cdef class ThreadServer(Server):
             thread.cell = worker.row.cell(i)
             self.threads.append(thread)
         (<ThreadRunner>self.runner).threads = self.threads
-        for entrance in entrances:
-            entrance.builder.provide("wsgi.early_hints", EarlyHints(self.threads))
-            entrance.builder.provide("tricorn.deadline", deadline_of_threads(self.threads))
+        for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
+            builder.provide("wsgi.early_hints", EarlyHints(self.threads))       # once: what follows copies its environ
+            builder.provide("tricorn.deadline", deadline_of_threads(self.threads))
         self.monitor = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
@@ -473,19 +479,78 @@ cdef class ThreadServer(Server):
         # What we took would wait behind what runs here, and end with it if that outlives `graceful_timeout`.
         if now < self.leave_until or self.worker.row.another_is_free():
             return 0
+        return self._take_left(now)
+
+    cdef int _take_left(self, long long now) except -1:
+        """Nobody is free. Take who has come, at once or, where more wait here than at another worker, after that one."""
+        cdef long long least = self.worker.row.least_waiting_elsewhere()
+        cdef long long excess = self.worker.row.data.waiting - least if least >= 0 else 0
+        cdef int i
+        if not self._is_somebody_there():
+            self.left_since = 0
+            return 0
+        if self.left_since == 0:
+            self.left_since = now
+        if now - self.left_since < min(excess, MOST_TICKS) * TICK_MS * 1000000:
+            return 0
+        self.left_since = 0
         for i in range(len(self.entrances)):
             self.accept(self.monitor, i)
         return 0
 
+    cdef bint _is_somebody_there(self) noexcept:
+        cdef Entrance entrance
+        cdef pollfd waiting
+        for entrance in self.entrances:
+            waiting = pollfd(entrance.fd, POLLIN, 0)
+            if poll(&waiting, 1, 0) > 0:
+                return True
+        return False
+
+    cdef int _pass_on(self, unsigned long long token) except -1:
+        """Give a connection on which a request arrives to a worker that has a thread for it. Returns whether it is gone."""
+        cdef Channel channel
+        cdef RequestProtocol protocol
+        cdef int outlet
+        found = self.worker.channels.channels[<unsigned int>token] if token >> 32 else None
+        if found is None:
+            return False
+        channel = <Channel>found
+        if channel.serial != <unsigned int>(token >> 32) or not isinstance(channel.protocol, RequestProtocol):
+            return False
+        protocol = <RequestProtocol>channel.protocol
+        outlet = self._outlet_for(protocol.builder)
+        if outlet < 0 or not protocol.is_passable() or wire_peer(channel.fd) != PEER_STAYS:
+            return False
+        if not put_descriptor(outlet, channel.fd, protocol.peer):
+            return False
+        self.worker.row.data.passed += 1
+        channel.close()     # this worker's descriptor of it
+        return True
+
+    cdef int _outlet_for(self, object builder) noexcept:
+        """Of the listener that a connection has come in at; -1: it has none."""
+        cdef Entrance entrance
+        for entrance in self.entrances:
+            if entrance.outlet >= 0 and entrance.builder is builder:
+                return entrance.outlet
+        return -1
+
     cdef int _stand_in(self) except -1:
-        """Do the reading and writing of the application's threads."""
+        """Do the reading and writing of the application's threads; requests that begin may find one elsewhere."""
         cdef int rounds = 0
+        cdef int free = self.worker.row.free_elsewhere() if not self.worker.channels.draining else 0
+        cdef unsigned long long token
         while rounds < MOST_ROUNDS and self._all_busy(monotonic()):
             if self.ready_at == self.ready_count and not self._fetch():
                 break
             self.ready_at += 1
-            self.dispatch(self.monitor, self.ready[self.ready_at - 1].token)
             rounds += 1
+            token = self.ready[self.ready_at - 1].token
+            if free > 0 and self._pass_on(token):
+                free -= 1
+            else:
+                self.dispatch(self.monitor, token)
         return 0
 
     cdef int _sweep(self, long long now) except -1:

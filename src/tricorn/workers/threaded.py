@@ -74,14 +74,7 @@ class Worker:
         self.is_single = settings.threads == 1
         context = contextvars.copy_context() if self.is_single else None
         self.context = worker_context(assignment, application, policy, request_timeout, context)
-        self.server = ThreadServer(
-            self.context,
-            [
-                Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
-                for listener, security in zip(assignment.listeners, self._securities(), strict=True)
-            ],
-            settings.threads,
-        )
+        self.server = ThreadServer(self.context, self._entrances(policy), settings.threads)
         self.exit_code = EXIT_OK
         self.warm_pages = pages(settings)
         if self.warm_pages:
@@ -90,6 +83,17 @@ class Worker:
         self.next_renewal = 0.0
         self.ending = Lock()  # held by who ends the process
         forks.let_go(self.server.forsake)
+
+    def _entrances(self, policy: HeaderPolicy) -> list[Entrance]:
+        """The listeners, and where connections come in that came to them and that other workers pass on."""
+        entrances = []
+        for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
+            builder = self._builder(policy, listener, security is not None)
+            entrances.append(Entrance(listener.fileno(), builder, security))
+            if security is None:
+                put, take = listener.passed
+                entrances.append(Entrance(take.fileno(), builder, None, put.fileno()))
+        return entrances
 
     def _securities(self) -> Sequence[Security | None]:
         if self.assignment.certificates is None:

@@ -1,0 +1,144 @@
+"""Which worker serves whom, where some have more to do than others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from harness.client import Client
+from harness.server import frozen, wait_for
+from integration.live import Live, entered, message
+
+#: How many requests make a worker of the kind busy.
+THREADS = {"sync": 1, "gthread": 4}
+
+#: `/block?GATE` as in tests/apps/life.py; everything else says who answers whom.
+APP = """
+import os
+from life import app as life
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/block":
+        return life(environ, start_response)
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {environ['REMOTE_ADDR']} {environ['REMOTE_PORT']}".encode()]
+"""
+
+
+class Pair:
+    """Two workers, one with all its threads in the application; on `kept` it has answered before."""
+
+    def __init__(self, live: Live, stack: ExitStack, kind: str, gate: Path, kept: int) -> None:
+        self.live = live
+        self.stack = stack
+        self.gates = [Path(f"{gate}{number}") for number in range(THREADS[kind])]
+        self.busy, self.free = live.workers()
+        with frozen(self.free):  # so that all come to the other one
+            self.kept = [self.came("/") for _ in range(kept)]
+            assert {served_by(client) for client in self.kept} == {self.busy}
+            self.blocked = [self.came(f"/block?{gate}") for gate in self.gates]
+            assert {entered(gate) for gate in self.gates} == {self.busy}
+
+    def came(self, path: str) -> Client:
+        client = self.stack.enter_context(self.live.connect())
+        client.send(message(path))
+        return client
+
+    def release(self) -> None:
+        for gate in self.gates:
+            gate.touch()
+
+
+@contextmanager
+def pair(tmp_path: Path, kind: str, kept: int = 1) -> Iterator[Pair]:
+    (tmp_path / "who.py").write_text(APP)
+    environ = {"PYTHONPATH": str(Path(__file__).parents[1] / "apps")}
+    with (
+        Live("who:app", kind=kind, workers=2, chdir=tmp_path, environ=environ) as live,
+        ExitStack() as stack,
+    ):
+        yield Pair(live, stack, kind, tmp_path / "gate", kept)
+
+
+def served_by(client: Client) -> int:
+    response = client.response()
+    assert response.status == 200
+    worker, *about = response.body.decode().split()
+    assert about == [client.name[0], str(client.name[1])]
+    return int(worker)
+
+
+def sockets(pid: int) -> int:
+    fds = Path(f"/proc/{pid}/fd")
+    return sum(os.readlink(fd).startswith("socket:") for fd in fds.iterdir())
+
+
+@pytest.mark.parametrize("kind", THREADS)
+def test_a_kept_connection_goes_on_at_a_free_worker(kind: str, tmp_path: Path) -> None:
+    with pair(tmp_path, kind) as workers:
+        (client,) = workers.kept
+        for _ in range(2):
+            client.send(message("/"))
+            assert served_by(client) == workers.free
+        workers.release()
+        assert {client.response().body for client in workers.blocked} == {b"released"}
+
+
+def pass_on(workers: Pair) -> Client:
+    """A connection that the busy worker has passed on, with a request, to a free one that stands still."""
+    (client,) = workers.kept
+    before = sockets(workers.busy)
+    client.send(message("/"))
+    wait_for(lambda: sockets(workers.busy) == before - 1, "it is passed on")
+    return client
+
+
+def test_a_worker_that_dies_takes_nothing_with_it_that_was_passed_on(tmp_path: Path) -> None:
+    with pair(tmp_path, "sync") as workers:
+        with frozen(workers.free):
+            client = pass_on(workers)
+            os.kill(workers.free, 9)
+        workers.release()
+        assert served_by(client) != workers.free
+
+
+def test_what_nobody_takes_goes_back(tmp_path: Path) -> None:
+    with pair(tmp_path, "sync") as workers, frozen(workers.free):
+        client = pass_on(workers)
+        workers.release()
+        assert served_by(client) == workers.busy
+
+
+def test_new_connections_go_where_fewer_wait(tmp_path: Path) -> None:
+    with pair(tmp_path, "sync", kept=10) as workers:
+        other = tmp_path / "other"
+        workers.blocked.append(workers.came(f"/block?{other}"))
+        assert entered(other) == workers.free
+        for client in workers.kept:  # nobody is free: they wait where they are
+            client.send(message("/"))
+            assert client.is_quiet(0.01)
+        before = sockets(workers.free)
+        late = [workers.came("/") for _ in range(3)]
+        wait_for(lambda: sockets(workers.free) == before + 3, "they are taken")
+        other.touch()
+        workers.release()
+        assert {served_by(client) for client in late} == {workers.free}
+        assert {served_by(client) for client in workers.kept} == {workers.busy}
+
+
+def test_a_loop_leaves_new_connections_to_one_that_has_fewer() -> None:
+    with Live("life:app", kind="asgi", workers=2) as live, ExitStack() as stack:
+
+        def came() -> int:
+            client = stack.enter_context(live.connect())
+            client.send(message("/"))
+            return int(client.response().body.split()[0])
+
+        full, empty = live.workers()
+        with frozen(empty):
+            assert {came() for _ in range(12)} == {full}
+        late = [came() for _ in range(8)]
+        assert late.count(empty) >= 6, late  # a busy machine may keep it from the others
