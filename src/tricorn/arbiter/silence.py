@@ -110,6 +110,8 @@ def boot_step(child: ChildRecord, now: float) -> str:
     """What of its start takes so long."""
     if not child.row.loaded_ns:
         return "it is importing the application"
+    if requests := child.running_requests(now):
+        return f"it was busy with {requests}"  # its own, of `warmup`
     loaded = child.row.loaded_ns / 1e9
     return (
         f"the application was imported after {loaded - child.started_at:.1f} s, and its start-up (lifespan) "
