@@ -209,8 +209,9 @@ class Mold:
 
     def _is_asked(self) -> bool:
         """Whether it was told again since it has stopped to serve."""
-        is_asked = self.row.stopping == scoreboard.HURRY or signal.SIGTERM in self.signals.arrived()
-        return is_asked and self.row.state == scoreboard.DRAINING
+        if self.row.state != scoreboard.DRAINING:
+            return False  # its own signals may have been closed by the application
+        return self.row.stopping == scoreboard.HURRY or signal.SIGTERM in self.signals.arrived()
 
     # -- the application
 
