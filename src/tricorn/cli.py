@@ -242,11 +242,17 @@ def check_most(settings: Settings) -> None:
             raise ValueError(f"{most} is fewer than {name}, {number}")
 
 
+def check_probes(settings: Settings) -> None:
+    if settings.ready_path is not None and settings.ready_path == settings.health_path:
+        raise ValueError(f"{settings.ready_path} is health_path already; use two different paths")
+
+
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
 CHECKS: dict[str, Callable[[Settings], object]] = {
     "bind": check_addresses,
     "workers_min": check_fewest,
     "workers_max": check_most,
+    "ready_path": check_probes,
     "certfile": rules.check,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),

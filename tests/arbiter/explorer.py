@@ -109,10 +109,10 @@ class Turn:
             actions = decisions.decide(list(self.children.values()), self.target, 0.0)
             for action in actions:
                 self._perform(action)
-            if not any(isinstance(action, decisions.Abandon) for action in actions):
+            if not any(isinstance(action, decisions.CHANGES) for action in actions):
                 break
         else:
-            raise WrongError("it abandons for ever")
+            raise WrongError("it changes its mind for ever")
         if self.exit_code is None and self.can_fork:
             again = decisions.decide(list(self.children.values()), self.target, 0.0)
             assert not again, f"it has not said everything at once: {again}"
@@ -130,7 +130,9 @@ class Turn:
             case decisions.Abandon():
                 serving = sum(child.state is State.READY for child in self.children.values())
                 self.target = targets.abandoned(self.target)
-                assert self.target.mode is Mode.RUNNING or not serving, "it stops although workers serve"
+                assert self.target.is_serving or not serving, "it stops although workers serve"
+            case decisions.EndDelay():
+                self.target = targets.delayed(self.target)
             case decisions.Exit(code):
                 assert not self.children, "it exits and leaves workers behind"
                 self.exit_code = code
@@ -190,9 +192,10 @@ def outer(world: World) -> Iterator[Change]:
     yield "WINCH", replace(world, target=targets.rested(target))
     yield "HUP to one that rests", replace(world, target=targets.woken(target))
     if target.mode is Mode.RUNNING:
-        bounds = {"surge": target.plan.surge, "unavailable": target.plan.unavailable}
-        again = targets.reloaded(target, target.plan.workers, target.room, **bounds)
+        terms = {name: getattr(target.plan, name) for name in ("surge", "unavailable", "drain_delay")}
+        again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         yield "HUP", replace(world, target=again)
+    if target.is_serving:
         yield "TTIN", replace(world, target=targets.more(target))
         yield "TTOU", replace(world, target=targets.fewer(target))
 
@@ -220,10 +223,12 @@ def _booted(world: World, child: Child) -> World:
 
 def waited(world: World) -> Iterator[Change]:
     """For each deadline: it has come."""
+    target = world.target
+    if target.mode is Mode.LEAVING:
+        yield "the delay is over", replace(world, target=replace(target, drain_at=0.0))
     for child in world.children:
         if (due := _due(child)) is not None:
             yield f"{child.pid} is waited for in vain", _with(world, due)
-    target = world.target
     if target.plan.retry_at > 0:
         plan = replace(target.plan, retry_at=0.0)
         yield "the back-off is over", replace(world, target=replace(target, plan=plan))
@@ -265,6 +270,7 @@ def canonical(world: World) -> World:
             plan=_canonical_plan(target.plan, renamed),
             fallback=target.fallback and _canonical_plan(target.fallback, renamed),
             latest=len(numbers),
+            drain_at=target.drain_at if target.mode is Mode.LEAVING else 0.0,
         ),
     )
 
@@ -294,11 +300,13 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 
 @dataclass
 class Explorer:
-    """surge, unavailable: how many workers too many, and how many READY too few, there may be."""
+    """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
+    whether TERM is followed by one; how long it is does not matter."""
 
     workers: int
     surge: int = 1
     unavailable: int = 0
+    drain_delay: float = 0.0
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
     steps: int = 0
     forks: dict[World, list[tuple[World, bool]]] = field(default_factory=dict)
@@ -306,7 +314,8 @@ class Explorer:
 
     def explore(self, outer_events: int) -> int:
         """How many states there are. WrongError: one of them must not be."""
-        target = targets.first_target(self.workers, ROOM, surge=self.surge, unavailable=self.unavailable)
+        terms = {"surge": self.surge, "unavailable": self.unavailable, "drain_delay": self.drain_delay}
+        target = targets.first_target(self.workers, ROOM, **terms)
         layer = [self._visit(None, "start", World((), target))]
         for left in range(outer_events, -1, -1):
             following: list[World] = []
@@ -350,7 +359,7 @@ class Explorer:
         """One turn of the master's, between `changed` and `after`."""
         target = after.target
         assert len(after.children) <= target.room, "more processes than there is room for"
-        if target.mode is not Mode.RUNNING:
+        if not target.is_serving:
             assert not spawned, "it forks while it stops"
             return
         is_waiting = next(waited(after), None) is not None

@@ -19,6 +19,7 @@ from tricorn.arbiter.decide import (
     Action,
     Child,
     Drain,
+    EndDelay,
     Exit,
     Interrupt,
     Kill,
@@ -37,6 +38,7 @@ from tricorn.arbiter.target import (
     Plan,
     Target,
     abandoned,
+    delayed,
     fewer,
     first_target,
     more,
@@ -91,6 +93,21 @@ def recast(workers: int) -> Target:
 
 def mold(pid: int, generation: int = 1, state: State = R, **more: Any) -> Child:
     return child(pid, generation, state, is_mold=True, **more)
+
+
+def leaving(target: Target, since: float = NOW, delay: float = 10.0) -> Target:
+    """It was told to stop, with a delay."""
+    plans = {
+        name: replace(plan, drain_delay=delay)
+        for name in ("plan", "fallback")
+        if (plan := getattr(target, name)) is not None
+    }
+    return stopped(replace(target, **plans), Mode.DRAINING, since)
+
+
+def failing(target: Target) -> Target:
+    """A worker of the new generation has tried to boot."""
+    return replace(target, plan=replace(target.plan, boot_failures=1))
 
 
 def backed_off(target: Target) -> Target:
@@ -165,6 +182,16 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     # the board is full
     ("no room", [child(1), child(2, drained_at=NOW)], replace(serving(2), room=2), []),
     ("room for one", [child(1)], replace(serving(5), room=2), [Spawn(1)]),
+    # told to stop, with a delay: as if nothing had happened
+    ("delay: nothing to do", [child(1), child(2)], leaving(serving(2)), []),
+    ("delay: one is missing", [child(1)], leaving(serving(2)), [Spawn(1)]),
+    ("delay: worn", [child(1, is_worn=True), child(2)], leaving(serving(1)), [Drain(1)]),
+    ("delay: during a trial", [child(1), child(9, 2, B)], leaving(on_trial(1)), []),
+    ("delay: nobody boots", [child(1)], leaving(failing(on_trial(1))), [Abandon(2)]),
+    ("delay: the mold is needed", [child(1, mold=9), mold(9)], leaving(preloading(1)), []),
+    ("delay: it is over", [child(1)], leaving(serving(1), NOW - 10), [EndDelay()]),
+    ("delay: it was over", [child(1)], delayed(leaving(serving(1), NOW - 10)), [Drain(1)]),
+    ("delay: nobody to wait for", [child(1, state=B)], leaving(first_target(1, 100)), [Drain(1)]),
     # stopping
     ("TERM", [child(1), child(2, state=B)], stopped(serving(2), Mode.DRAINING), [Drain(1), Drain(2)]),
     ("TERM was said", [child(1, drained_at=NOW)], stopped(serving(1), Mode.DRAINING), []),
@@ -580,6 +607,7 @@ def test_a_newer_master_changes_nothing_for_one_that_stops() -> None:
         assert rested(stopping) == woken(stopping) == retired(stopping) == stopping
     assert retired(rested(serving(1))).mode is Mode.RETIRING
     assert woken(retired(serving(1))).mode is Mode.RETIRING
+    assert retired(leaving(serving(1))).mode is Mode.RETIRING, "nothing has been finished yet"
 
 
 #: Is there what was promised, so that the service manager may be told that all is well?
@@ -600,6 +628,30 @@ PROMISES = [
 @pytest.mark.parametrize(("children", "target", "is_kept"), PROMISES)
 def test_promises(children: list[Child], target: Target, is_kept: bool) -> None:
     assert serves(children, target) is is_kept
+
+
+def test_a_second_term_ends_the_delay_and_a_third_the_drain() -> None:
+    once = leaving(serving(1))
+    assert (once.mode, once.drain_at) == (Mode.LEAVING, NOW + 10)
+    twice = stopped(once, Mode.DRAINING, NOW)
+    assert twice.mode is delayed(once).mode is Mode.DRAINING
+    assert stopped(twice, Mode.DRAINING, NOW).mode is Mode.QUICK
+    assert stopped(once, Mode.QUICK, NOW).mode is Mode.QUICK
+
+
+def test_the_delay_is_that_of_the_plan_that_serves() -> None:
+    quick, slow = first_target(1, 100, drain_delay=1.0), {"drain_delay": 5.0}
+    assert stopped(quick, Mode.DRAINING, NOW).mode is Mode.DRAINING, "nobody was ever served"
+    trial = reloaded(with_ready(quick, 1), 1, 100, **slow)
+    assert stopped(trial, Mode.DRAINING, NOW).drain_at == NOW + 1
+    assert stopped(with_ready(trial, 2), Mode.DRAINING, NOW).drain_at == NOW + 5
+    assert stopped(with_ready(quick, 1), Mode.QUICK, NOW).mode is Mode.QUICK
+
+
+def test_the_end_of_the_delay_is_waited_for() -> None:
+    silent = replace(READY_CHILD, timeout=0)
+    assert next_deadline([silent], leaving(serving(1)), NOW) == NOW + 10
+    assert next_deadline([silent], delayed(leaving(serving(1))), NOW) is None
 
 
 def test_a_reload_of_a_reload_falls_back_on_what_serves() -> None:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.decide import (
     BOOT_GRACE,
+    CHANGES,
     Abandon,
     Abort,
     Action,
     Child,
     Drain,
+    EndDelay,
     Exit,
     Interrupt,
     Kill,
@@ -55,7 +57,7 @@ class World:
                 one.generation for one in self.children.values() if one.is_mold and not one.is_superseded
             ]
             assert len(molds) == len(set(molds))
-            if not any(isinstance(action, Abandon) for action in actions):
+            if not any(isinstance(action, CHANGES) for action in actions):
                 # Everything has been said: deciding again says nothing new.
                 assert self.exit_code is not None or not decide(
                     list(self.children.values()), self.target, self.now
@@ -73,6 +75,8 @@ class World:
                 self.children[self.pids] = replace(one, is_mold=is_mold, mold=mold)
             case Abandon():
                 self.target = targets.abandoned(self.target)
+            case EndDelay():
+                self.target = targets.delayed(self.target)
             case Exit(code):
                 assert not self.children
                 self.exit_code = code
@@ -295,19 +299,20 @@ def test_replacing_never_leaves_fewer_ready_workers_than_promised(
     st.sampled_from([Mode.RUNNING, Mode.RESTING, Mode.RETIRING]),
     st.sampled_from([Mode.DRAINING, Mode.QUICK]),
     st.booleans(),
+    st.sampled_from([0.0, 7.0]),
 )
 def test_a_stop_always_ends(
-    workers: int, steps: list[tuple[str, int]], before: Mode, mode: Mode, preloads: bool
+    workers: int, steps: list[tuple[str, int]], before: Mode, mode: Mode, preloads: bool, delay: float
 ) -> None:
     """Even if no worker ever obeys: the limits end it."""
-    world = World(targets.first_target(workers, room=50, preloads=preloads), preloads)
+    world = World(targets.first_target(workers, room=50, preloads=preloads, drain_delay=delay), preloads)
     world.act()
     for what, how in steps:
         step(world, what, how)
         world.act()
     world.target = replace(world.target, mode=before)
     world.act()
-    world.target = targets.stopped(world.target, mode)
+    world.target = targets.stopped(world.target, mode, world.now)
     for _ in range(100):
         world.act()
         if world.exit_code is not None:

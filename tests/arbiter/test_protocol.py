@@ -26,6 +26,11 @@ def test_every_order(workers: int, outer: int, bounds: tuple[int, int]) -> None:
     assert Explorer(workers, *bounds).explore(outer) > 1000
 
 
+@pytest.mark.parametrize(("workers", "outer"), [(1, 2), (2, 1)], ids=str)
+def test_every_order_of_a_stop_that_is_announced(workers: int, outer: int) -> None:
+    assert Explorer(workers, drain_delay=1.0).explore(outer) > 1000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
 def test_every_order_of_three_workers(bounds: tuple[int, int]) -> None:

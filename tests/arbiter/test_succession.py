@@ -48,9 +48,10 @@ def test_verdicts(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_resting_is_running(name: str) -> None:
-    """The older one without its workers waits for the same things."""
+    """Without its workers the older one waits for the same things. One that is LEAVING does stop."""
     progress = TABLE[name][0]
     assert judge(progress, Mode.RESTING, NOW) == judge(progress, Mode.RUNNING, NOW)
+    assert judge(progress, Mode.LEAVING, NOW) == judge(progress, Mode.DRAINING, NOW)
 
 
 #: The instant at which the older one has to look again.

@@ -14,6 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
+    "drain",
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "handover",
         "forks",
         "sigaction",
+        "drain",
     },
     "arbiter": {"config", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"},
     "config": {"kinds"},
@@ -44,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "forks": set(),
     "sigaction": set(),
     "parentage": set(),
+    "drain": set(),
     "handover": {"config", "net", "tls", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},
@@ -55,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 FLOORS: dict[str, tuple[str, ...]] = {
     "channel": (
         *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
-        *("errors", "failures", "files", "stacks"),
+        *("errors", "failures", "files", "stacks", "streams"),
     ),
     "protocol": ("admission", "body", "routes", "worker_context", "request", "http1", "opening", "passing"),
     "runner": (

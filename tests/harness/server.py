@@ -44,6 +44,7 @@ TWINS = {
         "life:app": "asgi_life:app",
         "deadlines:app": "asgi_deadlines:app",
         "secured:app": "asgi_secured:app",
+        "streams:app": "asgi_streams:app",
     },
 }
 

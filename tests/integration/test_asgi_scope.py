@@ -48,6 +48,7 @@ def test_every_key_has_its_type(server: Server) -> None:
         "state": {"number": 1, "shared": scope["state"]["shared"]},
         "extensions": {
             "http.response.early_hint": {},
+            "tricorn.drain": {},
         },
     }
     assert [tuple(pair) for pair in scope["headers"]] == [
@@ -62,7 +63,7 @@ def test_every_key_has_its_type(server: Server) -> None:
 
 PARTS = {
     "asgi": {"version": "3.0", "spec_version": "2.5"},
-    "extensions": {"http.response.early_hint": {}},
+    "extensions": {"http.response.early_hint": {}, "tricorn.drain": {}},
     "state": {},
 }
 
@@ -231,17 +232,26 @@ def test_the_client_that_a_trusted_proxy_tells(server: Server) -> None:
 
 ALL_EXTENSIONS = (
     "http.response.early_hint,http.response.pathsend,http.response.trailers,http.response.zerocopysend,"
-    "websocket.http.response"
+    "tricorn.drain,websocket.http.response"
 )
 #: option → what a client that takes all of it is offered: HTTP/1.1, HTTP/1.0, a WebSocket.
 OFFERS = {
-    (): ({"early_hint", "trailers"}, set(), {"websocket.http.response"}),
-    (f"--asgi-extensions={ALL_EXTENSIONS}",): (
-        {"early_hint", "trailers", "pathsend", "zerocopysend"},
-        {"pathsend", "zerocopysend"},
-        {"websocket.http.response"},
+    (): (
+        {"http.response.early_hint", "http.response.trailers", "tricorn.drain"},
+        {"tricorn.drain"},
+        {"websocket.http.response", "tricorn.drain"},
     ),
-    ("--asgi-extensions=http.response.pathsend",): ({"pathsend"}, {"pathsend"}, set()),
+    (f"--asgi-extensions={ALL_EXTENSIONS}",): (
+        set(ALL_EXTENSIONS.split(",")) - {"websocket.http.response"},
+        {"http.response.pathsend", "http.response.zerocopysend", "tricorn.drain"},
+        {"websocket.http.response", "tricorn.drain"},
+    ),
+    ("--asgi-extensions=http.response.pathsend",): (
+        {"http.response.pathsend"},
+        {"http.response.pathsend"},
+        set(),
+    ),
+    ("--asgi-extensions=tricorn.drain",): ({"tricorn.drain"}, {"tricorn.drain"}, {"tricorn.drain"}),
     ("--asgi-extensions=",): (set(), set(), set()),
 }
 
@@ -254,7 +264,7 @@ def test_what_is_offered_is_a_setting(servers: Servers, options: tuple[str, ...]
     for version, expected in (("1.1", new), ("1.0", old)):
         offered = scope_of(server, get("/scope", b"TE: trailers", version=version))["extensions"]
         offered.pop("tls", None)
-        assert offered == {f"http.response.{name}": {} for name in expected}
+        assert offered == {name: {} for name in expected}
     with Socket(server, "/socket-scope") as client:
         assert literal(client.response.body)["extensions"].keys() - {"tls"} == upgraded
 

@@ -166,7 +166,7 @@ def test_the_scope(server: Server) -> None:
         "query_string": b"a=%20b",
         "root_path": "",
         "subprotocols": ["chat", "superchat", "third"],
-        "extensions": {"websocket.http.response": {}},
+        "extensions": {"websocket.http.response": {}, "tricorn.drain": {}},
     }
     assert scope["asgi"]["spec_version"] in {"2.4", "2.5"}
 

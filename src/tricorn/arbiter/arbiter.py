@@ -298,7 +298,7 @@ class Arbiter:
                 # Of several reloads that wait, one is enough.
                 requests.add(meaning)
             else:
-                self._change_target(number, meaning(self._target))
+                self._change_target(number, meaning(self._target, time.monotonic()))
         if Request.RELOAD in requests:
             self._reload()
         if Request.REOPEN_LOGS in requests:
@@ -432,8 +432,7 @@ class Arbiter:
                     self._perform(action)
                 elif self._upgrade.may_end():
                     return action.code
-            # An abandoned generation changes the target, so there is something else to decide.
-            if not any(isinstance(action, decisions.Abandon) for action in actions):
+            if not any(isinstance(action, decisions.CHANGES) for action in actions):
                 return None
 
     def _wait(self) -> None:
@@ -470,7 +469,7 @@ class Arbiter:
     def _takes_long(self) -> bool:
         """Whether the start or the stop of the service is under way, and has an end that the settings set."""
         settings = self._settings
-        if self._target.mode in (Mode.DRAINING, Mode.QUICK):
+        if self._target.mode in targets.STOPPING:
             return bool(settings.graceful_timeout)
         is_starting = not self._target.plan.proven and self._target.fallback is None
         return is_starting and bool(boot_timeout_of(settings))
@@ -489,13 +488,16 @@ class Arbiter:
         before, self._target = self._target, target
         name = signal_name(number)
         if target.mode is not before.mode:
-            how = "workers finish their requests" if target.mode is Mode.DRAINING else "at once"
+            how = _how_it_stops(target)
             log.info("%s: stopping, %s", name, how)
             if target.mode is Mode.QUICK:
                 self._upgrade.hurry()
             # First: a newer master may take over now, and then the service does not stop.
             self._attend_upgrade()
             self._manager.stopping(f"Stopping, {how}")
+            for child in self._registry:
+                if not child.row.stopping and not child.is_mold and self._has_no_successor(child):
+                    child.row.stopping = 1
         elif target.plan.workers != before.plan.workers:
             log.info("%s: changing to %d workers", name, target.plan.workers)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
@@ -560,7 +562,8 @@ class Arbiter:
 
     def _reload_failed(self, why: str) -> None:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
-        if self._target.plan.proven and not self._reload_under_way:
+        is_up = self._target.mode is Mode.RUNNING and self._target.plan.proven
+        if is_up and not self._reload_under_way:
             self._manager.ready(f"Reload failed: {why}")
 
     def _warn_about_reload(self, settings: Settings) -> None:
@@ -608,6 +611,9 @@ class Arbiter:
                 _log_kill(child)
             case decisions.Abandon(generation):
                 self._abandon(generation)
+            case decisions.EndDelay():
+                log.info("The drain_delay is over: workers finish their requests")
+                self._target = targets.delayed(self._target)
             case decisions.Exit():
                 raise AssertionError("the loop ends by itself")
 
@@ -661,6 +667,7 @@ class Arbiter:
             log.error("No worker started: the scoreboard has no free row")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
+        row.stopping = int(self._target.mode in targets.STOPPING)
         with self._forking(generation, "worker", now):
             if generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
@@ -729,7 +736,7 @@ class Arbiter:
 
     def _abandon(self, generation: int) -> None:
         self._target = targets.abandoned(self._target)
-        if self._target.mode is Mode.RUNNING:
+        if self._target.is_serving:
             log.error(
                 "Reload failed: generation %d does not start; generation %d keeps serving",
                 generation,
@@ -874,9 +881,17 @@ def _terms(settings: Settings) -> dict[str, Any]:
         "unavailable": settings.reload_max_unavailable,
         "max_boot_failures": settings.max_boot_failures,
         "preloads": settings.preload_app,
+        "drain_delay": settings.drain_delay,
         "least": bounds.least if bounds else 1,
         "most": bounds.most if bounds else None,
     }
+
+
+def _how_it_stops(target: Target) -> str:
+    plan = target.serving
+    if target.mode is Mode.LEAVING and plan:
+        return f"workers serve for another {plan.drain_delay:g} s (drain_delay)"
+    return "workers finish their requests" if target.mode is Mode.DRAINING else "at once"
 
 
 def _boot_limit(settings: Settings) -> float:

@@ -151,13 +151,21 @@ class Abandon:
 
 
 @dataclass(frozen=True)
+class EndDelay:
+    """The service has said long enough that it will stop: apply target.delayed() and decide again."""
+
+
+@dataclass(frozen=True)
 class Exit:
     """The master has nothing left to do."""
 
     code: int
 
 
-Action = Spawn | SpawnMold | Drain | Interrupt | Abort | Kill | Abandon | Exit
+Action = Spawn | SpawnMold | Drain | Interrupt | Abort | Kill | Abandon | EndDelay | Exit
+
+#: After these there is another target, so there is something else to decide.
+CHANGES = (Abandon, EndDelay)
 
 
 def decide(children: Sequence[Child], target: Target, now: float) -> list[Action]:
@@ -174,9 +182,11 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
             ends = () if target.mode is Mode.RESTING else _exit(children, target)
             return [*overdue, *told, *ends]
-        case Mode.RUNNING if _has_failed(target, children):
+        case Mode.LEAVING if now >= target.drain_at:
+            return [*overdue, EndDelay()]
+        case Mode.RUNNING | Mode.LEAVING if _has_failed(target, children):
             return [*overdue, Abandon(target.plan.generation)]
-        case Mode.RUNNING:
+        case Mode.RUNNING | Mode.LEAVING:
             dying = [child for child in workers if child.pid in condemned or child.aborted_at is not None]
             serving = [child for child in staying if not child.is_mold]
             wanted = _keep_serving(serving, _stuck_in_boot(dying), target, now)
@@ -191,7 +201,8 @@ def next_deadline(children: Sequence[Child], target: Target, now: float) -> floa
     """When something becomes due although nothing happens: a limit of a child, the end of a back-off."""
     instants = [due[0] for child in children if (due := _due(child))]
     instants += [child.worn_at for child in children if child.worn_at is not None and _will_wear(child, now)]
-    plans = [target.plan, target.fallback] if target.mode is Mode.RUNNING else []
+    plans = [target.plan, target.fallback] if target.is_serving else []
+    instants += [target.drain_at] if target.mode is Mode.LEAVING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
     return min(instants, default=None)
 
@@ -208,7 +219,7 @@ def serves(children: Sequence[Child], target: Target) -> bool:
 
 
 def _will_wear(child: Child, now: float) -> bool:
-    return not child.is_leaving and not child.has_had_its_time(now)
+    return not child.is_leaving and child.worn_at is not None and child.worn_at > now
 
 
 # -- limits of one child ---------------------------------------------------------------------------------
@@ -373,7 +384,7 @@ def _useless_molds(molds: Sequence[Child], workers: Sequence[Child], target: Tar
     """Those of generations that will have no workers any more. With a mold ends what the application has
     started while it was loaded, so it outlives the workers that came from it; an order has brought none.
     That of a master at rest stays: it has the code to go back to."""
-    goes_on = target.mode in (Mode.RUNNING, Mode.RESTING)
+    goes_on = target.is_serving or target.mode is Mode.RESTING
     plans = [target.plan, target.fallback] if goes_on else []
     wanted = {plan.generation for plan in plans if plan}
     used = {child.mold for child in workers if not child.is_ordered}

@@ -24,7 +24,8 @@ from tricorn.sigaction import use_usual_stack
 
 log = logging.getLogger("tricorn.error")
 
-Change = Callable[[Target], Target]
+#: Of the target, at an instant.
+Change = Callable[[Target, float], Target]
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -41,12 +42,20 @@ class Request(Enum):
     REST = "rest"
 
 
-def _drain(target: Target) -> Target:
-    return stopped(target, Mode.DRAINING)
+def _drain(target: Target, now: float) -> Target:
+    return stopped(target, Mode.DRAINING, now)
 
 
-def _quit(target: Target) -> Target:
-    return stopped(target, Mode.QUICK)
+def _quit(target: Target, now: float) -> Target:
+    return stopped(target, Mode.QUICK, now)
+
+
+def _more(target: Target, _now: float) -> Target:
+    return more(target)
+
+
+def _fewer(target: Target, _now: float) -> Target:
+    return fewer(target)
 
 
 #: The master's signals.
@@ -54,8 +63,8 @@ MEANING: dict[int, Change | Request] = {
     signal.SIGTERM: _drain,
     signal.SIGINT: _quit,
     signal.SIGQUIT: _quit,
-    signal.SIGTTIN: more,
-    signal.SIGTTOU: fewer,
+    signal.SIGTTIN: _more,
+    signal.SIGTTOU: _fewer,
     signal.SIGHUP: Request.RELOAD,
     signal.SIGUSR1: Request.REOPEN_LOGS,
     signal.SIGUSR2: Request.UPGRADE,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from tricorn.arbiter.target import Mode
+from tricorn.arbiter.target import STOPPING, Mode
 
 
 class Verdict(Enum):
@@ -61,7 +61,7 @@ class Progress:
 
 
 def judge(newer: Progress, mode: Mode, now: float) -> Verdict:
-    is_stopping = mode in (Mode.DRAINING, Mode.QUICK)
+    is_stopping = mode in STOPPING
     if newer.killed_at is not None:
         return Verdict.WAIT
     if newer.was_told:

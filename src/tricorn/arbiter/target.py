@@ -3,7 +3,8 @@
 Knows: generations, worker counts, modes, back-off. Must not know: processes, signals, clocks, settings,
 logs. What follows from a target for the children that exist is in decide.py.
 
-    TERM, INT, QUIT              stopped()               RUNNING → DRAINING → QUICK
+    TERM, INT, QUIT              stopped()               RUNNING → (LEAVING →) DRAINING → QUICK
+    decide() said EndDelay       delayed()               LEAVING → DRAINING
     TTIN, TTOU                   more(), fewer()         workers
     load rises or falls          sized()                 workers
     HUP                          reloaded()              plan → fallback, a new plan
@@ -40,10 +41,16 @@ class Mode(Enum):
     RESTING = "resting"
     #: A newer master has taken over: as DRAINING, but nobody has told this one to stop yet.
     RETIRING = "retiring"
+    #: Told to stop, and serving as before: whoever sends requests has to learn of it (drain_delay).
+    LEAVING = "leaving"
     #: Every worker finishes what it has begun, then the master exits.
     DRAINING = "draining"
     #: Nobody finishes anything.
     QUICK = "quick"
+
+
+#: Somebody has told the service to stop.
+STOPPING = (Mode.LEAVING, Mode.DRAINING, Mode.QUICK)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class Plan:
         fewer may be READY. One of the two is at least 1.
     preloads: its workers are forked by a process that has loaded the application.
     least, most: the bounds of `workers` where that follows the load; else 1, and None.
+    drain_delay: how long it goes on serving when it is told to stop, seconds.
     """
 
     generation: int
@@ -76,6 +84,7 @@ class Plan:
     failed_at: float = -math.inf
     least: int = 1
     most: int | None = None
+    drain_delay: float = 0.0
 
     def may_spawn(self, now: float) -> bool:
         return now >= self.retry_at
@@ -105,12 +114,14 @@ class Target:
     fallback: the one that goes on serving until `plan` is proven, and stays if it never is.
     latest: the highest generation number ever given; a failed one's is not used again.
     room: how many processes may exist at once (rows of the scoreboard).
+    drain_at: while LEAVING, the instant at which that ends.
     """
 
     plan: Plan
     room: int
     fallback: Plan | None = None
     mode: Mode = Mode.RUNNING
+    drain_at: float = 0.0
     exit_code: int = 0
     latest: int = 1
 
@@ -118,6 +129,16 @@ class Target:
     def most_workers(self) -> int:
         """As many as leave room for a draining predecessor of each."""
         return max(1, self.room // 2)
+
+    @property
+    def serving(self) -> Plan | None:
+        """The plan whose workers serve; None: no worker was ever READY."""
+        return next((plan for plan in (self.plan, self.fallback) if plan and plan.proven), None)
+
+    @property
+    def is_serving(self) -> bool:
+        """Workers are started and replaced."""
+        return self.mode in (Mode.RUNNING, Mode.LEAVING)
 
 
 @dataclass(frozen=True)
@@ -142,8 +163,15 @@ def first_target(workers: int, room: int, **terms: Any) -> Target:
     return Target(Plan(1, workers, **terms), room)
 
 
-def stopped(target: Target, mode: Mode) -> Target:
-    """TERM asks for DRAINING, INT and QUIT for QUICK; whoever asks a second time is in a hurry."""
+def stopped(target: Target, mode: Mode, now: float = 0.0) -> Target:
+    """TERM asks for DRAINING, INT and QUIT for QUICK; whoever asks a second time is in a hurry.
+
+    So another TERM ends the delay, and one more the drain. Nobody has sent requests to a service that was
+    never up, so it has no delay. now: where there is one, it begins then.
+    """
+    delay = target.serving.drain_delay if target.serving else 0.0
+    if target.mode is Mode.RUNNING and mode is Mode.DRAINING and delay:
+        return replace(target, mode=Mode.LEAVING, drain_at=now + delay)
     if target.mode in (Mode.DRAINING, Mode.QUICK):
         mode = Mode.QUICK
     return replace(target, mode=mode)
@@ -158,9 +186,14 @@ def woken(target: Target) -> Target:
 
 
 def retired(target: Target) -> Target:
-    """Who was told to stop is stopping already."""
-    is_serving = target.mode in (Mode.RUNNING, Mode.RESTING)
+    """Who was told to stop is stopping already, unless it only says so yet (LEAVING)."""
+    is_serving = target.mode in (Mode.RUNNING, Mode.LEAVING, Mode.RESTING)
     return replace(target, mode=Mode.RETIRING) if is_serving else target
+
+
+def delayed(target: Target) -> Target:
+    """The delay is over."""
+    return replace(target, mode=Mode.DRAINING)
 
 
 def more(target: Target) -> Target:

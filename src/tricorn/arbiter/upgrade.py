@@ -430,7 +430,7 @@ class Upgrade:
         if newer.has_handed_over:
             log.error("Process %d, which had taken over, %s", newer.pid, how)
             return target
-        if target.mode in (Mode.DRAINING, Mode.QUICK):
+        if target.mode in targets.STOPPING:
             log.info("Process %d %s", newer.pid, how)
             return target
         if newer.is_on_trial:

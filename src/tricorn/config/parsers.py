@@ -338,6 +338,20 @@ def mount_point() -> Kind[str]:
     return Kind(convert, words, "PATH", "/shop", blank=True)
 
 
+def path_of_probe(example: str) -> Kind[str]:
+    """A path as it stands in a request line, and nothing else of that."""
+    words = "a path that begins with '/', without '?', '#' and spaces"
+    line = text(example=example, metavar="PATH")
+
+    def convert(written: object) -> str:
+        path = line.convert(written)
+        if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
+            raise refuse(written, words)
+        return path
+
+    return Kind(convert, words, "PATH", example)
+
+
 def proxy_versions() -> Kind[str]:
     """Gunicorn's forms: a word, or a boolean, or the option alone."""
     known = one_of("off", "v1", "v2", "auto")

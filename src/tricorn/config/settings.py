@@ -28,6 +28,7 @@ from tricorn.config.parsers import (
     octal_mode,
     one_of,
     optional,
+    path_of_probe,
     paths,
     peers,
     proxy_versions,
@@ -51,6 +52,7 @@ APPLICATION = "Application"
 SOCKET = "Server socket"
 TLS = "TLS"
 WORKERS = "Workers"
+PROBES = "Health checks"
 CLIENT = "Client time limits"
 LIMITS = "Limits"
 ASGI = "ASGI"
@@ -60,12 +62,13 @@ LOGGING = "Logging"
 PROCESS = "Process"
 
 NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
-#: Of the ASGI specification's extensions, those that the server has.
+#: Of the ASGI specification's extensions, those that the server has; and one of its own.
 EXTENSIONS = (
     "http.response.early_hint",
     "http.response.pathsend",
     "http.response.trailers",
     "http.response.zerocopysend",
+    "tricorn.drain",
     "websocket.http.response",
 )
 TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
@@ -394,7 +397,29 @@ class Settings:
         flags=("--graceful-timeout",),
         parse=seconds(example="60"),
         section=WORKERS,
-        doc="How long a worker that has to stop may take to finish its requests. Then it is killed.",
+        doc="How long a worker that has to stop may take to finish its requests. Then it is killed. When the "
+        "whole server stops, this time begins after `drain_delay`.",
+    )
+    drain_delay: float = setting(
+        0.0,
+        flags=("--drain-delay",),
+        parse=seconds(example="10"),
+        section=WORKERS,
+        doc="When the server is told to stop (TERM), accept connections and serve requests for this much "
+        "longer, so that load balancers have the time to learn of it. From the first moment `ready_path` "
+        "answers 503 and each response closes its connection. Another TERM ends the delay, INT the whole "
+        "wait. A worker that is replaced has no delay.",
+    )
+    stream_timeout: float | None = setting(
+        None,
+        flags=("--stream-timeout",),
+        parse=optional(seconds(example="10")),
+        section=WORKERS,
+        doc="How long a response that has begun, and that the application goes on producing, may hold up a "
+        "worker that has to stop. Then the application is told that the client has gone, and the client "
+        "sees that the response is incomplete. A response that waits for its client to read is not meant. "
+        "If it is not set: 5 s for event streams (`text/event-stream`), whose clients connect again by "
+        "themselves; no limit but `graceful_timeout` for all others. 0 means no other limit either.",
     )
     warmup: tuple[str, ...] = setting(
         (),
@@ -498,6 +523,26 @@ class Settings:
         doc="With `preload_app`: when a worker has served so many requests, it becomes the mold, and all "
         "others are forked anew from it, so that they share what it has made while it served. A further "
         "number is for a further time. For WSGI applications without threads of their own.",
+    )
+
+    # ------------------------------------------------------------------------------ health checks
+    health_path: str | None = setting(
+        None,
+        flags=("--health-path",),
+        parse=optional(path_of_probe("/healthz")),
+        section=PROBES,
+        fills=(Core.TERMS, "health_path"),
+        doc="Answer GET and HEAD for this path with 200 and a line of text, without the application and "
+        "without a thread: the worker lives. Such requests are neither logged nor counted.",
+    )
+    ready_path: str | None = setting(
+        None,
+        flags=("--ready-path",),
+        parse=optional(path_of_probe("/readyz")),
+        section=PROBES,
+        fills=(Core.TERMS, "ready_path"),
+        doc="The same, with 200 while the server serves, and 503 from the moment in which it was told to "
+        "stop: load balancers should send no more requests. See `drain_delay`.",
     )
 
     # ------------------------------------------------------------------------- client time limits
@@ -680,7 +725,7 @@ class Settings:
         "`http.disconnect`. Then its task is cancelled. With 0, it is cancelled at once.",
     )
     asgi_extensions: tuple[str, ...] = setting(
-        ("http.response.early_hint", "http.response.trailers", "websocket.http.response"),
+        ("http.response.early_hint", "http.response.trailers", "tricorn.drain", "websocket.http.response"),
         flags=("--asgi-extensions",),
         parse=words_of(*EXTENSIONS),
         section=ASGI,

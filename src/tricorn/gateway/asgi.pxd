@@ -53,6 +53,7 @@ cdef class HTTPCall:
     cdef bint ended                 # the response is complete
     cdef bint read                  # all of the request's body is given to the application
     cdef bint disconnected          # the client is gone
+    cdef bint cut                   # … because the response was ended before its time
     cdef bint told                  # … and the application knows
     cdef long long cancel_at        # CLOCK_MONOTONIC, ns: how long it may go on after that
 

@@ -109,6 +109,9 @@ _list_keys()
 # What receive() gives is a copy of it: that costs less than to build it up.
 cdef dict REQUEST = {"type": "http.request", "body": b"", "more_body": False}
 
+# Why a client is said to have gone that has not.
+cdef str CUT = "the worker is stopping"
+
 # What send(None) hands over.
 cdef tuple NO_MESSAGE = (None,)
 
@@ -420,7 +423,7 @@ cdef class HTTPCall:
 
     cdef dict _disconnect_message(self):
         self.told = True
-        return {"type": "http.disconnect"}
+        return {"type": "http.disconnect", "reason": CUT} if self.cut else {"type": "http.disconnect"}
 
     cdef int _act(self, PyObject** parts, str kind) except -1:
         if is_same(kind, BODY):

@@ -11,7 +11,9 @@ cdef class ScopeBuilder(RequestBuilder):
     cdef bint lent                  # to the request that came last
     cdef dict versions              # what they begin as
     cdef dict extensions_11, extensions_10      # what is offered to clients that take no trailers
+    cdef tuple versions_flat, extensions_flat   # versions and extensions_11 as key, value, key, value …
     cdef bint offers_trailers, offers_refusals
+    cdef dict drain                 # the extension that tells of the worker's drain; empty: not offered
     cdef str root_path
     cdef readonly dict state        # of the lifespan; None: the application has none
 

@@ -3,6 +3,11 @@ from typing import Any
 
 from tricorn.http.forwarded import HeaderPolicy
 
+class Fixed(dict[str, Any]):
+    """What the scopes of all requests share, so none of them may change it."""
+
+    __slots__ = ()
+
 class ScopeBuilder:
     """Request heads to ASGI scopes: see scope.pyx."""
 
@@ -14,4 +19,5 @@ class ScopeBuilder:
         state: dict[str, Any] | None = None,
         extensions: Iterable[str] = (),
         scheme: str = "http",
+        drain: Fixed | None = None,
     ) -> None: ...

@@ -28,6 +28,7 @@ from tricorn.http.request cimport Field, RequestHead, Span
 
 cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
+    Py_ssize_t PyTuple_GET_SIZE(object)
     Py_ssize_t PyDict_GET_SIZE(PyObject*)
     Py_ssize_t Py_REFCNT(PyObject*)
     bint next_of_dict "PyDict_Next"(PyObject*, Py_ssize_t*, PyObject**, PyObject**)
@@ -74,7 +75,6 @@ class Fixed(dict):
 
 
 cdef object OFFERED = Fixed()
-cdef dict NOTHING = {}
 
 
 cdef inline object _name(RequestHead head, Field* field):
@@ -119,11 +119,11 @@ cdef class ScopeBuilder(RequestBuilder):
 
     server: (host, port) or (path, None) of the listener. root_path: where the application is mounted, for proxies that
     cut it off. state: the lifespan's, of which every request gets a shallow copy; None: there is no lifespan. extensions: what
-    is offered to clients that can make use of it. scheme: http, or https where the listener speaks TLS.
+    is offered to clients that can make use of it. scheme: http, or https where the listener speaks TLS. drain: what `tricorn.drain` is.
     """
 
     def __init__(
-        self, object policy, tuple server, str root_path="", dict state=None, extensions=(), str scheme="http",
+        self, object policy, tuple server, str root_path="", dict state=None, extensions=(), str scheme="http", drain=None,
     ):
         RequestBuilder.__init__(self, policy)
         self.base = dict.fromkeys(ORDER)
@@ -137,6 +137,10 @@ cdef class ScopeBuilder(RequestBuilder):
         self.extensions_11 = {
             name: OFFERED for name in extensions if name.startswith("http.") and name != "http.response.trailers"
         }
+        self.drain = {"tricorn.drain": drain} if drain is not None and "tricorn.drain" in extensions else {}
+        self.extensions_11.update(self.drain)
+        self.versions_flat = _flat(self.versions)
+        self.extensions_flat = _flat(self.extensions_11)
         self.extensions_10 = dict(self.extensions_11)
         self.extensions_10.pop("http.response.early_hint", None)    # HTTP/1.0 has no interim responses
         self.offers_trailers = "http.response.trailers" in extensions
@@ -183,11 +187,11 @@ cdef class ScopeBuilder(RequestBuilder):
         """What the application has kept or changed is replaced: it belongs to whoever has it, and ends with that."""
         if not self.lent:
             return 0
-        if not _is_as_it_was(<PyObject*>self.own_versions, self.versions):
+        if not _is_as_it_was(<PyObject*>self.own_versions, self.versions_flat):
             self._renew_versions()
-        if not _is_as_it_was(<PyObject*>self.own_extensions, self.extensions_11):
+        if not _is_as_it_was(<PyObject*>self.own_extensions, self.extensions_flat):
             self._renew_extensions()
-        if self.own_state is not None and not _is_as_it_was(<PyObject*>self.own_state, NOTHING):
+        if self.own_state is not None and not _is_as_it_was(<PyObject*>self.own_state, ()):
             self._renew_state()
         self.lent = False
         return 0
@@ -280,7 +284,7 @@ cdef class ScopeBuilder(RequestBuilder):
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
         scope["subprotocols"] = subprotocols
-        scope["extensions"] = {"websocket.http.response": OFFERED} if self.offers_refusals else {}
+        scope["extensions"] = {"websocket.http.response": OFFERED, **self.drain} if self.offers_refusals else dict(self.drain)
         return 0
 
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1:
@@ -298,20 +302,22 @@ cdef inline bint _is_same(RequestHead head, Span span, bytes value) noexcept:
     ) == 0
 
 
-cdef bint _is_as_it_was(PyObject* lent, dict model) except -1:
-    """Only we have it (in the base and here), and it has the same values in the same order."""
-    cdef PyObject* keys[2]
-    cdef PyObject* values[2]
-    cdef Py_ssize_t at[2]
-    cdef Py_ssize_t i
-    if Py_REFCNT(lent) != 2 or PyDict_GET_SIZE(lent) != PyDict_GET_SIZE(<PyObject*>model):
+cdef tuple _flat(dict model):
+    return tuple([part for item in model.items() for part in item])
+
+
+cdef bint _is_as_it_was(PyObject* lent, tuple model) except -1:
+    """Only we have it (in the base and here), and it has the same values in the same order. model: as _flat() makes it."""
+    cdef PyObject* key
+    cdef PyObject* value
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t i = 0
+    if Py_REFCNT(lent) != 2 or 2 * PyDict_GET_SIZE(lent) != PyTuple_GET_SIZE(model):
         return False
-    at[0] = at[1] = 0
-    for i in range(PyDict_GET_SIZE(lent)):
-        next_of_dict(<PyObject*>model, &at[0], &keys[0], &values[0])
-        next_of_dict(lent, &at[1], &keys[1], &values[1])
-        if keys[0] != keys[1] or values[0] != values[1]:
+    while next_of_dict(lent, &at, &key, &value):
+        if key != PyTuple_GET_ITEM(model, i) or value != PyTuple_GET_ITEM(model, i + 1):
             return False
+        i += 2
     return True
 
 

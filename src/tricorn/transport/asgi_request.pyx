@@ -371,6 +371,20 @@ cdef class ASGIRequest(Request):
             self.method, self.uri, extra={"block": awaiting_stack(call.task)},
         ))
 
+    cdef object produces(self):
+        cdef HTTPCall call = self.call
+        return call.headers if call is not None and call.exchange is not None and not call.body_over else None
+
+    cdef int cut(self, ThreadContext thread) except -1:
+        """The client sees an incomplete response, the application `http.disconnect`; then it has its grace period."""
+        cdef LoopContext loop_context = self.loop_context
+        cdef HTTPCall call = self.call
+        call.cut = True
+        self.answer_without(thread, 503)
+        self.end(thread)
+        loop_context.abandon(call, monotonic())
+        return call.let_go()
+
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call

@@ -27,6 +27,10 @@ cdef class Protocol:
     cdef int expire(self, ThreadContext thread) except -1
     # The worker ends: what is idle ends soon, the rest after its requests. code: for WebSockets.
     cdef int begin_drain(self, long long soon, int code) except -1
+    # The worker drains for long. If a response goes on by itself, end it so that its client can tell; what it was ("GET /path"), else None.
+    cdef str cut_stream(self, ThreadContext thread, bint events_only)
+    # That was done, and the thread that is in the application for it has not come back.
+    cdef bint is_cut(self) noexcept
     # It waits for a request and has had one: it may be closed to make room for another client.
     cdef bint is_idle(self) noexcept
     # What the poller should watch for, while nobody deals with the channel.

@@ -53,6 +53,12 @@ cdef class Protocol:
     cdef int begin_drain(self, long long soon, int code) except -1:
         return 0
 
+    cdef str cut_stream(self, ThreadContext thread, bint events_only):
+        return None
+
+    cdef bint is_cut(self) noexcept:
+        return False
+
     cdef bint is_idle(self) noexcept:
         return False
 

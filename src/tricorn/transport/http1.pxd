@@ -24,6 +24,7 @@ cdef class HTTP1(RequestProtocol):
     cdef unsigned char phase # a Phase
     cdef unsigned char has_served   # a request, so that it may be closed to make room
     cdef unsigned char is_over      # the response is handed over; to be dealt with by whoever owns the channel
+    cdef unsigned char was_cut      # the response, while a thread was in the application for it
     cdef unsigned char gives_way    # it goes on with `pending` in a turn of its own
     cdef object turn                # what its owner puts into the queue when it settles
 
@@ -32,6 +33,7 @@ cdef class HTTP1(RequestProtocol):
     cdef bint _wants_more(self) noexcept
     cdef void _mark_gone(self) noexcept
     cdef bint _has_come(self) noexcept
+    cdef void _cut_owned(self) noexcept
     cdef bint _place_body(self, ThreadContext thread, unsigned char** place, Py_ssize_t* size) except -1
     cdef int _help(self, ThreadContext thread) except -1
     cdef int _read(self, ThreadContext thread) except -1
@@ -45,6 +47,7 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _begin_body(
         self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1
+    cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1
     cdef int _start(self, ThreadContext thread, bint more_is_here) except -1
     cdef Py_ssize_t _read_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _placed(self, ThreadContext thread, Py_ssize_t size) except -1

@@ -13,6 +13,7 @@ Knows: the machine, channels, requests as such. Must not know: application inter
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp
 
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
@@ -20,7 +21,7 @@ from tricorn.http.h1 cimport CUT_BODY, DONE, MORE, REFUSED, SLOW_HEAD, BodyDecod
 from tricorn.http.machine cimport (
     AFTER_ABORT, AFTER_CLOSE, AFTER_END, AFTER_LINGER, AFTER_NEXT, BODY, HEAD, IDLE, OVER, SKIP, ServerMachine,
 )
-from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead
+from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead, Span
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.admission cimport Admission
@@ -30,9 +31,11 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
-from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end, wire_has_input
+from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end, wire_has_input, wire_make_abrupt
+from tricorn.transport.worker_context cimport WorkerContext
 
 from tricorn.http.errors import ProtocolError
+from tricorn.transport.streams import is_event_stream
 
 cdef enum:
     # Pieces up to this are copied behind the head, so that one send() takes both; beyond it two places in memory
@@ -50,6 +53,15 @@ cdef long long SECOND = 1000000000
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 
+# The answers to probes, and their fields for a machine whose applications speak str, and bytes.
+cdef bytes ALIVE = b"alive\n"
+cdef bytes IS_READY = b"ready\n"
+cdef bytes IS_STOPPING = b"stopping\n"
+cdef tuple PROBE_FIELDS = (
+    [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")],
+    [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")],
+)
+
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(HTTP1, RequestHead) noexcept
@@ -59,6 +71,12 @@ cdef int _translate(HTTP1 self, RequestHead head) except -1:
     cdef Runner runner = self.runner
     self.request = runner.new_request(self, head)
     return 0
+
+
+cdef bint _is(RequestHead head, Span span, bytes text) noexcept:
+    return span.length == <size_t>PyBytes_GET_SIZE(text) and memcmp(
+        head.data + span.start, PyBytes_AS_STRING(text), span.length
+    ) == 0
 
 
 cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
@@ -252,6 +270,39 @@ cdef class HTTP1(RequestProtocol):
             self.channel.deadline = soon
         return 0
 
+    cdef str cut_stream(self, ThreadContext thread, bint events_only):
+        """Where bytes wait for the client it is the client that is slow, and the response may be as long as any other."""
+        cdef Request request = self.request
+        if self.phase != SERVING or request is None or not self.machine.head_sent:
+            return None
+        headers = request.produces()
+        if headers is None or (events_only and not is_event_stream(headers)):
+            return None
+        label = f"{request.method} {request.uri}"
+        if self.request is not request or self.channel.gone or self.channel.has_queued():
+            return None
+        if self.channel.owned:
+            self._cut_owned()
+            return label
+        self.channel.owned = True
+        thread.now = monotonic()
+        request.cut(thread)
+        self.settle(thread)
+        return label
+
+    cdef void _cut_owned(self) noexcept:
+        """Its thread is in the application, and finds out at the next piece."""
+        self._mark_gone()
+        self.was_cut = True
+        self.channel.deadline = 0
+        if self.machine.body_left < 0 and not self.machine.reply.chunked:
+            wire_make_abrupt(self.channel.fd)       # an orderly end would complete the body: a reset, when the thread closes it
+        else:
+            wire_cut(self.channel.fd)
+
+    cdef bint is_cut(self) noexcept:
+        return self.was_cut
+
     cdef bint is_idle(self) noexcept:
         if self.gives_way or self.channel.owned:
             return False
@@ -406,6 +457,8 @@ cdef class HTTP1(RequestProtocol):
     ) except -1:
         """A head is complete. Returns how much of the `data` behind it is used."""
         self.channel.deadline = 0
+        if self.worker.has_probes and self._answer_probe(thread, head, size > 0):
+            return 0
         if (<Unchecked>_translate)(self, head) < 0:
             return self._untranslatable(thread)
         if head.wants_upgrade and head.framing == NO_BODY:
@@ -425,6 +478,33 @@ cdef class HTTP1(RequestProtocol):
         except ProtocolError as error:
             self._refuse(thread, error)
         return 0
+
+    cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1:
+        """Answer here, if it asks how the worker is. False: it is a request like others."""
+        cdef WorkerContext worker = self.worker
+        cdef Buffer out = thread.out
+        cdef bytes text
+        if head.framing != NO_BODY or not (head.is_head or _is(head, head.method, b"GET")):
+            return False
+        if worker.health is not None and _is(head, head.path, worker.health):
+            text = ALIVE
+        elif worker.ready is not None and _is(head, head.path, worker.ready):
+            text = IS_STOPPING if worker.row.data.stopping == 1 else IS_READY
+        else:
+            return False
+        out.size = 0
+        worker.refresh_date()
+        self.machine.more_is_here = more_is_here
+        self.machine.respond(
+            out, worker.defaults, "503 Service Unavailable" if text is IS_STOPPING else "200 OK",
+            PROBE_FIELDS[self.machine.reply.octets], PyBytes_GET_SIZE(text), worker.is_leaving(), worker.body_discard,
+        )
+        if not self.machine.reply.bodyless:
+            out.add(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        thread.now = monotonic()
+        self._send(thread, out, None, NULL, 0, True)
+        self._leave(thread, False)
+        return True
 
     cdef int _start(self, ThreadContext thread, bint more_is_here) except -1:
         cdef Request request = self.request
@@ -566,18 +646,21 @@ cdef class HTTP1(RequestProtocol):
     # ---- between two requests --------------------------------------------------------------------------
 
     cdef int _leave(self, ThreadContext thread, bint has_begun) except -1:
-        """The response is complete, as far as the application goes; or, if the request never began, without it."""
+        """The response is complete, as far as the application goes; or without it, if the request never began, or was no matter of
+        the application's (a probe: there is no Request)."""
         cdef Request request = self.request
-        cdef bint torn = request.torn
+        cdef bint torn
         self.is_over = False
-        if has_begun:
-            self.runner.ends(request, thread)
-        else:
-            self.runner.passes_over(request, thread)
-        self.request = None
-        request.let_go(thread)
-        if torn:
-            return self.channel.abort()      # what is queued, or not, is anybody's guess
+        if request is not None:
+            torn = request.torn
+            if has_begun:
+                self.runner.ends(request, thread)
+            else:
+                self.runner.passes_over(request, thread)
+            self.request = None
+            request.let_go(thread)
+            if torn:
+                return self.channel.abort()      # what is queued, or not, is anybody's guess
         if self.channel.corked or not self.machine.reply.keep_alive:
             self.channel.release()           # it must be known whether all of it is out
         if self.channel.closed:
@@ -658,7 +741,7 @@ cdef class HTTP1(RequestProtocol):
         self.worker.refresh_date()
         out.size = 0
         self.machine.respond(
-            out, self.worker.defaults, status, headers, length, self.worker.channels.draining, self.worker.body_discard
+            out, self.worker.defaults, status, headers, length, self.worker.is_leaving(), self.worker.body_discard
         )
         if self.machine.reply.length < 0:
             request.touch()
@@ -792,7 +875,7 @@ cdef class HTTP1(RequestProtocol):
         out.size = 0
         self.machine.respond(
             out, self.worker.defaults, admission.status, admission.octet_fields if self.runner.octets else admission.fields, size,
-            self.worker.channels.draining, self.worker.body_discard,
+            self.worker.is_leaving(), self.worker.body_discard,
         )
         if not self.machine.reply.bodyless:
             request.body_sent = self.machine.admit(size)

@@ -72,6 +72,14 @@ cdef class LoopServer(Server):
         finally:
             self.loop_context.task_runner.open = False
 
+    def cut_streams(self, bint events_only):
+        """As Server.end_streams."""
+        self.loop_context.task_runner.open = True
+        try:
+            return self.end_streams(self.loop_context.thread, events_only)
+        finally:
+            self.loop_context.task_runner.open = False
+
     def close(self):
         """End what is left at once: tasks are cancelled, connections closed."""
         cdef Channel channel

@@ -175,6 +175,9 @@ cdef class Request(AsyncExchange):
     cdef int interest(self) noexcept
     cdef bint overdue(self, long long now) noexcept
     cdef int expire(self, ThreadContext thread, long long now) except -1
+    # The fields of a response whose body the application still produces; None: there is none. And its end before its time.
+    cdef object produces(self)
+    cdef int cut(self, ThreadContext thread) except -1
     # Whether its protocol may take more of the body from the client.
     cdef bint wants_body(self) noexcept
     # The response is out of its hands, or nobody waits for it any more: what the application still does with it leads nowhere.

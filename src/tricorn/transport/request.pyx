@@ -262,6 +262,12 @@ cdef class Request(AsyncExchange):
     cdef int expire(self, ThreadContext thread, long long now) except -1:
         raise NotImplementedError
 
+    cdef object produces(self):
+        return None
+
+    cdef int cut(self, ThreadContext thread) except -1:
+        raise NotImplementedError
+
     cdef bint wants_body(self) noexcept:
         return True
 

@@ -37,6 +37,7 @@ cdef class Server:
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1
     cdef int expire_overdue(self, ThreadContext thread, long long now) except -1
     cdef int close_down(self, ThreadContext thread, bint backlog, int code=*) except -1
+    cdef list end_streams(self, ThreadContext thread, bint events_only)
     cdef int flush_log(self) except -1
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1

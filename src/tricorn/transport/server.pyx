@@ -367,6 +367,32 @@ cdef class Server:
                 protocol.begin_drain(soon, code)
         return 0
 
+    cdef list end_streams(self, ThreadContext thread, bint events_only):
+        """Cut the responses that go on by themselves. Returns what they were, as "GET /path"."""
+        cdef Channel channel
+        cdef Protocol protocol
+        cdef list cut = []
+        for found in list(self.worker.channels.channels):
+            if found is None:
+                continue
+            channel = <Channel>found
+            protocol = channel.protocol
+            if channel.closed:
+                continue
+            try:
+                label = protocol.cut_stream(thread, events_only)
+            except BaseException:
+                self.give_up(thread, channel)
+                continue
+            if label is not None:
+                cut.append(label)
+        return cut
+
+    @property
+    def unfinished(self):
+        """How many connections there are, but for those whose response was cut while a thread was in the application for it."""
+        return sum([not (<Channel>found).protocol.is_cut() for found in self.worker.channels.channels if found is not None])
+
 
 cdef Peer _peer(sockaddr_storage* address, object trusted):
     cdef char text[64]

@@ -621,6 +621,10 @@ cdef class ThreadServer(Server):
         if self.worker.runnable:
             self.worker.channels.wake()
 
+    def cut_streams(self, bint events_only):
+        """As Server.end_streams; the monitor does it."""
+        return self.end_streams(self.monitor, events_only)
+
     def stop(self):
         """Ask the threads to end after what they are doing."""
         self.stopping = True

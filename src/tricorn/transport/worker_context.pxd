@@ -29,6 +29,7 @@ cdef class Terms:
     cdef public str proxy_mode          # "v1", "v2", "auto" or None
     cdef public str server_header
     cdef public tuple routes            # (prefix, some of these by name), the longest prefix first
+    cdef public str health_path, ready_path     # None: there is none
 
 # What all connections of a worker share.
 cdef class WorkerContext(Terms):
@@ -57,10 +58,17 @@ cdef class WorkerContext(Terms):
 
     cdef bint tells_queued              # the access log tells how long requests were under way before
 
+    cdef bytes health, ready            # health_path and ready_path as they come on the wire
+    cdef readonly bint has_probes       # … and whether there is one of them
+
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 
     cdef int mute(self) except -1
     cdef int unmute(self) except -1
     cdef int forsake(self) except -1
     cdef int end_stranger(self) except -1
+    # The worker ends, or will before long: who has another request should make another connection for it.
+    cdef inline bint is_leaving(self) noexcept:
+        return self.channels.draining or self.row.data.stopping == 1
+
     cdef void refresh_date(self) noexcept

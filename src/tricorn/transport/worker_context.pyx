@@ -58,6 +58,9 @@ cdef class WorkerContext(Terms):
         self.routing = routes if self.routes else None
         self.shortest_timeout = routes.shortest("request_timeout", self.request_timeout)
         self.shortest_slow = routes.shortest("slow_request_time", self.slow_request_time)
+        self.health = None if self.health_path is None else self.health_path.encode("ascii")
+        self.ready = None if self.ready_path is None else self.ready_path.encode("ascii")
+        self.has_probes = self.health is not None or self.ready is not None
 
     @property
     def connections(self):

@@ -280,6 +280,14 @@ cdef class WSGIRequest(Request):
     cdef long long silent_since(self, long long now) noexcept:
         return self.thread.active_ns if self.thread is not None else now
 
+    cdef object produces(self):
+        cdef WSGICall call = self.call
+        return call.headers if call is not None and not call.ended else None
+
+    cdef int cut(self, ThreadContext thread) except -1:
+        cdef Channel channel = self.protocol.channel
+        return channel.lose()
+
     # ---- serving -------------------------------------------------------------------------------------
 
     cdef int start(self, ThreadContext thread) except -1:

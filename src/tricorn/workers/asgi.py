@@ -11,6 +11,7 @@ import contextvars
 import importlib
 import importlib.util
 import logging
+import math
 import os
 import signal
 import time
@@ -20,7 +21,7 @@ from contextlib import suppress
 from threading import Thread, get_ident  # bound before the application can put others in their place
 from typing import TYPE_CHECKING, Any
 
-from tricorn import forks, scoreboard
+from tricorn import drain, forks, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
@@ -33,6 +34,7 @@ from tricorn.transport.failures import report
 from tricorn.transport.loop_context import LoopContext
 from tricorn.transport.loop_server import LoopServer
 from tricorn.transport.opening import Entrance
+from tricorn.workers.asgi_drain import Drain
 from tricorn.workers.boot import end_stranger, failed, hold_signals
 from tricorn.workers.context import (
     ask_for_successor,
@@ -42,6 +44,7 @@ from tricorn.workers.context import (
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
+from tricorn.workers.streams import StreamLimits
 from tricorn.workers.warmup import Warmup, pages
 
 if TYPE_CHECKING:
@@ -144,6 +147,7 @@ class Worker:
         self.warmup: Warmup | None = None  # while it is under way
         self.deadline: float | None = None  # of the drain
         self.watch: Thread | None = None  # over the loop
+        self.drain = Drain()
 
     def run(self) -> int:
         self._beat()
@@ -284,6 +288,7 @@ class Worker:
             state,
             self.settings.asgi_extensions,
             "https" if is_tls else "http",
+            self.drain,
         )
 
     def _enter(self, state: int) -> None:
@@ -347,9 +352,23 @@ class Worker:
             self._stop()  # nobody is there who could lose anything
             return
         self.deadline = end_of_drain(self.settings)
+        drain.begin()
+        self.drain.begin()
         self._enter(scoreboard.DRAINING)
-        self.server.drain(backlog, GOING_AWAY if self.assignment.row.stopping else SERVICE_RESTART)
+        self.server.drain(backlog, GOING_AWAY if self.assignment.row.stopping == 1 else SERVICE_RESTART)
+        self.streams = StreamLimits(self.settings, self.server.cut_streams)
+        self.streams.begin(time.monotonic())
+        self._attend_streams()
+
+    def _attend_streams(self) -> None:
+        """And see whether all is done."""
+        if self.stopped:
+            return
+        now = time.monotonic()
+        self.streams.attend(now)
         self._look()
+        if self.streams.next < math.inf:
+            self.loop.call_later(self.streams.next - now, self._attend_streams)
 
     def _stop(self) -> None:
         if not self.stopped:  # else the loop runs for the end, which must not be cut short

@@ -19,7 +19,7 @@ from threading import Lock, Thread  # bound before the application can put other
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from tricorn import __version__, forks, scoreboard
+from tricorn import __version__, drain, forks, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.input import EMPTY_INPUT
@@ -40,6 +40,7 @@ from tricorn.workers.context import (
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
+from tricorn.workers.streams import StreamLimits
 from tricorn.workers.warmup import Warmup, pages
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ WATCH = 1.0
 
 #: How long the application's threads have to come back when the worker ends at once, seconds.
 LAST_CALL = 0.2
+
+#: How long those have whose responses were cut, before the worker ends without them, seconds.
+LAST_PIECE = 1.0
 
 
 def serve_threaded(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
@@ -80,6 +84,7 @@ class Worker:
         if self.warm_pages:
             self.server.hold_back()
         self.deadline: float | None = None  # of the drain
+        self.streams = StreamLimits(settings, self.server.cut_streams)
         self.next_renewal = 0.0
         self.ending = Lock()  # held by who ends the process
         forks.let_go(self.server.forsake)
@@ -135,8 +140,9 @@ class Worker:
             return
         self._enter(scoreboard.READY)
         while not self._is_done():
-            self.server.watch(self.signals.fd, self.lifeline, WATCH)
+            self.server.watch(self.signals.fd, self.lifeline, self._patience())
             self._renew_certificates()
+            self.streams.attend(monotonic())
             if not self._obey():
                 break
         self._end()
@@ -165,6 +171,9 @@ class Worker:
             log_setup.reopen()
         is_alone = self.lifeline >= 0 and is_readable(self.lifeline)
         return is_alone or any(command is not Command.REOPEN for command in commands)
+
+    def _patience(self) -> float:
+        return min(WATCH, max(0.0, self.streams.next - monotonic()))
 
     def _renew_certificates(self) -> None:
         certificates = self.assignment.certificates
@@ -202,16 +211,22 @@ class Worker:
         """backlog: serve those who wait to be accepted, unless somebody else will."""
         if self.deadline is None:
             self.deadline = end_of_drain(self.settings)
+            self.streams.begin(monotonic())
+            drain.begin()
             self._enter(scoreboard.DRAINING)
             # Here they might wait behind a request that does not end in time. Asked after everybody can see
             # that this worker drains: of several that are told to at once, the last one sees no other.
             row = self.assignment.row
-            self.server.drain(backlog and (bool(row.stopping) or not row.another_is_ready()))
+            self.server.drain(backlog and (row.stopping == 1 or not row.another_is_ready()))
 
     def _is_done(self) -> bool:
         if self.deadline is None:
             return False
-        return self.context.connections == 0 or monotonic() >= self.deadline
+        now = monotonic()
+        if self.context.connections == 0 or now >= self.deadline:
+            return True
+        # Threads that have not found out that their responses were cut have nobody to answer.
+        return now >= self.streams.cut_at + LAST_PIECE and self.server.unfinished == 0
 
     def _end(self) -> None:
         self.server.stop()
