@@ -199,6 +199,8 @@ def step(world: World, what: str, how: int) -> None:
     pids = sorted(world.children)
     one = world.children[pids[how % len(pids)]] if pids else None
     if what == "reload":
+        if world.target.mode is not Mode.RUNNING:
+            return  # the arbiter refuses it then
         preloads = world.preloads if how < 6 else not world.preloads
         terms: dict[str, Any] = {"preloads": preloads, "least": 1, "most": 8}
         world.target = targets.reloaded(world.target, 1 + how % 4, world.target.room, **terms)

@@ -23,7 +23,12 @@ def scarcity(tmp_path: Path) -> Scarcity:
 
 
 @pytest.mark.parametrize(
-    ("call", "error"), [("fork", errno.EAGAIN), ("fork", errno.ENOMEM), ("pipe", errno.EMFILE)]
+    ("call", "error"),
+    [
+        ("fork", errno.EAGAIN),
+        pytest.param("fork", errno.ENOMEM, marks=pytest.mark.slow),
+        pytest.param("pipe", errno.EMFILE, marks=pytest.mark.slow),
+    ],
 )
 def test_no_process_for_a_worker(service: Service, scarcity: Scarcity, call: str, error: int) -> None:
     victim = min(service.start(workers=2, environ=scarcity.environ).workers())
@@ -56,6 +61,7 @@ def test_no_memory_to_wait_with(service: Service, scarcity: Scarcity) -> None:
     assert service.log().count("The master cannot wait for anything") == 1
 
 
+@pytest.mark.slow
 def test_no_descriptor_to_look_at_workers_with(service: Service, scarcity: Scarcity) -> None:
     """Their memory, and whether that ran out."""
     service.start(workers=1, environ=scarcity.environ, max_memory=1 << 40)

@@ -98,8 +98,8 @@ def test_a_request_that_its_client_has_given_up_never_begins(
         assert came(live, stack, message("/")).response().status == 503  # so it waits
         go(impatient)
         release(kind, gate)
-        assert live.request("/").status == 200
         live.wait_log(" 499 ")
+        assert live.request("/").status == 200
         assert not Path(f"{gate}-left.in").exists()
 
 

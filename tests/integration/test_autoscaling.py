@@ -9,7 +9,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.axes import ONE_OF_EACH
 from harness.server import wait_for
 from integration.answering import write_site
 from integration.live import Live, Load
@@ -46,7 +45,7 @@ def scaling(directory: Path, *options: str, kind: str = "sync", workers: int = 1
     )
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", ["sync", pytest.param("asgi", marks=pytest.mark.slow)])
 def test_up_and_down_without_a_lost_request(kind: str, tmp_path: Path) -> None:
     # A client that keeps its connection stays with its worker.
     with scaling(tmp_path, "--keep-alive=0", kind=kind) as live:

@@ -246,6 +246,7 @@ atexit.register(lambda: os.getpid() == mold and open("hook", "w").close())
         assert (tmp_path / "hook").exists()
 
 
+@pytest.mark.slow
 def test_check_config_ends_although_the_application_has_threads(tmp_path: Path) -> None:
     (tmp_path / "theapp.py").write_text(APP.format(code=LEFTOVERS["thread"][0]))
     command = [sys.executable, "-m", "tricorn", "--check-config", "--chdir", str(tmp_path), "theapp:app"]

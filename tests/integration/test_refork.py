@@ -99,7 +99,10 @@ OBSTACLES = {
 }
 
 
-@pytest.mark.parametrize("case", OBSTACLES)
+@pytest.mark.parametrize(
+    "case",
+    [case if case == "a thread" else pytest.param(case, marks=pytest.mark.slow) for case in OBSTACLES],
+)
 def test_what_keeps_a_worker_from_it(tmp_path: Path, case: str) -> None:
     source, said = OBSTACLES[case]
     with serving(tmp_path, source, "--preload", "--refork-after=1", kind="sync") as live:

@@ -21,11 +21,11 @@ NAMED = {event.name: event for event in EVENTS}
 
 CELLS = [
     ("HUP", THREADS, "tls"),
-    ("max_requests = 100", LOOP, "plain"),
     ("TERM", ONE_THREAD, "plain"),
 ]
-#: Three more, for those who have time.
+#: More, for those who have time.
 MORE = [
+    ("max_requests = 100", LOOP, "plain"),
     ("TTIN, then TTOU", LOOP, "tls"),
     ("SEGV of a busy worker", ONE_THREAD, "tls"),
     ("HUP, broken configuration", THREADS, "plain"),
