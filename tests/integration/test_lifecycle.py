@@ -644,7 +644,7 @@ def answer(path):
 """
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", ["sync", pytest.param("asgi", marks=pytest.mark.slow)])
 def test_a_lack_of_descriptors_is_logged_once_by_a_slow_log(tmp_path: Path, kind: str) -> None:
     """Another thread that fails meanwhile finds that it is being said."""
     with serving(tmp_path, SLOW_LOG, kind=kind) as live:

@@ -281,7 +281,11 @@ def begin(home: Path, how: str, *options: str) -> Live:
     return live
 
 
-@pytest.mark.parametrize("number", [TERM, INT, signal.SIGQUIT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [TERM, pytest.param(INT, marks=pytest.mark.slow), pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 @pytest.mark.parametrize("how", IMPORTS)
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["in a worker", "in a mold"])
 def test_an_import_that_hangs_is_not_waited_for(
