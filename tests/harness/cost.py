@@ -6,8 +6,9 @@ Two sizes are measured in turn, again and again, and the least of each counts: o
 only ever add. The test passes with the first round in which the ratio is small enough, so a quiet machine
 needs few. Quadratic work never gets there: twice the bytes are four times the time.
 
-From some size on the C library takes memory from the kernel anew each time, and how large that is depends on what
-a process did before: such a step lies between two sizes only, so the next smaller pair decides where one fails.
+From some size on the C library takes memory from the kernel anew each time, and how large that is depends on
+what a process did before: such a step lies between two sizes only, so where they fail the next smaller pair
+decides.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SHORTEST = 0.001
 
 
 def assert_linear(cost: Callable[[int], float], size: int, bound: float) -> None:
-    """`cost(n)` measures the seconds that n bytes take; `size` bytes and twice as many are compared, and if need
-    be half as many.
+    """`cost(n)` measures the seconds that n bytes take; `size` bytes and twice as many are compared, and half as
+    many if need be.
 
     bound: seconds that a byte may take. Generous; the ratio alone does not see what is slow and linear.
     """
