@@ -25,8 +25,8 @@ SHORTEST = 0.001
 
 
 def assert_linear(cost: Callable[[int], float], size: int, bound: float) -> None:
-    """`cost(n)` measures the seconds that n bytes take; `size` bytes are compared with twice as many, and with
-    half as many if need be.
+    """`cost(n)` measures the seconds that n bytes take. `size` bytes are compared with twice as many, and, if
+    need be, with half as many.
 
     bound: seconds that a byte may take. Generous; the ratio alone does not see what is slow and linear.
     """
