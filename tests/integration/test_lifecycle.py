@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from harness.axes import KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
-from harness.server import APPS, wait_for
+from harness.server import APPS, frozen, wait_for
 from integration.answering import serving, told
 from integration.live import Live, Load, entered, is_alive, message, poll_until
 
@@ -627,6 +627,19 @@ def test_a_lack_of_descriptors_is_logged_once(kind: str) -> None:
         assert failed is not None
         assert int(failed[1]) >= 2
         assert live.request("/").status == 200
+
+
+@pytest.mark.parametrize("kind", [*ONE_OF_EACH, "gthread"])
+def test_a_long_backlog_is_served_at_a_stop(kind: str) -> None:
+    """More than are accepted in a row as a rule; nobody else will."""
+    with Live("life:app", kind=kind) as live, contextlib.ExitStack() as stack:
+        with frozen(live.workers()[0]):
+            clients = [stack.enter_context(live.connect()) for _ in range(100)]
+            for client in clients:
+                client.send(message("/"))
+            live.signal(signal.SIGTERM)
+            live.wait_log("SIGTERM: stopping")
+        assert {client.response().status for client in clients} == {200}
 
 
 SLOW_LOG = """

@@ -25,6 +25,7 @@ from tricorn.transport.system cimport (
 
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
+    BACKLOG_RUN = 65536     # at the end, where nobody else will: all that a kernel may have let in
     BURST = 16777216        # bytes that were queued for slow clients: their memory is worth giving back
 
 WAKER_TOKEN = 0xFFFFFFFF
@@ -353,8 +354,9 @@ cdef class Server:
         cdef int i
         self.listen(False)
         for i in range(len(self.entrances)):
-            if backlog:
-                self.accept(thread, i, True)
+            # What busy workers have passed on lies in a queue that a newer master does not know.
+            if backlog or (<Entrance>self.entrances[i]).outlet >= 0:
+                self.accept(thread, i, True, BACKLOG_RUN)
             elif self.may_be_woken_alone():
                 self.accept(thread, i, True, 1)
         self.worker.channels.draining = True
