@@ -53,7 +53,7 @@ test: build  ## the suite: each pair of values of two axes, without what takes l
 test-all: build  ## the whole suite: the full product of the axes
 	$(PYTEST) $(ARGS)
 
-test-sample: build  ## a fifth of what `make test` leaves out: SEED=any text, by default the commit
+test-sample: build  ## a tenth of what `make test` leaves out: SEED=any text, by default the commit
 	$(PYTEST) --combinations=sample --seed='$(SEED)' $(ARGS)
 
 format:

@@ -91,7 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--combinations",
         choices=("all", "pairwise", "sample"),
         default="all",
-        help="pairwise: each pair of values; sample: a fifth of what pairwise and -m 'not slow' leave out",
+        help="pairwise: each pair of values; sample: a tenth of what pairwise and -m 'not slow' leave out",
     )
     group.addoption("--seed", default="1", help="any text: which sample is taken")
 

@@ -19,7 +19,7 @@ from itertools import combinations
 Row = Sequence[Hashable]
 
 #: A sample is one in so many.
-SAMPLE = 5
+SAMPLE = 10
 
 
 def pairwise(rows: Sequence[Row], names: Sequence[str]) -> set[int]:

@@ -306,7 +306,9 @@ def test_a_worker_whose_successor_does_not_boot_goes_on(kind: str, tmp_path: Pat
         live.stop()
 
 
-@pytest.mark.parametrize("bounds", [(1, 0), (0, 1), (2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "bounds", [(1, 0), (0, 1), pytest.param((2, 1), marks=pytest.mark.slow, id="(2, 1)")], ids=str
+)
 def test_a_worker_is_replaced_when_it_is_old(kind: str, bounds: tuple[int, int]) -> None:
     options = ("--max-lifetime=0.4", "--max-lifetime-jitter=0.3")
     options += (f"--reload-max-surge={bounds[0]}", f"--reload-max-unavailable={bounds[1]}")
@@ -327,7 +329,7 @@ def answer(path):
 """
 
 
-@pytest.mark.parametrize("measure", ["pss", "rss"])
+@pytest.mark.parametrize("measure", ["pss", pytest.param("rss", marks=pytest.mark.slow)])
 def test_a_worker_that_grows_is_replaced(kind: str, tmp_path: Path, measure: str) -> None:
     options = ("--max-memory=150m", f"--memory-measure={measure}")
     with serving(tmp_path, GROWING, *options, kind=kind) as live, Load(live) as load:
