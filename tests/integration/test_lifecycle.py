@@ -436,8 +436,9 @@ def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None
         assert "time.sleep(60)" in log
         live.wait_log("is ready", times=2, deadline=20)
         wait_for(lambda: worker not in live.workers(), "the stuck worker has gone", deadline=10)
-        with pytest.raises(ClosedError):
-            client.response()
+        with contextlib.suppress(ClosedError):
+            # In the main thread the TERM that ends the worker may end the call, too.
+            assert client.response().status == 504
         assert live.request("/").status == 200
 
 
