@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    "drain",
+    *("drain", "procfs"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -36,17 +36,29 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sigaction",
         "drain",
     },
-    "arbiter": {"config", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"},
+    "arbiter": {
+        "config",
+        "log",
+        "net",
+        "tls",
+        "scoreboard",
+        "handover",
+        "forks",
+        "sigaction",
+        "parentage",
+        "procfs",
+    },
     "config": {"kinds"},
     "kinds": set(),
     "log": {"config"},
-    "net": {"config"},
+    "net": {"config", "procfs"},
     "tls": {"config", "net"},
     "scoreboard": set(),
     "forks": set(),
     "sigaction": set(),
     "parentage": set(),
     "drain": set(),
+    "procfs": set(),
     "handover": {"config", "net", "tls", "scoreboard"},
     "cli": ROOMS,
     "__main__": {"cli"},

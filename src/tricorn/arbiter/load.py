@@ -24,6 +24,7 @@ from tricorn.arbiter.autoscale import Bounds, Sample
 from tricorn.arbiter.children import ChildRecord
 from tricorn.arbiter.target import Mode, Target
 from tricorn.config.settings import Settings
+from tricorn.procfs import stat_of
 
 log = logging.getLogger("tricorn.error")
 
@@ -134,8 +135,7 @@ def _running(pid: int, *, is_loop: bool) -> float:
             on_cpu, waiting, _ = map(int, Path(f"/proc/{pid}/schedstat").read_text().split())
             if on_cpu:
                 return (on_cpu + waiting) / 1e9
-        # The name before the last bracket may contain anything.
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return 0.0
-    return (int(words[11]) + int(words[12])) / TICKS
+    stat = stat_of(pid)
+    return (int(stat[11]) + int(stat[12])) / TICKS if stat else 0.0

@@ -12,9 +12,10 @@ import resource
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from tricorn.arbiter.children import ChildRecord
+from tricorn.arbiter.ends import busy_with
+from tricorn.procfs import stat_of
 
 log = logging.getLogger("tricorn.error")
 
@@ -79,30 +80,27 @@ def evidence_of(child: ChildRecord, now: float) -> Evidence:
 
 
 def state_of(pid: int) -> str:
-    """The letter; empty: the process has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return stat.rpartition(")")[2].split()[0]
+    """The letter; empty: the process has ended, or cannot be looked at."""
+    stat = stat_of(pid)
+    return stat[0] if stat else ""
 
 
 def log_abort(child: ChildRecord, silent_for: float, now: float, evidence: Evidence) -> None:
     if not child.was_ready:
         log.error(
-            "%s was not ready after %.0f s (boot_timeout): aborting it; %s",
+            "%s was not ready after %.0f s (boot_timeout): aborting it%s",
             child.name,
             silent_for,
-            boot_step(child, now),
+            busy_with(child, now) or f"; {boot_step(child, now)}",  # a request of its own, of `warmup`
         )
         return
-    requests = child.running_requests(now)
-    clauses = [reason(evidence), f"it was busy with {requests}" if requests else ""]
+    why = reason(evidence)
     log.error(
-        "%s has shown no sign of life for %.0f s (timeout): aborting it%s",
+        "%s has shown no sign of life for %.0f s (timeout): aborting it%s%s",
         child.name,
         silent_for,
-        "".join(f"; {clause}" for clause in clauses if clause),
+        f"; {why}" if why else "",
+        busy_with(child, now),
     )
 
 
@@ -110,8 +108,6 @@ def boot_step(child: ChildRecord, now: float) -> str:
     """What of its start takes so long."""
     if not child.row.loaded_ns:
         return "it is importing the application"
-    if requests := child.running_requests(now):
-        return f"it was busy with {requests}"  # its own, of `warmup`
     loaded = child.row.loaded_ns / 1e9
     return (
         f"the application was imported after {loaded - child.started_at:.1f} s, and its start-up (lifespan) "

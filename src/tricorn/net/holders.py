@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tricorn.net.address import Address, TcpAddress, UnixAddress
+from tricorn.procfs import stat_of
 
 #: In /proc/net/tcp: the state of a listening socket. In /proc/net/unix: the flag of one (SO_ACCEPTCON).
 _TCP_LISTENS = "0A"
@@ -98,9 +99,8 @@ def _links(directory: str) -> Iterator[str]:
 
 
 def _parent(pid: int) -> int:
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+    stat = stat_of(pid)
+    return int(stat[1]) if stat else 0
 
 
 def _command(pid: int) -> str:
