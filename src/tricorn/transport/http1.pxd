@@ -47,6 +47,7 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _begin_body(
         self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1
+    cdef Py_ssize_t _answer_for_all(self, ThreadContext thread, str status, object fields, bytes body) except -1
     cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1
     cdef int _start(self, ThreadContext thread, bint more_is_here) except -1
     cdef Py_ssize_t _read_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1

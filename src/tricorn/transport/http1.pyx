@@ -482,7 +482,6 @@ cdef class HTTP1(RequestProtocol):
     cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1:
         """Answer here, if it asks how the worker is. False: it is a request like others."""
         cdef WorkerContext worker = self.worker
-        cdef Buffer out = thread.out
         cdef bytes text
         if head.framing != NO_BODY or not (head.is_head or _is(head, head.method, b"GET")):
             return False
@@ -492,19 +491,29 @@ cdef class HTTP1(RequestProtocol):
             text = IS_STOPPING if worker.row.data.stopping == 1 else IS_READY
         else:
             return False
-        out.size = 0
-        worker.refresh_date()
         self.machine.more_is_here = more_is_here
-        self.machine.respond(
-            out, worker.defaults, "503 Service Unavailable" if text is IS_STOPPING else "200 OK",
-            PROBE_FIELDS[self.machine.reply.octets], PyBytes_GET_SIZE(text), worker.is_leaving(), worker.body_discard,
-        )
-        if not self.machine.reply.bodyless:
-            out.add(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         thread.now = monotonic()
-        self._send(thread, out, None, NULL, 0, True)
+        self._answer_for_all(
+            thread, "503 Service Unavailable" if text is IS_STOPPING else "200 OK", PROBE_FIELDS[self.machine.reply.octets], text
+        )
         self._leave(thread, False)
         return True
+
+    cdef Py_ssize_t _answer_for_all(self, ThreadContext thread, str status, object fields, bytes body) except -1:
+        """A whole response of ours, the same for every client. Returns how many bytes of body the client got."""
+        cdef WorkerContext worker = self.worker
+        cdef Buffer out = thread.out
+        cdef Py_ssize_t size = 0
+        worker.refresh_date()
+        out.size = 0
+        self.machine.respond(
+            out, worker.defaults, status, fields, PyBytes_GET_SIZE(body), worker.is_leaving(), worker.body_discard
+        )
+        if not self.machine.reply.bodyless:
+            size = self.machine.admit(PyBytes_GET_SIZE(body))
+            out.add(PyBytes_AS_STRING(body), size)
+        self._send(thread, out, None, NULL, 0, True)
+        return size
 
     cdef int _start(self, ThreadContext thread, bint more_is_here) except -1:
         cdef Request request = self.request
@@ -869,18 +878,8 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int decline(self, Request request, ThreadContext thread) except -1:
         cdef Admission admission = self.worker.admission
-        cdef Buffer out = thread.out
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(admission.body)
-        self.worker.refresh_date()
-        out.size = 0
-        self.machine.respond(
-            out, self.worker.defaults, admission.status, admission.octet_fields if self.runner.octets else admission.fields, size,
-            self.worker.is_leaving(), self.worker.body_discard,
-        )
-        if not self.machine.reply.bodyless:
-            request.body_sent = self.machine.admit(size)
-            out.add(PyBytes_AS_STRING(admission.body), size)
-        self._send(thread, out, None, NULL, 0, True)
+        cdef object fields = admission.octet_fields if self.runner.octets else admission.fields
+        request.body_sent = self._answer_for_all(thread, admission.status, fields, admission.body)
         return self._leave(thread, False)
 
     cdef void end_after(self, Request request) noexcept:

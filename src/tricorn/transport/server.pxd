@@ -44,4 +44,5 @@ cdef class Server:
     cdef int _end_burst(self, long long now) except -1
     cdef int _return_memory(self, long long now, long long pending) except -1
     cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1
+    cdef Channel _channel_of(self, int fd)
     cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance)

@@ -159,18 +159,8 @@ cdef class Server:
     cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance):
         """None: this peer may not connect. What does not come to be a channel is closed with the object that it was to be."""
         cdef WorkerContext worker = self.worker
-        cdef ChannelTable channels = worker.channels
-        cdef Channel channel
+        cdef Channel channel = self._channel_of(fd)
         cdef int one = 1
-        self.serial += 1
-        if self.serial == 0:
-            self.serial = 1
-        try:
-            channels.make_place(fd)
-            channel = new_channel(channels, fd, self.serial)    # whose the descriptor is from here on
-        except MemoryError:
-            close(fd)
-            raise
         if peer.host is not None:
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         thread.now = monotonic()
@@ -178,6 +168,19 @@ cdef class Server:
             return channel
         worker.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
         return None
+
+    cdef Channel _channel_of(self, int fd):
+        """Whose the descriptor is from here on, whatever happens."""
+        cdef ChannelTable channels = self.worker.channels
+        self.serial += 1
+        if self.serial == 0:
+            self.serial = 1
+        try:
+            channels.make_place(fd)
+            return new_channel(channels, fd, self.serial)
+        except MemoryError:
+            close(fd)
+            raise
 
     cdef int _exhausted(self, int error) except -1:
         """The machine has nothing left for another connection. It is said at once, and then every few seconds how often.
@@ -319,14 +322,7 @@ cdef class Server:
         """
         cdef ChannelTable channels = self.worker.channels
         cdef Entrance entrance = self.entrances[0]
-        cdef Channel channel
-        self.serial += 1
-        try:
-            channels.make_place(fd)
-            channel = new_channel(channels, fd, self.serial)
-        except MemoryError:
-            close(fd)
-            raise
+        cdef Channel channel = self._channel_of(fd)
         channel.protocol = entrance.protocol_for(channel, self.runner, Peer(None, -1, True), None, None)
         channels.add(channel)
         channel.arm(READ)

@@ -500,10 +500,8 @@ cdef class ThreadServer(Server):
 
     cdef bint _is_somebody_there(self) noexcept:
         cdef Entrance entrance
-        cdef pollfd waiting
         for entrance in self.entrances:
-            waiting = pollfd(entrance.fd, POLLIN, 0)
-            if poll(&waiting, 1, 0) > 0:
+            if _is_waited_at(entrance):
                 return True
         return False
 
@@ -565,11 +563,9 @@ cdef class ThreadServer(Server):
 
     cdef int _take_forgotten(self) except -1:
         """A worker that was woken for a connection and had no room for it has told nobody."""
-        cdef pollfd waiting
         cdef int i
         for i in range(len(self.entrances)):
-            waiting = pollfd((<Entrance>self.entrances[i]).fd, POLLIN, 0)
-            if poll(&waiting, 1, 0) > 0:
+            if _is_waited_at(<Entrance>self.entrances[i]):
                 self.accept(self.monitor, i, False, 1)
         return 0
 
@@ -648,6 +644,11 @@ cdef class ThreadServer(Server):
     def running(self):
         """How many application threads have not ended."""
         return self.alive
+
+
+cdef bint _is_waited_at(Entrance entrance) noexcept:
+    cdef pollfd waiting = pollfd(entrance.fd, POLLIN, 0)
+    return poll(&waiting, 1, 0) > 0
 
 
 cdef WSGIRequest _served_by(ThreadContext thread):
