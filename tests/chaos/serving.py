@@ -36,14 +36,16 @@ _ASGI = ("--websocket-close-timeout=0.2",)
 class Storm:
     """One server of a kind, in calm weather at first: `blow` begins it, `calm` ends it."""
 
-    def __init__(self, kind: str, library: Path, directory: Path, seed: str) -> None:
+    def __init__(self, kind: str, library: Path, directory: Path, seed: str, wire: str = "plain") -> None:
         files = directory / "files"
         files.mkdir()
         self.plan = Plan(directory / "plan", seed, {})
         interface = KINDS[kind].interface
         options = _OPTIONS + (_ASGI if interface == "asgi" else ())
         environ = self.plan.environ(library) | {"TMPDIR": str(files)}
-        self.server = Serving(f"{interface}_paths:app", options, kind=kind, environ=environ).start()
+        self.server = Serving(
+            f"{interface}_paths:app", options, kind=kind, wire=wire, environ=environ
+        ).start()
         self.pid = self._worker()
         self._at_rest = self._descriptors()
 
@@ -63,7 +65,7 @@ class Storm:
         """Send all of it and receive until the end of the connection."""
         with socket.socket() as client:
             client.settimeout(PATIENCE)
-            return talk(client, self.server.address, steps)
+            return talk(client, self.server.address, steps, self.server.wire.wrap)
 
     def stop(self) -> None:
         """In good order."""

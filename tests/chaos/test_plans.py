@@ -43,6 +43,15 @@ def storms(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         storm.stop()
 
 
+@pytest.fixture(scope="module")
+def secured(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Storm]]:
+    """Over TLS."""
+    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1", "tls") for kind in KINDS}
+    yield running
+    for storm in running.values():
+        storm.stop()
+
+
 def all_of(way: str) -> Rates:
     return {call: {way: ALWAYS} for call, table in HARMLESS.items() if way in table}
 
@@ -85,6 +94,24 @@ def test_what_is_harmless_is_not_seen_however_often_it_comes(
         struck = storm.plan.struck
         storm.calm()
         assert is_whole(got, reference), f"{name}: {len(got.data)} bytes of {len(reference.data)}; {struck}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", ["EAGAIN", "short"])
+def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_first(
+    secured: dict[str, Storm], kind: str, way: str
+) -> None:
+    """Where the end of the connection is the framing, only that tells the response from a cut one (RFC 8446 §6.1)."""
+    storm = secured[kind]
+    for path in PATHS.values():
+        if KINDS[kind].interface not in path.interfaces:
+            continue
+        reference = storm.exchange(path.steps)
+        storm.blow({"send": {way: ALWAYS}})
+        got = storm.exchange(path.steps)
+        assert storm.plan.struck, "nothing was to happen"
+        storm.calm()
+        assert is_whole(got, reference)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from faults.judge import Stream
 from faults.plan import Fault, Plan
@@ -19,6 +20,9 @@ from harness.server import APPS, Server, wait_for
 #: What a client sends, each followed by what it waits for before it sends the next.
 Steps = Sequence[tuple[bytes, bytes]]
 DEADLINE = 4.0
+
+#: What a wire makes of a connected socket.
+Wrap = Callable[[socket.socket], Any]
 
 #: A client of these tests answers no close frame, so it is not waited for.
 _ASGI = ("--websocket-close-timeout=0.2",)
@@ -93,13 +97,15 @@ class Serving(Server):
         wait_for(lambda: self.get("/last") == (200, b"last"), "the server answers", deadline=20)
 
 
-def talk(client: socket.socket, address: Address, steps: Steps) -> Stream:
+def talk(client: socket.socket, address: Address, steps: Steps, wrap: Wrap | None = None) -> Stream:
     """All that comes on a connection, which may be silent as long as the timeout of `client`."""
     data = b""
     try:
         client.connect(address)
     except ConnectionResetError:  # the server was faster
         return Stream(data, reset=True)
+    if wrap is not None:
+        client = wrap(client)
     for request, mark in steps:
         try:
             client.sendall(request)

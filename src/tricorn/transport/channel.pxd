@@ -117,6 +117,8 @@ cdef class Channel:
 
     cdef int lose(self) except -1
     cdef int abort(self) except -1
+    # Say that nothing follows, where there are words for it. False: that waits for the client, as what was sent before might.
+    cdef bint says_goodbye(self) noexcept
     cdef int close(self) except -1
     # Our side is over, as soon as what is queued is sent; then what still comes is thrown away for a while.
     cdef int linger(self, ThreadContext thread) except -1

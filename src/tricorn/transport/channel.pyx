@@ -409,6 +409,9 @@ cdef class Channel:
         self.gone = True        # also for a layer, which would say goodbye
         return self.close()
 
+    cdef bint says_goodbye(self) noexcept:
+        return self.gone or self.layer is None or self.layer.end(self.fd) != WIRE_AGAIN
+
     cdef int close(self) except -1:
         cdef Layer layer = self.layer
         cdef Protocol protocol
@@ -476,7 +479,10 @@ cdef class Lingering(Protocol):
 
     cdef int finish(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
-        wire_end(channel.fd, channel.layer)
+        if wire_end(channel.fd, channel.layer) == WIRE_AGAIN:
+            channel.deadline = 0
+            channel.take_time_to_write()
+            return channel.arm(WRITE)
         self.finished = True
         channel.deadline = thread.now + LINGER_TIME
         return channel.arm(READ)    # at once: whoever deals with the channel may be in the middle of something long

@@ -256,7 +256,7 @@ cdef class HTTP1(RequestProtocol):
         elif self.phase == FLUSHING:
             self.channel.abort()
         elif not self._has_come():
-            self.channel.close()
+            self._close(thread)
         return self.settle(thread)
 
     cdef bint _has_come(self) noexcept:
@@ -639,7 +639,7 @@ cdef class HTTP1(RequestProtocol):
         cdef bint is_cut = self.machine.end_input()
         if is_cut and request is not None:
             return self.cut_body(thread, refusal(CUT_BODY))
-        return request.on_input_end(thread) if self.phase == SERVING else self.channel.close()
+        return request.on_input_end(thread) if self.phase == SERVING else self._close(thread)
 
     cdef int cut_body(self, ThreadContext thread, object error) except -1:
         cdef Request request = self.request
@@ -690,13 +690,13 @@ cdef class HTTP1(RequestProtocol):
         if after == AFTER_LINGER:
             return self._end(thread)
         if after == AFTER_CLOSE:
-            return self.channel.close()
+            return self._close(thread)
         if after == AFTER_ABORT:
             return self.channel.abort()
         if after == AFTER_END:
             # A child that the application has forked may hold a copy of the socket, and this end is the framing.
             wire_end(self.channel.fd, self.channel.layer)
-            return self.channel.close()
+            return self._close(thread)
         self.phase = READING
         self.channel.deadline = thread.now + self.worker.body_timeout if self.worker.body_timeout else 0
         return 0
@@ -712,6 +712,10 @@ cdef class HTTP1(RequestProtocol):
             return 0
         self.request = None
         return request.let_go(thread)
+
+    cdef int _close(self, ThreadContext thread) except -1:
+        """Both sides are done, but that the goodbye of ours may have to wait for the client."""
+        return self.channel.close() if self.channel.says_goodbye() else self._end(thread)
 
     cdef int _end(self, ThreadContext thread) except -1:
         """Nothing is read as a request any more."""

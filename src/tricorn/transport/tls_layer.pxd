@@ -4,6 +4,7 @@ from tricorn.transport.wire cimport Layer
 cdef class TLSLayer(Layer):
     cdef TLSWire wire
     cdef object logger
+    cdef bint ended             # our goodbye is out
 
     cdef ssize_t _outcome(self, ssize_t outcome) noexcept
     cdef ssize_t _raised(self) noexcept

@@ -67,14 +67,21 @@ cdef class TLSLayer(Layer):
             return <int>self._raised()
         return 1 if outcome == WIRE_DONE else <int>self._outcome(outcome)
 
-    cdef void end(self, int fd) noexcept:
-        """Our goodbye (close_notify, RFC 8446 §6.1), then the end of our side."""
+    cdef int end(self, int fd) noexcept:
+        """Our goodbye (close_notify, RFC 8446 §6.1), and when that is out the end of our side."""
         cdef TLSWire wire = self.wire
+        cdef int outcome
+        if self.ended:
+            return 1
         try:
-            wire.shutdown()
+            outcome = wire.shutdown()
         except BaseException:
-            self._raised()
+            outcome = <int>self._raised()
+        if outcome == WIRE_BLOCKED:
+            return WIRE_AGAIN
+        self.ended = True
         shutdown(fd, SHUT_WR)
+        return 1 if outcome == WIRE_DONE else WIRE_LOST
 
     cdef void detach(self) noexcept:
         cdef TLSWire wire = self.wire

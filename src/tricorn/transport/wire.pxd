@@ -17,8 +17,8 @@ cdef class Layer:
     cdef ssize_t recv(self, int fd, void* place, size_t size) noexcept
     cdef ssize_t sendv(self, int fd, const iovec* parts, int count, size_t total) noexcept
     cdef ssize_t send_file(self, int fd, int source, long long offset, size_t size) noexcept
-    # No more will be sent.
-    cdef void end(self, int fd) noexcept
+    # No more will be sent. 1; WIRE_AGAIN: it is behind with saying so, flush() and ask again; WIRE_LOST.
+    cdef int end(self, int fd) noexcept
     # Bytes that were read from the descriptor and not taken yet: a poller does not see them.
     cdef bint has_buffered(self) noexcept
     # Whether something was taken to be sent that is not out yet, and sending it: 1: all of it is, WIRE_AGAIN, WIRE_LOST.
@@ -36,8 +36,8 @@ cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexc
 cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size_t total) noexcept
 # A stretch of the file `source`; 0: it ends before `offset`.
 cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, size_t size) noexcept
-# Our side is over: what was sent is the whole.
-cdef void wire_end(int fd, Layer layer) noexcept
+# Our side is over: what was sent is the whole. As Layer.end.
+cdef int wire_end(int fd, Layer layer) noexcept
 # Neither side gets through any more; who is in a system call with the descriptor comes back.
 cdef void wire_cut(int fd) noexcept
 # Closing it will be a reset: what the peer has is not the whole.

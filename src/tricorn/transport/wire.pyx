@@ -25,7 +25,7 @@ cdef class Layer:
     cdef ssize_t send_file(self, int fd, int source, long long offset, size_t size) noexcept:
         return WIRE_LOST
 
-    cdef void end(self, int fd) noexcept:
+    cdef int end(self, int fd) noexcept:
         shutdown(fd, SHUT_WR)
 
     cdef bint has_buffered(self) noexcept:
@@ -97,11 +97,11 @@ cdef ssize_t _failed(int error) noexcept:
     return WIRE_AGAIN if error == EAGAIN or error == EINTR else WIRE_LOST
 
 
-cdef void wire_end(int fd, Layer layer) noexcept:
+cdef int wire_end(int fd, Layer layer) noexcept:
     if layer is not None:
-        layer.end(fd)
-    else:
-        shutdown(fd, SHUT_WR)
+        return layer.end(fd)
+    shutdown(fd, SHUT_WR)
+    return 1
 
 
 cdef void wire_cut(int fd) noexcept:
