@@ -101,7 +101,7 @@ def test_what_is_harmless_is_not_seen_however_often_it_comes(
 def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_first(
     secured: dict[str, Storm], kind: str, way: str
 ) -> None:
-    """Where the end of the connection is the framing, only that tells the response from a cut one (RFC 8446 §6.1)."""
+    """Where the end of the connection is the framing, it alone tells a whole response (RFC 8446 §6.1)."""
     storm = secured[kind]
     for path in PATHS.values():
         if KINDS[kind].interface not in path.interfaces:
