@@ -178,8 +178,10 @@ cdef class LoopRunner(Runner):
                 return channel.send(out, piece, tail, tail_size)
             batch.cork(channel, monotonic() if batch.count == 0 else 0)
         channel.enqueue(out, piece, tail, tail_size, 0)
-        # Beyond this it has to run into the socket's limit, so that the application is told to wait.
-        return channel.release() if channel.queue.pending >= CORKED else 0
+        # Only a client that is behind makes the application wait: before it is told so, the socket is asked.
+        if channel.queue.pending >= CORKED or channel.is_congested(self.loop_context.worker.response_buffer):
+            return channel.release()
+        return 0
 
     def _make_room(self, Channel channel):
         """The batch takes nothing more of this channel: others have come behind it, or it is full."""
