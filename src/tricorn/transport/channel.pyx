@@ -410,7 +410,8 @@ cdef class Channel:
         return self.close()
 
     cdef bint says_goodbye(self) noexcept:
-        return self.gone or self.layer is None or self.layer.end(self.fd) != WIRE_AGAIN
+        cdef Layer layer = self.layer
+        return self.gone or layer is None or layer.end(self.fd) != WIRE_AGAIN
 
     cdef int close(self) except -1:
         cdef Layer layer = self.layer
