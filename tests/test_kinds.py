@@ -9,7 +9,7 @@ import pytest
 from harness import server
 
 from tricorn.gateway.loader import Interface
-from tricorn.kinds import ASGI, GUNICORNS, KINDS, WSGI, Runner, WorkerKind, absent, other_names, table, usual
+from tricorn.kinds import ABSENT, ASGI, KINDS, WSGI, Runner, WorkerKind, absent, other_names, table, usual
 
 GREEN = WorkerKind("green", interface=WSGI, runner=Runner.THREADS, doc="is green", serve="green:serve")
 
@@ -53,7 +53,8 @@ def test_interfaces_are_those_that_applications_are_told_apart_by() -> None:
 def test_what_gunicorn_has_is_here_or_absent() -> None:
     here = {*KINDS, *other_names()}
     assert {"sync", "gthread"} <= here
-    assert set(absent()) == set(GUNICORNS) - here
+    assert {"gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"} <= here | set(ABSENT)
+    assert set(absent()) == set(ABSENT) - here
 
 
 def test_shared_tests_run_with_every_kind() -> None:

@@ -10,14 +10,16 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
 from tricorn.config.reference import print_config
@@ -25,6 +27,7 @@ from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.forwarded import TrustedPeers
+from tricorn.kinds import is_class_name
 from tricorn.log.access_format import compile_format
 from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
 from tricorn.net.address import FdAddress, parse_bind
@@ -63,7 +66,10 @@ def command(arguments: Sequence[str]) -> int:
     closed = fill_standard_streams()
     if (words := maybe_words(arguments)) is not None:
         return show(words)
-    launch = Launch(arguments, closed)
+    return carry_out(Launch(arguments, closed))
+
+
+def carry_out(launch: Launch) -> int:
     try:
         return run(launch)
     except ConfigError as error:
@@ -93,7 +99,7 @@ def serve(launch: Launch, settings: Settings) -> int:
     from tricorn.workers.registry import worker_for
 
     try:
-        launch.enter(settings)
+        settings = launch.enter(settings)
         tell_of_closed_streams(launch.closed, settings)
         # From here on it is the arbiter that talks with a predecessor.
         predecessor, launch.predecessor = launch.predecessor, ""
@@ -108,7 +114,10 @@ def check(launch: Launch, settings: Settings) -> int:
     from tricorn.workers.boot import load
 
     name = application_name(settings)
-    launch.enter(settings, logs=False)
+    known = len(settings.warnings)
+    settings = launch.enter(settings, logs=False)
+    for warning in settings.warnings[known:]:
+        complain("warning", warning)
     check_certificates(settings)
     try:
         load(settings)
@@ -260,6 +269,25 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
 }
 
 
+def checked(settings: Settings) -> Settings:
+    for name, check in CHECKS.items():
+        try:
+            check(settings)
+        except ValueError as error:
+            raise ConfigError(name, settings.origins[name], str(error)) from error
+    return settings
+
+
+def with_paste(settings: Settings, directory: Path) -> Settings:
+    """Where a PasteDeploy file says what the application is, its place is the name: file.ini#section."""
+    if settings.paste is None or settings.loader is not None:
+        return settings
+    place = directory / settings.paste
+    if not Path(str(place).partition("#")[0]).is_file():
+        raise ConfigError("paste", settings.origins["paste"], f"there is no file {settings.paste!r}")
+    return replace(settings, wsgi_app=str(place), paste=str(place))
+
+
 def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
     """Listen on the sockets that systemd has opened, if it has: whoever made them wants them to be used.
 
@@ -319,6 +347,10 @@ def logical_directory() -> str:
     return name if is_here else os.getcwd()
 
 
+#: The settings, in an environment and a directory. Raises ConfigError.
+Read = Callable[[Mapping[str, str], Path], Settings]
+
+
 class Launch:
     """What the command was started with, kept so that a reload starts from the same.
 
@@ -327,8 +359,11 @@ class Launch:
     the next one is applied, so a variable that left the file leaves the environment too.
     """
 
-    def __init__(self, arguments: Sequence[str], closed: Sequence[str] = ()) -> None:
-        self.arguments = tuple(arguments)
+    def __init__(
+        self, arguments: Sequence[str], closed: Sequence[str] = (), read: Read | None = None
+    ) -> None:
+        """read: where the settings come from if not from the arguments."""
+        self.read = read or partial(load, tuple(arguments))
         self.closed = closed  # standard streams that were
         self.environ = dict(os.environ)
         self.cwd = Path.cwd()
@@ -355,13 +390,11 @@ class Launch:
         self.added_variables: list[str] = []
 
     def settings(self) -> Settings:
-        settings = with_sockets(load(self.arguments, self.environ, self.cwd), self.sockets)
-        for name, check in CHECKS.items():
-            try:
-                check(settings)
-            except ValueError as error:
-                raise ConfigError(name, settings.origins[name], str(error)) from error
-        return settings
+        with gunicorn.installed_if_used():
+            settings = self.read(self.environ, self.cwd)
+        if any("gunicorn" in origin for origin in settings.origins.values()):
+            gunicorn.install()  # its functions may import something when they are called
+        return checked(with_sockets(with_paste(settings, self.cwd), self.sockets))
 
     def reload(self) -> Settings:
         """The settings as they are now, applied. If they are wrong, ConfigError, and the old ones stay."""
@@ -369,12 +402,11 @@ class Launch:
         application_name(settings)
         before = self.entered
         try:
-            self.enter(settings)
+            return self.enter(settings)
         except ConfigError:
             if before is not None:
                 self.enter(before, logs=False)
             raise
-        return settings
 
     def tell_predecessor(self, error: str) -> None:
         """An older master wants to know why this process does not take its place."""
@@ -383,8 +415,8 @@ class Launch:
 
             tell_failure(error, self.predecessor)
 
-    def enter(self, settings: Settings, *, logs: bool = True) -> None:
-        """Applies what concerns the process as a whole."""
+    def enter(self, settings: Settings, *, logs: bool = True) -> Settings:
+        """Applies what concerns the process as a whole; gives them with what shows only then."""
         self.leave()
         self.entered = settings
         os.chdir(settings.chdir)
@@ -394,12 +426,17 @@ class Launch:
             name, _, value = assignment.partition("=")
             os.environ[name] = value
             self.added_variables.append(name)
+        if is_class_name(settings.worker_class):
+            from tricorn.worker_classes import resolved
+
+            settings = resolved(settings)
         if logs:
             from tricorn.log.setup import configure
 
             configure(settings)
             for warning in settings.warnings:
                 logging.getLogger("tricorn.error").warning(warning)
+        return settings
 
     def leave(self) -> None:
         for path in self.added_paths:

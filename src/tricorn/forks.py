@@ -55,6 +55,13 @@ def retire(release: Callable[[], None]) -> None:
         each()
 
 
+def start_afresh() -> None:
+    """This process has nothing to let go, and whoever has forked it, it is nobody's stranger: it becomes a
+    master now, or has been one."""
+    _process.releases = []
+    _process.is_stranger = False
+
+
 def is_stranger() -> bool:
     """Whether this process is one that the application has forked."""
     return _process.is_stranger

@@ -9,11 +9,15 @@ Knows: the kinds, and their names here, in Gunicorn and in Uvicorn. Must not kno
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+
+#: A class where it can be imported. The last name has a capital, as classes have.
+CLASS_NAME = re.compile(r"(\w+\.)*\w+[.:](\w+\.)*[A-Z]\w*")
 
 #: The word for no kind in particular: the application decides.
 AUTO = "auto"
@@ -36,7 +40,8 @@ class WorkerKind:
     interface: of the applications that it serves.
     runner: on what it runs them.
     doc: what it does, for users, to stand behind the name.
-    serve: the function that serves, as module:function; it is a workers.boot.Serve.
+    serve: the function that serves, as module:function; it is a workers.boot.Serve. Of a kind that is made
+        of somebody's class it is the function itself; so is `prepare`.
     also: other names by which configurations ask for it. The first one is shown in the reference.
     is_usual: `auto` takes it for applications of its interface.
     prepare: a function, as module:function, which the worker calls without arguments before it imports the
@@ -48,10 +53,10 @@ class WorkerKind:
     interface: str
     runner: Runner
     doc: str
-    serve: str
+    serve: str | Callable[..., int]
     also: tuple[str, ...] = ()
     is_usual: bool = False
-    prepare: str | None = None
+    prepare: str | Callable[[], None] | None = None
 
 
 def table(*rows: WorkerKind) -> Mapping[str, WorkerKind]:
@@ -104,13 +109,62 @@ KINDS = table(
     ),
 )
 
-#: Gunicorn's words for its workers. Those that name no kind of ours are refused by name.
-GUNICORNS = ("sync", "gthread", "gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado")
+NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
+GREEN = "runs the application on green threads, which Tricorn does not have yet; write gthread, with threads"
+TORNADO = (
+    "serves Tornado's own applications; write auto if this is a WSGI application (tornado.wsgi.WSGIContainer)"
+)
+AIOHTTP = (
+    "serves aiohttp's own applications, which are neither WSGI nor ASGI; start them with "
+    "aiohttp.web.run_app(), or write asgi for an application that was made ASGI"
+)
+C_SERVER = "is a server of its own, in C; write auto"
+SANIC = "is Sanic's own server; an application of Sanic's is ASGI too: write asgi"
+
+#: Names of workers that are not here → why, and what to write instead. In lower case.
+ABSENT: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"), NOT_YET),
+        **dict.fromkeys(
+            (
+                "gunicorn.workers.geventlet.eventletworker",
+                "gunicorn.workers.ggevent.geventpywsgiworker",
+                "gunicorn.workers.ggevent.geventworker",
+            ),
+            GREEN,
+        ),
+        "gunicorn.workers.gtornado.tornadoworker": TORNADO,
+        **dict.fromkeys(
+            (
+                "aiohttp.gunicornuvloopwebworker",
+                "aiohttp.gunicornwebworker",
+                "aiohttp.worker.gunicornuvloopwebworker",
+                "aiohttp.worker.gunicornwebworker",
+            ),
+            AIOHTTP,
+        ),
+        **dict.fromkeys(("egg:meinheld#gunicorn_worker", "meinheld.gmeinheld.meinheldworker"), C_SERVER),
+        "sanic.worker.gunicornworker": SANIC,
+    }
+)
+
+#: Kinds that are made of somebody's class, by its name. The master adds them before it forks.
+_adopted: dict[str, WorkerKind] = {}
+
+
+def adopt(kind: WorkerKind) -> None:
+    """From now on `worker_class` may have its name, in this process and in those that it forks."""
+    _adopted[kind.name] = kind
+
+
+def is_class_name(word: str) -> bool:
+    """Whether it can only be the name of a class: module.Class, or module:Class."""
+    return word not in KINDS and bool(CLASS_NAME.fullmatch(word))
 
 
 def maybe_kind(word: str) -> WorkerKind | None:
-    """The kind that `worker_class` names; None for AUTO."""
-    return None if word == AUTO else KINDS[word]
+    """The kind that `worker_class` names; None for AUTO, and for a class that was not looked at yet."""
+    return None if word == AUTO else KINDS.get(word) or _adopted.get(word)
 
 
 def words() -> tuple[str, ...]:
@@ -123,9 +177,9 @@ def other_names() -> Mapping[str, str]:
     return {name.lower(): kind.name for kind in KINDS.values() for name in kind.also}
 
 
-def absent() -> tuple[str, ...]:
-    """Words of Gunicorn's for what we do not have."""
-    return tuple(word for word in GUNICORNS if word not in KINDS and word not in other_names())
+def absent() -> Mapping[str, str]:
+    """Names for what we do not have → why, and what to write instead."""
+    return {word: said for word, said in ABSENT.items() if word not in KINDS and word not in other_names()}
 
 
 def usual(interface: str) -> WorkerKind:

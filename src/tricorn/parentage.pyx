@@ -19,6 +19,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)
+    int PR_GET_CHILD_SUBREAPER
     int PR_SET_CHILD_SUBREAPER
     int PR_SET_PDEATHSIG
 
@@ -43,9 +44,16 @@ cdef extern from "<unistd.h>" nogil:
 cdef unsigned int LOOK = 50
 
 
-cpdef int adopt_orphans() except -1:
-    """Become the parent of all descendants whose own parent ends. Raises OSError."""
-    return _control(PR_SET_CHILD_SUBREAPER, 1)
+cpdef int adopt_orphans(bint wanted=True) except -1:
+    """Become the parent of all descendants whose own parent ends; or, if that is not wanted, of no more. Raises OSError."""
+    return _control(PR_SET_CHILD_SUBREAPER, wanted)
+
+
+cpdef bint adopts_orphans() except -1:
+    """Raises OSError."""
+    cdef int is_adopting = 0
+    _control(PR_GET_CHILD_SUBREAPER, <unsigned long> &is_adopting)
+    return is_adopting != 0
 
 
 cpdef int end_with_parent(int number) except -1:

@@ -17,6 +17,9 @@ SIDE_ROOMS = {
     *("drain", "procfs"),
 }
 
+#: How a program starts a server: by all that the command has, and the command knows nothing of it.
+ABOVE_CLI = {"embedding", "app"}
+
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
     "gateway": {"http"},
@@ -60,7 +63,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drain": set(),
     "procfs": set(),
     "handover": {"config", "net", "tls", "scoreboard"},
-    "cli": ROOMS,
+    "cli": ROOMS - ABOVE_CLI,
+    "worker_classes": {"workers", "config", "kinds", "handover", "compat"},
+    "compat": set(),
+    "embedding": {"cli", "config", "gateway", "forks", "log", "parentage"},
+    "app": {"embedding", "workers", "gateway", "config", "kinds", "net", "compat"},
     "__main__": {"cli"},
 }
 
@@ -173,7 +180,7 @@ def test_imports_run_in_one_direction(module: Module) -> None:
 def test_the_directions_have_no_circle() -> None:
     order: list[str] = []
     left = dict(MAY_IMPORT)
-    left["cli"] = ROOMS - {"cli"}
+    left["cli"] = ROOMS - ABOVE_CLI - {"cli"}
     while left:
         ready = [room for room, needs in left.items() if needs <= set(order)]
         assert ready, f"a circle among {sorted(left)}"

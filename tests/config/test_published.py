@@ -99,10 +99,8 @@ EXPECTED: dict[str, Taken | Refused] = {
     "uvicorn_package": Taken({"worker_class": "asgi"}, (f"{ASGI}_worker.UvicornWorker' is read as 'asgi'",)),
     "uvicorn_h11": Taken({"worker_class": "asgi"}, (f"{ASGI}.workers.UvicornH11Worker' is read as",)),
     "uvicorn_class_object": Taken({"worker_class": "asgi"}, (f"{ASGI}.workers.UvicornWorker' is",)),
-    "uvicorn_subclass": Refused(
-        "worker_class: 'site_workers.HeadlessUvicornWorker' is a worker class, and Tricorn runs only workers "
-        "of its own (gunicorn.conf.py); write auto"
-    ),
+    # What it is shows when it is imported.
+    "uvicorn_subclass": Taken({"worker_class": "site_workers.HeadlessUvicornWorker"}),
     "gevent": Refused("worker_class: 'gevent' is a worker of Gunicorn that Tricorn does not have yet"),
     "behind_a_proxy": Taken(
         {"forwarded_allow_ips": ("*",), "umask": 0o007, "proxy_protocol": "auto", "proxy_allow_ips": ("*",)}

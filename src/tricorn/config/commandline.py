@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tricorn import __version__
@@ -39,17 +39,21 @@ class Options:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_options(words: Sequence[str], origin: str) -> Options:
+def read_options(
+    words: Sequence[str], origin: str, positional: Callable[[Options, str], None] | None = None
+) -> Options:
+    """positional: takes what is no option, if that need not be one application."""
+    take_word = positional or read_application
     options = Options(origin)
     rest = list(words)
     while rest:
         word = rest.pop(0)
         if word == "--":
             for application in rest:
-                read_application(options, application)
+                take_word(options, application)
             break
         if not is_option(word):
-            read_application(options, word)
+            take_word(options, word)
             continue
         flag, value = split_option(word)
         if flag in FLAGS:
@@ -156,9 +160,9 @@ def maybe_words(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def help_text() -> str:
+def help_text(usage: str = "tricorn [options] APP") -> str:
     lines = [
-        "Usage: tricorn [options] APP",
+        f"Usage: {usage}",
         "",
         "Serves the WSGI or ASGI application APP, written as module:attribute, module:factory(arguments)",
         "or path/to/file.py:attribute.",

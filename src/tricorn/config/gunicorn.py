@@ -40,7 +40,6 @@ NO_RELOAD = "Tricorn does not watch files yet; send HUP to load new code"
 NO_PERMIT = "Tricorn refuses such requests"
 NO_HOOK = "Tricorn does not call server hooks yet"
 NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
-NO_PASTE = "Tricorn does not read PasteDeploy files yet"
 NEEDLESS = "Tricorn does not need it"
 
 HOOKS = (
@@ -82,8 +81,6 @@ MISSING: Mapping[str, Missing] = {
     ),
     "protocol": Missing(REFUSE, NO_UWSGI, ("--protocol",), harmless=("http",)),
     "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",)),
-    "paste": Missing(REFUSE, NO_PASTE, ("--paste", "--paster")),
-    "raw_paste_global_conf": Missing(REFUSE, NO_PASTE, ("--paste-global",)),
     "dirty_apps": Missing(REFUSE, NO_DIRTY, ("--dirty-app",)),
     "dirty_workers": Missing(REFUSE, NO_DIRTY, ("--dirty-workers",), harmless=("0",)),
     "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",)),

@@ -264,11 +264,11 @@ def one_of(
     *choices: str,
     absent: Mapping[str, str] = MappingProxyType({}),
     aliases: Mapping[str, str] = MappingProxyType({}),
-    foreign: tuple[str, str] | None = None,
+    is_foreign: Callable[[str], bool] = lambda _: False,
 ) -> Kind[str]:
-    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not. `aliases`
-    are other ways to write a choice: understood, with a remark. `foreign` is what to say about a class, or a
-    dotted name of one: what is wrong, and what to write instead."""
+    """One of a few words. `absent` are words that Gunicorn knows, with the reason why we do not, and behind a
+    semicolon what to write instead. `aliases` are other ways to write a choice: understood, with a remark.
+    `is_foreign`: whether a text is the name of something that is looked for later."""
     words = f"one of {', '.join(choices)}"
 
     def spelt(written: object) -> str:
@@ -285,9 +285,10 @@ def one_of(
         if lower in aliases:
             return aliases[lower]
         if lower in absent:
-            raise BadValueError(f"{shortened(word)} {absent[lower]}", f"write {words}")
-        if foreign is not None and "." in word:
-            raise BadValueError(f"{shortened(word)} {foreign[0]}", foreign[1])
+            said, _, hint = absent[lower].partition("; ")
+            raise BadValueError(f"{shortened(word)} {said}", hint or f"write {words}")
+        if is_foreign(word):
+            return word
         near = did_you_mean(lower, choices)
         raise BadValueError(f"{shortened(written)} is not {words}", near or f"write {words}")
 

@@ -61,7 +61,6 @@ TRUST = "Trust"
 LOGGING = "Logging"
 PROCESS = "Process"
 
-NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
 #: Of the ASGI specification's extensions, those that the server has; and one of its own.
 EXTENSIONS = (
     "http.response.early_hint",
@@ -90,6 +89,21 @@ class Settings:
         doc="The application: module:attribute, module:factory(arguments) or path/to/file.py:attribute. "
         "Without an attribute, Tricorn tries `application` and then `app`. On the command line, the "
         "application is the argument.",
+    )
+    paste: str | None = setting(
+        None,
+        flags=("--paste", "--paster"),
+        parse=optional(text(metavar="FILE", example="production.ini#main")),
+        section=APPLICATION,
+        doc="A PasteDeploy file that describes the application, in place of its name. After `#` stands which "
+        "of its applications is meant; without it, it is `main`. Needs PasteDeploy.",
+    )
+    raw_paste_global_conf: tuple[str, ...] = setting(
+        (),
+        flags=("--paste-global",),
+        parse=assignments(),
+        section=APPLICATION,
+        doc="Variables that the file of `paste` may use, as KEY=VALUE. Repeatable.",
     )
     chdir: str = setting(
         ".",
@@ -255,12 +269,12 @@ class Settings:
         flags=("-k", "--worker-class"),
         parse=one_of(
             *kinds.words(),
-            absent=dict.fromkeys(kinds.absent(), NOT_YET),
+            absent=kinds.absent(),
             aliases=kinds.other_names(),
-            foreign=("is a worker class, and Tricorn runs only workers of its own", "write auto"),
+            is_foreign=kinds.is_class_name,
         ),
         section=WORKERS,
-        doc=f"The kind of worker. {kinds.description()}",
+        doc=f"The kind of worker. {kinds.description()} Or a class of your own: `module.Class`.",
     )
     threads: int = setting(
         1,
@@ -974,6 +988,8 @@ class Settings:
     )
     #: What should be said about the configuration once there is a log.
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    #: What gives the application where it is not `wsgi_app` that is imported; that is its name then.
+    loader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
 
 def declared() -> Mapping[str, Declared]:

@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 
 from tricorn import forks, kinds, scoreboard
 from tricorn.config.settings import Settings
-from tricorn.gateway.loader import AppLoadError, kind_of, load_application, maybe_kind_of
+from tricorn.gateway.loader import AppLoadError, checked, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
 from tricorn.sigaction import allow_core, use_usual_stack
+from tricorn.workers.paste import load_paste
 from tricorn.workers.signals import SignalPipe
 
 log = logging.getLogger("tricorn.error")
@@ -70,8 +71,10 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     return server_for(found)(assignment, application, signals)
 
 
-def function_at(path: str) -> Any:
-    """The function that a row names, as module:function."""
+def function_at(path: str | Callable[..., Any]) -> Any:
+    """The function that a row names, as module:function, or has."""
+    if callable(path):
+        return path
     module, _, function = path.partition(":")
     return getattr(import_module(module), function)
 
@@ -139,7 +142,7 @@ def load(settings: Settings) -> Callable[..., Any]:
     """The application that the settings name, if it is of the kind that they ask for. Raises AppLoadError, or
     what the application raises."""
     try:
-        application = load_application(settings.wsgi_app or "")
+        application = found(settings)
     except BaseException as error:
         if forks.is_stranger():
             end_stranger("while it was imported", error)
@@ -148,6 +151,14 @@ def load(settings: Settings) -> Callable[..., Any]:
         end_stranger("while it was imported")
     check_kind(settings, application)
     return application
+
+
+def found(settings: Settings) -> Callable[..., Any]:
+    if settings.loader is not None:
+        return checked(settings.loader(), settings.wsgi_app or "the application")
+    if settings.paste is not None:
+        return checked(load_paste(settings.paste, settings.raw_paste_global_conf), settings.paste)
+    return load_application(settings.wsgi_app or "")
 
 
 def end_stranger(when: str, error: BaseException | None = None) -> NoReturn:

@@ -1,0 +1,149 @@
+"""Makes `import gunicorn` work where Gunicorn is not installed, for code that was written for it.
+
+What a configuration file or a program imports of Gunicorn are base classes, names for annotations and a few
+constants. `install()` lets Python find these under Gunicorn's names. Where the real package is installed it
+is found before them, and nothing of this is used.
+
+Knows: the names in Gunicorn's package that such code uses, and what stands for each. Must not know: when it
+is needed (the command installs it while it reads the configuration).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "gunicorn"
+
+#: The version whose names and settings these are.
+VERSION = (27, 0, 1)
+
+BASE, CONFIG, PASTER, WSGI = (f"tricorn.app.{name}" for name in ("base", "config", "pasterapp", "wsgiapp"))
+CLASSES = "tricorn.app.gunicorn"
+
+#: Module → name → where it is, as module:name; of several with | between them, the first that is there.
+#: Imported when the name is asked for.
+MODULES: Mapping[str, Mapping[str, str]] = {
+    "": {name: f"{CLASSES}:{name}" for name in ("SERVER", "SERVER_SOFTWARE", "__version__", "version_info")},
+    "app": {},
+    "app.base": {
+        "Application": f"{BASE}:Application",
+        "BaseApplication": f"{BASE}:BaseApplication",
+        "Config": f"{CONFIG}:Config",
+    },
+    "app.pasterapp": {"get_wsgi_app": f"{PASTER}:get_wsgi_app", "serve": f"{PASTER}:serve"},
+    "app.wsgiapp": {"WSGIApplication": f"{WSGI}:WSGIApplication", "run": f"{WSGI}:run"},
+    "arbiter": {"Arbiter": f"{CLASSES}:Arbiter"},
+    "config": {
+        "Config": f"{CONFIG}:Config",
+        "KNOWN_SETTINGS": f"{CLASSES}:KNOWN_SETTINGS",
+        "get_default_config_file": f"{CLASSES}:get_default_config_file",
+        "make_settings": f"{CLASSES}:make_settings",
+    },
+    "errors": {name: f"{CLASSES}:{name}" for name in ("AppImportError", "ConfigError", "HaltServer")},
+    "glogging": {
+        "CONFIG_DEFAULTS": f"{CLASSES}:CONFIG_DEFAULTS",
+        "Logger": f"tricorn.log.logger:Logger|{CLASSES}:Logger",
+    },
+    "http": {"Request": f"{CLASSES}:Request"},
+    "http.errors": {"NoMoreData": f"{CLASSES}:NoMoreData", "ParseException": f"{CLASSES}:ParseException"},
+    "http.message": {"Request": f"{CLASSES}:Request"},
+    "http.wsgi": {"Response": f"{CLASSES}:Response"},
+    "util": {"getcwd": f"{CLASSES}:getcwd", "import_app": "tricorn.gateway.loader:load_application"},
+    "workers": {"SUPPORTED_WORKERS": f"{CLASSES}:SUPPORTED_WORKERS"},
+    "workers.base": {"Worker": f"{CLASSES}:Worker"},
+    "workers.base_async": {"AsyncWorker": f"{CLASSES}:AsyncWorker"},
+    "workers.gasgi": {"ASGIWorker": f"{CLASSES}:ASGIWorker"},
+    "workers.geventlet": {"EventletWorker": f"{CLASSES}:EventletWorker"},
+    "workers.ggevent": {
+        "GeventPyWSGIWorker": f"{CLASSES}:GeventPyWSGIWorker",
+        "GeventWorker": f"{CLASSES}:GeventWorker",
+    },
+    "workers.gthread": {"ThreadWorker": f"{CLASSES}:ThreadWorker"},
+    "workers.gtornado": {"TornadoWorker": f"{CLASSES}:TornadoWorker"},
+    "workers.sync": {"SyncWorker": f"{CLASSES}:SyncWorker"},
+}
+
+
+def found_at(places: str) -> Any:
+    for place in places.split("|"):
+        module, _, attribute = place.partition(":")
+        if find_spec(module) is not None:
+            return getattr(import_module(module), attribute)
+    raise AssertionError(f"there is nothing at {places}")
+
+
+class StandIn(ModuleType):
+    """A module whose names are looked up when they are asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        place = MODULES[self.__name__.removeprefix(PACKAGE).lstrip(".")].get(name)
+        if place is None:
+            raise AttributeError(
+                f"module {self.__name__!r} has no attribute {name!r} (Gunicorn is not installed; Tricorn "
+                "stands in for what configuration files use of it)"
+            )
+        value = found_at(place)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *MODULES[self.__name__.removeprefix(PACKAGE).lstrip(".")]})
+
+
+class Finder(MetaPathFinder, Loader):
+    """The last one to be asked, so that a real package is found first."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        name = fullname.removeprefix(f"{PACKAGE}.") if fullname != PACKAGE else ""
+        if name == fullname or name not in MODULES or (name and not is_ours(sys.modules.get(PACKAGE))):
+            return None
+        is_package = not name or any(each.startswith(f"{name}.") for each in MODULES)
+        return ModuleSpec(fullname, self, origin="tricorn.compat.gunicorn", is_package=is_package)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """There is nothing to run."""
+
+
+_finder = Finder()
+
+
+def is_ours(module: object) -> bool:
+    return isinstance(module, StandIn)
+
+
+def install() -> None:
+    """From here on the imports find what stands in. Again: nothing."""
+    if _finder not in sys.meta_path:
+        sys.meta_path.append(_finder)
+
+
+def uninstall_if_unused() -> None:
+    """Unless something has been imported by it: then its other modules belong to it."""
+    if _finder in sys.meta_path and not is_ours(sys.modules.get(PACKAGE)):
+        sys.meta_path.remove(_finder)
+
+
+@contextmanager
+def installed_if_used() -> Iterator[None]:
+    """While a configuration file is read, and from then on if that has imported something."""
+    was_there = _finder in sys.meta_path
+    install()
+    try:
+        yield
+    finally:
+        if not was_there:
+            uninstall_if_unused()
