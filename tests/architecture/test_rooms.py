@@ -18,7 +18,7 @@ SIDE_ROOMS = {
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
-ABOVE_CLI = {"embedding", "app"}
+ABOVE_CLI = {"embedding", "app", "testing"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compat": set(),
     "embedding": {"cli", "config", "gateway", "forks", "log", "parentage"},
     "app": {"embedding", "workers", "gateway", "config", "kinds", "net", "compat"},
+    "testing": {"embedding", "cli", "arbiter", "gateway", "config", "kinds", "net", "tls"},
     "__main__": {"cli"},
 }
 
