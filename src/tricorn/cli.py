@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tricorn.commands.table import maybe_command, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
@@ -45,8 +46,12 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 all well, 1 something failed, 2 a setting is wrong, 3 no application to serve.
 
-    Without `argv` it is the command itself: the process is its to end, and it does not return.
+    Without `argv` it is the command itself: the process is its to end, and it does not return, unless the
+    first word is a command (`tricorn ctl`), which has exit codes of its own.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if (run_command := maybe_command(words)) is not None:
+        return run_command(words[1:])
     if argv is not None:
         return command(argv)
     # Imported here: what is not there yet cannot keep --help waiting.
@@ -64,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(arguments: Sequence[str]) -> int:
     closed = fill_standard_streams()
-    if (words := maybe_words(arguments)) is not None:
-        return show(words)
+    if (text := maybe_words(arguments, summaries())) is not None:
+        return show(text)
     return carry_out(Launch(arguments, closed))
 
 

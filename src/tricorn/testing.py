@@ -172,6 +172,9 @@ def serve(app: str | Callable[..., Any], /, **settings: Any) -> Iterator[Server]
 def start(app: str | Callable[..., Any], given: dict[str, Any]) -> Server:
     if not any(given.get(name) is not None for name in ("bind", *ADDRESS)):
         given = {**given, "bind": "127.0.0.1:0"}
+    if given.get("control_socket") is None:
+        # Who tests an application has the server as an object.
+        given = {"control_socket_disable": True, **given}
     settings = cli.checked(embedding.settings_of(app, given, ProgramSettings({}, Path.cwd()), NAME))
     load_early(settings, app)
     settings, listeners = opened(settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from architecture.source import ROOT
 
+from tricorn.commands import ctl
 from tricorn.config.settings import SETTINGS
 
 PAGES = sorted(
@@ -26,6 +27,8 @@ PAGES = sorted(
 GENERATED = {ROOT / "docs" / "benchmarks.md"}
 
 FLAGS = {flag for declared in SETTINGS.values() for flag in declared.flags} | {"--help", "--version"}
+#: Of `tricorn ctl`.
+CTL = {*ctl.VALUES, *ctl.SWITCHES}
 NEGATIVE = {f"--no-{flag.removeprefix('--')}" for flag in FLAGS}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -73,8 +76,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_options_exist(page: Path) -> None:
     for command in commands(page.read_text()):
         words = re.split(r"\s#\s|[;|]", command)[0]
+        known = CTL if "tricorn ctl" in words else FLAGS | NEGATIVE
         for option in re.findall(r"(?<![\w-])(--?[a-zA-Z][\w-]*)", re.sub(r"\S*gunicorn.*", "", words)):
-            assert option in FLAGS | NEGATIVE, f"{option} in {command.strip()!r}"
+            assert option in known, f"{option} in {command.strip()!r}"
 
 
 @every_page

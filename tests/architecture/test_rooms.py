@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "procfs"),
+    *("drain", "procfs", "control"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -50,7 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sigaction",
         "parentage",
         "procfs",
+        "control",
     },
+    "control": {"config", "net"},
+    "commands": {"control", "config", "log", "net", "procfs"},
     "config": {"kinds"},
     "kinds": set(),
     "log": {"config"},
@@ -136,6 +139,8 @@ FOREIGN: dict[str, str] = {
     "transport": r"\b([Ss]ettings|fork|kill|setitimer|waitpid|getpid|arbiter)\b",
     "workers": r"\b([Aa]rbiter|fork|waitpid|generation)\b",
     "arbiter": r"\b(http|(Thread|Loop)Server|[Gg]ateway|[Tt]ransport|start_response|serve_\w+|recv|accept)\b",
+    "control": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|wsgi|fork|[Gg]eneration|Target)\b",
+    "commands": r"\b([Aa]rbiter|(Thread|Loop)Server|fork|waitpid|Target)\b",
     "config": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|fork)\b",
     "log": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker)\b",
     "net": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker|wsgi|environ)\b",

@@ -84,7 +84,7 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--protocol", "http"], ["--initgroups"], ["--worker-tmp-dir", "/dev/shm"], ["--no-control-socket"]],
+    [["--protocol", "http"], ["--initgroups"], ["--worker-tmp-dir", "/dev/shm"]],
 )
 def test_says_nothing_of_an_option_that_asks_for_what_we_do(words: list[str]) -> None:
     options = read_options([*words, "app:app"], "command line")

@@ -82,12 +82,15 @@ def test_has_words_and_a_section(name: str) -> None:
 @each_with_flags
 def test_switch_has_both_forms(name: str, tmp_path: Path) -> None:
     declared = SETTINGS[name]
-    if declared.kind.is_switch:
-        flag = declared.long_flag
-        (tmp_path / "tricorn.toml").write_text(f"{name} = true\n")
-        assert getattr(load([f"--no-{flag[2:]}"], {}, tmp_path), name) is False
-        assert getattr(load([f"--no-{flag[2:]}", flag], {}, tmp_path), name) is True
-        assert getattr(load([f"{flag}=no"], {}, tmp_path), name) is False
+    if not declared.kind.is_switch:
+        return
+    flag = declared.long_flag
+    (tmp_path / "tricorn.toml").write_text(f"{name} = true\n")
+    assert getattr(load([f"{flag}=no"], {}, tmp_path), name) is False
+    for negative in declared.negative_flags:
+        assert getattr(load([negative], {}, tmp_path), name) is False
+        assert getattr(load([negative, flag], {}, tmp_path), name) is True
+    assert bool(declared.negative_flags) is not flag.startswith("--no-")
 
 
 def test_options_do_not_clash() -> None:

@@ -29,24 +29,32 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
+from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged
+from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import (
     MEANING,
-    STOPS,
+    Change,
     Interrupted,
+    Meaning,
     Request,
     SignalPipe,
     become_stranger,
+    drain,
+    end,
+    one_fewer,
+    one_more,
     signal_name,
 )
 from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
-from tricorn.arbiter.target import Mode, Target
+from tricorn.arbiter.target import Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
@@ -138,6 +146,7 @@ class Arbiter:
         self._adopts_orphans = os.getpid() == 1
         self._ends = Ends()
         self._autoscaler = Autoscaler()
+        self._control = Control(self._sight, self._obey)
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -179,7 +188,8 @@ class Arbiter:
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
-        self._turned_at = time.monotonic()
+        self._control.open(settings, on_trial=self._upgrade.is_on_trial)
+        self._started_at = self._turned_at = time.monotonic()
         workers = first_of(settings)
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         log.info(
@@ -259,6 +269,7 @@ class Arbiter:
         if not self._is_master:
             return
         self._is_master = False
+        self._control.close()
         for listener in self._listeners:
             listener.close()
         for fd in (self._lifeline, self._lifeline_writer):
@@ -278,45 +289,71 @@ class Arbiter:
             self._look_at_children()
             self._weigh_children()
             self._attend_upgrade()
+            self._control.attend()
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
             self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
             exit_code = self._act()
             if exit_code is not None:
                 return self._stopped(exit_code)
+            self._control.tell()
             self._forget_old_generations()
             self._attend_certificates()
             self._wait()
 
     def _take_signals(self) -> None:
-        requests = set()
+        requests: dict[Meaning, str] = {}
         for number in self._signals.arrived():
             meaning = MEANING.get(number)
             if meaning is None:
                 self._note_stray(number)
             elif isinstance(meaning, Request):
                 # Of several reloads that wait, one is enough.
-                requests.add(meaning)
+                requests[meaning] = signal_name(number)
             else:
-                self._change_target(number, meaning(self._target, time.monotonic()))
-        if Request.RELOAD in requests:
-            self._reload()
-        if Request.REOPEN_LOGS in requests:
-            self._reopen_logs()
-            self._upgrade.reopen_logs()
-        if Request.UPGRADE in requests:
-            settings = self._settings
-            self._upgrade.start(self._target, settings, _boot_limit(settings))
-        if Request.REST in requests:
-            self._target = self._upgrade.rest(self._target)
+                self._obey(meaning, signal_name(number))
+        # In the order in which they are declared: a reload before an upgrade, which would put it off.
+        for request in Request:
+            if request in requests:
+                self._obey(request, requests[request])
+
+    def _obey(self, meaning: Meaning, name: str) -> Answer | None:
+        """Do what a signal or a command means; its name is for the log. Why it is refused, or put off; None:
+        it is done, or under way."""
+        match meaning:
+            case Request.RELOAD:
+                return self._reload(name)
+            case Request.REOPEN_LOGS:
+                self._reopen_logs(name)
+                self._upgrade.reopen_logs()
+            case Request.UPGRADE:
+                return self._upgrade.start(self._target, self._settings, _boot_limit(self._settings), name)
+            case Request.REST:
+                before, self._target = self._target, self._upgrade.rest(self._target, name)
+                return refusal("No newer master is ready") if self._target is before else None
+            case Request.REAP:
+                return None
+            case change:
+                return self._change_target(change, name)
+        return None
+
+    def _sight(self) -> Sight:
+        return Sight(
+            self._settings,
+            self._target,
+            tuple(self._registry),
+            self._generations,
+            self._upgrade,
+            self._started_at,
+        )
 
     def _attend_upgrade(self) -> None:
         self._target = self._upgrade.attend(self._target, self._complete_listeners(), time.monotonic())
         wishes = self._upgrade.wishes()
         if Request.RELOAD in wishes:
-            self._reload()
+            self._reload("SIGHUP")
         if Request.REOPEN_LOGS in wishes:
-            self._reopen_logs()
+            self._reopen_logs("SIGUSR1")
 
     def _complete_listeners(self) -> Sequence[Listener] | None:
         """Where all workers that are wanted serve; None if they are not all ready."""
@@ -442,6 +479,7 @@ class Arbiter:
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
         )
         deadlines = [decisions.next_deadline(views, self._target, now), self._upgrade.next_deadline()]
+        deadlines.append(self._control.next_deadline(now))
         waits = [max(0.0, deadline - now) for deadline in deadlines if deadline is not None]
         wait = min([TICK, self._manager.patience or TICK, *waits])
         # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
@@ -450,6 +488,8 @@ class Arbiter:
         waiting.register(self._signals.fileno(), POLLIN)
         for channel in self._upgrade.channels():
             waiting.register(channel.fileno(), POLLIN)
+        for fd, events in self._control.watched(now):
+            waiting.register(fd, events)
         for child in self._registry:
             if child.status_is_open:
                 waiting.register(child.status, POLLIN)
@@ -484,11 +524,11 @@ class Arbiter:
 
     # -- signals -----------------------------------------------------------------------------------------
 
-    def _change_target(self, number: int, target: Target) -> None:
-        before, self._target = self._target, target
-        name = signal_name(number)
+    def _change_target(self, change: Change, name: str) -> Answer | None:
+        before, self._target = self._target, change(self._target, time.monotonic())
+        target = self._target
         if target.mode is not before.mode:
-            how = _how_it_stops(target)
+            how = how_it_stops(target)
             log.info("%s: stopping, %s", name, how)
             if target.mode is Mode.QUICK:
                 self._upgrade.hurry()
@@ -500,10 +540,13 @@ class Arbiter:
                     child.row.stopping = 1
         elif target.plan.workers != before.plan.workers:
             log.info("%s: changing to %d workers", name, target.plan.workers)
-        elif number in (signal.SIGTTIN, signal.SIGTTOU):
-            log.warning("%s: there are %d workers already, which is the limit", name, target.plan.workers)
-        elif number in STOPS:
+        elif change in (one_more, one_fewer):
+            said = f"there are {target.plan.workers} workers already, which is the limit"
+            log.warning("%s: %s", name, said)
+            return refusal(said)
+        elif change in (drain, end):
             self._hurry_molds()
+        return None
 
     def _hurry_molds(self) -> None:
         """Whoever asks once more does not wait for what the application has left in them."""
@@ -511,16 +554,16 @@ class Arbiter:
             if child.is_mold and child.interrupted_at is not None:
                 self._interrupt(child.pid)
 
-    def _reload(self) -> None:
+    def _reload(self, name: str) -> Answer | None:
         if self._target.mode is Mode.RESTING:
             self._target = targets.woken(self._target)
-            log.info("SIGHUP: the workers come back, with the settings that they had")
-            return
-        if self._upgrade.postpones_reload():
-            return
+            log.info("%s: the workers come back, with the settings that they had", name)
+            return None
+        if (postponed := self._upgrade.postpones_reload(name)) is not None:
+            return postponed
         if self._target.mode is not Mode.RUNNING:
-            log.warning("SIGHUP: no reload while stopping")
-            return
+            log.warning("%s: no reload while stopping", name)
+            return refusal("No reload while stopping")
         self._manager.reloading()
         listeners = tuple(self._listeners)
         try:
@@ -530,27 +573,27 @@ class Arbiter:
             generation = self._new_generation(self._target.latest + 1, settings, certificates)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
-            log.info("Reload abandoned: told to stop while the settings were being read")
-            return
+            said = "Reload abandoned: told to stop while the settings were being read"
+            log.info("%s", said)
+            return refusal(said)
         except (ConfigError, ListenError) as error:
             _report(f"Reload failed; nothing has changed: {error}")
-            self._reload_failed(str(error))
-            return
+            return self._reload_failed(str(error))
         except Exception as error:
             log.exception("Reload failed; nothing has changed")
-            self._reload_failed(f"{type(error).__name__} was raised")
-            return
+            return self._reload_failed(f"{type(error).__name__} was raised")
         # Where load decides how many there are, what it has decided so far holds.
         bounds = bounds_of(settings)
         workers = bounds.clamp(self._target.plan.workers) if bounds else first_of(settings)
         self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
         self._reload_under_way = True
-        log.info("SIGHUP: reloading, generation %d", generation.number)
+        log.info("%s: reloading, generation %d", name, generation.number)
         _report_listeners(generation, known=listeners)
         _report_certificates(certificates)
         _report_refork(settings)
         self._warn_about_reload(settings)
         self._settings = settings
+        return None
 
     def _read_settings_again(self) -> Settings:
         """Runs foreign code: a configuration file may be a Python program. Interrupted: told to stop."""
@@ -560,22 +603,24 @@ class Arbiter:
         finally:
             self._hold_signals("The configuration")
 
-    def _reload_failed(self, why: str) -> None:
+    def _reload_failed(self, why: str) -> Answer:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
         is_up = self._target.mode is Mode.RUNNING and self._target.plan.proven
         if is_up and not self._reload_under_way:
             self._manager.ready(f"Reload failed: {why}")
+        return refusal(f"Reload failed; nothing has changed: {why}")
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
-        if settings.pidfile != self._settings.pidfile:
-            log.warning("pidfile: the new value takes effect at the next start")
+        for name in ("pidfile", "control_socket", "control_socket_mode", "control_socket_disable"):
+            if getattr(settings, name) != getattr(self._settings, name):
+                log.warning("%s: the new value takes effect at the next start", name)
 
-    def _reopen_logs(self) -> None:
+    def _reopen_logs(self, name: str) -> None:
         log_setup.reopen()
         for child in self._registry:
             self._signal(child.pid, signal.SIGUSR1)
-        log.info("SIGUSR1: reopened the log files")
+        log.info("%s: reopened the log files", name)
 
     # -- actions -----------------------------------------------------------------------------------------
 
@@ -692,6 +737,7 @@ class Arbiter:
             yield
         except OSError as error:
             _report(f"No {what} started: {error.strerror}")
+            self._control.note_problem(generation.number, f"No {what} started: {error.strerror}")
             self._target = targets.with_failed_fork(self._target, generation.number, now)
 
     def _is_carried_out(self, child: ChildRecord) -> bool:
@@ -705,6 +751,7 @@ class Arbiter:
             # Without a reason the mold has ended, which the log tells anyway.
             if reason := child.failure_text():
                 _report(reason)
+                self._control.note_problem(child.generation.number, reason)
             self._registry.remove(child)
             number = child.generation.number
             self._target = targets.with_failed_fork(self._target, number, time.monotonic())
@@ -716,6 +763,7 @@ class Arbiter:
         self._signals.close()
         os.close(self._lifeline_writer)
         self._upgrade.forget()
+        self._control.forget()
         for child in self._registry:
             child.forget()
         for listener in self._listeners:
@@ -780,6 +828,7 @@ class Arbiter:
             self._note_ready(child)
         if problem := self._ends.maybe_problem(child, code, now):
             self._upgrade.failed(problem)
+        self._control.note_end(child)
         self._registry.remove(child)
         self._target = judged(self._target, child, code, now)
 
@@ -885,13 +934,6 @@ def _terms(settings: Settings) -> dict[str, Any]:
         "least": bounds.least if bounds else 1,
         "most": bounds.most if bounds else None,
     }
-
-
-def _how_it_stops(target: Target) -> str:
-    plan = target.serving
-    if target.mode is Mode.LEAVING and plan:
-        return f"workers serve for another {plan.drain_delay:g} s (drain_delay)"
-    return "workers finish their requests" if target.mode is Mode.DRAINING else "at once"
 
 
 def _boot_limit(settings: Settings) -> float:

@@ -115,6 +115,8 @@ class ChildRecord:
     is_candidate: bool = False
     #: A worker: it comes from a mold that has a successor. A mold: it has one.
     is_outdated: bool = False
+    #: Somebody wants another in its place.
+    is_unwanted: bool = False
 
     @property
     def is_ordered(self) -> bool:
@@ -160,7 +162,7 @@ class ChildRecord:
     def _become_mold(self, now: float) -> None:
         """What it was told as a worker is done."""
         self.is_mold, self.is_candidate, self.is_outdated = True, False, False
-        self.is_large, self.lifetime = False, 0.0
+        self.is_large, self.is_unwanted, self.lifetime = False, False, 0.0
         self.drained_at = self.interrupted_at = None
         self.ready_at = now
 
@@ -177,6 +179,8 @@ class ChildRecord:
             return "becomes the mold"
         if self.is_outdated:
             return "was forked from the mold before"
+        if self.is_unwanted:
+            return "is to be replaced"
         if self.row.worn:
             return WORN[self.row.worn]
         if self.is_large:
@@ -236,7 +240,7 @@ class ChildRecord:
             killed_at=self.killed_at,
             boot_timeout=boot_timeout_of(settings),
             leaves_core=settings.abort_core,
-            is_worn=bool(self.row.worn) or self.is_large or self.is_candidate or self.is_outdated,
+            is_worn=self._is_worn(),
             worn_at=self.worn_at,
             is_too_large=self.is_too_large,
             is_mold=self.is_mold,
@@ -244,6 +248,10 @@ class ChildRecord:
             mold=self.mold,
             is_superseded=self.is_mold and self.is_outdated,
         )
+
+    def _is_worn(self) -> bool:
+        marks = (self.is_large, self.is_candidate, self.is_outdated, self.is_unwanted)
+        return bool(self.row.worn) or any(marks)
 
     def _drain_limit(self) -> float:
         """From the wish to end to the kill, seconds; 0: none."""

@@ -9,9 +9,10 @@ Why it is not the master that has the application: what is imported cannot be im
 not bring new code; and code that hangs, crashes or takes signals would do so in the one process on which all
 others depend. Each generation has a mold of its own, and the master never runs a line of the application's.
 
-With `refork_after` a worker becomes the next mold: it comes to its end as any other, and goes on as a mold.
+A worker may become the next mold (`refork_after`, or a command): it ends as any other, and goes on as a mold.
 
-An order is the number of the row on which the worker will write, and the writing end of its status pipe.
+An order is the number of the row on which the worker will write, the writing end of its status pipe, and the
+socket by which it gets orders itself if it becomes a mold.
 There is no answer on this way: the row tells the process id, the pipe tells why there is none, and if the
 pipe ends before there is one, nothing was forked, whatever has become of the mold. So the master never waits
 for it.
@@ -132,12 +133,10 @@ def order(mold: ChildRecord, row: Row, number: int) -> ChildRecord:
         reader, writer = status_pipe()
         undo.callback(os.close, reader)
         passed.callback(os.close, writer)
-        fds, ours = [writer], None
-        if generation.settings.refork_after:
-            ours, theirs = _orders()
-            undo.enter_context(ours)
-            fds.append(passed.enter_context(theirs).fileno())
-        send_fds(mold.orders, [b"%d" % row.index], fds)
+        ours, theirs = _orders()
+        undo.enter_context(ours)
+        passed.enter_context(theirs)
+        send_fds(mold.orders, [b"%d" % row.index], [writer, theirs.fileno()])
         undo.pop_all()
     return ChildRecord(number, generation, row, reader, started_at=monotonic(), mold=mold.pid, orders=ours)
 
@@ -267,14 +266,14 @@ class Mold:
         if not message:
             return False
         fds = array("i", notes[0][2]) if notes else []
-        if len(fds) < 1 + bool(self.casting.generation.settings.refork_after):
+        if len(fds) < 2:
             # The kernel has closed what this process has no room for: the master sees the end of the pipe.
             log.error("No worker started: %s", os.strerror(errno.EMFILE))
             for fd in fds:
                 os.close(fd)
             return True
-        self.writer, *more = fds
-        self.orders_of_worker = socket(AF_UNIX, SOCK_SEQPACKET, 0, more[0]) if more else None
+        self.writer, theirs = fds
+        self.orders_of_worker = socket(AF_UNIX, SOCK_SEQPACKET, 0, theirs)
         status = Status(self.writer)
         row = self.casting.generation.board[int(message)]
         try:

@@ -28,24 +28,55 @@ def attend(generation: Generation, registry: Iterable[ChildRecord]) -> None:
     if generation.reforks >= len(generation.settings.refork_after):
         return
     children = [child for child in registry if child.generation is generation]
-    workers = [child for child in children if not child.is_mold]
-    # One after the other; and a mold that has just forked has a child for a moment, which is none of the
-    # application's.
-    if any(child.is_candidate or child.is_outdated or not child.was_ready for child in workers):
+    if not _is_quiet(children):
         return
-    able = [each for each in workers if each.orders is not None and not each.was_asked_to_leave]
-    candidates = [Candidate(each.pid, each.row.requests) for each in able]
+    candidates = [Candidate(each.pid, each.row.requests) for each in _able(children)]
     pid = maybe_next(candidates, generation.settings.refork_after, generation.reforks)
-    for child in (each for each in able if each.pid == pid):
+    if pid is not None:
         generation.reforks += 1
-        for mold in (each for each in children if each.is_mold):
-            obstacle = maybe_obstacle(mold.pid)
-            # Asked for last: one that ends has threads of ours.
-            if obstacle is not None and mold.row.state == scoreboard.MOLD:
-                log.warning("refork_after: no worker becomes the mold: %s", obstacle)
-                return
+        if obstacle := _choose(pid, children):
+            log.warning("refork_after: no worker becomes the mold: %s", obstacle)
+
+
+def begin(generation: Generation, registry: Iterable[ChildRecord]) -> int | str:
+    """The same at once, however little they have served: the worker that was chosen, or why none can be."""
+    children = [child for child in registry if child.generation is generation]
+    if not generation.settings.preload_app:
+        return "workers have a mold with preload_app only"
+    if any(child.row.is_loop for child in children):
+        return "an event loop runs in the workers, and what that has started cannot be forked"
+    if not _is_quiet(children):
+        return "workers are being started or replaced; try again when they are ready"
+    candidates = [Candidate(each.pid, each.row.requests) for each in _able(children)]
+    pid = maybe_next(candidates, (0,), 0)
+    if pid is None:
+        return "no worker serves"
+    return _choose(pid, children) or pid
+
+
+def _is_quiet(children: Iterable[ChildRecord]) -> bool:
+    """One after the other; and a mold that has just forked has a child for a moment, which is none of the
+    application's."""
+    workers = [child for child in children if not child.is_mold]
+    return not any(child.is_candidate or child.is_outdated or not child.was_ready for child in workers)
+
+
+def _able(children: Iterable[ChildRecord]) -> list[ChildRecord]:
+    workers = [child for child in children if not child.is_mold]
+    return [each for each in workers if each.orders is not None and not each.was_asked_to_leave]
+
+
+def _choose(pid: int, children: Iterable[ChildRecord]) -> str | None:
+    """Have this worker become the mold; or why it cannot."""
+    for mold in (each for each in children if each.is_mold):
+        obstacle = maybe_obstacle(mold.pid)
+        # Asked for last: one that ends has threads of ours.
+        if obstacle is not None and mold.row.state == scoreboard.MOLD:
+            return obstacle
+    for child in (each for each in children if each.pid == pid):
         log.info("Worker %d has served %d requests", child.pid, child.row.requests)
         child.is_candidate = True
+    return None
 
 
 def note_mold(mold: ChildRecord, registry: Iterable[ChildRecord]) -> None:

@@ -1,6 +1,7 @@
-"""What each signal means to the master, and how signals reach its loop.
+"""What each signal and each command means to the master, and how signals reach its loop.
 
-Knows: signal numbers, the target. Must not know: processes, or what a request leads to.
+Knows: signal numbers, words, the target. Must not know: processes, what a request leads to, how a command
+comes.
 
 A handler does nothing here. The interpreter's C handler writes the signal's number into a pipe, and the
 master's loop reads it there: no Python code ever runs in the middle of something else. The one exception is
@@ -15,6 +16,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from select import POLLIN, poll
 from types import FrameType
@@ -30,7 +32,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Request(Enum):
-    """Signals that need more than another target."""
+    """What needs more than another target."""
 
     RELOAD = "reload"
     REOPEN_LOGS = "reopen logs"
@@ -42,35 +44,52 @@ class Request(Enum):
     REST = "rest"
 
 
-def _drain(target: Target, now: float) -> Target:
+def drain(target: Target, now: float) -> Target:
     return stopped(target, Mode.DRAINING, now)
 
 
-def _quit(target: Target, now: float) -> Target:
+def end(target: Target, now: float) -> Target:
     return stopped(target, Mode.QUICK, now)
 
 
-def _more(target: Target, _now: float) -> Target:
+def one_more(target: Target, _now: float) -> Target:
     return more(target)
 
 
-def _fewer(target: Target, _now: float) -> Target:
+def one_fewer(target: Target, _now: float) -> Target:
     return fewer(target)
 
 
+Meaning = Change | Request
+
+
+@dataclass(frozen=True)
+class Word:
+    """One thing that the master can be told. command: over the control socket; signals: any of them."""
+
+    meaning: Meaning
+    command: str = ""
+    signals: tuple[signal.Signals, ...] = ()
+
+
+#: All of them. Commands that no signal can express, because they say which or how many, are in control.py.
+WORDS = (
+    Word(drain, "stop", (signal.SIGTERM,)),
+    Word(end, "quit", (signal.SIGINT, signal.SIGQUIT)),
+    Word(Request.RELOAD, "reload", (signal.SIGHUP,)),
+    Word(Request.REOPEN_LOGS, "reopen", (signal.SIGUSR1,)),
+    Word(Request.UPGRADE, "upgrade", (signal.SIGUSR2,)),
+    Word(Request.REST, "rest", (signal.SIGWINCH,)),
+    Word(one_more, "more", (signal.SIGTTIN,)),
+    Word(one_fewer, "fewer", (signal.SIGTTOU,)),
+    Word(Request.REAP, signals=(signal.SIGCHLD,)),
+)
+
 #: The master's signals.
-MEANING: dict[int, Change | Request] = {
-    signal.SIGTERM: _drain,
-    signal.SIGINT: _quit,
-    signal.SIGQUIT: _quit,
-    signal.SIGTTIN: _more,
-    signal.SIGTTOU: _fewer,
-    signal.SIGHUP: Request.RELOAD,
-    signal.SIGUSR1: Request.REOPEN_LOGS,
-    signal.SIGUSR2: Request.UPGRADE,
-    signal.SIGWINCH: Request.REST,
-    signal.SIGCHLD: Request.REAP,
-}
+MEANING: dict[int, Meaning] = {number: word.meaning for word in WORDS for number in word.signals}
+
+#: The same, by command.
+COMMANDS: dict[str, Meaning] = {word.command: word.meaning for word in WORDS if word.command}
 
 #: Those that tell the master to end; nothing else does, short of a crash.
 STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})

@@ -6,6 +6,7 @@ logs. What follows from a target for the children that exist is in decide.py.
     TERM, INT, QUIT              stopped()               RUNNING → (LEAVING →) DRAINING → QUICK
     decide() said EndDelay       delayed()               LEAVING → DRAINING
     TTIN, TTOU                   more(), fewer()         workers
+    somebody says how many       scaled()                workers
     load rises or falls          sized()                 workers
     HUP                          reloaded()              plan → fallback, a new plan
     WINCH, and HUP after it      rested(), woken()       RUNNING → RESTING → RUNNING
@@ -18,6 +19,7 @@ logs. What follows from a target for the children that exist is in decide.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -197,19 +199,29 @@ def delayed(target: Target) -> Target:
 
 
 def more(target: Target) -> Target:
-    return _resized(target, +1)
+    return _resized(target, lambda plan: plan.workers + 1)
 
 
 def fewer(target: Target) -> Target:
-    return _resized(target, -1)
+    return _resized(target, lambda plan: plan.workers - 1)
 
 
-def _resized(target: Target, step: int) -> Target:
+def scaled(target: Target, workers: int) -> Target:
+    return _resized(target, lambda _plan: workers)
+
+
+def bounds(target: Target) -> tuple[int, int]:
+    """The fewest and the most workers that it can be given."""
+    plan = target.plan
+    return plan.least, target.most_workers if plan.most is None else plan.most
+
+
+def _resized(target: Target, size: Callable[[Plan], int]) -> Target:
     """During a reload both generations get the new size, so that it outlives a reload that fails."""
 
     def resize(plan: Plan) -> Plan:
         most = target.most_workers if plan.most is None else plan.most
-        return replace(plan, workers=min(max(plan.least, plan.workers + step), most))
+        return replace(plan, workers=min(max(plan.least, size(plan)), most))
 
     fallback = resize(target.fallback) if target.fallback else None
     return replace(target, plan=resize(target.plan), fallback=fallback)
@@ -294,3 +306,11 @@ def _backed_off(plan: Plan, now: float, boot_time: float = 0.0) -> Plan:
     # The exponent is bounded too: a service may crash for years.
     delay = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** min(crashes - 1, 10))
     return replace(plan, crashes=crashes, retry_at=now + delay)
+
+
+def how_it_stops(target: Target) -> str:
+    """In words."""
+    plan = target.serving
+    if target.mode is Mode.LEAVING and plan:
+        return f"workers serve for another {plan.drain_delay:g} s (drain_delay)"
+    return "workers finish their requests" if target.mode is Mode.DRAINING else "at once"

@@ -40,6 +40,7 @@ from typing import Any, NoReturn
 from tricorn import forks
 from tricorn.arbiter import succession, systemd
 from tricorn.arbiter import target as targets
+from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.pidfile import Pidfile
 from tricorn.arbiter.signals import Request, blocked, signal_name
 from tricorn.arbiter.succession import Progress, Verdict
@@ -171,6 +172,8 @@ class Upgrade:
         #: What the other masters want of this one, for the master to do.
         self._wishes: set[Request] = set()
         self._waits_for = 0
+        #: How the last upgrade of this master has ended; None: it has not, or there was none.
+        self.outcome: Answer | None = None
         #: The listeners of the older one, by their numbers.
         self._inherited: dict[int, Listener] = {}
         if self._older:
@@ -181,6 +184,18 @@ class Upgrade:
     @property
     def is_on_trial(self) -> bool:
         return self._older is not None and not self._older.has_handed_over
+
+    @property
+    def has_handed_over(self) -> bool:
+        return self._newer is not None and self._newer.has_handed_over
+
+    @property
+    def older_pid(self) -> int | None:
+        return self._older.pid if self._older else None
+
+    @property
+    def newer_pid(self) -> int | None:
+        return self._newer.pid if self._newer else None
 
     @property
     def origin(self) -> str:
@@ -209,7 +224,7 @@ class Upgrade:
     def keep(self, wanted: Sequence[Listener]) -> None:
         """Of what is inherited, the rest is the older one's alone."""
         for listener in [each for each in self._listeners if each not in wanted]:
-            log.info("Not listening at %s; process %d does until it ends", listener.address, self._older_pid)
+            log.info("Not listening at %s; process %s does until it ends", listener.address, self.older_pid)
             self._listeners.remove(listener)
             listener.close()
 
@@ -217,10 +232,6 @@ class Upgrade:
         """An error, for the log of the older one, should it have to say why."""
         if self._older is not None and self.is_on_trial:
             self._older.channel.tell("failed", text=in_one_line(text))
-
-    @property
-    def _older_pid(self) -> int:
-        return self._older.pid if self._older else 0
 
     # -- what both need ------------------------------------------------------------------------------------
 
@@ -295,21 +306,24 @@ class Upgrade:
 
     # -- of the older one ----------------------------------------------------------------------------------
 
-    def start(self, target: Target, settings: Settings, boot_limit: float) -> None:
+    def start(self, target: Target, settings: Settings, boot_limit: float, name: str) -> Answer | None:
+        """name: who wants it, for the log. Why it is refused; None: it is under way, or `outcome` says."""
         if reason := self._refusal(target):
-            log.warning("SIGUSR2: no upgrade: %s", reason)
-            return
+            log.warning("%s: no upgrade: %s", name, reason)
+            return refusal(f"No upgrade: {reason}")
+        self.outcome = None
         # Not its arguments: a secret may be among them.
-        log.info("SIGUSR2: starting a newer master, %s", self._start.command[0])
+        log.info("%s: starting a newer master, %s", name, self._start.command[0])
         self._manager.reloading("Upgrading")
         try:
             pid, channel = execute(self._start, self._listeners, self._pidfile)
         except OSError as error:
             self._say_failed(f"no process could be started: {error.strerror}")
-            return
+            return None
         due = time.monotonic() + boot_limit + succession.START_ALLOWANCE if boot_limit else 0.0
         state = Progress(due, grace_of(settings), is_automatic=settings.upgrade == "automatic")
         self._newer = Newer(pid, channel, state, handed={each.fileno(): each for each in self._listeners})
+        return None
 
     def _refusal(self, target: Target) -> str:
         if not self._start.command:
@@ -317,7 +331,7 @@ class Upgrade:
         if self._newer is not None:
             return f"one is under way already, process {self._newer.pid}"
         if self.is_on_trial:
-            return f"process {self._older_pid} has not handed over to this master yet"
+            return f"process {self.older_pid} has not handed over to this master yet"
         if target.mode is not Mode.RUNNING:
             return "this master is stopping"
         if not target.plan.proven and target.fallback is None:
@@ -326,27 +340,28 @@ class Upgrade:
             return "this is process 1 of its container, which ends with it. HUP loads new code and settings"
         return ""
 
-    def rest(self, target: Target) -> Target:
-        """WINCH. A terminal sends it too, when its window changes: without a newer one it means nothing."""
+    def rest(self, target: Target, name: str) -> Target:
+        """A terminal sends WINCH too, when its window changes: without a newer one it means nothing."""
         newer = self._newer
         if newer is None or newer.has_handed_over or target.mode is not Mode.RUNNING:
             return target
         if newer.is_on_trial:
-            log.warning("SIGWINCH: process %d is not ready yet; the workers stay", newer.pid)
+            log.warning("%s: process %d is not ready yet; the workers stay", name, newer.pid)
             return target
         log.info(
-            "SIGWINCH: the workers finish their requests, process %d serves; HUP brings them back", newer.pid
+            "%s: the workers finish their requests, process %d serves; HUP brings them back", name, newer.pid
         )
         return targets.rested(target)
 
-    def postpones_reload(self) -> bool:
-        """Whether a reload has to wait for the end of a trial. Then whoever serves afterwards does it."""
+    def postpones_reload(self, name: str) -> Answer | None:
+        """Not None: a reload has to wait for the end of a trial. Then whoever serves afterwards does it."""
         newer = self._newer
         if newer is None or not newer.is_on_trial or newer.state.was_told:
-            return False
+            return None
         newer.reload_asked = True
-        log.info("SIGHUP: the reload waits until process %d is ready, or has failed", newer.pid)
-        return True
+        waits = f"the reload waits until process {newer.pid} is ready, or has failed"
+        log.info("%s: %s", name, waits)
+        return Answer(True, waits, done=False)
 
     def _attend_newer(self, newer: Newer, target: Target, now: float) -> Target:
         for message in newer.channel.heard():
@@ -401,6 +416,7 @@ class Upgrade:
     def _note_ready(self, newer: Newer) -> None:
         if newer.state.is_automatic:
             return
+        self.outcome = Answer(True, f"Process {newer.pid} is ready and serves beside this master")
         log.info(
             "Process %d is ready and serves beside this master (upgrade = manual): WINCH sends the workers "
             "of this one away, HUP brings them back; TERM ends whichever gets it",
@@ -412,6 +428,7 @@ class Upgrade:
     def _hand_over(self, newer: Newer, target: Target) -> Target:
         """From here on the newer one has the name, the files and the ear; this one only finishes."""
         newer.has_handed_over = True
+        self.outcome = Answer(True, f"Process {newer.pid} has taken over")
         self._manager.hand_over(newer.pid, f"Process {newer.pid} has taken over")
         for listener in newer.serves_at:
             listener.disown()
@@ -437,11 +454,13 @@ class Upgrade:
             self._say_failed(f"process {newer.pid} {how}" + (f": {newer.error}" if newer.error else ""))
         else:
             log.warning("Process %d %s; this master goes on", newer.pid, how)
+            self.outcome = refusal(f"Process {newer.pid} {how}; this master goes on")
             self._manager.ready(f"Process {newer.pid} {how}")
         self._do_postponed(newer)
         return targets.woken(target)
 
     def _say_failed(self, why: str) -> None:
+        self.outcome = refusal(f"Upgrade failed; nothing has changed: {why}")
         log.error("Upgrade failed; nothing has changed: %s", why)
         self._manager.ready(f"Upgrade failed: {why}")
 

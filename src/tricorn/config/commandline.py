@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from tricorn import __version__
 from tricorn.config.declaration import Declared
@@ -148,19 +149,22 @@ def nearest_flag(flag: str) -> str:
 # -------------------------------------------------------------------------------------- --help
 
 
-def maybe_words(arguments: Sequence[str]) -> str | None:
-    """The text of --help or --version if one of them is asked for."""
+def maybe_words(arguments: Sequence[str], commands: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """The text of --help or --version if one of them is asked for. commands: what `tricorn WORD` may be
+    besides, in words."""
     for word in arguments:
         if word == "--":
             break
         if word in HELP:
-            return help_text()
+            return help_text(commands=commands)
         if word in VERSION:
             return f"tricorn {__version__}"
     return None
 
 
-def help_text(usage: str = "tricorn [options] APP") -> str:
+def help_text(
+    usage: str = "tricorn [options] APP", commands: Mapping[str, str] = MappingProxyType({})
+) -> str:
     lines = [
         f"Usage: {usage}",
         "",
@@ -170,6 +174,9 @@ def help_text(usage: str = "tricorn [options] APP") -> str:
         "Each setting can also be set in a file (see -c) and by the environment variable TRICORN_<SETTING>;",
         "--print-config shows the settings' names, their values, and where each value comes from.",
     ]
+    for place, (name, summary) in enumerate(commands.items()):
+        lines += ["", "Commands:"] if not place else []
+        lines += two_columns(f"tricorn {name} …", f"{summary} See tricorn {name} --help.")
     for section in dict.fromkeys(declared.section for declared in SETTINGS.values()):
         entries = [
             declared for declared in SETTINGS.values() if declared.section == section and declared.flags
@@ -192,7 +199,8 @@ def help_entry(declared: Declared) -> Iterator[str]:
 def usages(declared: Declared) -> Iterator[str]:
     """The option as one writes it: `-w, --workers N`, `--[no-]preload`."""
     if declared.kind.is_switch:
-        yield from (f"--[no-]{flag.removeprefix('--')}" for flag in declared.flags)
+        has_both = bool(declared.negative_flags)
+        yield from (f"--[no-]{flag.removeprefix('--')}" if has_both else flag for flag in declared.flags)
         return
     *others, last = declared.flags
     yield from others

@@ -64,7 +64,9 @@ class Declared:
         """A switch has both forms, so that what a file turned on can be turned off, and the reverse."""
         if not self.kind.is_switch:
             return ()
-        return tuple(f"--no-{flag.removeprefix('--')}" for flag in self.flags if flag.startswith("--"))
+        # What Gunicorn calls --no-control-socket has no other form: --control-socket is another setting.
+        plain = (flag for flag in self.flags if flag.startswith("--") and not flag.startswith("--no-"))
+        return tuple(f"--no-{flag.removeprefix('--')}" for flag in plain)
 
     @property
     def summary(self) -> str:

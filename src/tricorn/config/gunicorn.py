@@ -137,9 +137,6 @@ MISSING: Mapping[str, Missing] = {
     "statsd_prefix": Missing(WARN, NO_STATSD, ("--statsd-prefix",)),
     "dogstatsd_tags": Missing(WARN, NO_STATSD, ("--dogstatsd-tags",)),
     "enable_backlog_metric": Missing(WARN, NO_STATSD, ("--enable-backlog-metric",), switch=True),
-    "control_socket": Missing(WARN, "Tricorn has no control socket yet", ("--control-socket",)),
-    "control_socket_mode": Missing(WARN, "Tricorn has no control socket yet", ("--control-socket-mode",)),
-    "control_socket_disable": Missing(IGNORE, NEEDLESS, ("--no-control-socket",), switch=True),
     **{hook: Missing(WARN, NO_HOOK) for hook in HOOKS},
     **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }

@@ -17,7 +17,7 @@ import pwd
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
@@ -227,6 +227,20 @@ def octal_mode() -> Kind[int]:
     return Kind(
         convert, words, "MASK", "022", show=lambda mode: show_plain(mode) if mode is None else f"0{mode:03o}"
     )
+
+
+def socket_mode() -> Kind[int]:
+    """A file mode, in the form of a umask; nobody but the owner and the group may have any right."""
+    form = octal_mode()
+
+    def convert(written: object) -> int:
+        mode = form.convert(written)
+        if mode & 0o007:
+            text = form.show(mode)
+            raise BadValueError(f"{text} lets every user of this machine in", "write 0600, or 0660")
+        return mode
+
+    return replace(form, convert=convert, words="an octal file mode", metavar="MODE", example="0660")
 
 
 # ----------------------------------------------------------------------------------- words, switches

@@ -35,6 +35,7 @@ from tricorn.config.parsers import (
     seconds,
     secret,
     size,
+    socket_mode,
     switch,
     targets,
     text,
@@ -60,6 +61,7 @@ WEBSOCKET = "WebSocket"
 TRUST = "Trust"
 LOGGING = "Logging"
 PROCESS = "Process"
+CONTROL = "Control"
 
 #: Of the ASGI specification's extensions, those that the server has; and one of its own.
 EXTENSIONS = (
@@ -980,6 +982,32 @@ class Settings:
         parse=switch(),
         section=PROCESS,
         doc="Show each setting with its value and where the value comes from, and exit.",
+    )
+
+    # ------------------------------------------------------------------------------------ control
+    control_socket: str | None = setting(
+        None,
+        flags=("--control-socket",),
+        parse=optional(text(metavar="FILE", example="/run/mysite/tricorn.ctl")),
+        section=CONTROL,
+        doc="The Unix socket over which `tricorn ctl` talks to the server. If not set, it is tricorn-PID.ctl "
+        "in a directory that only this user can write to: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/tricorn, "
+        "/run/tricorn (for root) or /run/user/UID/tricorn, or /tmp/tricorn-UID, the first that can be used.",
+    )
+    control_socket_mode: int = setting(
+        0o600,
+        flags=("--control-socket-mode",),
+        parse=socket_mode(),
+        section=CONTROL,
+        doc="The mode of that socket, in octal with a leading zero. With 0660 members of its group may "
+        "control the server too.",
+    )
+    control_socket_disable: bool = setting(
+        False,
+        flags=("--no-control-socket",),
+        parse=switch(),
+        section=CONTROL,
+        doc="Have no control socket, so that only signals control the server.",
     )
 
     #: Where each value came from: "command line", "environment TRICORN_WORKERS", "tricorn.toml", "default".

@@ -255,7 +255,7 @@ def _open_unix(address: UnixAddress, settings: Settings) -> socket.socket:
         return _bind_unix(address, settings)
     # From the look at what is there until our own socket listens, nobody else may look: between bind(2) and
     # listen(2) ours would pass for a dead one, and the one that is found dead could be another's by then.
-    with _locked(os.path.dirname(address.sockaddr) or b"."):
+    with locked(os.path.dirname(address.sockaddr) or b"."):
         _remove_stale(address)
         return _bind_unix(address, settings)
 
@@ -266,7 +266,7 @@ def _bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             # bind(2) makes the file with 0777 & ~umask: there is no moment in which it is wider than `mode`.
-            with _umask(0o777 & ~mode):
+            with umask(0o777 & ~mode):
                 sock.bind(address.sockaddr)
             if not address.abstract:
                 _give_to_workers(address, settings)
@@ -342,7 +342,7 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(directory: bytes) -> Iterator[None]:
+def locked(directory: bytes) -> Iterator[None]:
     """Be the only one of us who opens a socket in this directory.
 
     The lock is on the directory itself, so no file is left behind, and it goes with its holder.
@@ -374,7 +374,7 @@ def _acquire(fd: int, directory: bytes) -> None:
 
 
 @contextmanager
-def _umask(mask: int) -> Iterator[None]:
+def umask(mask: int) -> Iterator[None]:
     before = os.umask(mask)
     try:
         yield

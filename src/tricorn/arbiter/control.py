@@ -1,0 +1,353 @@
+"""What comes over the control socket: commands are obeyed, questions answered, and who waits is told in time.
+
+Knows: the words of signals.py and those that say more than a signal can, goals, how a request reads. Must not
+know: how anything is done (the master does it), sockets (control/endpoint.py).
+
+A command takes the same way as a signal (`Arbiter._obey`). What differs is that somebody waits. So a command
+leaves a goal behind (goals.py), which is compared with what is in every turn of the loop, until there is an
+answer or the client has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tricorn import __version__, scoreboard
+from tricorn.arbiter import refork, reports
+from tricorn.arbiter import target as targets
+from tricorn.arbiter.children import ChildRecord
+from tricorn.arbiter.goals import (
+    Answer,
+    Goal,
+    Picture,
+    Problem,
+    Reforked,
+    Reloaded,
+    Replaced,
+    Scaled,
+    Upgraded,
+    maybe_answer,
+    refusal,
+)
+from tricorn.arbiter.reports import Sight
+from tricorn.arbiter.signals import COMMANDS, Meaning
+from tricorn.arbiter.target import STOPPING, Mode, Target, how_it_stops
+from tricorn.config.errors import did_you_mean
+from tricorn.config.settings import Settings
+from tricorn.control import protocol
+from tricorn.control.endpoint import Client, Endpoint, Peer
+from tricorn.control.place import open_socket
+from tricorn.net.listener import ListenError
+
+log = logging.getLogger("tricorn.error")
+
+#: Of problems that nobody waits for any more, none is needed; of a storm of them, these are enough.
+PROBLEMS_KEPT = 100
+
+#: Users that were refused and are named in the log, once each.
+REFUSED_KEPT = 20
+
+#: Of a word that is none, what is looked at.
+WORD_MAX = 50
+
+#: Does what a word means; the name says who wants it, for the log. None: it is under way, or done.
+Obey = Callable[[Meaning, str], Answer | None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One request of a client. who: has sent it."""
+
+    what: protocol.Message
+    who: str
+
+    @property
+    def word(self) -> str:
+        word = self.what.get("do")
+        return word if isinstance(word, str) else ""
+
+    @property
+    def name(self) -> str:
+        """For the log, where a signal's name would stand. The word is one of ours by then."""
+        return f"ctl {self.word} ({self.who})"
+
+    def number(self, key: str) -> int | None:
+        value = self.what.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A client that is told when its goal is reached. problems_before: of those that are known, so many."""
+
+    client: Client
+    goal: Goal
+    problems_before: int
+
+
+@dataclass
+class Problems:
+    """Why processes were never ready, in their order. The oldest are forgotten."""
+
+    kept: list[Problem] = field(default_factory=list)
+    forgotten: int = 0
+
+    def add(self, problem: Problem) -> None:
+        self.kept.append(problem)
+        if len(self.kept) > PROBLEMS_KEPT:
+            del self.kept[0]
+            self.forgotten += 1
+
+    @property
+    def count(self) -> int:
+        return self.forgotten + len(self.kept)
+
+    def since(self, count: int) -> Sequence[Problem]:
+        return self.kept[max(0, count - self.forgotten) :]
+
+
+class Control:
+    """The control socket of this master, if it has one.
+
+    sight: what there is to see of the master. obey: has it do something.
+    """
+
+    def __init__(self, sight: Callable[[], Sight], obey: Obey) -> None:
+        self._sight = sight
+        self._obey = obey
+        self._endpoint: Endpoint | None = None
+        self._waiting: list[Waiting] = []
+        self._problems = Problems()
+        self._refused: set[int] = set()
+        self._is_on_trial = False
+
+    # -- its life ------------------------------------------------------------------------------------------
+
+    def open(self, settings: Settings, *, on_trial: bool) -> None:
+        """ConfigError, ListenError: it cannot be where the settings want it."""
+        if settings.control_socket_disable:
+            return
+        mode = settings.control_socket_mode
+        try:
+            place = open_socket(settings.control_socket, mode, on_trial=on_trial, environ=os.environ)
+        except ListenError as error:
+            if settings.control_socket is not None:
+                raise
+            # Nobody has asked for one: a container with a read-only file system need not hear of it as a
+            # problem.
+            log.info("No control socket: %s; control_socket names another place", error)
+            return
+        self._is_on_trial = on_trial
+        self._endpoint = Endpoint(place, self._greeting, self._refuse)
+        log.debug("Control socket at %s", place.path)
+
+    def close(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close(was_handed_over=self._sight().upgrade.has_handed_over)
+            self._endpoint = None
+
+    def forget(self) -> None:
+        """In a child."""
+        if self._endpoint is not None:
+            self._endpoint.forget()
+            self._endpoint = None
+
+    def watched(self, now: float) -> Iterator[tuple[int, int]]:
+        """Descriptors, and what to wait for at each."""
+        if self._endpoint is not None:
+            yield from self._endpoint.watched(now)
+
+    def next_deadline(self, now: float) -> float | None:
+        return None if self._endpoint is None else self._endpoint.next_deadline(now)
+
+    def note_problem(self, generation: int, text: str) -> None:
+        """A worker or a mold of it could not start."""
+        self._problems.add(Problem(generation, text))
+
+    def note_end(self, child: ChildRecord) -> None:
+        """It has ended. If it was never ready, somebody may wait for it."""
+        if child.was_ready or child.was_asked_to_leave:
+            return
+        text = child.failure_text() or f"{child.name} ended before it was ready"
+        if child.aborted_at is not None:
+            seconds = child.aborted_at - child.started_at
+            text = f"{child.name} was not ready after {seconds:.0f} s (boot_timeout)"
+        self.note_problem(child.generation.number, text)
+
+    def attend(self) -> None:
+        """One turn."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        now = time.monotonic()
+        if self._is_on_trial and not self._sight().upgrade.is_on_trial:
+            self._take_over(endpoint)
+        for client, question in endpoint.attend(now):
+            self._deal_with(endpoint, client, question)
+        self.tell()
+
+    def tell(self) -> None:
+        """Those whose goals are reached. Called again after the master has acted: what that has changed need
+        not wait for the next turn."""
+        waiting, self._waiting = [each for each in self._waiting if each.client.is_open], []
+        if not waiting or self._endpoint is None:
+            return
+        sight = self._sight()
+        children = [child.view(0.0) for child in sight.children]
+        accepting = frozenset(child.pid for child in sight.children if child.row.state == scoreboard.READY)
+        for each in waiting:
+            problems = self._problems.since(each.problems_before)
+            picture = Picture(sight.target, children, problems, sight.upgrade.outcome, accepting)
+            answer = maybe_answer(each.goal, picture)
+            if answer is None:
+                self._waiting.append(each)
+            else:
+                self._endpoint.answer(each.client, _message(answer), time.monotonic())
+
+    def _take_over(self, endpoint: Endpoint) -> None:
+        self._is_on_trial = False
+        try:
+            endpoint.place.take_over()
+        except OSError as error:
+            log.warning("The control socket stays %s: %s", endpoint.place.path, error.strerror)
+
+    def _greeting(self) -> protocol.Message:
+        sight = self._sight()
+        return {
+            "tricorn": __version__,
+            "protocol": protocol.VERSION,
+            "pid": os.getpid(),
+            "app": sight.settings.wsgi_app,
+            "listeners": reports.addresses(sight),
+            # Whether this is the master of the service: while an upgrade is under way there are two.
+            "is_main": not (sight.upgrade.is_on_trial or sight.upgrade.has_handed_over),
+        }
+
+    def _refuse(self, peer: Peer) -> None:
+        if peer.uid not in self._refused and len(self._refused) < REFUSED_KEPT:
+            self._refused.add(peer.uid)
+            log.warning("Control socket: refused %s", peer)
+
+    # -- questions -----------------------------------------------------------------------------------------
+
+    def _deal_with(self, endpoint: Endpoint, client: Client, question: protocol.Message) -> None:
+        outcome = self._outcome_of(Order(question, str(client.peer)))
+        if question.get("wait") is False and not isinstance(outcome, Answer | dict):
+            outcome = Answer(True, "It is under way", done=False)
+        match outcome:
+            case Answer():
+                endpoint.answer(client, _message(outcome), time.monotonic())
+            case dict():
+                endpoint.answer(client, outcome, time.monotonic())
+            case goal:
+                self._waiting.append(Waiting(client, goal, self._problems.count))
+
+    def _outcome_of(self, order: Order) -> protocol.Message | Answer | Goal:
+        word = order.word
+        if word in REPORTS:
+            return {"ok": True, "done": True, "data": REPORTS[word](self._sight())}
+        if word in COMMANDS:
+            return self._obey(COMMANDS[word], order.name) or GOALS[word](self._sight().target)
+        if word in MORE:
+            return MORE[word](self, order)
+        near = did_you_mean(word[:WORD_MAX], KNOWN)
+        return refusal(f"There is no command {word[:WORD_MAX]!r}; {near or 'there are ' + ', '.join(KNOWN)}")
+
+    def _scale(self, order: Order) -> Answer | Goal:
+        target = self._sight().target
+        workers, step = order.number("workers"), order.number("by")
+        if workers is None and step is None:
+            return refusal('How many workers? Say "workers", a number, or "by", a difference')
+        wanted = target.plan.workers + (step or 0) if workers is None else workers
+        least, most = targets.bounds(target)
+        if not least <= wanted <= most:
+            return refusal(f"There can be {least} to {most} workers, and not {wanted}")
+        if reason := _maybe_reason_to_refuse(target):
+            return refusal(reason)
+        return self._obey(partial(_scaled, wanted), order.name) or Scaled(wanted)
+
+    def _replace(self, order: Order) -> Answer | Goal:
+        sight = self._sight()
+        if reason := _maybe_reason_to_refuse(sight.target):
+            return refusal(reason)
+        pid = order.number("pid")
+        child = next((child for child in sight.children if child.pid == pid), None)
+        if child is None:
+            pids = ", ".join(str(child.pid) for child in sight.children if child.serves)
+            return refusal(f"There is no worker {pid}; the workers are {pids or 'not ready yet'}")
+        if child.is_mold:
+            return refusal(f"Process {pid} is the mold; a reload makes a new one")
+        if not child.serves:
+            return refusal(f"Worker {pid} {'is not ready yet' if not child.was_ready else 'ends already'}")
+        log.info("%s: worker %d", order.name, child.pid)
+        child.is_unwanted = True
+        return Replaced(child.pid, time.monotonic())
+
+    def _refork(self, order: Order) -> Answer | Goal:
+        sight = self._sight()
+        if reason := _maybe_reason_to_refuse(sight.target):
+            return refusal(reason)
+        if sight.target.fallback is not None:
+            return refusal("A reload is under way")
+        log.info("%s", order.name)
+        chosen = refork.begin(sight.generations[sight.target.plan.generation], sight.children)
+        return (
+            refusal(f"No worker becomes the mold: {chosen}") if isinstance(chosen, str) else Reforked(chosen)
+        )
+
+
+def _message(answer: Answer) -> protocol.Message:
+    message: protocol.Message = {"ok": answer.ok, "done": answer.done, "say": answer.say}
+    return message | ({"detail": answer.detail} if answer.detail else {})
+
+
+def _scaled(workers: int, target: Target, _now: float) -> Target:
+    return targets.scaled(target, workers)
+
+
+def _maybe_reason_to_refuse(target: Target) -> str | None:
+    if target.mode in STOPPING:
+        return "The server is stopping"
+    return None if target.mode is Mode.RUNNING else "A newer master serves"
+
+
+def _done(say: str) -> Callable[[Target], Answer]:
+    return lambda _target: Answer(True, say)
+
+
+def _stopping(target: Target) -> Answer:
+    return Answer(True, f"The server stops: {how_it_stops(target)}", done=False)
+
+
+#: Questions that change nothing.
+REPORTS: Mapping[str, Callable[[Sight], object]] = {
+    "status": reports.everything,
+    "workers": reports.workers,
+    "config": reports.config,
+}
+
+#: What is waited for after a command that a signal could have given.
+GOALS: Mapping[str, Callable[[Target], Answer | Goal]] = {
+    "stop": _stopping,
+    "quit": _stopping,
+    "reload": lambda target: Reloaded(target.latest),
+    "reopen": _done("The log files are open again"),
+    "upgrade": lambda _target: Upgraded(),
+    "rest": _done("The workers of this master finish their requests; reload brings them back"),
+    "more": lambda target: Scaled(target.plan.workers),
+    "fewer": lambda target: Scaled(target.plan.workers),
+}
+
+#: Commands that say which, or how many.
+MORE: Mapping[str, Callable[[Control, Order], Answer | Goal]] = {
+    "scale": Control._scale,
+    "replace": Control._replace,
+    "refork": Control._refork,
+}
+
+KNOWN = (*REPORTS, *GOALS, *MORE)

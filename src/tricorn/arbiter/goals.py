@@ -1,0 +1,185 @@
+"""When what somebody has asked for is done, or has failed. Values and pure functions; time is an argument.
+
+Knows: the target, children as decide() sees them, how boots have failed. Must not know: processes, clocks,
+who has asked, how he is answered.
+
+Each request that takes a while has a goal; `maybe_answer` compares it with the picture of the moment. A goal
+asks what is, not what was done about it: a reload that another one has overtaken is done when that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tricorn.arbiter.decide import Child, State
+from tricorn.arbiter.target import STOPPING, Mode, Target
+
+TOLD_TO_STOP = "the server was told to stop meanwhile"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What becomes of a request: it is done, or it is under way (not `done`), or it has failed (not `ok`).
+
+    say: a sentence. detail: lines that belong to it, such as a traceback.
+    """
+
+    ok: bool
+    say: str
+    done: bool = True
+    detail: str = ""
+
+
+def refusal(say: str) -> Answer:
+    return Answer(False, say)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a worker, or a mold, of this generation was never ready."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The master at one instant.
+
+    problems: since the goal was set. upgrade: how the last upgrade has ended; None: it goes on.
+    accepting: processes that say themselves that they take connections. One that was told to leave does so
+        until it has heard.
+    """
+
+    target: Target
+    children: Sequence[Child]
+    problems: Sequence[Problem] = ()
+    upgrade: Answer | None = None
+    accepting: frozenset[int] = frozenset()
+
+    @property
+    def serving(self) -> list[Child]:
+        """Workers that are ready, and not told to leave."""
+        return [
+            child
+            for child in self.children
+            if child.state is State.READY and not child.is_mold and not child.is_leaving
+        ]
+
+    @property
+    def leaving(self) -> int:
+        """Workers that still finish requests."""
+        return sum(child.state is State.DRAINING and not child.is_mold for child in self.children)
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """This generation, or a later one, has all its workers, and no other serves."""
+
+    generation: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        plan = now.target.plan
+        if plan.generation < self.generation:
+            reasons = [each.text for each in now.problems if each.generation >= self.generation]
+            return _failure("The new code does not start, and nothing has changed", reasons)
+        ready = now.serving
+        if now.target.fallback is not None or not plan.proven or len(ready) < plan.workers:
+            return None
+        others = [child for child in now.children if child.generation != plan.generation]
+        if any(child in ready or child.pid in now.accepting for child in others):
+            return None
+        rest = f"; {_workers(now.leaving)} of before finish their requests" if now.leaving else ""
+        return Answer(True, f"Generation {plan.generation} serves with {_workers(len(ready))}{rest}")
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """So many workers serve."""
+
+    workers: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        plan = now.target.plan
+        if plan.workers != self.workers:
+            return Answer(True, f"Somebody else has changed it to {_workers(plan.workers)} meanwhile")
+        if now.problems:
+            why = "Not all workers start; it is tried again"
+            return _failure(why, [each.text for each in now.problems])
+        if len(now.serving) != self.workers or len(now.accepting) > self.workers:
+            return None
+        return Answer(True, f"{_workers(self.workers).capitalize()} serve{'s' * (self.workers == 1)}")
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """This worker serves no more. since: when that was asked for; its successor has started later."""
+
+    pid: int
+    since: float
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        still = next((child for child in now.children if child.pid == self.pid), None)
+        if still is not None and (not still.is_leaving or self.pid in now.accepting):
+            if now.problems:
+                why = f"Worker {self.pid} serves on, because its successor does not start; it is tried again"
+                return _failure(why, [each.text for each in now.problems])
+            return None
+        successors = [child.pid for child in now.serving if child.started_at >= self.since]
+        by = f"worker {successors[0]} serves in its place" if successors else "it is being replaced"
+        how = "has ended" if still is None else "finishes its requests"
+        return Answer(True, f"Worker {self.pid} {how}; {by}")
+
+
+@dataclass(frozen=True)
+class Reforked:
+    """This worker is the mold, and all that serve come from it."""
+
+    pid: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        chosen = next((child for child in now.children if child.pid == self.pid), None)
+        if chosen is None:
+            return refusal(f"Worker {self.pid} has ended without becoming the mold; the log says why")
+        if now.problems:
+            why = "A worker that is needed for it does not start; it is tried again"
+            return _failure(why, [each.text for each in now.problems])
+        ready = now.serving
+        if not chosen.is_mold or len(ready) < now.target.plan.workers:
+            return None
+        if any(child.mold != self.pid for child in ready):
+            return None
+        return Answer(True, f"{_workers(len(ready)).capitalize()} come from worker {self.pid}, now the mold")
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """The upgrade has ended, one way or the other."""
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        return now.upgrade
+
+
+Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded
+
+
+def maybe_answer(goal: Goal, now: Picture) -> Answer | None:
+    """None: it takes a while yet."""
+    if now.target.mode in STOPPING:
+        return refusal(TOLD_TO_STOP)
+    if now.target.mode is Mode.RETIRING and not isinstance(goal, Upgraded):
+        return refusal("a newer master has taken over meanwhile")
+    return goal.maybe_answer(now)
+
+
+def _failure(what: str, reasons: Sequence[str]) -> Answer:
+    """With the first reason; what follows is often a consequence of that, or the same."""
+    if not reasons:
+        return refusal(f"{what}; the log says why")
+    line, _, block = reasons[0].strip().partition("\n")
+    return Answer(False, f"{what}: {line}", detail=block)
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker{'' if number == 1 else 's'}"

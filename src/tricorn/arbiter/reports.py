@@ -1,0 +1,153 @@
+"""What the master tells of itself: plain data, for those who ask over the control socket.
+
+Knows: the records of children, their rows, settings. Must not know: who asks, sockets.
+
+Asking costs the master some microseconds for each worker: what has to be looked up in /proc (memory, CPU) the
+one who asks can look up himself. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tricorn import __version__
+from tricorn.arbiter import target as targets
+from tricorn.arbiter.children import ChildRecord, Generation
+from tricorn.arbiter.decide import State
+from tricorn.arbiter.target import Target
+from tricorn.arbiter.upgrade import Upgrade
+from tricorn.config.declaration import Declared
+from tricorn.config.settings import SETTINGS, Settings
+from tricorn.net.address import shown
+from tricorn.tls.rules import speaks_tls
+
+#: Of one worker, the requests that are named.
+RUNNING_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What there is to see of a master. started_at: a monotonic instant."""
+
+    settings: Settings
+    target: Target
+    children: Sequence[ChildRecord]
+    generations: Mapping[int, Generation]
+    upgrade: Upgrade
+    started_at: float
+
+
+def status(sight: Sight) -> dict[str, Any]:
+    target, plan = sight.target, sight.target.plan
+    least, most = targets.bounds(target)
+    views = [child.view(0.0) for child in sight.children if not child.is_mold]
+    leaving = [view for view in views if view.is_leaving]
+    return {
+        "tricorn": __version__,
+        "pid": os.getpid(),
+        "app": sight.settings.wsgi_app,
+        "name": sight.settings.proc_name,
+        "uptime": _seconds(time.monotonic() - sight.started_at),
+        "mode": target.mode.value,
+        "generation": plan.generation,
+        "is_on_trial": target.fallback is not None,
+        "listeners": addresses(sight),
+        "workers": {
+            "wanted": plan.workers,
+            "least": least,
+            "most": most,
+            "ready": sum(view.state is State.READY and not view.is_leaving for view in views),
+            "booting": sum(view.state is State.BOOTING and not view.is_leaving for view in views),
+            "leaving": len(leaving),
+        },
+        "molds": [child.pid for child in sight.children if child.is_mold],
+        "older": sight.upgrade.older_pid,
+        "newer": sight.upgrade.newer_pid,
+    }
+
+
+def workers(sight: Sight) -> list[dict[str, Any]]:
+    """The oldest first. Molds are among them."""
+    now = time.monotonic()
+    known = sorted(_known(sight.children), key=lambda child: (child.started_at, child.pid))
+    return [_worker(child, now) for child in known]
+
+
+def everything(sight: Sight) -> dict[str, Any]:
+    return {"status": status(sight), "workers": workers(sight)}
+
+
+def config(sight: Sight) -> list[dict[str, str]]:
+    """Each setting with its value and where that comes from, as --print-config shows it; no secrets."""
+    settings = sight.settings
+    return [
+        {
+            "name": name,
+            "value": _shown(declared, getattr(settings, name)),
+            "origin": settings.origins.get(name, "default"),
+        }
+        for name, declared in SETTINGS.items()
+    ]
+
+
+def addresses(sight: Sight) -> list[str]:
+    """Of the generation that serves, as clients call them."""
+    plan = sight.target.serving or sight.target.plan
+    generation = sight.generations.get(plan.generation)
+    if generation is None:
+        return []
+    binds = zip(generation.settings.bind, generation.listeners, strict=True)
+    return [
+        shown(listener.address, speaks_tls(bind, listener.address, generation.settings))
+        for bind, listener in binds
+    ]
+
+
+def _shown(declared: Declared, value: Any) -> str:
+    if declared.name == "raw_env":
+        # Passwords reach applications by variables of the environment.
+        value = tuple(f"{assignment.partition('=')[0]}=…" for assignment in value)
+    try:
+        return declared.kind.show(value)
+    except Exception:  # noqa: BLE001 - an object of the configuration file is foreign code, also as a text
+        return "(cannot be shown)"
+
+
+def _known(children: Iterable[ChildRecord]) -> list[ChildRecord]:
+    """One that was only ordered has no process id yet."""
+    return [child for child in children if not child.is_ordered]
+
+
+def _worker(child: ChildRecord, now: float) -> dict[str, Any]:
+    row, view = child.row, child.view(0.0)
+    busy = [cell for cell in row.cells if cell.busy_since_ns]
+    return {
+        "pid": child.pid,
+        "is_mold": child.is_mold,
+        "state": State.DRAINING.value if view.is_leaving else view.state.value,
+        "generation": child.generation.number,
+        "age": _seconds(now - child.started_at),
+        "silent": _seconds(max(0.0, now - view.heartbeat)),
+        "requests": row.requests,
+        "threads": len(row.cells),
+        "busy": max(len(busy), row.running),
+        "waiting": row.waiting,
+        "connections": row.connections,
+        "websockets": row.websockets,
+        "errors": row.errors,
+        "refused": row.refused,
+        "running": [
+            {"request": cell.request, "seconds": _seconds(now - cell.busy_since_ns / 1e9)}
+            for cell in busy[:RUNNING_SHOWN]
+        ],
+        "mold": child.mold or None,
+        "replaced_because": child.why_worn(now),
+    }
+
+
+def _seconds(value: float) -> float:
+    return round(value, 3)

@@ -1,0 +1,437 @@
+"""`tricorn ctl`: find a running server, tell it something, and say what came of it.
+
+Knows: the words of this command line, how a server is chosen, exit statuses. Must not know: how the server
+does anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tricorn import __version__
+from tricorn.commands import ctl_text
+from tricorn.config.errors import did_you_mean
+from tricorn.control import finding
+from tricorn.control.client import Connection, ControlError, NoAnswerError
+from tricorn.control.protocol import Message
+from tricorn.log.escape import escape_block, escape_line
+from tricorn.net.address import parse_bind
+from tricorn.procfs import stat_of
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+NO_SERVER = 3
+NOT_YET = 4
+INTERRUPTED = 130
+
+#: How long a server may take to greet, or to tell something, seconds. Its loop has no part that waits, but
+#: reading the settings anew may run foreign code.
+PATIENCE = 5.0
+GREETING = 1.0
+
+VARIABLE = "TRICORN_CONTROL_SOCKET"
+PID_DIGITS = 10
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class UsageError(Exception):
+    """What was written cannot be meant; one line."""
+
+
+# -- the commands ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command. usage: its argument, for --help. question: from the words behind it. show: of what comes
+    back as data, in text. ends: the server ends after it."""
+
+    summary: str
+    usage: str = ""
+    question: Callable[[Sequence[str]], Message] = lambda _words: {}
+    show: Callable[[Any, ctl_text.Weigh], str] | None = None
+    ends: bool = False
+
+
+def size_of(words: Sequence[str]) -> Message:
+    text = words[0]
+    try:
+        number = int(text)
+    except ValueError:
+        raise UsageError(f"scale: {text!r} is not a number; write 4, +1 or -1") from None
+    return {"by": number} if text[0] in "+-" else {"workers": number}
+
+
+def process_of(words: Sequence[str]) -> Message:
+    if not (words[0].isascii() and words[0].isdigit()):
+        raise UsageError(f"replace: {words[0]!r} is not a process id; `tricorn ctl workers` shows them")
+    return {"pid": int(words[0])}
+
+
+VERBS: Mapping[str, Verb] = {
+    "status": Verb("How the server is, and what its workers do", show=ctl_text.status),
+    "workers": Verb("What its workers do", show=ctl_text.table_of_workers),
+    "config": Verb("Its settings, and where they come from", show=lambda data, _: ctl_text.config(data)),
+    "reload": Verb("Read the settings again, and load the code anew (HUP)"),
+    "upgrade": Verb("Put a new master with a new Python and Tricorn in its place (USR2)"),
+    "scale": Verb("Have so many workers, or so many more or fewer: 4, +1, -1", "N", size_of),
+    "replace": Verb("Put another worker in the place of this one", "PID", process_of),
+    "refork": Verb("Fork all workers anew from one that has served (with preload_app)"),
+    "reopen": Verb("Open the log files again (USR1)"),
+    "rest": Verb("In an upgrade by hand: send the workers of the old master away (WINCH)"),
+    "stop": Verb("Finish all requests, and stop (TERM)", ends=True),
+    "quit": Verb("Stop at once (INT)", ends=True),
+}
+
+#: What Gunicorn's gunicornc says for the same. A word in braces is an argument, 1 if it is left out.
+OTHER_WORDS: Mapping[str, str] = {
+    "show all": "status",
+    "show stats": "status",
+    "show listeners": "status",
+    "show workers": "workers",
+    "show config": "config",
+    "worker add": "scale +{}",
+    "worker remove": "scale -{}",
+    "worker kill": "replace {}",
+    "shutdown": "stop",
+    "shutdown graceful": "stop",
+    "shutdown quick": "quit",
+}
+
+
+@dataclass
+class Line:
+    """A command line, taken apart. timeout: seconds, None: any time."""
+
+    words: list[str] = field(default_factory=list)
+    socket: str | None = None
+    pidfile: str | None = None
+    bind: str | None = None
+    timeout: float | None = None
+    waits: bool = True
+    as_json: bool = False
+    asks_help: bool = False
+    asks_version: bool = False
+
+
+def main(words: Sequence[str]) -> int:
+    """The exit status: 0 done, 1 failed or refused, 2 not understood, 3 no server, 4 not done (yet)."""
+    try:
+        status = run(words)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return complain(str(error), USAGE)
+    except NoAnswerError as error:
+        return complain(f"{error}; it may be reading its settings, or be suspended", NO_SERVER)
+    except ControlError as error:
+        return complain(str(error), NO_SERVER)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. The flush at the end of the interpreter must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run(words: Sequence[str]) -> int:
+    line = taken_apart(words)
+    if line.asks_version:
+        print(f"tricorn {__version__}")
+        return DONE
+    if line.asks_help or not line.words or line.words == ["help"]:
+        print(help_text())
+        return DONE if line.asks_help or line.words else USAGE
+    name, question = meant(line.words)
+    with server(line) as connection:
+        return tell(connection, line, name, question)
+
+
+def tell(connection: Connection, line: Line, name: str, question: Message) -> int:
+    verb = VERBS[name]
+    deadline = None if line.timeout is None else time.monotonic() + line.timeout
+    if verb.show is not None:
+        answer = connection.ask(question, deadline or time.monotonic() + PATIENCE)
+    else:
+        try:
+            answer = connection.ask(question | ({} if line.waits else {"wait": False}), deadline)
+        except NoAnswerError:
+            answer = late(f"It is not done after {line.timeout:g} s, and goes on")
+    if verb.ends and answer.get("ok") and line.waits:
+        if connection.wait_closed(deadline):
+            answer = {"ok": True, "done": True, "say": f"The server has stopped (process {connection.pid})"}
+        else:
+            answer = late(f"{answer.get('say')}; it has not stopped after {line.timeout:g} s")
+    show(answer, line, verb, weigh if connection.is_seen_as else lambda _: 0)
+    if not answer.get("ok"):
+        return FAILED
+    return DONE if answer.get("done") or not line.waits else NOT_YET
+
+
+def late(say: str) -> Message:
+    return {"ok": True, "done": False, "say": say}
+
+
+def show(answer: Message, line: Line, verb: Verb, weigh: ctl_text.Weigh) -> None:
+    stream = sys.stdout if answer.get("ok") else sys.stderr
+    if line.as_json:
+        print(json.dumps(answer, indent=2), flush=True)
+    elif verb.show is not None and "data" in answer:
+        print(verb.show(answer["data"], weigh), flush=True)
+    else:
+        print(escape_line(str(answer.get("say", ""))), file=stream)
+        if detail := answer.get("detail"):
+            print(escape_block(str(detail)), file=stream)
+
+
+def weigh(pid: int) -> int:
+    """Bytes of memory of a process (RSS, proc_pid_stat(5)); 0: it has gone."""
+    stat = stat_of(pid)
+    return int(stat[21]) * PAGE if stat else 0
+
+
+def complain(text: str, code: int) -> int:
+    print(f"tricorn ctl: {escape_line(text)}", file=sys.stderr)
+    return code
+
+
+# -- the command line --------------------------------------------------------------------------------------
+
+#: Options that take a value → how it is kept.
+VALUES: Mapping[str, str] = {
+    "-s": "socket",
+    "--socket": "socket",
+    "-p": "pidfile",
+    "--pid": "pidfile",
+    "-b": "bind",
+    "--bind": "bind",
+    "-t": "timeout",
+    "--timeout": "timeout",
+    "-c": "command",
+    "--command": "command",
+}
+
+#: Options that take none → what they set.
+SWITCHES: Mapping[str, tuple[str, bool]] = {
+    "-j": ("as_json", True),
+    "--json": ("as_json", True),
+    "--wait": ("waits", True),
+    "--no-wait": ("waits", False),
+    "-h": ("asks_help", True),
+    "--help": ("asks_help", True),
+    "-v": ("asks_version", True),
+    "--version": ("asks_version", True),
+}
+
+
+def taken_apart(words: Sequence[str]) -> Line:
+    line = Line()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.partition("=")
+        if option in VALUES:
+            if not equals and not rest:
+                raise UsageError(f"{option} needs a value")
+            keep(line, VALUES[option], value if equals else rest.pop(0))
+        elif word in SWITCHES:
+            setattr(line, *SWITCHES[word])
+        elif word.startswith("-") and not word[1:].isdigit():
+            near = did_you_mean(option, (*VALUES, *SWITCHES))
+            raise UsageError(f"there is no option {option}; {near or 'see tricorn ctl --help'}")
+        else:
+            line.words.append(word)
+    return line
+
+
+def keep(line: Line, name: str, value: str) -> None:
+    if name == "command":
+        try:
+            line.words += shlex.split(value)
+        except ValueError as error:
+            raise UsageError(f"--command: {value!r}: {error}") from None
+    elif name == "timeout":
+        try:
+            line.timeout = float(value) or None
+        except ValueError:
+            line.timeout = -1.0
+        if line.timeout is not None and not line.timeout > 0:
+            raise UsageError(f"--timeout: {value!r} is not a number of seconds")
+    else:
+        setattr(line, name, value)
+
+
+def meant(words: Sequence[str]) -> tuple[str, Message]:
+    """The command, and what to ask the server."""
+    name, *rest = in_our_words(list(words))
+    verb = VERBS.get(name)
+    if verb is None:
+        near = did_you_mean(name, VERBS)
+        raise UsageError(f"there is no command {name!r}; {near or 'the commands are ' + ', '.join(VERBS)}")
+    if len(rest) != bool(verb.usage):
+        usage = f"tricorn ctl {name} {verb.usage}".rstrip()
+        raise UsageError(f"{name}: {'too many words' if rest else 'a word is missing'}; write {usage}")
+    return name, {"do": name, **verb.question(rest)}
+
+
+def in_our_words(words: list[str]) -> list[str]:
+    for length in (2, 1):
+        ours = OTHER_WORDS.get(" ".join(words[:length]).lower()) if len(words) >= length else None
+        if ours is not None:
+            rest = words[length:] or (["1"] if "{}" in ours and "kill" not in words else [])
+            return (
+                [*ours.format(*rest).split(), *rest[1:]] if "{}" in ours and rest else [*ours.split(), *rest]
+            )
+    if words[0] == "dirty" or words[:2] == ["show", "dirty"]:
+        raise UsageError("Tricorn has no dirty arbiters")
+    return words
+
+
+def help_text() -> str:
+    lines = [
+        "Usage: tricorn ctl [options] COMMAND",
+        "",
+        "Tells a running server something, waits until it is done, and says what came of it.",
+        "",
+        "Commands:",
+    ]
+    lines += columns((f"{name} {verb.usage}".rstrip(), verb.summary + ".") for name, verb in VERBS.items())
+    lines += ["", "Which server (needed if there are several):"]
+    lines += columns(
+        (
+            ("-p, --pid FILE", "The one whose process id is in this file, or is this number."),
+            ("-b, --bind ADDRESS", "The one that listens there, if it has no control_socket set."),
+            ("-s, --socket FILE", f"The one with this control socket. Also by ${VARIABLE}."),
+        )
+    )
+    lines += ["", "Options:"]
+    lines += columns(
+        (
+            ("--no-wait", "Do not wait until it is done."),
+            ("-t, --timeout SECONDS", "Wait so long at most. The server goes on all the same."),
+            ("-j, --json", "Print the whole answer as JSON."),
+            (
+                "-c, --command TEXT",
+                "The command as one text, as gunicornc takes it.",
+            ),
+            ("-h, --help", "Show this text and exit."),
+        )
+    )
+    lines += [
+        "",
+        "Exit status: 0 done, 1 failed or refused (the sentence says why), 2 not understood,",
+        "3 no such server, 4 not done yet.",
+        "",
+        "`tricorn ctl:app`, `tricorn ./ctl.py` and `tricorn -- ctl` serve an application of that name.",
+    ]
+    return "\n".join(lines)
+
+
+def columns(rows: Iterator[tuple[str, str]] | Sequence[tuple[str, str]]) -> Iterator[str]:
+    for left, right in rows:
+        yield f"  {left:<24}{right}"
+
+
+# -- which server ------------------------------------------------------------------------------------------
+
+
+def server(line: Line) -> Connection:
+    """A connection to the one that is meant. ControlError: there is none, or it is not clear which."""
+    path = line.socket or (os.environ.get(VARIABLE) if line.pidfile is None and line.bind is None else None)
+    if path:
+        return Connection(path, patience(line), trusts_anybody=True)
+    if line.pidfile is not None:
+        return of_pidfile(line.pidfile, patience(line))
+    return the_only_one(line)
+
+
+def patience(line: Line) -> float:
+    return min(PATIENCE, line.timeout or PATIENCE)
+
+
+def of_pidfile(path: str, seconds: float) -> Connection:
+    """path: of the file; or the number itself, where there is no such file."""
+    try:
+        text = Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError as error:
+        if not (path.isascii() and path.isdigit()):
+            raise ControlError(f"{path}: {error.strerror}; the server may not be running") from None
+        text = path
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from None
+    if not (text.isdigit() and len(text) <= PID_DIGITS):
+        raise ControlError(f"{path}: there is no process id in it")
+    pid, by = int(text), f" ({path})" if path != text else ""
+    if not stat_of(pid):
+        raise ControlError(f"process {pid}{by} is not running")
+    reasons, candidates = [], finding.of_process(pid)
+    for candidate in candidates:
+        try:
+            # Of several all but one are for requests, and whoever listens there says nothing.
+            connection = Connection(candidate, seconds if len(candidates) == 1 else min(seconds, GREETING))
+        except ControlError as error:
+            reasons.append(error)
+            continue
+        if connection.pid == pid:
+            return connection
+        connection.close()
+    if reasons:
+        raise reasons[0]
+    raise ControlError(
+        f"process {pid}{by} has no control socket that can be found; name it with --socket, or send it "
+        "signals"
+    )
+
+
+def the_only_one(line: Line) -> Connection:
+    address = None if line.bind is None else wanted(line.bind)
+    with ExitStack() as found:
+        connections, reasons = [], []
+        for path in finding.all_of_masters():
+            try:
+                connections.append(found.enter_context(Connection(path, patience(line))))
+            except ControlError as error:
+                reasons.append(str(error))
+        # While an upgrade is under way, there are two masters of one service.
+        mains = [each for each in connections if each.greeting.get("is_main")] or connections
+        if address is not None:
+            mains = [each for each in mains if address in map(plain, each.greeting.get("listeners", ()))]
+        if len(mains) == 1:
+            chosen = mains[0]
+            found.pop_all()
+            for other in connections:
+                if other is not chosen:
+                    other.close()
+            return chosen
+    if mains:
+        rows = "".join(f"; process {each.pid}: {described(each.greeting)}" for each in mains)
+        raise ControlError(f"{len(mains)} servers are running: say which, by --pid, --bind or --socket{rows}")
+    where = f" at {line.bind}" if line.bind is not None else ""
+    hint = "; ".join(reasons) or "name its control socket with --socket if control_socket is set"
+    raise ControlError(f"no server found{where} that this user may control; {hint}")
+
+
+def described(greeting: Message) -> str:
+    return f"{greeting.get('app')} at {', '.join(greeting.get('listeners', [])) or 'no address yet'}"
+
+
+def wanted(bind: str) -> str:
+    try:
+        return plain(str(parse_bind(bind).address))
+    except ValueError as error:
+        raise UsageError(f"--bind: {error}") from None
+
+
+def plain(address: str) -> str:
+    """Without the scheme, which a bind need not have."""
+    return address.removeprefix("http://").removeprefix("https://")

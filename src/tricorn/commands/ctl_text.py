@@ -1,0 +1,97 @@
+"""How the answers of a server look on a terminal.
+
+Knows: the data of answers, widths, units. Must not know: where they come from, options.
+
+What is shown may quote a client of the server (the path of a request), so control characters are escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tricorn.log.escape import escape_line
+
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+#: How far apart columns are.
+GAP = "  "
+
+#: Bytes of memory of a process; 0: it cannot be known.
+Weigh = Callable[[int], int]
+
+
+def status(data: Mapping[str, Any], weigh: Weigh) -> str:
+    told, workers = data["status"], data["workers"]
+    wanted = told["workers"]
+    counts = [f"{wanted['ready']} of {wanted['wanted']} workers ready"]
+    counts += [f"{wanted[what]} {what}" for what in ("booting", "leaving") if wanted[what]]
+    mode = told["mode"] if told["mode"] != "running" else "serving"
+    lines = [
+        f"{told['app']}, process {told['pid']}, Tricorn {told['tricorn']}, up {duration(told['uptime'])}",
+        f"{mode}, generation {told['generation']}: {', '.join(counts)}",
+    ]
+    if told["is_on_trial"]:
+        lines.append("a reload is under way: the new generation is being tried")
+    others = [(who, told[who]) for who in ("older", "newer") if told[who]]
+    lines += [f"an upgrade is under way: the {who} master is process {pid}" for who, pid in others]
+    lines += [f"listening at {address}" for address in told["listeners"]]
+    return "\n".join([*map(escape_line, lines), "", table_of_workers(workers, weigh)])
+
+
+def table_of_workers(workers: Sequence[Mapping[str, Any]], weigh: Weigh) -> str:
+    head = ("PID", "STATE", "GEN", "AGE", "REQUESTS", "BUSY", "WAITING", "CONNS", "MEMORY")
+    rows = [head, *(_row(each, weigh) for each in workers)]
+    notes = [line for each in workers for line in _notes(each)]
+    return "\n".join([*in_columns(rows), *([""] if notes else []), *notes])
+
+
+def _row(worker: Mapping[str, Any], weigh: Weigh) -> tuple[str, ...]:
+    memory = weigh(worker["pid"])
+    begin = (str(worker["pid"]), "mold" if worker["is_mold"] else worker["state"], str(worker["generation"]))
+    end = f"{memory / (1 << 20):.0f} MB" if memory else "-"
+    if worker["is_mold"]:
+        return (*begin, duration(worker["age"]), "-", "-", "-", "-", end)
+    middle = (str(worker["requests"]), f"{worker['busy']}/{worker['threads']}", str(worker["waiting"]))
+    return (*begin, duration(worker["age"]), *middle, str(worker["connections"]), end)
+
+
+def _notes(worker: Mapping[str, Any]) -> Iterable[str]:
+    for each in worker["running"]:
+        yield escape_line(f"{worker['pid']}: {each['request']} for {duration(each['seconds'])}")
+    if worker["replaced_because"]:
+        yield escape_line(f"{worker['pid']}: {worker['replaced_because']}, so a successor takes its place")
+
+
+def config(data: Sequence[Mapping[str, str]]) -> str:
+    rows = [(each["name"], each["value"], each["origin"]) for each in data]
+    second = min(max(len(value) for _, value, _ in rows), 40)
+    first = max(len(name) for name, _, _ in rows)
+    return "\n".join(
+        escape_line(f"{name:{first}}{GAP}{value:{second}}{GAP}{origin}") for name, value, origin in rows
+    )
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The second column is a word, all others are numbers."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        GAP.join(
+            f"{cell:<{width}}" if place == 1 else f"{cell:>{width}}"
+            for place, (cell, width) in enumerate(zip(map(escape_line, row), widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: "3 h 12 min". Below ten seconds with a tenth."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for place, (size, unit) in enumerate(UNITS):
+        if seconds >= size:
+            text = f"{seconds // size:.0f} {unit}"
+            if place + 1 < len(UNITS) and (rest := seconds % size // UNITS[place + 1][0]):
+                text += f" {rest:.0f} {UNITS[place + 1][1]}"
+            return text
+    return ""

@@ -1,0 +1,182 @@
+"""The command line of `tricorn ctl`, without a server: what is understood, and what is said if it is not."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tricorn.commands import ctl, ctl_text
+from tricorn.commands.ctl import main, meant, taken_apart
+from tricorn.control import finding
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        ("status", {"do": "status"}),
+        ("scale 4", {"do": "scale", "workers": 4}),
+        ("scale +2", {"do": "scale", "by": 2}),
+        ("scale -1", {"do": "scale", "by": -1}),
+        ("replace 4711", {"do": "replace", "pid": 4711}),
+        ("stop", {"do": "stop"}),
+        ("show all", {"do": "status"}),
+        ("show workers", {"do": "workers"}),
+        ("show stats", {"do": "status"}),
+        ("show config", {"do": "config"}),
+        ("show listeners", {"do": "status"}),
+        ("worker add", {"do": "scale", "by": 1}),
+        ("worker add 3", {"do": "scale", "by": 3}),
+        ("worker remove", {"do": "scale", "by": -1}),
+        ("worker remove 2", {"do": "scale", "by": -2}),
+        ("worker kill 4711", {"do": "replace", "pid": 4711}),
+        ("shutdown", {"do": "stop"}),
+        ("shutdown graceful", {"do": "stop"}),
+        ("shutdown quick", {"do": "quit"}),
+        ("reload", {"do": "reload"}),
+        ("-c 'worker add 2'", {"do": "scale", "by": 2}),
+    ],
+)
+def test_words(words: str, question: dict[str, Any]) -> None:
+    assert meant(taken_apart(shlex.split(words)).words)[1] == question
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["relaod"], "there is no command 'relaod'; did you mean reload?"),
+        (["xyz"], "there is no command 'xyz'; the commands are status, workers"),
+        (["scale"], "scale: a word is missing; write tricorn ctl scale N"),
+        (["scale", "many"], "scale: 'many' is not a number; write 4, +1 or -1"),
+        (["worker", "add", "x"], "scale: '+x' is not a number"),
+        (["worker", "kill"], "replace: '{}' is not a process id"),
+        (["replace", "-1"], "replace: '-1' is not a process id"),
+        (["reload", "now"], "reload: too many words; write tricorn ctl reload"),
+        (["show", "dirty"], "Tricorn has no dirty arbiters"),
+        (["dirty", "add"], "Tricorn has no dirty arbiters"),
+        (["--sokcet", "x", "status"], "there is no option --sokcet; did you mean --socket?"),
+        (["status", "--socket"], "--socket needs a value"),
+        (["status", "--timeout", "soon"], "--timeout: 'soon' is not a number of seconds"),
+        (["status", "--timeout=-1"], "--timeout: '-1' is not a number of seconds"),
+        (["status", "--timeout=nan"], "--timeout: 'nan' is not a number of seconds"),
+        (["-c", "show 'x"], '--command: "show \'x"'),
+        (["status", "--bind", "ftp://x"], "--bind: 'ftp://x'"),
+    ],
+)
+def test_what_is_not_understood(words: list[str], said: str, capsys: Output) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"tricorn ctl: {said}")
+    assert error.count("\n") == 1
+
+
+def test_without_a_command_it_explains_itself(capsys: Output) -> None:
+    assert main([]) == 2
+    assert "Usage: tricorn ctl" in capsys.readouterr().out
+    assert main(["help"]) == main(["status", "-h"]) == main(["-v"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--socket {home}/none", "{home}/none: there is no such file"),
+        ("--socket {home}/file", "{home}/file: no server listens there any more"),
+        ("--pid {home}/none", "{home}/none: No such file or directory; the server may not be running"),
+        ("--pid {home}/file", "{home}/file: there is no process id in it"),
+        ("--pid {home}/pid-of-nobody", "process 99999999 ({home}/pid-of-nobody) is not running"),
+        ("--pid {home}/pid", "process {pid} ({home}/pid) has no control socket that can be found"),
+        ("--bind 127.0.0.1:1", "no server found at 127.0.0.1:1 that this user may control"),
+        ("", "no server found that this user may control; name its control socket"),
+    ],
+)
+def test_no_server(
+    words: str, said: str, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "all_of_masters", list)
+    monkeypatch.delenv("TRICORN_CONTROL_SOCKET", raising=False)
+    for name, text in (("file", "x"), ("pid-of-nobody", "99999999"), ("pid", str(os.getpid()))):
+        (tmp_path / name).write_text(text)
+    known = {"home": tmp_path, "pid": os.getpid()}
+    assert main([*words.format(**known).split(), "status"]) == 3
+    assert capsys.readouterr().err.startswith(f"tricorn ctl: {said.format(**known)}")
+
+
+def test_the_variable_names_a_socket(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICORN_CONTROL_SOCKET", str(tmp_path / "none"))
+    assert main(["status"]) == 3
+    assert f"{tmp_path}/none: there is no such file" in capsys.readouterr().err
+
+
+WORKER = {
+    "pid": 12,
+    "is_mold": False,
+    "state": "ready",
+    "generation": 2,
+    "age": 3720.0,
+    "requests": 1234,
+    "busy": 1,
+    "threads": 8,
+    "waiting": 0,
+    "connections": 31,
+    "replaced_because": None,
+    "running": [{"request": "GET /a\x1b[31m\u202eb", "seconds": 2.1}],
+}
+STATUS = {
+    "app": "site",
+    "pid": 11,
+    "tricorn": "0.1.0",
+    "uptime": 90061.0,
+    "mode": "running",
+    "generation": 2,
+    "is_on_trial": True,
+    "older": None,
+    "newer": 99,
+    "listeners": ["http://127.0.0.1:8000"],
+    "workers": {"ready": 1, "wanted": 2, "booting": 1, "leaving": 0},
+}
+
+
+def test_a_status_in_text() -> None:
+    mold = {**WORKER, "pid": 7, "is_mold": True, "running": []}
+    text = ctl_text.status({"status": STATUS, "workers": [mold, WORKER]}, lambda pid: pid << 20)
+    assert text.splitlines() == [
+        "site, process 11, Tricorn 0.1.0, up 1 d 1 h",
+        "serving, generation 2: 1 of 2 workers ready, 1 booting",
+        "a reload is under way: the new generation is being tried",
+        "an upgrade is under way: the newer master is process 99",
+        "listening at http://127.0.0.1:8000",
+        "",
+        "PID  STATE  GEN        AGE  REQUESTS  BUSY  WAITING  CONNS  MEMORY",
+        "  7  mold     2  1 h 2 min         -     -        -      -    7 MB",
+        " 12  ready    2  1 h 2 min      1234   1/8        0     31   12 MB",
+        "",
+        "12: GET /a\\x1B[31m\\u202Eb for 2.1 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3661, "1 h 1 min"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert ctl_text.duration(seconds) == text
+
+
+def test_the_commands_of_the_help_are_those_that_there_are() -> None:
+    text = ctl.help_text()
+    assert all(f"\n  {name}" in text for name in ctl.VERBS)
+    assert all(
+        option in text for option in ("--socket", "--pid", "--bind", "--no-wait", "--timeout", "--json")
+    )
