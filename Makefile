@@ -73,8 +73,9 @@ bench: build  ## Tricorn and its peers: docs/benchmarks.md (nearly two hours)
 instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: fifteen seconds)
 	$(BIN)/python -m bench.instructions $(ARGS)
 
-docs: build  ## write the reference of the settings
+docs: build  ## write the reference of the settings, and what Gunicorn's mean here
 	$(BIN)/python -m tricorn.config.reference docs/settings.md
+	$(BIN)/python -m tricorn.config.moving docs/gunicorn.md
 
 dist: build  ## a source distribution and a wheel for any Linux of these years, in dist/; the wheel is tried out
 	rm -rf dist build/wheel && $(BIN)/python -m build -q --no-isolation

@@ -173,6 +173,41 @@ def test_a_reload_that_is_wrong_changes_nothing(tmp_path: Path) -> None:
     assert Path.cwd() == tmp_path / "one"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "",
+            "daemon: in the background there is no terminal, and errorlog is '-': name a file",
+        ),
+        ("--log-file /dev/stderr", "errorlog is '/dev/stderr'"),
+        ("--log-file log --access-logfile -", "accesslog is '-': name a file with --access-logfile"),
+        ("--log-file log --access-logfile log", None),
+        ("-R", None),
+    ],
+)
+def test_a_daemon_has_its_logs_in_files(
+    words: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or in streams that lead somewhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.isatty", lambda _: False)
+    launch = Launch(["-D", *words.split(), "app:app"])
+    if said is None:
+        assert launch.settings().daemon
+        return
+    with pytest.raises(ConfigError) as caught:
+        launch.settings()
+    assert said in str(caught.value)
+
+
+def test_a_daemon_may_not_log_to_its_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.isatty", lambda fd: fd == 2)
+    with pytest.raises(ConfigError, match="errorlog is '-'"):
+        Launch(["-D", "-R", "app:app"]).settings()
+
+
 def test_python_m_tricorn(tmp_path: Path) -> None:
     """The one test that pays for a process: the entry point, its streams and its exit code."""
     (tmp_path / "real_app.py").write_text(HELLO)

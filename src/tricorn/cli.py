@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn.commands.table import maybe_command, summaries
 from tricorn.compat import gunicorn
@@ -33,6 +33,9 @@ from tricorn.log.access_format import compile_format
 from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
 from tricorn.net.address import FdAddress, parse_bind
 from tricorn.tls import rules
+
+if TYPE_CHECKING:
+    from tricorn.arbiter.background import Starter
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -79,7 +82,7 @@ def carry_out(launch: Launch) -> int:
         return run(launch)
     except ConfigError as error:
         complain("error", str(error))
-        launch.tell_predecessor(str(error))
+        launch.tell_of_failure(str(error))
         return EXIT_CONFIG
     except KeyboardInterrupt:
         # Usually INT is no exception here (`brace`); it is where a program that has called main() says so.
@@ -89,8 +92,7 @@ def carry_out(launch: Launch) -> int:
 def run(launch: Launch) -> int:
     settings = launch.settings()
     if settings.print_config or settings.check_config:
-        for warning in settings.warnings:
-            complain("warning", warning)
+        show_remarks(settings)
         shown = show(print_config(settings)) if settings.print_config else EXIT_OK
         return check(launch, settings) if settings.check_config and shown == EXIT_OK else shown
     return serve(launch, settings)
@@ -106,9 +108,18 @@ def serve(launch: Launch, settings: Settings) -> int:
     try:
         settings = launch.enter(settings)
         tell_of_closed_streams(launch.closed, settings)
+        if settings.daemon and not launch.predecessor:  # what a daemon has started is in the background
+            launch.go_into_background(settings)
         # From here on it is the arbiter that talks with a predecessor.
         predecessor, launch.predecessor = launch.predecessor, ""
-        start = Start(launch.command, launch.environ, launch.directory, launch.sockets, predecessor)
+        start = Start(
+            launch.command,
+            launch.environ,
+            launch.directory,
+            launch.sockets,
+            predecessor,
+            launch.is_ready,
+        )
         return Arbiter(settings, worker_for(settings), launch.reload, application_of, start).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
@@ -232,6 +243,12 @@ def give_up_standard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def show_remarks(settings: Settings) -> None:
+    for severity, texts in (("warning", settings.warnings), ("note", settings.notes)):
+        for text in texts:
+            complain(severity, text)
+
+
 def complain(severity: str, text: str) -> None:
     print(f"tricorn: {severity}: {text}", file=sys.stderr)
 
@@ -261,9 +278,30 @@ def check_probes(settings: Settings) -> None:
         raise ValueError(f"{settings.ready_path} is health_path already; use two different paths")
 
 
+#: What a log may be called that goes where the command was started.
+STREAMS = {"-", "/dev/stdout", "/dev/stderr", "/dev/tty"}
+
+
+def check_daemon(settings: Settings) -> None:
+    """Raises ValueError: nobody would see the logs."""
+    if not settings.daemon:
+        return
+    if os.getpid() == 1:
+        raise ValueError("this is process 1 of a container, which would end with it; leave daemon out")
+    for fd, name in ((2, "errorlog"), (1, "accesslog")):
+        written = getattr(settings, name)
+        is_kept = settings.enable_stdio_inheritance and not os.isatty(fd)
+        if written in STREAMS and not is_kept:
+            flag = SETTINGS[name].long_flag
+            raise ValueError(
+                f"in the background there is no terminal, and {name} is {written!r}: name a file with {flag}"
+            )
+
+
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
 CHECKS: dict[str, Callable[[Settings], object]] = {
     "bind": check_addresses,
+    "daemon": check_daemon,
     "workers_min": check_fewest,
     "workers_max": check_most,
     "ready_path": check_probes,
@@ -376,6 +414,7 @@ class Launch:
         self.directory = logical_directory()
         self.sockets = handed_over(self.environ, os.getpid())
         self.predecessor = self.environ.get(PREDECESSOR, "")
+        self.starter: Starter | None = None
         for name in (*VARIABLES, PREDECESSOR):
             # They are meant for this process, and a child must not take the sockets for its own.
             os.environ.pop(name, None)
@@ -413,8 +452,30 @@ class Launch:
                 self.enter(before, logs=False)
             raise
 
-    def tell_predecessor(self, error: str) -> None:
-        """An older master wants to know why this process does not take its place."""
+    def go_into_background(self, settings: Settings) -> None:
+        """The process that comes back from this is the server."""
+        from tricorn.arbiter.background import enter
+        from tricorn.arbiter.systemd import VARIABLE as NOTIFY_SOCKET
+
+        show_remarks(settings)
+        if NOTIFY_SOCKET in self.environ:
+            complain(
+                "warning",
+                "daemon: systemd waits for the process that it has started (Type=notify), and that one ends "
+                "when the server is ready; leave daemon out",
+            )
+        log = None if settings.errorlog in STREAMS else Path(settings.chdir, settings.errorlog)
+        self.starter = enter(log, keeps_streams=settings.enable_stdio_inheritance)
+
+    def is_ready(self) -> None:
+        """Called when the server is, for whoever waits for that."""
+        if self.starter is not None:
+            self.starter.ready()
+
+    def tell_of_failure(self, error: str) -> None:
+        """To the command that has started this process, or to an older master: why it serves nobody."""
+        if self.starter is not None:
+            self.starter.failed(error)
         if self.predecessor:
             from tricorn.arbiter.upgrade import tell_failure
 
@@ -439,8 +500,11 @@ class Launch:
             from tricorn.log.setup import configure
 
             configure(settings)
+            log = logging.getLogger("tricorn.error")
             for warning in settings.warnings:
-                logging.getLogger("tricorn.error").warning(warning)
+                log.warning(warning)
+            for note in settings.notes:
+                log.info(note)
         return settings
 
     def leave(self) -> None:

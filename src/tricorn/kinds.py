@@ -109,6 +109,8 @@ KINDS = table(
     ),
 )
 
+#: Gunicorn's other way to write one of its words: as an entry point of a distribution.
+EGG = "egg:gunicorn#"
 NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
 GREEN = "runs the application on green threads, which Tricorn does not have yet; write gthread, with threads"
 TORNADO = (
@@ -174,12 +176,14 @@ def words() -> tuple[str, ...]:
 
 def other_names() -> Mapping[str, str]:
     """Other names, in lower case → the word for the kind."""
-    return {name.lower(): kind.name for kind in KINDS.values() for name in kind.also}
+    names = {name.lower(): kind.name for kind in KINDS.values() for name in kind.also}
+    return names | {f"{EGG}{word}": word for word in KINDS}
 
 
 def absent() -> Mapping[str, str]:
     """Names for what we do not have → why, and what to write instead."""
-    return {word: said for word, said in ABSENT.items() if word not in KINDS and word not in other_names()}
+    reasons = {**ABSENT, **{f"{EGG}{word}": said for word, said in ABSENT.items() if word.isidentifier()}}
+    return {word: said for word, said in reasons.items() if word not in KINDS and word not in other_names()}
 
 
 def usual(interface: str) -> WorkerKind:

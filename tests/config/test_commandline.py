@@ -59,9 +59,11 @@ def test_reads(words: list[str], values: dict[str, object]) -> None:
             "--no-preload: does not take a value (command line); write --no-preload or --preload=1",
         ),
         (
-            ["-D"],
-            "-D: this option of Gunicorn is not supported (command line); Tricorn stays in the foreground",
+            ["--dirty-workers", "2"],
+            "--dirty-workers: this option of Gunicorn is not supported (command line); Tricorn has no dirty",
         ),
+        (["--work", "4"], "--work: there is no such option"),  # the beginning of several
+        (["--server-head", "x"], "--server-head: there is no such option"),  # of none of Gunicorn's
     ],
 )
 def test_refuses(words: list[str], said: str) -> None:
@@ -73,7 +75,7 @@ def test_refuses(words: list[str], said: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--statsd-host", "localhost:8125", "app:app"], ["--statsd-host=x", "app:app"], ["--reload", "app:app"]],
+    [["--statsd-host", "localhost:8125", "app:app"], ["--statsd-host=x", "app:app"], ["--spew", "app:app"]],
 )
 def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
     options = read_options(words, "command line")
@@ -84,12 +86,35 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--protocol", "http"], ["--initgroups"], ["--worker-tmp-dir", "/dev/shm"]],
+    [
+        ["--protocol", "http"],
+        ["--dirty-workers", "0"],
+        ["--http-parser", "auto"],
+        ["--http2-max-frame-size=16384"],
+    ],
 )
 def test_says_nothing_of_an_option_that_asks_for_what_we_do(words: list[str]) -> None:
     options = read_options([*words, "app:app"], "command line")
     assert options.values == {"wsgi_app": "app:app"}
     assert options.warnings == []
+    assert options.notes == []
+
+
+@pytest.mark.parametrize("words", [["--initgroups"], ["--worker-tmp-dir", "/dev/shm"]])
+def test_notes_an_option_that_has_nothing_to_do(words: list[str]) -> None:
+    options = read_options([*words, "app:app"], "command line")
+    assert options.values == {"wsgi_app": "app:app"}
+    assert options.warnings == []
+    assert len(options.notes) == 1
+    assert options.notes[0].startswith(f"{words[0]} has no effect (command line): ")
+
+
+def test_an_abbreviation_of_an_option_of_gunicorns_is_understood() -> None:
+    options = read_options(["--thread", "4", "--log-lev=debug", "--init", "app:app"], "command line")
+    assert options.values == {"threads": "4", "loglevel": "debug", "wsgi_app": "app:app"}
+    assert options.warnings[0] == "--thread is read as --threads (command line); write it in full"
+    assert len(options.warnings) == 3
+    assert len(options.notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,5 +140,5 @@ def test_help_names_every_option_and_fits_the_screen() -> None:
 def test_missing_options_are_not_suggested() -> None:
     """The nearest name of a typo must be something that works."""
     with pytest.raises(ConfigError) as caught:
-        read_options(["--certfil", "x"], "command line")
+        read_options(["--certfilee", "x"], "command line")
     assert not any(flag in caught.value.hint for flag in MISSING_FLAGS)

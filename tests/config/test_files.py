@@ -141,7 +141,7 @@ def test_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
             "ZeroDivisionError: division by zero (tricorn.conf.py, line 2)",
         ),
         ("tricorn.conf.py", "import json\njson.loads('x')", "(tricorn.conf.py, line 2)"),
-        ("gunicorn.conf.py", "daemon = True", "daemon: this setting of Gunicorn is not supported"),
+        ("gunicorn.conf.py", "dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("gunicorn.conf.py", "class worker_class: ...", "worker_class: "),
     ],
 )
@@ -181,5 +181,14 @@ def test_gunicorn_settings_that_can_be_left_out_are_mentioned(tmp_path: Path) ->
 
 
 def test_gunicorn_settings_that_are_off_are_not_worth_a_word(tmp_path: Path) -> None:
-    text = "daemon = False\nkeyfile = None\nreload = False\nprotocol = 'http'\nworker_tmp_dir = '/dev/shm'\n"
-    assert settings_with("gunicorn.conf.py", text, tmp_path).warnings == ()
+    text = "daemon = False\nkeyfile = None\nreload = False\nprotocol = 'http'\nworker_tmp_dir = None\n"
+    settings = settings_with("gunicorn.conf.py", text, tmp_path)
+    assert settings.warnings == ()
+    assert settings.notes == ()
+
+
+@pytest.mark.parametrize("name", ["gunicorn.conf.py", "config.py", "etc_web.py"])
+def test_a_near_miss_in_a_file_that_gunicorn_could_read_is_a_warning(name: str, tmp_path: Path) -> None:
+    settings = settings_with(name, "worker = 4\n", tmp_path, "-c", name)
+    assert settings.workers == 1
+    assert settings.warnings == (f"worker is not a setting ({name}); did you mean workers?",)

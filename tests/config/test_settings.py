@@ -103,8 +103,8 @@ def test_a_setting_that_we_have_is_not_listed_as_missing() -> None:
     assert set(SETTINGS) & set(MISSING) == set()
 
 
-def test_every_field_is_a_setting_but_three() -> None:
-    assert set(get_type_hints(Settings)) - set(SETTINGS) == {"loader", "origins", "warnings"}
+def test_every_field_is_a_setting_but_four() -> None:
+    assert set(get_type_hints(Settings)) - set(SETTINGS) == {"loader", "origins", "warnings", "notes"}
 
 
 def test_is_frozen_and_equal_by_value() -> None:

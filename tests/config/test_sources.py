@@ -115,11 +115,15 @@ def test_chdir_starts_from_the_working_directory(tmp_path: Path) -> None:
         ([], {"TRICORN_RAW_ENV": "'"}, 'raw_env: "\'" cannot be split into words like a shell command'),
         (["--chdir", "nowhere"], {}, "chdir: there is no directory"),
         (
-            ["--limit-request-line", "1m"],
+            ["--limit-request-line", "1m", "--limit-request-head", "64k"],
             {},
             "limit_request_line: 1048576 is more than limit_request_head, which is 65536",
         ),
-        (["--limit-request-field-size", "1m"], {}, "raise limit_request_head too"),
+        (
+            ["--limit-request-field-size", "1m", "--limit-request-head", "64k"],
+            {},
+            "raise limit_request_head too",
+        ),
         (["--reload-max-surge", "0"], {}, "set one of them to 1"),
         (["--max-memory", "2g", "--max-memory-hard", "1g"], {}, "raise it"),
     ],

@@ -37,6 +37,7 @@ from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import (
     MEANING,
@@ -131,6 +132,7 @@ class Arbiter:
         self._listeners: list[Listener] = []
         self._reload_under_way = False
         start = start or Start(environ=os.environ)
+        self._started = start.ready
         self._manager = ServiceManager(start.environ)
         self._upgrade = Upgrade(start, self._manager, self._listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
@@ -188,6 +190,7 @@ class Arbiter:
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
+        start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial)
         self._started_at = self._turned_at = time.monotonic()
         workers = first_of(settings)
@@ -457,6 +460,7 @@ class Arbiter:
             and self._target.mode is Mode.RUNNING
         ):
             self._manager.ready(f"Serving, generation {plan.generation}")
+            self._started()
 
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""

@@ -32,7 +32,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -70,6 +70,7 @@ class Start:
     environ, directory: as they were at the start.
     sockets: what the service manager has passed.
     predecessor: what an older master has written for this process, else empty.
+    ready: called when the service is up.
     """
 
     command: Sequence[str] = ()
@@ -77,6 +78,7 @@ class Start:
     directory: str = "."
     sockets: Sequence[Passed] = ()
     predecessor: str = ""
+    ready: Callable[[], None] = lambda: None
 
 
 class Channel:

@@ -6,8 +6,9 @@
     sources.py      `load()`: defaults, environment, file, command line, in that order
     files.py        reading a configuration file
     commandline.py  reading options, and the text of --help
-    gunicorn.py     Gunicorn's settings that Tricorn does not have yet
+    gunicorn.py     Gunicorn's settings, and an answer to those that Tricorn does not have
     reference.py    docs/settings.md, and the table of --print-config
+    moving.py       the table of docs/gunicorn.md
     errors.py       ConfigError
 
 Knows: names, values, files, the environment it is given. Must not know: what any setting is used for.

@@ -4,6 +4,8 @@ Knows: how options look. Must not know: what the values mean (parsers.py), other
 
 Not argparse: it accepts abbreviations that change their meaning with the next release, its messages cannot
 name the nearest option, and `--proxy-protocol app:app` would swallow the application as the option's value.
+Gunicorn uses it, so command lines that are older than we are may have abbreviations. Those of Gunicorn's own
+options are understood, with a warning.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from types import MappingProxyType
 from tricorn import __version__
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import MISSING, MISSING_FLAGS, REFUSE
+from tricorn.config.gunicorn import MISSING, MISSING_FLAGS, NAMES, NOTE, REFUSE
 from tricorn.config.settings import SETTINGS
 
 HELP = ("-h", "--help")
@@ -28,6 +30,8 @@ NEGATIVE_NUMBER = re.compile(r"-[0-9.]+")
 
 FLAGS = {flag: declared for declared in SETTINGS.values() for flag in declared.flags}
 NEGATIVES = {flag: declared for declared in SETTINGS.values() for flag in declared.negative_flags}
+#: The options of Gunicorn. Ours alone cannot have been abbreviated by anybody.
+GUNICORNS = sorted({*MISSING_FLAGS, *(flag for flag in FLAGS if FLAGS[flag].name in NAMES)})
 APPLICATION = next(declared for declared in SETTINGS.values() if declared.positional)
 
 
@@ -38,6 +42,7 @@ class Options:
     origin: str
     values: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_options(
@@ -56,7 +61,10 @@ def read_options(
         if not is_option(word):
             take_word(options, word)
             continue
-        flag, value = split_option(word)
+        written, value = split_option(word)
+        flag = maybe_whole_flag(written) or written
+        if flag != written:
+            options.warnings.append(f"{written} is read as {flag} ({origin}); write it in full")
         if flag in FLAGS:
             read_flag(options, FLAGS[flag], flag, value, rest)
         elif flag in NEGATIVES:
@@ -81,6 +89,15 @@ def split_option(word: str) -> tuple[str, str | None]:
         flag, equals, value = word.partition("=")
         return flag, value if equals else None
     return word[:2], word[2:].removeprefix("=") or None
+
+
+def maybe_whole_flag(flag: str) -> str | None:
+    """The one option of Gunicorn's that `flag` is the beginning of."""
+    is_known = flag in FLAGS or flag in NEGATIVES or flag in MISSING_FLAGS
+    if is_known or not flag.startswith("--") or len(flag) < 4:
+        return None
+    whole = [each for each in GUNICORNS if each.startswith(flag)]
+    return whole[0] if len(whole) == 1 else None
 
 
 def read_application(options: Options, word: str) -> None:
@@ -131,11 +148,12 @@ def read_missing(options: Options, flag: str, value: str | None, rest: list[str]
         value = needed_value(options, flag, value, rest)
         if missing.is_harmless(value):
             return
+    elif missing.is_harmless("true"):
+        return
     if missing.verdict == REFUSE:
         raise ConfigError(flag, options.origin, "this option of Gunicorn is not supported", missing.says)
-    options.warnings.extend(
-        [] if missing.is_harmless("true") else [f"{flag} is ignored ({options.origin}): {missing.says}"]
-    )
+    said = options.notes if missing.verdict == NOTE else options.warnings
+    said.append(missing.remark(flag, options.origin))
 
 
 def nearest_flag(flag: str) -> str:
@@ -200,7 +218,8 @@ def usages(declared: Declared) -> Iterator[str]:
     """The option as one writes it: `-w, --workers N`, `--[no-]preload`."""
     if declared.kind.is_switch:
         has_both = bool(declared.negative_flags)
-        yield from (f"--[no-]{flag.removeprefix('--')}" if has_both else flag for flag in declared.flags)
+        for flag in declared.flags:
+            yield f"--[no-]{flag.removeprefix('--')}" if has_both and flag.startswith("--") else flag
         return
     *others, last = declared.flags
     yield from others

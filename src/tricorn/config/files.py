@@ -4,7 +4,8 @@ Knows: file forms, and which names of a Python file are settings. Must not know:
 
 Names of a Python file with an underscore in front, in capitals (constants), of one or two letters (loop
 variables), modules, and values that no setting could have are the file's own business. Of the rest,
-helpers.py tells a helper from a setting that was misspelt, which is an error. In a TOML file all names are
+helpers.py tells a helper from a setting that was misspelt. In a file that is ours alone that is an error. A
+file that Gunicorn has read before us worked with it, so there it is a warning. In a TOML file all names are
 settings.
 """
 
@@ -25,13 +26,15 @@ from types import ModuleType
 from typing import Any
 
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import CALLED, MISSING, REFUSE
+from tricorn.config.gunicorn import CALLED, MISSING, NOTE, REFUSE, UNSET_BY_NONE
 from tricorn.config.helpers import Code, code_of, maybe_nearest, spellings
 from tricorn.config.settings import SETTINGS
 
 #: What is looked for in the working directory when no file is named; the first that exists is read.
 DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
 PYPROJECT = "pyproject.toml"
+#: What the names of Python files begin with that nobody but us reads.
+OURS = "tricorn"
 PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, type(None))
 #: What may be written in a file → the setting that it means, ours or Gunicorn's.
 MEANT = spellings(
@@ -47,6 +50,11 @@ class Contents:
     origin: str
     values: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_ours(self) -> bool:
+        return Path(self.origin).name.startswith(OURS)
 
 
 def read_named(location: str, named_by: str, cwd: Path) -> Contents:
@@ -188,7 +196,7 @@ def judge(contents: Contents, name: str, code: Code) -> None:
     meant = maybe_nearest(name, MEANT)
     is_vital = meant in SETTINGS or (meant is not None and MISSING[meant].verdict == REFUSE)
     # Not written: it came with `from x import *`, or from the environment by `locals()[name] = value`.
-    if is_vital and name in code.written:
+    if is_vital and name in code.written and contents.is_ours:
         raise ConfigError(
             name,
             contents.origin,
@@ -224,11 +232,12 @@ def take(contents: Contents, name: str, value: object) -> None:
                 f"write {SETTINGS[name].long_flag} or {SETTINGS[name].variable}",
             )
         # None is Gunicorn's default for some switches, sendfile among them, whatever that then means.
-        if value is not None or not SETTINGS[name].kind.is_switch:
+        if value is not None or not (SETTINGS[name].kind.is_switch or name in UNSET_BY_NONE):
             contents.values[name] = value
     elif not missing.is_harmless(value):
         if missing.verdict == REFUSE:
             raise ConfigError(
                 name, contents.origin, "this setting of Gunicorn is not supported", missing.says
             )
-        contents.warnings.append(f"{name} is ignored ({contents.origin}): {missing.says}")
+        said = contents.notes if missing.verdict == NOTE else contents.warnings
+        said.append(missing.remark(name, contents.origin))

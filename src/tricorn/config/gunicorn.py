@@ -1,10 +1,10 @@
-"""Gunicorn's settings and hooks that Tricorn does not have (yet), and how they are met where they are set.
+"""Gunicorn's settings: all their names, and how those are met that Tricorn does not have.
 
 A setting whose absence would change what the service does, or how safe it is, is refused. One that can be
-left out is mentioned in a warning. One that has nothing to do here is ignored. A value that says "off" is
-never worth a word: nothing would have happened.
+left out is mentioned in a warning. One that has nothing to do here is mentioned in a note. None is passed
+over in silence, except for a value that says "off" or is Gunicorn's default: nothing would have happened.
 
-Knows: names of Gunicorn 27. Must not know: how they got here.
+Knows: names and defaults of Gunicorn 27. Must not know: how they got here.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-REFUSE, WARN, IGNORE = "refuse", "warn", "ignore"
+REFUSE, WARN, NOTE = "refuse", "warn", "note"
+#: What a text says that turns something off. (Of numbers and switches Gunicorn's files have the values.)
+OFF = frozenset({"", "0", "false", "none"})
+#: Among the harmless values of a switch that is on by default: off is not harmless then.
+ON = "true"
 
 
 @dataclass(frozen=True)
 class Missing:
-    """flags: its options. switch: they take no value. harmless: values that ask for what we do anyway."""
+    """says: why, or what to do instead; stands behind "is ignored:", "has no effect:" or "is not supported;".
+    flags: its options. switch: they take no value. harmless: values that ask for what we do anyway."""
 
     verdict: str
     says: str
@@ -26,7 +31,15 @@ class Missing:
     harmless: tuple[object, ...] = ()
 
     def is_harmless(self, value: object) -> bool:
-        return self.verdict == IGNORE or not value or value in self.harmless
+        """The same as a text and as a value: options have only texts."""
+        word = str(value).strip().lower()
+        is_off = not value or word in OFF
+        return (is_off and ON not in self.harmless) or word in {str(each).lower() for each in self.harmless}
+
+    def remark(self, written: str, origin: str) -> str:
+        """written: how it was called, a name or an option."""
+        effect = "has no effect" if self.verdict == NOTE else "is ignored"
+        return f"{written} {effect} ({origin}): {self.says}"
 
 
 SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the lowest version"
@@ -34,13 +47,28 @@ SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the
 ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER")
 NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
+INSISTS_ON_H2 = 'Tricorn does not support HTTP/2 yet; write http_protocols = "h1" if HTTP/1.1 will do'
 NO_LOGGING = "Tricorn does not support this yet; docs/logging.md says what it supports"
 NO_STATSD = "Tricorn sends no statsd metrics yet"
-NO_RELOAD = "Tricorn does not watch files yet; send HUP to load new code"
-NO_PERMIT = "Tricorn refuses such requests"
+ONE_ENGINE = "files are looked at three times a second, which costs at most a tenth of a processor"
+NO_FOLDING = (
+    "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
+)
+NO_SPACES = "Tricorn answers such requests with 400, as RFC 9112 §5.1 demands"
+NO_VERSION = "Tricorn answers other versions than HTTP/1.0 and HTTP/1.1 with 505"
+NO_CASEFOLD = (
+    "Tricorn passes methods on as the client wrote them; upper and lower case differ (RFC 9110 §9.1)"
+)
 NO_HOOK = "Tricorn does not call server hooks yet"
 NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
 NEEDLESS = "Tricorn does not need it"
+HEARTBEATS = "the heartbeats of workers are in shared memory, and no disk can hold them up"
+UPLOADS = "request bodies that do not fit into memory go to TMPDIR; Gunicorn does not use the setting either"
+GROUPS = "workers always get the supplementary groups of `user`, and lose those of root"
+ONE_PARSER = "there is one parser, and it is compiled"
+RAGGED = "a client that ends a TLS connection without a goodbye ends only its own connection"
+HANDSHAKE = "a handshake never keeps others waiting, and has header_timeout to end"
+ANY_METHOD = "Tricorn passes every method to the application"
 
 HOOKS = (
     "on_starting",
@@ -61,67 +89,53 @@ HOOKS = (
 )
 DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
 
+#: Settings for which None is as good as nothing, beside the switches.
+UNSET_BY_NONE = frozenset({"asgi_loop", "asgi_lifespan", "header_map", "root_path"})
+
 #: Settings whose values are functions or classes, ours among them.
 CALLED = frozenset({*HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
 
 MISSING: Mapping[str, Missing] = {
     "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
-    "suppress_ragged_eofs": Missing(IGNORE, NEEDLESS, ("--suppress-ragged-eofs",), switch=True),
-    "do_handshake_on_connect": Missing(
-        WARN,
-        "a handshake never keeps others waiting, and has header_timeout to end",
-        ("--do-handshake-on-connect",),
-        switch=True,
-    ),
-    "daemon": Missing(
-        REFUSE,
-        "Tricorn stays in the foreground; run it under systemd or another supervisor",
-        ("-D", "--daemon"),
-        True,
-    ),
+    "suppress_ragged_eofs": Missing(NOTE, RAGGED, ("--suppress-ragged-eofs",), switch=True, harmless=(ON,)),
+    "do_handshake_on_connect": Missing(NOTE, HANDSHAKE, ("--do-handshake-on-connect",), switch=True),
     "protocol": Missing(REFUSE, NO_UWSGI, ("--protocol",), harmless=("http",)),
-    "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",)),
+    "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",), harmless=("127.0.0.1,::1",)),
     "dirty_apps": Missing(REFUSE, NO_DIRTY, ("--dirty-app",)),
     "dirty_workers": Missing(REFUSE, NO_DIRTY, ("--dirty-workers",), harmless=("0",)),
-    "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",)),
-    "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",)),
-    "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",)),
-    "reload": Missing(WARN, NO_RELOAD, ("--reload",), switch=True),
-    "reload_engine": Missing(WARN, NO_RELOAD, ("--reload-engine",), harmless=("auto",)),
-    "reload_extra_files": Missing(WARN, NO_RELOAD, ("--reload-extra-file",)),
+    "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),
+    "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",), harmless=(1,)),
+    "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",), harmless=(30,)),
+    "reload_engine": Missing(NOTE, ONE_ENGINE, ("--reload-engine",), harmless=("auto", "poll")),
     "spew": Missing(WARN, "Tricorn cannot trace the code", ("--spew",), switch=True),
-    "http_protocols": Missing(WARN, NO_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
+    "http_protocols": Missing(REFUSE, INSISTS_ON_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
     "http2_cleartext": Missing(
         REFUSE,
         "Tricorn does not support HTTP/2 yet; clients that insist on it would fail",
         ("--http2-cleartext",),
         harmless=("off",),
     ),
-    "http2_max_concurrent_streams": Missing(WARN, NO_H2, ("--http2-max-concurrent-streams",)),
-    "http2_initial_window_size": Missing(WARN, NO_H2, ("--http2-initial-window-size",)),
-    "http2_max_frame_size": Missing(WARN, NO_H2, ("--http2-max-frame-size",)),
-    "http2_max_header_list_size": Missing(WARN, NO_H2, ("--http2-max-header-list-size",)),
-    "http_parser": Missing(IGNORE, NEEDLESS, ("--http-parser",)),
-    "worker_tmp_dir": Missing(IGNORE, NEEDLESS, ("--worker-tmp-dir",)),
-    "tmp_upload_dir": Missing(IGNORE, NEEDLESS),
-    "initgroups": Missing(IGNORE, NEEDLESS, ("--initgroups",), switch=True),
-    "default_proc_name": Missing(IGNORE, NEEDLESS),
-    "permit_obsolete_folding": Missing(WARN, NO_PERMIT, ("--permit-obsolete-folding",), switch=True),
-    "strip_header_spaces": Missing(WARN, NO_PERMIT, ("--strip-header-spaces",), switch=True),
+    "http2_max_concurrent_streams": Missing(
+        WARN, NO_H2, ("--http2-max-concurrent-streams",), harmless=(100,)
+    ),
+    "http2_initial_window_size": Missing(WARN, NO_H2, ("--http2-initial-window-size",), harmless=(65535,)),
+    "http2_max_frame_size": Missing(WARN, NO_H2, ("--http2-max-frame-size",), harmless=(16384,)),
+    "http2_max_header_list_size": Missing(WARN, NO_H2, ("--http2-max-header-list-size",), harmless=(65536,)),
+    "http_parser": Missing(NOTE, ONE_PARSER, ("--http-parser",), harmless=("auto",)),
+    "worker_tmp_dir": Missing(NOTE, HEARTBEATS, ("--worker-tmp-dir",)),
+    "tmp_upload_dir": Missing(NOTE, UPLOADS),
+    "initgroups": Missing(NOTE, GROUPS, ("--initgroups",), switch=True),
+    "default_proc_name": Missing(NOTE, "proc_name is the setting for users", harmless=("gunicorn",)),
+    "permit_obsolete_folding": Missing(WARN, NO_FOLDING, ("--permit-obsolete-folding",), switch=True),
+    "strip_header_spaces": Missing(WARN, NO_SPACES, ("--strip-header-spaces",), switch=True),
     "permit_unconventional_http_method": Missing(
-        IGNORE,
-        "Tricorn passes every method to the application",
-        ("--permit-unconventional-http-method",),
-        True,
+        NOTE, ANY_METHOD, ("--permit-unconventional-http-method",), switch=True
     ),
     "permit_unconventional_http_version": Missing(
-        WARN, NO_PERMIT, ("--permit-unconventional-http-version",), switch=True
+        WARN, NO_VERSION, ("--permit-unconventional-http-version",), switch=True
     ),
-    "casefold_http_method": Missing(
-        WARN, "Tricorn does not change the case of methods", ("--casefold-http-method",), switch=True
-    ),
+    "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
     "capture_output": Missing(WARN, NO_LOGGING, ("--capture-output",), switch=True),
-    "enable_stdio_inheritance": Missing(IGNORE, NEEDLESS, ("-R", "--enable-stdio-inheritance"), switch=True),
     "logger_class": Missing(WARN, NO_LOGGING, ("--logger-class",), harmless=("gunicorn.glogging.Logger",)),
     "logconfig": Missing(WARN, NO_LOGGING, ("--log-config",)),
     "logconfig_dict": Missing(WARN, NO_LOGGING),
@@ -131,7 +145,7 @@ MISSING: Mapping[str, Missing] = {
     "syslog_prefix": Missing(WARN, NO_LOGGING, ("--log-syslog-prefix",)),
     "syslog_facility": Missing(WARN, NO_LOGGING, ("--log-syslog-facility",), harmless=("user",)),
     "disable_redirect_access_to_syslog": Missing(
-        IGNORE, NEEDLESS, ("--disable-redirect-access-to-syslog",), switch=True
+        NOTE, NEEDLESS, ("--disable-redirect-access-to-syslog",), switch=True
     ),
     "statsd_host": Missing(WARN, NO_STATSD, ("--statsd-host",)),
     "statsd_prefix": Missing(WARN, NO_STATSD, ("--statsd-prefix",)),
@@ -141,5 +155,178 @@ MISSING: Mapping[str, Missing] = {
     **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }
 
+#: Of these, the ones whose answer is the last word. The others are not there yet.
+SETTLED = frozenset(
+    {
+        "casefold_http_method",
+        "default_proc_name",
+        "do_handshake_on_connect",
+        "http_parser",
+        "initgroups",
+        "permit_obsolete_folding",
+        "permit_unconventional_http_method",
+        "permit_unconventional_http_version",
+        "reload_engine",
+        "ssl_version",
+        "strip_header_spaces",
+        "suppress_ragged_eofs",
+        "tmp_upload_dir",
+        "worker_tmp_dir",
+    }
+)
+
 #: The same by option.
 MISSING_FLAGS: Mapping[str, str] = {flag: name for name, missing in MISSING.items() for flag in missing.flags}
+
+#: All of Gunicorn's settings, by the section of its documentation that they stand in.
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Config File": (
+        "config",
+        "wsgi_app",
+    ),
+    "Server Socket": (
+        "bind",
+        "backlog",
+    ),
+    "Worker Processes": (
+        "workers",
+        "worker_class",
+        "threads",
+        "worker_connections",
+        "max_requests",
+        "max_requests_jitter",
+        "timeout",
+        "graceful_timeout",
+        "keepalive",
+        "asgi_loop",
+        "asgi_lifespan",
+        "asgi_disconnect_grace_period",
+        "websocket_max_message_size",
+        "http_parser",
+    ),
+    "Security": (
+        "limit_request_line",
+        "limit_request_fields",
+        "limit_request_field_size",
+    ),
+    "Debugging": (
+        "reload",
+        "reload_engine",
+        "reload_extra_files",
+        "spew",
+        "check_config",
+        "print_config",
+    ),
+    "Server Mechanics": (
+        "preload_app",
+        "sendfile",
+        "reuse_port",
+        "chdir",
+        "daemon",
+        "raw_env",
+        "pidfile",
+        "worker_tmp_dir",
+        "user",
+        "group",
+        "umask",
+        "initgroups",
+        "tmp_upload_dir",
+        "secure_scheme_headers",
+        "forwarded_allow_ips",
+        "pythonpath",
+        "paste",
+        "proxy_protocol",
+        "proxy_allow_ips",
+        "protocol",
+        "uwsgi_allow_ips",
+        "raw_paste_global_conf",
+        "permit_obsolete_folding",
+        "strip_header_spaces",
+        "permit_unconventional_http_method",
+        "permit_unconventional_http_version",
+        "casefold_http_method",
+        "forwarder_headers",
+        "header_map",
+        "root_path",
+    ),
+    "Logging": (
+        "accesslog",
+        "disable_redirect_access_to_syslog",
+        "access_log_format",
+        "errorlog",
+        "loglevel",
+        "capture_output",
+        "logger_class",
+        "logconfig",
+        "logconfig_dict",
+        "logconfig_json",
+        "syslog_addr",
+        "syslog",
+        "syslog_prefix",
+        "syslog_facility",
+        "enable_stdio_inheritance",
+        "statsd_host",
+        "dogstatsd_tags",
+        "statsd_prefix",
+        "enable_backlog_metric",
+    ),
+    "Process Naming": (
+        "proc_name",
+        "default_proc_name",
+    ),
+    "Server Hooks": (
+        "on_starting",
+        "on_reload",
+        "when_ready",
+        "pre_fork",
+        "post_fork",
+        "post_worker_init",
+        "worker_int",
+        "worker_abort",
+        "pre_exec",
+        "pre_request",
+        "post_request",
+        "child_exit",
+        "worker_exit",
+        "nworkers_changed",
+        "on_exit",
+        "ssl_context",
+    ),
+    "SSL": (
+        "keyfile",
+        "certfile",
+        "ssl_version",
+        "cert_reqs",
+        "ca_certs",
+        "suppress_ragged_eofs",
+        "do_handshake_on_connect",
+        "ciphers",
+    ),
+    "HTTP/2": (
+        "http_protocols",
+        "http2_cleartext",
+        "http2_max_concurrent_streams",
+        "http2_initial_window_size",
+        "http2_max_frame_size",
+        "http2_max_header_list_size",
+    ),
+    "Dirty Arbiters": (
+        "dirty_apps",
+        "dirty_workers",
+        "dirty_timeout",
+        "dirty_threads",
+        "dirty_graceful_timeout",
+    ),
+    "Dirty Arbiter Hooks": (
+        "on_dirty_starting",
+        "dirty_post_fork",
+        "dirty_worker_init",
+        "dirty_worker_exit",
+    ),
+    "Control": (
+        "control_socket",
+        "control_socket_mode",
+        "control_socket_disable",
+    ),
+}
+NAMES = frozenset(name for names in SECTIONS.values() for name in names)

@@ -133,7 +133,7 @@ def whole_number(
         words = f"a whole number from {at_least} to {at_most}"
 
     def convert(written: object) -> int:
-        number = maybe_whole(written)
+        number = maybe_whole(plain_number(written))
         if number is None:
             raise refuse(written, "a whole number")
         if number < at_least or (at_most is not None and number > at_most):
@@ -159,6 +159,15 @@ def whole_numbers(*, example: str) -> Kind[tuple[int, ...]]:
         )
 
     return Kind(convert, words, "NUMBERS", example, blank=True)
+
+
+def plain_number(written: object) -> object:
+    """What Python's `int` and those who compute also write: 1_000, 4.0. False is no limit, which is 0."""
+    if written is False:
+        return 0
+    if isinstance(written, str) and re.fullmatch(r"\s*[+-]?[0-9]+(_[0-9]+)*(\.0*)?\s*", written, re.ASCII):
+        return written.replace("_", "").partition(".")[0]
+    return written
 
 
 def maybe_whole(written: object) -> int | None:
@@ -192,7 +201,8 @@ def seconds(*, example: str = "30") -> Kind[float]:
     words = "a number of seconds, 0 or more"
 
     def convert(written: object) -> float:
-        is_number = isinstance(written, int | float) and not isinstance(written, bool)
+        written = plain_number(written) if isinstance(written, str | bool) else written
+        is_number = isinstance(written, int | float) and written is not True
         if isinstance(written, str):
             is_number = re.fullmatch(r"\s*[0-9]{1,15}(\.[0-9]*)?\s*", written) is not None
         number = float(cast(float, written)) if is_number else math.nan
@@ -316,6 +326,20 @@ def one_of(
     return Kind(convert, words, "WORD", choices[-1], choices, remark=remark)
 
 
+def log_level() -> Kind[str]:
+    """A level by its name, by another one that Python has for it, or by its number."""
+    choices = ("debug", "info", "warning", "error", "critical")
+    also = {"": "info", "warn": "warning", "fatal": "critical", "trace": "debug", "notset": "debug"}
+    also |= {str(10 * place): word for place, word in enumerate(choices, start=1)}
+    known = one_of(*choices)
+
+    def convert(written: object) -> str:
+        word = str(written).strip().lower()
+        return known.convert(also.get(word, written))
+
+    return Kind(convert, known.words, "LEVEL", "warning", choices, blank=True)
+
+
 def loop_name() -> Kind[str]:
     """A word for a loop that we know, or where to find a function that makes one. Whether it is there is seen
     in the worker."""
@@ -436,6 +460,16 @@ def tls_version() -> Kind[str]:
     return Kind(convert, known.words, "VERSION", "1.3", known.choices)
 
 
+def log_file(*, example: str) -> Kind[str]:
+    """A file, or `-` for a standard stream. Nothing means that too, because a log has to be somewhere."""
+    line = text(example=example, metavar="FILE", blank=True)
+
+    def convert(written: object) -> str:
+        return "-" if written is None else line.convert(written) or "-"
+
+    return Kind(convert, line.words, "FILE", example, blank=True)
+
+
 def secret() -> Kind[str]:
     """A text that no message quotes. Spaces may be a part of it."""
 
@@ -462,7 +496,9 @@ def function() -> Kind[Callable[..., Any] | str]:
     def convert(written: object) -> Callable[..., Any] | str:
         if callable(written):
             return written
-        module, colon, name = written.strip().partition(":") if isinstance(written, str) else ("", "", "")
+        path = written.strip() if isinstance(written, str) else ""
+        # With a dot it is Gunicorn's form.
+        module, colon, name = path.partition(":") if ":" in path else path.rpartition(".")
         if not colon or not name.isidentifier() or not all(map(str.isidentifier, module.split("."))):
             raise refuse(written, words)
         return f"{module}:{name}"
@@ -523,6 +559,15 @@ def paths(
     return comma_list(str, words=f"{words} separated by commas", example=example, metavar=metavar)
 
 
+def file_patterns() -> Kind[tuple[str, ...]]:
+    words = "files or patterns of files"
+
+    def convert(written: object) -> tuple[str, ...]:
+        return tuple(items_of(written or [], words))
+
+    return Kind(convert, words, "FILE", "templates/*.html", split=split_commas, blank=True)
+
+
 def peer(item: str) -> str:
     """One trusted peer: an address, a network, `unix`, or `*`."""
     if item in ("*", "unix"):
@@ -580,21 +625,34 @@ def field_values() -> Kind[Mapping[str, str]]:
 
 
 def addresses() -> Kind[tuple[str, ...]]:
-    """Where to listen: a list. What an address looks like is known to net/address.py, which the command asks
-    before it does anything with the settings."""
+    """Where to listen: a list, in which a text may hold several with commas between them. What an address
+    looks like is known to net/address.py, which the command asks before it does anything with the settings.
+    """
     words = "HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N"
 
     def convert(written: object) -> tuple[str, ...]:
-        found = tuple(items_of(written, words))
+        found = tuple(each for item in items_of(written, words) for each in split_addresses(item))
         if not found:
             raise BadValueError("is empty")
-        for item in found:
-            if "," in item:
-                hint = "give each address separately: as an item of a list, or with its own -b"
-                raise BadValueError(f"{shortened(item)} contains a comma", hint)
         return found
 
-    return Kind(convert, words, "ADDRESS", "0.0.0.0:8000", split=split_commas)
+    return Kind(convert, words, "ADDRESS", "0.0.0.0:8000", split=split_addresses)
+
+
+#: How an address begins, or looks as a whole, where the name of a file could go on instead.
+ADDRESS = re.compile(r"\s*(unix:|fd:|tcp:|https?:|/|\./|\.\./|\[|:[0-9]|[^/:]+:[0-9]+\s*$)")
+FILE = re.compile(r"\s*(https?://)?(unix:|/|\./|\.\./)")
+
+
+def split_addresses(text: str) -> list[str]:
+    """A comma between addresses; one in the name of a socket file belongs to that."""
+    found: list[str] = []
+    for part in text.split(","):
+        if found and FILE.match(found[-1]) and not ADDRESS.match(part) and part.strip():
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return [item.strip() for item in found if item.strip()]
 
 
 def class_names() -> Kind[tuple[str, ...]]:

@@ -58,8 +58,9 @@ class ProgramSettings:
         self._sources = Sources()
         #: Names of Gunicorn's that we do not have → the value.
         self._others: dict[str, object] = {}
-        #: By setting, so that a value that is replaced takes its warnings with it.
+        #: By setting, so that a value that is replaced takes its warnings and notes with it.
         self._warnings: dict[str, Sequence[str]] = {}
+        self._notes: dict[str, Sequence[str]] = {}
 
     def add_environment(self) -> None:
         """The variables that platforms share, and ours for each setting."""
@@ -79,10 +80,10 @@ class ProgramSettings:
         else:
             contents = read_named(location, origin, self.cwd)
         if contents is not None:
-            self._sources.add(contents.values, contents.origin, contents.warnings)
+            self._sources.add_all(contents)
 
     def add_options(self, options: Options) -> None:
-        self._sources.add(options.values, options.origin, options.warnings)
+        self._sources.add_all(options)
 
     def options_in_environment(self) -> list[Options]:
         """Of GUNICORN_CMD_ARGS and TRICORN_CMD_ARGS."""
@@ -106,7 +107,7 @@ class ProgramSettings:
         if name not in SETTINGS:
             self._others[name] = value
         self._sources.add(contents.values, origin)
-        self._warnings[name] = contents.warnings
+        self._warnings[name], self._notes[name] = contents.warnings, contents.notes
 
     def get(self, name: str) -> Any:
         """The checked value; None for one of Gunicorn's that was not given. Raises KeyError, ConfigError."""
@@ -119,9 +120,13 @@ class ProgramSettings:
 
     def settings(self, application: Application | None = None) -> Settings:
         """All together. Raises ConfigError."""
-        sources = Sources(dict(self._sources.written), list(self._sources.warnings))
+        sources = Sources(
+            dict(self._sources.written), list(self._sources.warnings), list(self._sources.notes)
+        )
         for said in self._warnings.values():
             sources.warnings.extend(said)
+        for said in self._notes.values():
+            sources.notes.extend(said)
         settings = settings_of(sources, self.cwd)
         if application is None:
             return settings

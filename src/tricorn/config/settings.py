@@ -21,8 +21,11 @@ from tricorn.config.parsers import (
     class_names,
     field_names,
     field_values,
+    file_patterns,
     function,
     group_id,
+    log_file,
+    log_level,
     loop_name,
     mount_point,
     octal_mode,
@@ -62,6 +65,7 @@ TRUST = "Trust"
 LOGGING = "Logging"
 PROCESS = "Process"
 CONTROL = "Control"
+DEVELOPMENT = "Development"
 
 #: Of the ASGI specification's extensions, those that the server has; and one of its own.
 EXTENSIONS = (
@@ -110,7 +114,7 @@ class Settings:
     chdir: str = setting(
         ".",
         flags=("--chdir",),
-        parse=text(metavar="DIR", example="/srv/site"),
+        parse=text(metavar="DIR", example="/srv/site", blank=True),
         section=APPLICATION,
         doc="The directory to change to before the application is loaded. It is put first on `sys.path`. "
         "The configuration file is looked up in the directory in which the command was started.",
@@ -147,10 +151,10 @@ class Settings:
         parse=addresses(),
         env=Shared("PORT", lambda port: f"0.0.0.0:{port}"),
         section=SOCKET,
-        doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N; "
-        "fd://NAME is a socket of systemd's. Repeatable; in TRICORN_BIND several are separated by commas. If "
-        "only $PORT is set, it means 0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it is "
-        "not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not.",
+        doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N; /PATH is "
+        "unix:/PATH, and fd://NAME is a socket of systemd's. Repeatable, or with commas between them. If "
+        "only $PORT is set, it means 0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it "
+        "is not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not.",
     )
     backlog: int = setting(
         2048,
@@ -414,7 +418,7 @@ class Settings:
         parse=seconds(example="60"),
         section=WORKERS,
         doc="How long a worker that has to stop may take to finish its requests. Then it is killed. When the "
-        "whole server stops, this time begins after `drain_delay`.",
+        "whole server stops, this time begins after `drain_delay`. 0 means no limit.",
     )
     drain_delay: float = setting(
         0.0,
@@ -641,7 +645,8 @@ class Settings:
         section=LIMITS,
         fills=(Core.LIMITS, "head"),
         doc="The maximum length of a whole request head, in bytes. A longer one gets a 431. This limit "
-        "cannot be turned off, because it bounds the memory that a client can use.",
+        "cannot be turned off, because it bounds the memory that a client can use. If it is not set, there "
+        "is room for twice what `limit_request_line` and `limit_request_field_size` allow.",
     )
     limit_request_body: int = setting(
         0,
@@ -891,14 +896,14 @@ class Settings:
     errorlog: str = setting(
         "-",
         flags=("--error-logfile", "--log-file"),
-        parse=text(metavar="FILE", example="/var/log/tricorn/error.log"),
+        parse=log_file(example="/var/log/tricorn/error.log"),
         section=LOGGING,
-        doc="The file for the error log. `-` means standard error.",
+        doc="The file for the error log. `-`, or nothing, means standard error.",
     )
     loglevel: str = setting(
         "info",
         flags=("--log-level",),
-        parse=one_of("debug", "info", "warning", "error", "critical"),
+        parse=log_level(),
         section=LOGGING,
         doc="The lowest level of messages that go to the error log.",
     )
@@ -949,6 +954,24 @@ class Settings:
         parse=optional(text(metavar="FILE", example="/run/tricorn.pid")),
         section=PROCESS,
         doc="The file to write the master's process id to.",
+    )
+    daemon: bool = setting(
+        False,
+        flags=("-D", "--daemon"),
+        parse=switch(),
+        section=PROCESS,
+        doc="Serve in the background. The command returns when the server is ready, with exit code 0; or "
+        "when it could not start, with its exit code and the reason. The logs have to go to files. A "
+        "supervisor such as systemd is better, and needs the server in the foreground: it also starts one "
+        "again that has ended.",
+    )
+    enable_stdio_inheritance: bool = setting(
+        False,
+        flags=("-R", "--enable-stdio-inheritance"),
+        parse=switch(),
+        section=PROCESS,
+        doc="With `daemon`: keep standard output and standard error where they are, unless that is a "
+        "terminal, so that logs may go there. If off, what is written there is lost.",
     )
     upgrade: str = setting(
         "automatic",
@@ -1010,12 +1033,32 @@ class Settings:
         doc="Have no control socket, so that only signals control the server.",
     )
 
+    # ------------------------------------------------------------------------------- development
+    reload: bool = setting(
+        False,
+        flags=("--reload",),
+        parse=switch(),
+        section=DEVELOPMENT,
+        doc="Reload, as `HUP` does, when a Python file below `chdir` or `pythonpath` has changed. The old "
+        "code serves until the new one is ready, and goes on if that does not start; the log says why.",
+    )
+    reload_extra_files: tuple[str, ...] = setting(
+        (),
+        flags=("--reload-extra-file",),
+        parse=file_patterns(),
+        section=DEVELOPMENT,
+        doc="With `reload`: other files to watch, by name or by pattern (`templates/**/*.html`), from "
+        "`chdir`. Repeatable.",
+    )
+
     #: Where each value came from: "command line", "environment TRICORN_WORKERS", "tricorn.toml", "default".
     origins: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
     #: What should be said about the configuration once there is a log.
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    #: The same, of what has no consequences.
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     #: What gives the application where it is not `wsgi_app` that is imported; that is its name then.
     loader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tricorn.config.commandline import read_options
+from tricorn.config.commandline import Options, read_options
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
-from tricorn.config.files import maybe_read_default, read_named
+from tricorn.config.files import Contents, maybe_read_default, read_named
+from tricorn.config.parsers import FILE
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.kinds import Runner, maybe_kind
 
@@ -34,6 +35,9 @@ DEFAULT = "default"
 #: Options in the environment, from low to high.
 OPTION_VARIABLES = ("GUNICORN_CMD_ARGS", "TRICORN_CMD_ARGS")
 PREFIX = "TRICORN_"
+#: What a request head is made of that has a limit of its own.
+HEAD_PARTS = ("limit_request_line", "limit_request_field_size")
+LARGEST_HEAD = 1 << 30
 #: Settings that do nothing without a certificate. Where that is dangerous it is an error (tls/rules.py).
 TLS_ONLY = ("ciphers", "tls_minimum_version", "ssl_context", "ca_certs", "keyfile_password_file")
 
@@ -52,10 +56,15 @@ class Sources:
 
     written: dict[str, Written] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def add(self, values: Mapping[str, object], origin: str, warnings: Sequence[str] = ()) -> None:
+    def add(self, values: Mapping[str, object], origin: str) -> None:
         self.written.update({name: Written(value, origin) for name, value in values.items()})
-        self.warnings.extend(warnings)
+
+    def add_all(self, read: Contents | Options) -> None:
+        self.add(read.values, read.origin)
+        self.warnings += read.warnings
+        self.notes += read.notes
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -64,16 +73,15 @@ def load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Settings
     add_variables(above_the_file, environ)
     for variable in OPTION_VARIABLES:
         if words := option_words(variable, environ):
-            options = read_options(words, f"environment {variable}")
-            above_the_file.add(options.values, options.origin, options.warnings)
-    options = read_options(argv, COMMAND_LINE)
-    above_the_file.add(options.values, options.origin, options.warnings)
+            above_the_file.add_all(read_options(words, f"environment {variable}"))
+    above_the_file.add_all(read_options(argv, COMMAND_LINE))
 
     sources = Sources()
     add_shared_variables(sources, environ)
     add_file(sources, above_the_file.written.get("config"), cwd)
     sources.written.update(above_the_file.written)
-    sources.warnings.extend(above_the_file.warnings)
+    sources.warnings += above_the_file.warnings
+    sources.notes += above_the_file.notes
     return settings_of(sources, cwd)
 
 
@@ -90,13 +98,9 @@ def add_shared_variables(sources: Sources, environ: Mapping[str, str]) -> None:
 def add_file(sources: Sources, named: Written | None, cwd: Path) -> None:
     location = None if named is None else parsed(SETTINGS["config"], named)
     if named is not None and location is not None:
-        contents = read_named(location, named.origin, cwd)
-    else:
-        default = maybe_read_default(cwd)
-        if default is None:
-            return
-        contents = default
-    sources.add(contents.values, contents.origin, contents.warnings)
+        sources.add_all(read_named(location, named.origin, cwd))
+    elif (default := maybe_read_default(cwd)) is not None:
+        sources.add_all(default)
 
 
 def add_variables(sources: Sources, environ: Mapping[str, str]) -> None:
@@ -146,10 +150,25 @@ def settings_of(sources: Sources, cwd: Path) -> Settings:
         name: sources.written[name].origin if name in sources.written else DEFAULT for name in SETTINGS
     }
     values["chdir"] = str(cwd / values.get("chdir", "."))
+    if "limit_request_head" not in values:
+        values["limit_request_head"] = room_for(values, origins)
     settings = Settings(**values, origins=MappingProxyType(origins))
     check_together(settings)
     warnings = (*sources.warnings, *remarks(sources), *remarks_together(settings))
-    return replace(settings, warnings=warnings)
+    return replace(settings, warnings=warnings, notes=(*sources.notes, *notes_on(settings)))
+
+
+def room_for(values: Mapping[str, Any], origins: dict[str, str]) -> int:
+    """`limit_request_head` where nobody has set it: room for the line and the field that are allowed.
+
+    Files that were written for Gunicorn cannot name it.
+    """
+    head: int = SETTINGS["limit_request_head"].default
+    for name in HEAD_PARTS:
+        wanted = values.get(name, SETTINGS[name].default)
+        if 2 * wanted > head:
+            head, origins["limit_request_head"] = min(2 * wanted, LARGEST_HEAD), f"{name} ({origins[name]})"
+    return head
 
 
 def remarks(sources: Sources) -> Iterator[str]:
@@ -158,8 +177,17 @@ def remarks(sources: Sources) -> Iterator[str]:
             yield f"{name}: {said} ({written.origin})"
 
 
+def notes_on(settings: Settings) -> Iterator[str]:
+    if settings.daemon:
+        yield (
+            f"daemon: nobody starts the server again when it ends ({settings.origins['daemon']}); under "
+            "systemd or another supervisor, which does, leave it out"
+        )
+
+
 def remarks_together(settings: Settings) -> Iterator[str]:
     """What is no mistake, but does not do what the writer may believe."""
+    yield from (strangers_on_unix(settings) if any(map(FILE.match, settings.bind)) else ())
     kind = maybe_kind(settings.worker_class)
     if kind is not None and kind.runner is not Runner.THREADS and settings.threads > 1:
         yield (
@@ -174,6 +202,19 @@ def remarks_together(settings: Settings) -> Iterator[str]:
         yield f"ca_certs: has no effect while cert_reqs is none ({settings.origins['ca_certs']})"
 
 
+def strangers_on_unix(settings: Settings) -> Iterator[str]:
+    """In Gunicorn clients on Unix sockets are always trusted, whatever these settings say."""
+    trust = {"forwarded_allow_ips": settings.forwarded_allow_ips}
+    if settings.proxy_protocol != "off":
+        trust["proxy_allow_ips"] = settings.proxy_allow_ips
+    for name, peers in trust.items():
+        if peers and not {"unix", "*"} & set(peers):
+            yield (
+                f"{name}: clients on Unix sockets are not trusted ({settings.origins[name]}); add unix if a "
+                "proxy connects there"
+            )
+
+
 def check_together(settings: Settings) -> None:
     """What no value can say on its own."""
     if not Path(settings.chdir).is_dir():
@@ -183,7 +224,7 @@ def check_together(settings: Settings) -> None:
             f"there is no directory {settings.chdir!r}",
             "name one that exists",
         )
-    for name in ("limit_request_line", "limit_request_field_size"):
+    for name in HEAD_PARTS:
         if getattr(settings, name) > settings.limit_request_head:
             raise ConfigError(
                 name,

@@ -3,7 +3,7 @@
 Knows: how an address is written and shown. Must not know: sockets, name resolution, settings.
 
     HOST  HOST:PORT  :PORT  [IPV6]  [IPV6]:PORT  tcp://…     TcpAddress
-    unix:PATH  unix:@NAME  unix:\\0NAME                       UnixAddress
+    unix:PATH  /PATH  ./PATH  unix:@NAME  unix:\\0NAME        UnixAddress
     fd://N                                                   FdAddress
     https://…  http://…                                      any of these, with TLS or without
 """
@@ -112,7 +112,7 @@ def parse_address(text: str) -> Address:
             f"{text!r}: bind does not support {scheme}://: write HOST:PORT, https://HOST:PORT or unix:PATH"
         )
     if text.startswith(("/", "./", "../")):
-        raise ValueError(f"{text!r} looks like a path: write unix:{text}")
+        return _parse_unix(f"unix:{text}")
     return _parse_tcp(rest if separator else text, text)
 
 

@@ -1,0 +1,4 @@
+from gunicorn.workers.gthread import ThreadWorker
+
+worker_class = ThreadWorker
+threads = 4

@@ -1,0 +1,6 @@
+preload = True
+access_logfile = "-"
+log_level = "debug"
+keep_alive = 5
+worker = 4
+thread = 2
