@@ -31,10 +31,11 @@ from tricorn.http.forwarded import TrustedPeers
 from tricorn.kinds import is_class_name
 from tricorn.log.access_format import compile_format
 from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
-from tricorn.net.address import FdAddress, parse_bind
+from tricorn.net.address import Address, FdAddress, TcpAddress, parse_bind
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
+    from tricorn.arbiter.attendant import RunHealth
     from tricorn.arbiter.background import Starter
 
 EXIT_OK = 0
@@ -120,10 +121,20 @@ def serve(launch: Launch, settings: Settings) -> int:
             predecessor,
             launch.is_ready,
         )
-        return Arbiter(settings, worker_for(settings), launch.reload, application_of, start).run()
+        run_health = health_for(settings)
+        return Arbiter(settings, worker_for(settings), launch.reload, application_of, start, run_health).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
         raise error.at(settings.origins.get(error.setting, "")) from error
+
+
+def health_for(settings: Settings) -> RunHealth | None:
+    """What answers at `health_bind`."""
+    if settings.health_bind is None:
+        return None
+    from tricorn.workers.health import run_health
+
+    return run_health
 
 
 def check(launch: Launch, settings: Settings) -> int:
@@ -273,6 +284,26 @@ def check_most(settings: Settings) -> None:
             raise ValueError(f"{most} is fewer than {name}, {number}")
 
 
+def check_health_address(settings: Settings) -> None:
+    if settings.health_bind is None:
+        return
+    bind = parse_bind(settings.health_bind)
+    if bind.scheme == "https":
+        raise ValueError(f"{settings.health_bind} is for TLS, which health checks are answered without")
+    for other in settings.bind:
+        if collide(bind.address, parse_bind(other).address):
+            raise ValueError(
+                f"{settings.health_bind} and {other}, which is in bind, are the same; use another"
+            )
+
+
+def collide(one: Address, other: Address) -> bool:
+    """Whether only one of them can be listened at."""
+    if isinstance(one, TcpAddress) and isinstance(other, TcpAddress) and one.port == other.port != 0:
+        return one.host == other.host or one.is_wildcard or other.is_wildcard
+    return one == other
+
+
 def check_probes(settings: Settings) -> None:
     if settings.ready_path is not None and settings.ready_path == settings.health_path:
         raise ValueError(f"{settings.ready_path} is health_path already; use two different paths")
@@ -304,6 +335,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "daemon": check_daemon,
     "workers_min": check_fewest,
     "workers_max": check_most,
+    "health_bind": check_health_address,
     "ready_path": check_probes,
     "certfile": rules.check,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
@@ -341,6 +373,8 @@ def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
         bind = tuple(address for each in settings.bind for address in by_number(each, sockets))
     except ValueError as error:
         raise ConfigError("bind", settings.origins["bind"], str(error)) from error
+    settings = with_health_socket(settings, sockets)
+    sockets = [each for each in sockets if each.address != settings.health_bind]
     if not sockets or any(isinstance(parse_bind(address).address, FdAddress) for address in bind):
         return replace(settings, bind=bind)
     warnings = settings.warnings
@@ -350,6 +384,19 @@ def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
         warnings += (f"{said}, because systemd passes {', '.join(passed)}",)
     origins = MappingProxyType({**settings.origins, "bind": "LISTEN_FDS"})
     return replace(settings, bind=passed, origins=origins, warnings=warnings)
+
+
+def with_health_socket(settings: Settings, sockets: Sequence[Passed]) -> Settings:
+    """`health_bind` may name one of them, too; that is none of the others then."""
+    if settings.health_bind is None:
+        return settings
+    try:
+        address, *more = by_number(settings.health_bind, sockets)
+        if more:
+            raise ValueError(f"{settings.health_bind!r} is {1 + len(more)} sockets, and one is enough")
+    except ValueError as error:
+        raise ConfigError("health_bind", settings.origins["health_bind"], str(error)) from error
+    return replace(settings, health_bind=address)
 
 
 def command_line() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "procfs", "control"),
+    *("drain", "procfs", "control", "summary"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "forks",
         "sigaction",
         "drain",
+        "summary",
     },
     "arbiter": {
         "config",
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "parentage",
         "procfs",
         "control",
+        "summary",
     },
     "control": {"config", "net"},
     "commands": {"control", "config", "log", "net", "procfs"},
@@ -64,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sigaction": set(),
     "parentage": set(),
     "drain": set(),
+    "summary": set(),
     "procfs": set(),
     "handover": {"config", "net", "tls", "scoreboard"},
     "cli": ROOMS - ABOVE_CLI,

@@ -162,23 +162,32 @@ def test_a_socket_that_is_none(tmp_path: Path) -> None:
 
 def test_sockets_by_their_names(tmp_path: Path) -> None:
     """One name may mean several, and the order in which they are passed does not matter."""
-    with Unit(tmp_path, "--bind", "http://fd://web", "--bind", "127.0.0.1:0", sockets=3) as unit:
+    options = ("--bind", "http://fd://web", "--bind", "127.0.0.1:0", "--health-bind", "fd://secure")
+    with Unit(tmp_path, *options, sockets=3) as unit:
         unit.wait_log("is ready")
         assert [get(unit.sockets[place]) for place in (0, 2)] == [b"clean"] * 2
         log = unit.log()
         assert log.count("Listening at") == 3
-        assert f":{unit.sockets[1].getsockname()[1]}" not in log
+        port = unit.sockets[1].getsockname()[1]
+        assert f"Health checks are answered at http://127.0.0.1:{port}" in log
+        assert log.count(f":{port}") == 1
+        assert get(unit.sockets[1]).startswith(b"not found; there are /livez")
         unit.stop()
 
 
 @pytest.mark.parametrize(
-    ("sockets", "says"),
-    [(3, "there is secure, web"), (0, "it has passed none with a name")],
+    ("sockets", "setting", "says"),
+    [
+        (3, "bind", "there is secure, web"),
+        (0, "bind", "it has passed none with a name"),
+        (3, "health_bind", "there is secure, web"),
+    ],
 )
-def test_a_name_that_is_not_there(tmp_path: Path, sockets: int, says: str) -> None:
-    with Unit(tmp_path, "--bind", "fd://admin", sockets=sockets) as unit:
+def test_a_name_that_is_not_there(tmp_path: Path, sockets: int, setting: str, says: str) -> None:
+    option = "--" + setting.replace("_", "-")
+    with Unit(tmp_path, option, "fd://admin", sockets=sockets) as unit:
         assert unit.process.wait(10) == 2
-        said = "bind: 'fd://admin': systemd has not passed a socket called 'admin'; "
+        said = f"{setting}: 'fd://admin': systemd has not passed a socket called 'admin'; "
         assert said + says in unit.log()
 
 

@@ -28,6 +28,7 @@ from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import refork, silence
 from tricorn.arbiter import target as targets
+from tricorn.arbiter.attendant import ROLE, Attendance, RunHealth
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged
@@ -55,7 +56,7 @@ from tricorn.arbiter.signals import (
 )
 from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
-from tricorn.arbiter.target import Mode, how_it_stops
+from tricorn.arbiter.target import ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
 from tricorn.config.errors import ConfigError
@@ -67,7 +68,7 @@ from tricorn.net.address import Address, shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
-from tricorn.scoreboard import HURRY, READY, REFORK, Board
+from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Arbiter:
     reload: reads the settings again (HUP); may raise ConfigError.
     load_application: used for preload_app only, in the molds; may raise BootError.
     start: how this process was started, for an upgrade (USR2).
+    run_health: called in the process that answers health checks, where there is to be one.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Arbiter:
         reload: Callable[[], Settings],
         load_application: Load,
         start: Start | None = None,
+        run_health: RunHealth | None = None,
     ) -> None:
         self._settings = settings
         self._run_worker = run_worker
@@ -149,6 +152,7 @@ class Arbiter:
         self._ends = Ends()
         self._autoscaler = Autoscaler()
         self._control = Control(self._sight, self._obey)
+        self._attendance = Attendance(run_health)
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -186,7 +190,7 @@ class Arbiter:
         certificates = self._first_certificates(settings)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates)
-        self._upgrade.keep(first.listeners)
+        self._upgrade.keep([*first.listeners, *self._attendance.listeners])
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
@@ -195,6 +199,7 @@ class Arbiter:
         self._started_at = self._turned_at = time.monotonic()
         workers = first_of(settings)
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
+        self._target = self._attendance.wanted(self._target, is_beside=self._upgrade.is_on_trial)
         log.info(
             "Starting %d worker%s%s",
             workers,
@@ -217,7 +222,9 @@ class Arbiter:
         patience, said = 0.0, None
         while True:
             try:
-                return self._new_generation(1, settings, certificates)
+                first = self._new_generation(1, settings, certificates)
+                self._open_health(first)
+                return first
             except ListenError as error:
                 if error.taken is None or self._upgrade.is_on_trial:
                     raise
@@ -233,6 +240,13 @@ class Arbiter:
             if (number := self._signals.stop_asked()) is not None:
                 log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
+
+    def _open_health(self, first: Generation) -> None:
+        others = [listener for listener in self._listeners if listener not in first.listeners]
+        opened = self._attendance.open(first, others)
+        self._listeners += [listener for listener in opened if listener not in self._listeners]
+        if self._attendance.generation is not None:
+            self._generations[ATTENDANT] = self._attendance.generation
 
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
@@ -250,7 +264,8 @@ class Arbiter:
         if settings.preload_app and not self._adopts_orphans:
             adopt_orphans()  # so that workers which a mold forks are children of this process
             self._adopts_orphans = True
-        listeners = open_listeners(settings, keep=self._listeners)
+        known = [each for each in self._listeners if each not in self._attendance.listeners]
+        listeners = open_listeners(settings, keep=known)
         self._listeners += [listener for listener in listeners if listener not in self._listeners]
         previous = self._latest_generation()
         generation = Generation(
@@ -344,7 +359,7 @@ class Arbiter:
         return Sight(
             self._settings,
             self._target,
-            tuple(self._registry),
+            tuple(child for child in self._registry if not child.is_attendant),
             self._generations,
             self._upgrade,
             self._started_at,
@@ -364,8 +379,9 @@ class Arbiter:
         ready = [
             child for child in self._registry if child.serves and child.generation.number == plan.generation
         ]
+        health = self._attendance.maybe_listeners(self._registry)
         is_complete = len(ready) >= plan.workers and self._target.mode is Mode.RUNNING
-        return ready[0].generation.listeners if is_complete else None
+        return [*ready[0].generation.listeners, *health] if is_complete and health is not None else None
 
     def _attend_certificates(self) -> None:
         """Of older generations too: a reload that fails goes back to them."""
@@ -410,8 +426,9 @@ class Arbiter:
                 self._target = after_failure(self._target, child, now)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._ended():
-            if status is not None and os.WCOREDUMP(status) and self._registry.get(pid):
-                log.info("Worker %d has left a core", pid)
+            ended = self._registry.get(pid)
+            if ended is not None and status is not None and os.WCOREDUMP(status):
+                log.info("%s has left a core", ended.name)
             self._bury(pid, None if status is None else os.waitstatus_to_exitcode(status))
 
     def _weigh_children(self) -> None:
@@ -448,6 +465,9 @@ class Arbiter:
         if child.is_mold:
             refork.note_mold(child, self._registry)
             return
+        if child.is_attendant:
+            log.debug("%s is ready", child.name)
+            return
         log.info("Worker %d is ready", child.pid)
         was_proven = self._target.plan.proven
         self._target = targets.with_ready(self._target, child.generation.number)
@@ -479,6 +499,7 @@ class Arbiter:
     def _wait(self) -> None:
         now = time.monotonic()
         views = [child.view(self._alive_at) for child in self._registry]
+        self._attendance.sum_up(views, self._target, now)
         self._manager.attend(
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
         )
@@ -540,7 +561,7 @@ class Arbiter:
             self._attend_upgrade()
             self._manager.stopping(f"Stopping, {how}")
             for child in self._registry:
-                if not child.row.stopping and not child.is_mold and self._has_no_successor(child):
+                if not child.row.stopping and child.is_worker and self._has_no_successor(child):
                     child.row.stopping = 1
         elif target.plan.workers != before.plan.workers:
             log.info("%s: changing to %d workers", name, target.plan.workers)
@@ -616,7 +637,8 @@ class Arbiter:
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
-        for name in ("pidfile", "control_socket", "control_socket_mode", "control_socket_disable"):
+        names = ("pidfile", "health_bind", "control_socket", "control_socket_mode", "control_socket_disable")
+        for name in names:
             if getattr(settings, name) != getattr(self._settings, name):
                 log.warning("%s: the new value takes effect at the next start", name)
 
@@ -717,17 +739,22 @@ class Arbiter:
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
         row.stopping = int(self._target.mode in targets.STOPPING)
-        with self._forking(generation, "worker", now):
+        with self._forking(generation, "worker" if generation.number != ATTENDANT else ROLE, now):
             if generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
                 child = order(mold, row, self._registry.order_number())
             else:
-                forget = partial(self._forget, generation.listeners)
-                pid, status = spawn(Job(self._run_worker, generation, row, self._lifeline, forget))
-                _log_start(pid, generation)
+                pid, status = spawn(self._job(generation, row))
                 child = ChildRecord(pid, generation, row, status, started_at=now)
+                _log_start(child)
             child.lifetime = _lifetime(generation.settings)
             self._registry.add(child)
+
+    def _job(self, generation: Generation, row: Row) -> Job:
+        forget = partial(self._forget, generation.listeners)
+        if generation.number == ATTENDANT:
+            return self._attendance.job(row, self._lifeline, forget)
+        return Job(self._run_worker, generation, row, self._lifeline, forget)
 
     def _spawn_mold(self, generation: Generation, now: float) -> None:
         forget = partial(self._forget, generation.listeners)
@@ -747,7 +774,7 @@ class Arbiter:
     def _is_carried_out(self, child: ChildRecord) -> bool:
         """Whether the worker that was ordered is there. If it never will be, it is given up."""
         if self._registry.has_identified(child):
-            _log_start(child.pid, child.generation)
+            _log_start(child)
             if child.was_asked_to_leave:  # meanwhile
                 self._signal(child.pid, signal.SIGTERM)
             return True
@@ -838,7 +865,8 @@ class Arbiter:
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
-        plans = [plan for plan in (self._target.plan, self._target.fallback) if plan]
+        target = self._target
+        plans = [plan for plan in (target.plan, target.fallback, target.attendant) if plan]
         needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
         for number in self._generations.keys() - needed:
             del self._generations[number]
@@ -849,7 +877,7 @@ class Arbiter:
             if listener in self._upgrade.served_elsewhere():
                 listener.disown()  # a socket file that is still in use
             listener.close()
-        if self._reload_under_way and len(self._generations) == 1:
+        if self._reload_under_way and len(self._generations.keys() - {ATTENDANT}) == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
             if self._target.mode is Mode.RUNNING:
@@ -862,8 +890,8 @@ def _report(message: str) -> None:
     log.error("%s", line, extra=extra)
 
 
-def _log_start(pid: int, generation: Generation) -> None:
-    log.debug("Worker %d was started, generation %d", pid, generation.number)
+def _log_start(child: ChildRecord) -> None:
+    log.debug("%s was started, generation %d", child.name, child.generation.number)
 
 
 def _all_ended() -> Iterator[tuple[int, int]]:
@@ -885,7 +913,7 @@ def _patience(holders: Sequence[Holder], settings: Settings) -> float:
 
 
 def _is_orphan(holder: Holder) -> bool:
-    ours = (process_title("worker"), process_title("mold"))
+    ours = (process_title("worker"), process_title("mold"), process_title(ROLE))
     return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
+from tricorn.arbiter.target import ATTENDANT
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
@@ -79,7 +80,7 @@ def boot_timeout_of(settings: Settings) -> float:
 
 @dataclass
 class ChildRecord:
-    """One worker, or a mold. All instants are monotonic seconds.
+    """One worker, a mold, or the attendant. All instants are monotonic seconds.
 
     pid: of a worker that a mold was told to fork, and of which nobody has heard yet, the number of the order.
     row: on its generation's board. A mold that was never a worker has one of its own.
@@ -124,7 +125,16 @@ class ChildRecord:
 
     @property
     def name(self) -> str:
-        return f"{'Mold' if self.is_mold else 'Worker'} {self.pid}"
+        kind = "Mold" if self.is_mold else "Health process" if self.is_attendant else "Worker"
+        return f"{kind} {self.pid}"
+
+    @property
+    def is_attendant(self) -> bool:
+        return self.generation.number == ATTENDANT
+
+    @property
+    def is_worker(self) -> bool:
+        return not self.is_mold and not self.is_attendant
 
     @property
     def was_ready(self) -> bool:
@@ -141,7 +151,7 @@ class ChildRecord:
 
     @property
     def serves(self) -> bool:
-        return self.was_ready and not self.is_mold and not self.was_told_to_end
+        return self.was_ready and self.is_worker and not self.was_told_to_end
 
     def observe(self, now: float) -> bool:
         """Take over what the worker says about itself; True if it has become READY since the last time, or a
@@ -173,7 +183,7 @@ class ChildRecord:
 
     def why_worn(self, now: float) -> str | None:
         """The reason why it has to be replaced, for the log."""
-        if self.ready_at is None or self.is_mold:
+        if self.ready_at is None or not self.is_worker:
             return None
         if self.is_candidate:
             return "becomes the mold"

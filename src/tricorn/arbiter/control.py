@@ -36,7 +36,7 @@ from tricorn.arbiter.goals import (
 )
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import COMMANDS, Meaning
-from tricorn.arbiter.target import STOPPING, Mode, Target, how_it_stops
+from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Target, how_it_stops
 from tricorn.config.errors import did_you_mean
 from tricorn.config.settings import Settings
 from tricorn.control import protocol
@@ -167,7 +167,8 @@ class Control:
 
     def note_problem(self, generation: int, text: str) -> None:
         """A worker or a mold of it could not start."""
-        self._problems.add(Problem(generation, text))
+        if generation != ATTENDANT:  # nobody has asked for that one
+            self._problems.add(Problem(generation, text))
 
     def note_end(self, child: ChildRecord) -> None:
         """It has ended. If it was never ready, somebody may wait for it."""

@@ -16,6 +16,7 @@ Guarantees, as long as nobody crashes:
 - Where the application is preloaded, workers come from a mold, a child that has loaded it. There is at most
   one for each generation, beside those whose place a worker has taken. It is made when a worker is wanted, is
   left alone as long as there are workers that it has forked, or may be, and does not count as one.
+- The attendant, if there shall be one, is the last that ends. It is neither a worker nor a mold.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from tricorn.arbiter.target import Mode, Plan, Target
+from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Target
 
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
 ABORT_GRACE = 2.0
@@ -53,7 +54,8 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Child:
-    """A worker, or a mold, as the master sees it at one instant. All instants are monotonic seconds.
+    """A worker, a mold or the attendant, as the master sees it at one instant. All instants are monotonic
+    seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
     timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.
@@ -95,6 +97,11 @@ class Child:
         return self.state is State.READY and (self.is_worn or is_old)
 
     @property
+    def is_attendant(self) -> bool:
+        """It answers health checks, and is neither a worker nor a mold."""
+        return self.generation == ATTENDANT
+
+    @property
     def is_leaving(self) -> bool:
         told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
         return self.state is State.DRAINING or any(instant is not None for instant in told)
@@ -102,7 +109,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Spawn:
-    """Start a worker."""
+    """Start a worker, or the attendant."""
 
     generation: int
 
@@ -171,30 +178,37 @@ CHANGES = (Abandon, EndDelay)
 def decide(children: Sequence[Child], target: Target, now: float) -> list[Action]:
     overdue = [action for child in children if (action := _overdue(child, now))]
     condemned = {action.pid for action in overdue}
-    workers = [child for child in children if not child.is_mold]
+    attendants = [child for child in children if child.is_attendant]
     molds = [child for child in children if child.is_mold]
-    staying = [child for child in children if not child.is_leaving and child.pid not in condemned]
+    workers = [child for child in children if not child.is_mold and not child.is_attendant]
+    remaining = [child for child in children if not child.is_leaving and child.pid not in condemned]
+    staying = [child for child in remaining if not child.is_attendant]
     useless = _useless_molds(molds, workers, target)
+    dying = [child for child in children if child.pid in condemned or child.aborted_at is not None]
+    stuck = _stuck_in_boot([child for child in dying if not child.is_mold])
+    attend = _attend(
+        [*workers, *molds], [child for child in attendants if child in remaining], stuck, target, now
+    )
     match target.mode:
         case Mode.QUICK:
-            return [*overdue, *_interrupt([*workers, *useless], condemned), *_exit(children, target)]
+            hurried = [*workers, *useless, *attendants]
+            return [*overdue, *_interrupt(hurried, condemned), *_exit(children, target)]
         case Mode.DRAINING | Mode.RETIRING | Mode.RESTING:
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
             ends = () if target.mode is Mode.RESTING else _exit(children, target)
-            return [*overdue, *told, *ends]
+            return [*overdue, *told, *attend, *ends]
         case Mode.LEAVING if now >= target.drain_at:
             return [*overdue, EndDelay()]
         case Mode.RUNNING | Mode.LEAVING if _has_failed(target, children):
             return [*overdue, Abandon(target.plan.generation)]
         case Mode.RUNNING | Mode.LEAVING:
-            dying = [child for child in workers if child.pid in condemned or child.aborted_at is not None]
             serving = [child for child in staying if not child.is_mold]
-            wanted = _keep_serving(serving, _stuck_in_boot(dying), target, now)
+            wanted = _keep_serving(serving, stuck, target, now)
             possible = _within_room(wanted, target.room - len(workers))
             ready = [mold for mold in molds if mold in staying and mold.state is State.READY]
             usable = [mold for mold in ready if not mold.is_superseded]
             left = (mold for mold in useless if mold in staying)
-            return [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left)]
+            return [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left), *attend]
 
 
 def next_deadline(children: Sequence[Child], target: Target, now: float) -> float | None:
@@ -202,6 +216,7 @@ def next_deadline(children: Sequence[Child], target: Target, now: float) -> floa
     instants = [due[0] for child in children if (due := _due(child))]
     instants += [child.worn_at for child in children if child.worn_at is not None and _will_wear(child, now)]
     plans = [target.plan, target.fallback] if target.is_serving else []
+    plans += [target.attendant] if target.attends and target.mode is not Mode.QUICK else []
     instants += [target.drain_at] if target.mode is Mode.LEAVING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
     return min(instants, default=None)
@@ -213,9 +228,13 @@ def serves(children: Sequence[Child], target: Target) -> bool:
     other three as well."""
     if target.mode is not Mode.RUNNING:
         return True
-    return any(
-        child.state is State.READY and not child.is_leaving and not child.is_mold for child in children
-    )
+    return any(map(is_serving, children))
+
+
+def is_serving(child: Child) -> bool:
+    """A worker that is READY and stays."""
+    is_worker = not child.is_mold and not child.is_attendant
+    return is_worker and child.state is State.READY and not child.is_leaving
 
 
 def _will_wear(child: Child, now: float) -> bool:
@@ -375,6 +394,27 @@ def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn 
                 continue
             room -= 1
         yield action
+
+
+# -- health checks ---------------------------------------------------------------------------------------
+
+
+def _attend(
+    others: Sequence[Child], attendants: Sequence[Child], stuck: Counter[int], target: Target, now: float
+) -> Iterator[Spawn | Drain | Interrupt]:
+    """Whoever answers health checks is there for as long as there is somebody to speak of. others: all other
+    children. attendants: those that stay.
+
+    Where another master answers, it begins when all workers serve: one that says "not ready" beside it would
+    have the whole service taken for that.
+    """
+    plan = target.attendant
+    if plan is None or not target.attends:
+        yield from map(_drain, attendants)
+    elif not others and not target.is_serving:
+        yield from (Interrupt(child.pid) for child in attendants)
+    elif attendants or not target.is_beside or sum(map(is_serving, others)) >= target.plan.workers:
+        yield from _fill(attendants, plan, stuck[ATTENDANT], now)
 
 
 # -- molds -----------------------------------------------------------------------------------------------

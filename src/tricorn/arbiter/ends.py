@@ -112,6 +112,9 @@ def _told(before: Target, after: Target, now: float, why: str) -> Target:
     """The log says what is waited for from now on."""
     if after.plan.retry_at != before.plan.retry_at:
         _report_wait(after.plan, now, why, is_tried_again=after.fallback is None)
+    if before.attendant and after.attendant and after.attendant.retry_at != before.attendant.retry_at:
+        wait = after.attendant.retry_at - now
+        log.warning("The health process has failed: starting the next one in %.1f s", wait)
     if before.fallback and after.fallback and after.fallback.retry_at != before.fallback.retry_at:
         _report_wait(after.fallback, now, why, is_tried_again=True)
     return after

@@ -31,7 +31,7 @@ RUNNING_SHOWN = 10
 
 @dataclass(frozen=True)
 class Sight:
-    """What there is to see of a master. started_at: a monotonic instant."""
+    """What there is to see of a master. children: workers and molds. started_at: a monotonic instant."""
 
     settings: Settings
     target: Target

@@ -62,13 +62,14 @@ class Birth:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs.
+    """What a worker needs, or the attendant.
 
     lifeline: the end of the pipe that workers watch.
     forget: closes, in the worker, what only the process may hold that forks it.
     application: what a mold has loaded, else None.
     orders: what the worker is told by if it becomes a mold; None: it will not. promote: makes it one; its
         argument is the writing end of its status pipe.
+    role: what the process is called.
     """
 
     run_worker: RunWorker
@@ -79,6 +80,7 @@ class Job:
     application: Any = None
     orders: socket | None = None
     promote: Callable[[int], NoReturn] | None = None
+    role: str = "worker"
 
 
 def spawn(job: Job) -> tuple[int, int]:
@@ -95,7 +97,9 @@ def begin(row: Row, generation: Generation) -> None:
 
 
 def birth_of(job: Job) -> Birth:
-    return Birth("Worker", job.forget, lambda writer: _work(job, writer), lambda code: _leave(job, code))
+    return Birth(
+        job.role.capitalize(), job.forget, lambda writer: _work(job, writer), lambda code: _leave(job, code)
+    )
 
 
 def start(birth: Birth) -> tuple[int, int]:
@@ -206,7 +210,7 @@ def _work(job: Job, writer: int) -> int:
 
     forks.let_go(let_go)
     status = Status(writer)
-    setproctitle(process_title("worker", generation.settings))
+    setproctitle(process_title(job.role, generation.settings))
     if generation.settings.umask is not None:
         os.umask(generation.settings.umask)
     try:

@@ -14,6 +14,8 @@ logs. What follows from a target for the children that exist is in decide.py.
     a child became READY         with_ready()            the plan is proven, the fallback is forgotten
     a child ended                with_exit()             back-off; before READY also one boot failure more
     decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
+    health_bind is set           attended()              a process that answers health checks
+    no other master is left      alone()                 nobody else answers them
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+#: The generation of the process that answers health checks. Those of workers begin with 1.
+ATTENDANT = 0
 
 #: Exit code of a master whose first generation never became READY. The same number that a worker exits with.
 EXIT_BOOT = 3
@@ -117,6 +122,8 @@ class Target:
     latest: the highest generation number ever given; a failed one's is not used again.
     room: how many processes may exist at once (rows of the scoreboard).
     drain_at: while LEAVING, the instant at which that ends.
+    attendant: of the process that answers health checks; None: there shall be none.
+    is_beside: another master serves, too, and answers them.
     """
 
     plan: Plan
@@ -124,6 +131,8 @@ class Target:
     fallback: Plan | None = None
     mode: Mode = Mode.RUNNING
     drain_at: float = 0.0
+    attendant: Plan | None = None
+    is_beside: bool = False
     exit_code: int = 0
     latest: int = 1
 
@@ -141,6 +150,14 @@ class Target:
     def is_serving(self) -> bool:
         """Workers are started and replaced."""
         return self.mode in (Mode.RUNNING, Mode.LEAVING)
+
+    @property
+    def attends(self) -> bool:
+        """This master answers health checks. One that stops while another one serves on leaves that to it:
+        the service does not stop."""
+        if self.attendant is None or self.mode is Mode.RESTING:
+            return False
+        return self.is_serving or not self.is_beside
 
 
 @dataclass(frozen=True)
@@ -165,6 +182,17 @@ def first_target(workers: int, room: int, **terms: Any) -> Target:
     return Target(Plan(1, workers, **terms), room)
 
 
+def attended(target: Target, *, is_beside: bool = False) -> Target:
+    """There shall be a process that answers health checks. It runs our own code, so it boots or crashes, but
+    proves nothing."""
+    plan = Plan(ATTENDANT, workers=1, proven=True)
+    return replace(target, attendant=plan, is_beside=is_beside)
+
+
+def alone(target: Target) -> Target:
+    return replace(target, is_beside=False) if target.is_beside else target
+
+
 def stopped(target: Target, mode: Mode, now: float = 0.0) -> Target:
     """TERM asks for DRAINING, INT and QUIT for QUICK; whoever asks a second time is in a hurry.
 
@@ -184,13 +212,14 @@ def rested(target: Target) -> Target:
 
 
 def woken(target: Target) -> Target:
-    return replace(target, mode=Mode.RUNNING) if target.mode is Mode.RESTING else target
+    """The newer master serves on."""
+    return replace(target, mode=Mode.RUNNING, is_beside=True) if target.mode is Mode.RESTING else target
 
 
 def retired(target: Target) -> Target:
     """Who was told to stop is stopping already, unless it only says so yet (LEAVING)."""
     is_serving = target.mode in (Mode.RUNNING, Mode.LEAVING, Mode.RESTING)
-    return replace(target, mode=Mode.RETIRING) if is_serving else target
+    return replace(target, mode=Mode.RETIRING if is_serving else target.mode, attendant=None)
 
 
 def delayed(target: Target) -> Target:
@@ -263,6 +292,8 @@ def with_exit(target: Target, ended: Exit, now: float) -> Target:
         return replace(target, plan=_judged(target.plan, ended, now))
     if target.fallback and ended.generation == target.fallback.generation:
         return replace(target, fallback=_judged(target.fallback, ended, now))
+    if target.attendant and ended.generation == ATTENDANT:
+        return replace(target, attendant=_judged(target.attendant, ended, now))
     return target
 
 
@@ -272,6 +303,8 @@ def with_failed_fork(target: Target, generation: int, now: float) -> Target:
         return replace(target, plan=_backed_off(target.plan, now))
     if target.fallback and generation == target.fallback.generation:
         return replace(target, fallback=_backed_off(target.fallback, now))
+    if target.attendant and generation == ATTENDANT:
+        return replace(target, attendant=_backed_off(target.attendant, now))
     return target
 
 

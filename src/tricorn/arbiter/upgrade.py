@@ -297,6 +297,8 @@ class Upgrade:
         """One turn. serving: the listeners of the workers, if all that are wanted are READY; else None."""
         if self._older is not None:
             self._attend_older(self._older, target, serving)
+            if not self.is_on_trial:
+                target = targets.alone(target)
         if self._newer is not None:
             target = self._attend_newer(self._newer, target, now)
         return target
@@ -459,7 +461,7 @@ class Upgrade:
             self.outcome = refusal(f"Process {newer.pid} {how}; this master goes on")
             self._manager.ready(f"Process {newer.pid} {how}")
         self._do_postponed(newer)
-        return targets.woken(target)
+        return targets.alone(targets.woken(target))
 
     def _say_failed(self, why: str) -> None:
         self.outcome = refusal(f"Upgrade failed; nothing has changed: {why}")

@@ -565,6 +565,18 @@ class Settings:
         "stop: load balancers should send no more requests. See `drain_delay`.",
     )
 
+    health_bind: str | None = setting(
+        None,
+        flags=("--health-bind",),
+        parse=optional(text(metavar="ADDRESS", example="0.0.0.0:8001")),
+        section=PROBES,
+        doc="Answer health checks at this address too, in a small process of their own, although all threads "
+        "and event loops of the workers may be stuck: `/livez` with 200 unless all workers are, `/readyz` "
+        "with 200 while as many are ready as promised and the server was not told to stop; both say more as "
+        "JSON. The forms are those of `bind`, without TLS; a socket file is never for the world. A new value "
+        "takes effect at the next start.",
+    )
+
     # ------------------------------------------------------------------------- client time limits
     keepalive: float = setting(
         5.0,

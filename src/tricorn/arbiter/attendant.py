@@ -1,0 +1,138 @@
+"""The process that answers health checks (`health_bind`), as far as the master goes: what it is given, and
+the numbers that it speaks of.
+
+It is a child like a worker, with a generation, a board and a listener of its own, so heartbeat, back-off,
+logs and privileges are what they are for workers. Whether there shall be one decides decide().
+
+Knows: settings, listeners, children as values. Must not know: what is answered, who asks, when it is started.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from tricorn.arbiter.children import ChildRecord, Generation, rows_for
+from tricorn.arbiter.decide import Child, State, is_serving
+from tricorn.arbiter.spawn import Job
+from tricorn.arbiter.target import ATTENDANT, STOPPING, Target, attended
+from tricorn.config.errors import ConfigError
+from tricorn.config.settings import Settings
+from tricorn.handover import Assignment
+from tricorn.net.listener import Listener, open_listeners
+from tricorn.scoreboard import Board, Row
+from tricorn.summary import Numbers, Summary
+
+log = logging.getLogger("tricorn.error")
+
+#: Its life, in the process; the result is the exit code.
+RunHealth = Callable[[Summary, Assignment], int]
+
+#: What the process is called, in `ps` and in the log.
+ROLE = "health process"
+
+#: A READY worker that has been silent for this long is stuck, seconds: its event loop is blocked, or
+#: something in it holds the GIL. Workers beat several times a second; on a busy machine a second is not rare.
+STUCK_AFTER = 5.0
+
+#: A probe is a small request, and few ask.
+CONNECTIONS = 100
+BODY_MAX = 1024
+
+#: How long one that is answered may hold up the end of the process, seconds.
+GRACE = 2.0
+
+
+class Attendance:
+    """What the master has to do with it. Without `health_bind` there is none, and nothing is done.
+
+    run: called in the process.
+    """
+
+    def __init__(self, run: RunHealth | None) -> None:
+        self._run = run
+        self._summary = Summary()
+        self.generation: Generation | None = None
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        return self.generation.listeners if self.generation else ()
+
+    def open(self, first: Generation, known: Sequence[Listener]) -> Sequence[Listener]:
+        """Listen. first: of the workers. known: listeners that there are already, inherited ones among them.
+        Raises ConfigError, ListenError."""
+        if first.settings.health_bind is None:
+            return ()
+        own = settings_of(first.settings)
+        try:
+            listeners = open_listeners(own, keep=known)
+        except ConfigError as error:  # it takes this for a `bind`
+            raise ConfigError("health_bind", "", error.message, error.hint) from None
+        self.generation = Generation(
+            ATTENDANT, own, listeners, Board(rows_for(own.workers), own.threads), first.identity
+        )
+        log.info("Health checks are answered at %s", listeners[0].address)
+        return listeners
+
+    def wanted(self, target: Target, *, is_beside: bool) -> Target:
+        """is_beside: an older master serves as well."""
+        return attended(target, is_beside=is_beside) if self.generation else target
+
+    def job(self, row: Row, lifeline: int, forget: Callable[[], None]) -> Job:
+        assert self.generation is not None
+        assert self._run is not None
+        run = partial(self._run, self._summary)
+        return Job(run, self.generation, row, lifeline, forget, role=ROLE)
+
+    def maybe_listeners(self, children: Iterable[ChildRecord]) -> Sequence[Listener] | None:
+        """Where it answers; None if it shall, and does not."""
+        is_there = any(
+            child.is_attendant and child.was_ready and not child.was_told_to_end for child in children
+        )
+        return self.listeners if is_there or self.generation is None else None
+
+    def sum_up(self, children: Sequence[Child], target: Target, now: float) -> None:
+        """For the process to read. While it leaves because another master answers, what was said last stays:
+        workers that this one sends away are not missed by anybody."""
+        if self.generation is not None and target.attends:
+            self._summary.write(numbers(children, target, now))
+
+
+def settings_of(settings: Settings) -> Settings:
+    """Those of a small service beside the other, which has nothing of what is set for the application. Its
+    socket file is never for the world, whatever `umask` says."""
+    return Settings(
+        wsgi_app=settings.wsgi_app,
+        proc_name=settings.proc_name,
+        bind=(settings.health_bind or "",),
+        backlog=settings.backlog,
+        workers=1,
+        threads=1,
+        worker_connections=CONNECTIONS,
+        limit_request_body=BODY_MAX,
+        graceful_timeout=GRACE,
+        server_header=settings.server_header,
+        user=settings.user,
+        group=settings.group,
+        umask=None,
+        accesslog=None,
+        errorlog=settings.errorlog,
+        loglevel=settings.loglevel,
+    )
+
+
+def numbers(children: Iterable[Child], target: Target, now: float) -> Numbers:
+    """What there is to say of the workers now."""
+    plan = target.serving or target.plan
+    ready = [child for child in children if is_serving(child)]
+    starting = [child for child in children if child.state is State.BOOTING and not child.is_leaving]
+    stuck = sum(now - child.heartbeat > STUCK_AFTER for child in ready)
+    return Numbers(
+        beat_ns=int(now * 1e9),
+        wanted=max(1, plan.workers - plan.unavailable),
+        ready=len(ready) - stuck,
+        starting=sum(not child.is_mold and not child.is_attendant for child in starting),
+        stuck=stuck,
+        stopping=int(target.mode in STOPPING),
+    )
