@@ -9,21 +9,25 @@ Events are of two kinds:
     inner     what workers do that are neither broken nor told by anybody else: boot, fail to boot, leave when
               told, die when killed; and the end of a wait
     outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over; a crash, a hang, a worker
-              that is worn or ends by itself; forks that fail, and that succeed again
+              that is worn or ends by itself; forks that fail, and that succeed again; a worker that is to be
+              the next mold
 
 From the first start on, all orders of inner events are followed until nothing new comes, with up to `outer`
 outer events in between. States that only differ in what nobody will ever look at are one (`canonical`), so
 this ends, and soon.
 
-What must hold is said in `Explorer._check` about each step, and in `converges`, `gives_up_well` and `ends`
-about each state: that from there on everything goes well if all are healthy, if the new generation never
-boots, and if nobody obeys. `_circle` finds forks that follow each other without time passing between them.
+What must hold is said in `Explorer._check` about each step, in `Turn._perform` about each action, and in
+`converges`, `gives_up_well`, `gives_up_late` and `ends` about each state: that from there on everything goes
+well if all are healthy, if the new generation never boots, and if nobody obeys. `_circle` finds forks that
+follow each other without time passing between them.
 
-    PYTHONPATH=tests python -m arbiter.explorer WORKERS OUTER SURGE UNAVAILABLE
+Molds (`preloads`) and the process that answers health checks (`attended`) are children like the workers. A
+worker that a mold forks is at first an order, which is carried out or comes to nothing; one that was chosen
+for it (`is_candidate`) becomes the mold when it is drained, or just leaves.
+
+    PYTHONPATH=tests python -m arbiter.explorer WORKERS OUTER SURGE UNAVAILABLE [preloads] [attended]
 
 goes further than the tests do: 2 2 1 0 has some 50,000 states and takes a minute.
-
-Nothing is preloaded here: workers come from the master, and there are no molds.
 
 Knows: decide.py, target.py. Must not know: processes, clocks.
 """
@@ -38,14 +42,17 @@ from typing import TypeVar
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.decide import Child, State
-from tricorn.arbiter.target import Mode, Plan, Target
+from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Target
 
 GRACEFUL, HEARTBEAT, BOOT = 20.0, 30.0, 60.0
 #: Longer ago than anybody waits.
 LONG_AGO = -1000.0
 ROOM = 24
 #: What nobody has asked for, and takes no time: these alone must not lead to one fork after another.
-UNASKED = ("boots", "fails to boot", "leaves", "dies", "is aborted", "crashes")
+UNASKED = (
+    *("boots", "fails to boot", "leaves", "dies", "is aborted", "crashes"),
+    *("is forked", "comes to nothing", "becomes the mold"),
+)
 #: Steps after which whatever has been going on is over.
 PATIENCE = 300
 
@@ -68,13 +75,28 @@ TOLD = {
 
 
 @dataclass(frozen=True)
+class Process(Child):
+    """is_candidate: it was chosen to become the mold."""
+
+    is_candidate: bool = False
+
+    @property
+    def is_worker(self) -> bool:
+        return not self.is_mold and not self.is_attendant
+
+    @property
+    def was_asked_to_leave(self) -> bool:
+        return self.drained_at is not None or self.interrupted_at is not None
+
+
+@dataclass(frozen=True)
 class World:
     """Everything at one instant, which is 0.
 
     A child without a `timeout` beats. One that has one has stopped, which the master learns at its end.
     """
 
-    children: tuple[Child, ...]
+    children: tuple[Process, ...]
     target: Target
     can_fork: bool = True
     exit_code: int | None = None
@@ -82,12 +104,24 @@ class World:
     @property
     def serving(self) -> int:
         """As far as the master can know."""
-        ready = [child for child in self.children if child.state is State.READY and not child.is_leaving]
+        ready = [child for child in self.workers if child.state is State.READY and not child.is_leaving]
         return sum(child.heartbeat != LONG_AGO for child in ready)
 
     @property
     def staying(self) -> int:
-        return sum(not c.is_leaving for c in self.children)
+        return sum(not c.is_leaving for c in self.workers)
+
+    @property
+    def workers(self) -> list[Process]:
+        return [child for child in self.children if child.is_worker]
+
+    @property
+    def molds(self) -> list[Process]:
+        return [child for child in self.children if child.is_mold]
+
+    @property
+    def attendants(self) -> list[Process]:
+        return [child for child in self.children if child.is_attendant]
 
 
 class WrongError(AssertionError):
@@ -98,7 +132,7 @@ class WrongError(AssertionError):
 class Turn:
     """The master's turn: it decides, and acts, until it has nothing more to say."""
 
-    children: dict[int, Child]
+    children: dict[int, Process]
     target: Target
     can_fork: bool
     spawned: int = 0
@@ -119,16 +153,18 @@ class Turn:
 
     def _perform(self, action: decisions.Action) -> None:
         match action:
+            case decisions.Spawn(generation) if self._is_preloaded(generation):
+                # The mold finds out whether there can be one.
+                self._add(generation, is_ordered=True, mold=self._mold_of(generation))
             case decisions.Spawn(generation) if self.can_fork:
-                self.spawned += 1
-                pid = max(self.children, default=0) + 1
-                self.children[pid] = Child(
-                    pid, generation, State.BOOTING, 0.0, 0.0, 0.0, GRACEFUL, boot_timeout=BOOT
-                )
-            case decisions.Spawn(generation):
+                self._add(generation)
+            case decisions.SpawnMold(generation) if self.can_fork:
+                self._add(generation, is_mold=True)
+            case decisions.Spawn(generation) | decisions.SpawnMold(generation):
                 self.target = targets.with_failed_fork(self.target, generation, 0.0)
             case decisions.Abandon():
-                serving = sum(child.state is State.READY for child in self.children.values())
+                ready = [child for child in self.children.values() if child.state is State.READY]
+                serving = sum(child.is_worker for child in ready)
                 self.target = targets.abandoned(self.target)
                 assert self.target.is_serving or not serving, "it stops although workers serve"
             case decisions.EndDelay():
@@ -139,10 +175,47 @@ class Turn:
             case _:
                 child, name = self.children[action.pid], TOLD[type(action)]
                 assert getattr(child, name) is None, f"told twice: {action}"
-                self.children[child.pid] = _told(replace(child, **{name: 0.0}))
+                self._look_before(action, child)
+                becomes = child.is_candidate and self._may_become(action, child)
+                self.children[child.pid] = _told(replace(child, **{name: 0.0}, is_candidate=becomes))
+
+    def _add(self, generation: int, **more: object) -> None:
+        self.spawned += 1
+        pid = max(self.children, default=0) + 1
+        child = Process(pid, generation, State.BOOTING, 0.0, 0.0, 0.0, GRACEFUL, boot_timeout=BOOT)
+        self.children[pid] = replace(child, **more)
+
+    def _is_preloaded(self, generation: int) -> bool:
+        plans = [plan for plan in (self.target.plan, self.target.fallback) if plan]
+        return any(plan.generation == generation and plan.preloads for plan in plans)
+
+    def _mold_of(self, generation: int) -> int:
+        """As Registry.mold_of."""
+        for child in self.children.values():
+            is_usable = child.is_mold and child.state is State.READY and not child.is_superseded
+            if is_usable and child.generation == generation and not child.was_asked_to_leave:
+                return child.pid
+        raise AssertionError("a worker is ordered, and there is no mold")
+
+    def _may_become(self, action: decisions.Action, child: Process) -> bool:
+        """As Arbiter._perform: what it was told as the first thing stands in its row."""
+        if not isinstance(action, decisions.Drain):
+            return child.drained_at is not None
+        return self.target.mode is Mode.RUNNING and child.generation == self.target.plan.generation
+
+    def _look_before(self, action: decisions.Action, child: Process) -> None:
+        """Who may be sent away only when others have gone."""
+        if not isinstance(action, decisions.Drain | decisions.Interrupt):
+            return
+        others = [other for other in self.children.values() if other is not child]
+        if child.is_mold and child.state is not State.BOOTING:
+            uses = any(each.mold == child.pid and each.is_worker and not each.is_ordered for each in others)
+            assert not uses, "a mold is sent away before its workers have gone"
+        if child.is_attendant and self.target.attends and self.target.mode is not Mode.QUICK:
+            assert all(other.is_attendant for other in others), "nobody answers health checks"
 
 
-def _told(child: Child) -> Child:
+def _told(child: Process) -> Process:
     """As ChildRecord.view shows it."""
     if child.drained_at is not None and child.state is State.READY:
         return replace(child, state=State.DRAINING)
@@ -156,6 +229,9 @@ Change = tuple[str, World]
 
 def inner(world: World) -> Iterator[Change]:
     for child in world.children:
+        if child.is_ordered:
+            yield from _answered(world, child)
+            continue
         if child.killed_at is not None:
             yield f"{child.pid} dies", _without(world, child, -9)
             continue
@@ -167,6 +243,8 @@ def inner(world: World) -> Iterator[Change]:
             yield f"{child.pid} fails to boot", _without(world, child, targets.EXIT_BOOT)
         if child.is_leaving:
             yield f"{child.pid} leaves", _without(world, child, 0)
+            if child.is_candidate:
+                yield f"{child.pid} becomes the mold", _molded(world, child)
     # Who is killed is dead before anything else is due.
     if all(child.killed_at is None for child in world.children):
         yield from waited(world)
@@ -175,15 +253,22 @@ def inner(world: World) -> Iterator[Change]:
 def outer(world: World) -> Iterator[Change]:
     target = world.target
     for child in world.children:
+        if child.is_ordered:
+            continue
         if child.state is State.READY and not child.is_leaving and not child.timeout:
             yield f"{child.pid} hangs", _with(world, replace(child, timeout=HEARTBEAT))
-            if not child.is_worn:
+            if child.is_worker and not child.is_worn:
                 yield f"{child.pid} is worn", _with(world, replace(child, is_worn=True))
             yield f"{child.pid} ends by itself", _without(world, child, 0)
         if child.killed_at is None and child.aborted_at is None:
             yield f"{child.pid} crashes", _without(world, child, -11)
+    if _may_refork(world):
+        for child in world.workers:
+            if not child.is_leaving:
+                chosen = replace(child, is_worn=True, is_candidate=True)
+                yield f"{child.pid} is to become the mold", _with(world, chosen)
     yield "forks fail" if world.can_fork else "forks succeed", replace(world, can_fork=not world.can_fork)
-    ready = [child for child in world.children if child.state is State.READY]
+    ready = [child for child in world.workers if child.state is State.READY]
     for child in [child for child in ready if child.started_at == 0][:1]:
         yield f"{child.pid} has lived", _with(world, replace(child, started_at=-targets.HEALTHY_AFTER))
     yield "TERM", replace(world, target=targets.stopped(target, Mode.DRAINING))
@@ -192,7 +277,8 @@ def outer(world: World) -> Iterator[Change]:
     yield "WINCH", replace(world, target=targets.rested(target))
     yield "HUP to one that rests", replace(world, target=targets.woken(target))
     if target.mode is Mode.RUNNING:
-        terms = {name: getattr(target.plan, name) for name in ("surge", "unavailable", "drain_delay")}
+        names = ("surge", "unavailable", "drain_delay", "preloads")
+        terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         yield "HUP", replace(world, target=again)
     if target.is_serving:
@@ -200,11 +286,62 @@ def outer(world: World) -> Iterator[Change]:
         yield "TTOU", replace(world, target=targets.fewer(target))
 
 
-def _with(world: World, child: Child) -> World:
+def _answered(world: World, order: Process) -> Iterator[Change]:
+    """What becomes of it. A mold that hangs says nothing; one that was told to leave may do either."""
+    (mold,) = [child for child in world.children if child.pid == order.mold] or [None]
+    if mold is not None and world.can_fork and not mold.timeout:
+        yield f"{order.pid} is forked", _with(world, replace(order, is_ordered=False))
+    if mold is None or not world.can_fork or mold.is_leaving:
+        yield f"{order.pid} comes to nothing", _unanswered(world, order)
+
+
+def _unanswered(world: World, order: Process) -> World:
+    children = tuple(child for child in world.children if child is not order)
+    target = targets.with_failed_fork(world.target, order.generation, 0.0)
+    return replace(world, children=children, target=target)
+
+
+def _may_refork(world: World) -> bool:
+    """As refork.attend: one after the other, and while everybody serves."""
+    target = world.target
+    workers = [child for child in world.workers if child.generation == target.plan.generation]
+    is_quiet = target.plan.preloads and target.mode is Mode.RUNNING and target.fallback is None
+    return is_quiet and not any(
+        child.is_worn or child.is_ordered or child.state is State.BOOTING for child in workers
+    )
+
+
+def _molded(world: World, chosen: Process) -> World:
+    """As ChildRecord._become_mold and refork.note_mold."""
+    mold = replace(
+        chosen,
+        state=State.READY,
+        heartbeat=0.0,
+        drained_at=None,
+        interrupted_at=None,
+        is_mold=True,
+        is_worn=False,
+        is_candidate=False,
+        mold=0,
+    )
+    children = tuple(
+        mold
+        if child is chosen
+        else child
+        if child.generation != chosen.generation
+        else replace(child, is_superseded=True)
+        if child.is_mold
+        else replace(child, is_worn=True)
+        for child in world.children
+    )
+    return replace(world, children=children)
+
+
+def _with(world: World, child: Process) -> World:
     return replace(world, children=tuple(child if c.pid == child.pid else c for c in world.children))
 
 
-def _without(world: World, child: Child, code: int) -> World:
+def _without(world: World, child: Process, code: int) -> World:
     asked = child.drained_at is not None or child.interrupted_at is not None
     ended = targets.Exit(
         child.generation, child.state is not State.BOOTING, asked, code, uptime=-child.started_at
@@ -216,8 +353,10 @@ def _without(world: World, child: Child, code: int) -> World:
     )
 
 
-def _booted(world: World, child: Child) -> World:
+def _booted(world: World, child: Process) -> World:
     ready = _told(replace(child, state=State.READY, heartbeat=0.0))
+    if not child.is_worker:
+        return _with(world, ready)
     return replace(_with(world, ready), target=targets.with_ready(world.target, child.generation))
 
 
@@ -235,11 +374,14 @@ def waited(world: World) -> Iterator[Change]:
     if target.fallback is not None and target.fallback.retry_at > 0:
         fallback = replace(target.fallback, retry_at=0.0)
         yield "the fallback's back-off is over", replace(world, target=replace(target, fallback=fallback))
+    if target.attendant is not None and target.attendant.retry_at > 0:
+        attendant = replace(target.attendant, retry_at=0.0)
+        yield "the attendant's back-off is over", replace(world, target=replace(target, attendant=attendant))
 
 
-def _due(child: Child) -> Child | None:
+def _due(child: Process) -> Process | None:
     """When its next limit is reached; None if it has none."""
-    if child.killed_at is not None:
+    if child.killed_at is not None or child.is_ordered:
         return None
     if child.aborted_at is not None:
         return replace(child, aborted_at=LONG_AGO)
@@ -259,29 +401,37 @@ def canonical(world: World) -> World:
     """Children and generations numbered anew in their order, and all instants that were reached made one."""
     target = world.target
     plans = [plan for plan in (target.plan, target.fallback) if plan]
-    numbers = sorted({plan.generation for plan in plans} | {child.generation for child in world.children})
-    renamed = {number: index for index, number in enumerate(numbers, 1)}
-    children = enumerate(sorted(world.children, key=lambda child: child.pid), 1)
+    others = (child.generation for child in world.children if not child.is_attendant)
+    numbers = sorted({plan.generation for plan in plans}.union(others))
+    renamed = {number: index for index, number in enumerate(numbers, 1)} | {ATTENDANT: ATTENDANT}
+    children = sorted(world.children, key=lambda child: child.pid)
+    pids = {child.pid: pid for pid, child in enumerate(children, 1)}
     return replace(
         world,
-        children=tuple(_canonical_child(child, pid, renamed[child.generation]) for pid, child in children),
+        children=tuple(
+            _canonical_child(child, pids[child.pid], renamed[child.generation], pids.get(child.mold, 0))
+            for child in children
+        ),
         target=replace(
             target,
             plan=_canonical_plan(target.plan, renamed),
             fallback=target.fallback and _canonical_plan(target.fallback, renamed),
+            attendant=target.attendant and _canonical_plan(target.attendant, renamed),
             latest=len(numbers),
             drain_at=target.drain_at if target.mode is Mode.LEAVING else 0.0,
         ),
     )
 
 
-def _canonical_child(child: Child, pid: int, generation: int) -> Child:
+def _canonical_child(child: Process, pid: int, generation: int, mold: int) -> Process:
     told = {name: 0.0 for name in TOLD.values() if getattr(child, name)}
     has_lived = child.state is State.READY and child.started_at
     started_at = -targets.HEALTHY_AFTER if has_lived else 0.0
-    if (child.pid, child.generation, child.started_at, child.heartbeat) == (pid, generation, started_at, 0.0):
+    known = (child.pid, child.generation, child.started_at, child.heartbeat, child.mold)
+    if known == (pid, generation, started_at, 0.0, mold):
         return replace(child, **told) if told else child
-    return replace(child, pid=pid, generation=generation, started_at=started_at, heartbeat=0.0, **told)
+    new = {"pid": pid, "generation": generation, "started_at": started_at, "heartbeat": 0.0, "mold": mold}
+    return replace(child, **new, **told)
 
 
 def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
@@ -301,12 +451,15 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 @dataclass
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
-    whether TERM is followed by one; how long it is does not matter."""
+    whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
+    there is a process that answers health checks."""
 
     workers: int
     surge: int = 1
     unavailable: int = 0
     drain_delay: float = 0.0
+    preloads: bool = False
+    attended: bool = False
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
     steps: int = 0
     forks: dict[World, list[tuple[World, bool]]] = field(default_factory=dict)
@@ -315,7 +468,8 @@ class Explorer:
     def explore(self, outer_events: int) -> int:
         """How many states there are. WrongError: one of them must not be."""
         terms = {"surge": self.surge, "unavailable": self.unavailable, "drain_delay": self.drain_delay}
-        target = targets.first_target(self.workers, ROOM, **terms)
+        target = targets.first_target(self.workers, ROOM, **terms, preloads=self.preloads)
+        target = targets.attended(target) if self.attended else target
         layer = [self._visit(None, "start", World((), target))]
         for left in range(outer_events, -1, -1):
             following: list[World] = []
@@ -341,7 +495,7 @@ class Explorer:
             if after in self.came:
                 return None
             self.came[after] = None if before is None else (before, name)
-            for goes_well in (converges, gives_up_well, ends):
+            for goes_well in (converges, gives_up_well, gives_up_late, ends):
                 self._follow(after, goes_well)
         except AssertionError as error:
             path = [*self._path(before), name]
@@ -358,9 +512,12 @@ class Explorer:
     def _check(self, changed: World, after: World, spawned: int) -> None:
         """One turn of the master's, between `changed` and `after`."""
         target = after.target
-        assert len(after.children) <= target.room, "more processes than there is room for"
+        assert len(after.workers) <= target.room, "more processes than there is room for"
+        current = [mold.generation for mold in after.molds if not mold.is_superseded]
+        assert len(set(current)) == len(current), "a generation has two molds"
         if not target.is_serving:
-            assert not spawned, "it forks while it stops"
+            attendants = len(after.attendants) - len(changed.attendants)
+            assert spawned == attendants, "it forks while it stops"
             return
         is_waiting = next(waited(after), None) is not None
         deadline = decisions.next_deadline(after.children, target, 0.0)
@@ -402,9 +559,14 @@ class Explorer:
 # -- how things go on from a state, if nothing comes from outside: the next change, None at a good end ----
 
 
-def _settled(world: World, boots: Callable[[Child], bool]) -> World | None:
+def _settled(world: World, boots: Callable[[Process], bool]) -> World | None:
     """One step in which everybody who can, does: who is told to leave leaves, who can boot boots."""
     for child in world.children:
+        if child.is_ordered:
+            answer = next(_answered(world, child), None)
+            if answer is not None:
+                return answer[1]
+            continue
         if child.killed_at is not None or child.aborted_at is not None:
             return _without(world, child, -9)
         if child.is_leaving:
@@ -425,14 +587,17 @@ def converges(world: World) -> World | None:
     world = replace(world, can_fork=True)
     changed = _settled(world, lambda _: True)
     if changed is None and world.target.mode is Mode.RESTING:
-        assert not world.children, "workers of one that rests never go"
+        assert not world.workers, "workers of one that rests never go"
+        assert not world.attendants, "one that rests answers health checks"
     elif changed is None:
         plan = world.target.plan
         assert world.target.fallback is None, "a reload never ends"
-        generations = {child.generation for child in world.children}
+        generations = {child.generation for child in world.children if not child.is_attendant}
         assert generations == {plan.generation}, f"generations {generations} serve at the end"
-        assert world.serving == len(world.children) == plan.workers, f"{world.serving} serve at the end"
-        assert not any(child.is_worn for child in world.children), "a worn one is never replaced"
+        assert world.serving == len(world.workers) == plan.workers, f"{world.serving} serve at the end"
+        assert not any(child.is_worn for child in world.workers), "a worn one is never replaced"
+        assert not any(mold.is_superseded for mold in world.molds), "a mold outlives its workers"
+        assert len(world.attendants) == world.target.attends, "nobody answers health checks at the end"
     return changed
 
 
@@ -442,7 +607,21 @@ def gives_up_well(world: World) -> World | None:
         return None
     world = replace(world, can_fork=True)
     plan = world.target.plan
-    changed = _settled(world, lambda child: child.generation != plan.generation or plan.proven)
+    return _given_up(world, lambda child: child.generation != plan.generation or plan.proven)
+
+
+def gives_up_late(world: World) -> World | None:
+    """The same, and its mold does load the application."""
+    if world.exit_code is not None or not world.target.plan.preloads:
+        return None
+    world = replace(world, can_fork=True)
+    plan = world.target.plan
+    return _given_up(world, lambda child: child.is_mold or child.generation != plan.generation or plan.proven)
+
+
+def _given_up(world: World, boots: Callable[[Process], bool]) -> World | None:
+    plan = world.target.plan
+    changed = _settled(world, boots)
     if changed is None and world.target.mode is not Mode.RESTING:
         assert world.serving == plan.workers, f"{world.serving} serve at the end"
         assert plan.proven
@@ -458,6 +637,8 @@ def ends(world: World) -> World | None:
     for child in world.children:
         if child.killed_at is not None:
             return _without(world, child, -9)
+        if child.is_ordered and all(child.mold != mold.pid for mold in world.molds):
+            return _unanswered(world, child)
     changed = _first_waited(world)
     assert changed is not None, "a stop waits for ever"
     return changed
@@ -509,5 +690,6 @@ def shown(world: World) -> str:
 
 
 if __name__ == "__main__":
-    workers, outer_events, surge, unavailable = map(int, sys.argv[1:])
-    print(f"{Explorer(workers, surge, unavailable).explore(outer_events)} states, and all is well")
+    workers, outer_events, surge, unavailable = map(int, sys.argv[1:5])
+    more = dict.fromkeys(sys.argv[5:], True)
+    print(f"{Explorer(workers, surge, unavailable, **more).explore(outer_events)} states, and all is well")
