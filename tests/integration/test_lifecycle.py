@@ -634,8 +634,8 @@ def test_a_lack_of_descriptors_is_logged_once(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [*ONE_OF_EACH, "gthread"])
 def test_a_long_backlog_is_served_at_a_stop(kind: str) -> None:
-    """More than are accepted in a row as a rule; nobody else will."""
-    with Live("life:app", kind=kind) as live, contextlib.ExitStack() as stack:
+    """More than are accepted in a row as a rule, and than there is room for; nobody else will."""
+    with Live("life:app", "--worker-connections=10", kind=kind) as live, contextlib.ExitStack() as stack:
         with frozen(live.workers()[0]):
             clients = [stack.enter_context(live.connect()) for _ in range(100)]
             for client in clients:

@@ -103,7 +103,8 @@ cdef class Server:
         return not channels.full
 
     cdef int accept(self, ThreadContext thread, int index, bint last=False, int run=ACCEPT_RUN) except -1:
-        """last: although no new connections are wanted any more. run: so many at most."""
+        """last: although no new connections are wanted any more, nor is there room for them: what stays behind is reset. run: so
+        many at most."""
         cdef ChannelTable channels = self.worker.channels
         cdef sockaddr_storage address
         cdef socklen_t size
@@ -118,7 +119,7 @@ cdef class Server:
         for _ in range(run):
             if channels.draining and not last:
                 return self.listen(False)   # it began meanwhile: what was accepted may have run for long
-            if channels.count >= channels.most and not self.make_room():
+            if channels.count >= channels.most and not last and not self.make_room():
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
             if entrance.outlet >= 0:
