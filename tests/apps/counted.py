@@ -1,8 +1,8 @@
 """An application whose journal says which requests it was called for, and in which process.
 
 The query string is the request's name, different for each attempt. $COUNTED_JOURNAL names a file, to which a
-line is written when the application is imported ("S PID"), when a request begins ("B NAME PID") and when
-its work is done ("E NAME PID").
+line is written when the application is imported, and in each process that is forked with it ("S PID"), when
+a request begins ("B NAME PID") and when its work is done ("E NAME PID").
 
 `/get`      NAME and the process id
 `/stream`   PIECES pieces of PIECE bytes, as fast as they are taken
@@ -31,6 +31,7 @@ def note(mark: str, name: str = "") -> None:
 
 
 note("S")
+os.register_at_fork(after_in_child=lambda: note("S"))
 
 
 def grow() -> None:

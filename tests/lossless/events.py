@@ -22,7 +22,7 @@ from harness import tls
 from harness.server import wait_for
 
 from lossless.clients import Door
-from lossless.service import PATIENCE, WORKERS, DidNotHappenError, Service
+from lossless.service import PATIENCE, WANTED, WORKERS, DidNotHappenError, Service
 
 Act = Callable[[Service], None]
 
@@ -140,6 +140,27 @@ def _grow(service: Service) -> None:
     service.wait_count(WORKERS)
 
 
+def _refork(service: Service) -> None:
+    """By itself: a worker becomes the mold, and all others are replaced by those that it forks."""
+    service.told_at = time.monotonic()
+    first = service.workers()
+    service.wait_log("was a worker until now")
+    service.wait_replaced(first)
+    service.wait_count(WORKERS)
+
+
+def _autoscale(first: int, last: int) -> Act:
+    """The load wants another number of workers."""
+
+    def act(service: Service) -> None:
+        service.wait_count(first)
+        service.told_at = time.monotonic()
+        service.configuration(WANTED).write_text(str(last))
+        service.wait_count(last)
+
+    return act
+
+
 def _renew_certificate(service: Service) -> None:
     service.told_at = time.monotonic()
     new = service.pem.with_suffix(".new")
@@ -244,6 +265,9 @@ EVENTS = [
     Event("max_requests = 100", "max_requests", _recycle),
     Event("max_lifetime = 1", "max_lifetime", _recycle),
     Event("max_memory, a worker that grows", "max_memory", _grow),
+    Event("refork", "refork", _refork),
+    Event("autoscale up", "autoscale up", _autoscale(WORKERS, WORKERS + 1)),
+    Event("autoscale down", "autoscale down", _autoscale(WORKERS + 1, WORKERS)),
     Event("a renewed certificate", "certificate", _renew_certificate, wires=("tls",)),
     Event("KILL of an idle worker", "replaces the dead", _kill_an_idle_worker, without=_LASTING, kills=4),
     Event("SEGV of a busy worker", "replaces the dead", _crash_a_busy_worker, kills=20),

@@ -66,10 +66,14 @@ _TRICORN = {
     "max_requests": "--max-requests 100",
     "max_lifetime": "--max-lifetime 1 --max-lifetime-jitter 0.5",
     "max_memory": "--max-memory 150m",
+    "autoscale up": "--workers-max 3 --config {dir}/load.conf.py",
+    "autoscale down": "--workers 3 --workers-min 2 --workers-max 3 --config {dir}/load.conf.py",
     "certificate": "",
     "replaces the dead": "",
     "stop": "",
 }
+#: A worker in which an event loop has run cannot become the mold.
+_TRICORN_WSGI = _TRICORN | {"refork": "--preload --refork-after 300"}
 _GUNICORN = {
     "reload": "",
     "reload, broken code": "",
@@ -100,12 +104,18 @@ _GRANIAN = {
 }
 
 _START = "{python} -m tricorn --bind {scheme}fd://{fd} --workers 2 --chdir {dir}"
-_OWN = {"tls": "--certfile {pem}", "able": _TRICORN, "takes_socket": True, "ready": "is ready"}
+_OWN = {"tls": "--certfile {pem}", "takes_socket": True, "ready": "is ready"}
 
 TRICORN = [
-    Kind("Tricorn, WSGI", "wsgi", f"{_START} --worker-class sync", streams=False, **_OWN),
-    Kind("Tricorn, WSGI, 8 threads", "wsgi", f"{_START} --worker-class gthread --threads 8", **_OWN),
-    Kind("Tricorn, ASGI", "asgi", f"{_START} --worker-class asgi", **_OWN),
+    Kind("Tricorn, WSGI", "wsgi", f"{_START} --worker-class sync", _TRICORN_WSGI, streams=False, **_OWN),
+    Kind(
+        "Tricorn, WSGI, 8 threads",
+        "wsgi",
+        f"{_START} --worker-class gthread --threads 8",
+        _TRICORN_WSGI,
+        **_OWN,
+    ),
+    Kind("Tricorn, ASGI", "asgi", f"{_START} --worker-class asgi", _TRICORN, **_OWN),
 ]
 _GUNICORN_START = "{bin}/gunicorn -b 127.0.0.1:{port} -w 2 --chdir {dir}"
 PEERS = [
@@ -135,11 +145,36 @@ PEERS = [
 ]
 
 _SITE = {"wsgi": "from counted import app\n", "asgi": "from asgi_counted import app\n"}
-_CONFIGURATION = {"tricorn.toml": "keepalive = 5\n", "gunicorn.conf.py": "keepalive = 5\n"}
+#: When the load wants more workers, or fewer, is the policy's to say, and tested there. Here it has an answer
+#: as soon as this file has one.
+WANTED = "wanted"
+_AUTOSCALE = f"""
+from pathlib import Path
+from tricorn.arbiter import autoscale
+
+def maybe_change(samples, workers, bounds, changed_at):
+    wanted = Path(__file__).with_name({WANTED!r})
+    if wanted.exists() and int(wanted.read_text()) != workers:
+        return autoscale.Change(int(wanted.read_text()), "it is what is wanted")
+
+autoscale.maybe_change = maybe_change
+"""
+_CONFIGURATION = {
+    "tricorn.toml": "keepalive = 5\n",
+    "gunicorn.conf.py": "keepalive = 5\n",
+    "load.conf.py": _AUTOSCALE,
+}
 
 
 class DidNotHappenError(Exception):
     """What the server was told is not done after PATIENCE."""
+
+
+def is_mold(pid: int) -> bool:
+    """Whether this process has loaded the application for the others, as `ps` shows."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"tricorn: mold")
+    return False
 
 
 @dataclass
@@ -159,7 +194,7 @@ class Journal:
         return [words[1:] for words in lines if words[0] == mark and len(words) == 3]
 
     def started(self) -> list[int]:
-        """The processes that have imported the application."""
+        """The processes that have imported the application, or were forked with it."""
         return [int(pid) for _, pid in self.lines("S")]
 
     def begun(self) -> dict[str, int]:
@@ -285,10 +320,11 @@ class Service:
         return self.log_path.read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Living processes that have imported the application, the oldest first."""
+        """Living processes that have the application and serve it, the oldest first."""
         assert self.process is not None
         others = {self.process.pid, *self.victims}
-        return [pid for pid in self.journal.started() if pid not in others and self._is_ours(pid)]
+        started = [pid for pid in self.journal.started() if pid not in others]
+        return [pid for pid in started if self._is_ours(pid) and not is_mold(pid)]
 
     def _is_ours(self, pid: int) -> bool:
         """It lives, and in the session that was made for this server."""

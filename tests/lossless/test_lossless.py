@@ -29,6 +29,9 @@ MORE = [
     ("TTIN, then TTOU", LOOP, "tls"),
     ("SEGV of a busy worker", ONE_THREAD, "tls"),
     ("HUP, broken configuration", THREADS, "plain"),
+    ("refork", THREADS, "plain"),
+    ("autoscale up", LOOP, "plain"),
+    ("autoscale down", ONE_THREAD, "plain"),
 ]
 
 
