@@ -185,10 +185,3 @@ def test_gunicorn_settings_that_are_off_are_not_worth_a_word(tmp_path: Path) -> 
     settings = settings_with("gunicorn.conf.py", text, tmp_path)
     assert settings.warnings == ()
     assert settings.notes == ()
-
-
-@pytest.mark.parametrize("name", ["gunicorn.conf.py", "config.py", "etc_web.py"])
-def test_a_near_miss_in_a_file_that_gunicorn_could_read_is_a_warning(name: str, tmp_path: Path) -> None:
-    settings = settings_with(name, "worker = 4\n", tmp_path, "-c", name)
-    assert settings.workers == 1
-    assert settings.warnings == (f"worker is not a setting ({name}); did you mean workers?",)

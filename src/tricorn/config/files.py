@@ -4,8 +4,7 @@ Knows: file forms, and which names of a Python file are settings. Must not know:
 
 Names of a Python file with an underscore in front, in capitals (constants), of one or two letters (loop
 variables), modules, and values that no setting could have are the file's own business. Of the rest,
-helpers.py tells a helper from a setting that was misspelt. In a file that is ours alone that is an error. A
-file that Gunicorn has read before us worked with it, so there it is a warning. In a TOML file all names are
+helpers.py tells a helper from a setting that was misspelt, which is an error. In a TOML file all names are
 settings.
 """
 
@@ -33,8 +32,6 @@ from tricorn.config.settings import SETTINGS
 #: What is looked for in the working directory when no file is named; the first that exists is read.
 DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
 PYPROJECT = "pyproject.toml"
-#: What the names of Python files begin with that nobody but us reads.
-OURS = "tricorn"
 PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, type(None))
 #: What may be written in a file → the setting that it means, ours or Gunicorn's.
 MEANT = spellings(
@@ -51,10 +48,6 @@ class Contents:
     values: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_ours(self) -> bool:
-        return Path(self.origin).name.startswith(OURS)
 
 
 def read_named(location: str, named_by: str, cwd: Path) -> Contents:
@@ -196,7 +189,7 @@ def judge(contents: Contents, name: str, code: Code) -> None:
     meant = maybe_nearest(name, MEANT)
     is_vital = meant in SETTINGS or (meant is not None and MISSING[meant].verdict == REFUSE)
     # Not written: it came with `from x import *`, or from the environment by `locals()[name] = value`.
-    if is_vital and name in code.written and contents.is_ours:
+    if is_vital and name in code.written:
         raise ConfigError(
             name,
             contents.origin,
