@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from tricorn.drain import draining
+from tricorn.log.request_id import request_id
 
-__all__ = ["draining", "run"]
+__all__ = ["draining", "request_id", "run"]
 __version__ = "0.1.0"
 
 

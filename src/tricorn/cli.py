@@ -29,7 +29,7 @@ from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.forwarded import TrustedPeers
 from tricorn.kinds import is_class_name
-from tricorn.log.access_format import compile_format
+from tricorn.log.access_format import compile_format, unknown_atoms
 from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
 from tricorn.net.address import Address, FdAddress, TcpAddress, parse_bind
 from tricorn.tls import rules
@@ -322,11 +322,24 @@ def check_daemon(settings: Settings) -> None:
     for fd, name in ((2, "errorlog"), (1, "accesslog")):
         written = getattr(settings, name)
         is_kept = settings.enable_stdio_inheritance and not os.isatty(fd)
-        if written in STREAMS and not is_kept:
+        if written in STREAMS and not is_kept and not settings.syslog:
             flag = SETTINGS[name].long_flag
             raise ValueError(
                 f"in the background there is no terminal, and {name} is {written!r}: name a file with {flag}"
             )
+
+
+def check_syslog(settings: Settings) -> None:
+    from tricorn.log.syslog import parse_address
+
+    parse_address(settings.syslog_addr)
+
+
+def check_statsd(settings: Settings) -> None:
+    from tricorn.log.statsd import parse_host
+
+    if settings.statsd_host is not None:
+        parse_host(settings.statsd_host)
 
 
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
@@ -341,6 +354,8 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
+    "syslog_addr": check_syslog,
+    "statsd_host": check_statsd,
 }
 
 
@@ -361,6 +376,15 @@ def with_paste(settings: Settings, directory: Path) -> Settings:
     if not Path(str(place).partition("#")[0]).is_file():
         raise ConfigError("paste", settings.origins["paste"], f"there is no file {settings.paste!r}")
     return replace(settings, wsgi_app=str(place), paste=str(place))
+
+
+def with_remarks(settings: Settings) -> Settings:
+    """The same, with what another room has to say of a value that it can live with."""
+    if settings.accesslog is None:
+        return settings
+    origin = settings.origins["access_log_format"]
+    said = (f"access_log_format: {each} ({origin})" for each in unknown_atoms(settings.access_log_format))
+    return replace(settings, warnings=(*settings.warnings, *said))
 
 
 def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
@@ -485,7 +509,7 @@ class Launch:
             settings = self.read(self.environ, self.cwd)
         if any("gunicorn" in origin for origin in settings.origins.values()):
             gunicorn.install()  # its functions may import something when they are called
-        return checked(with_sockets(with_paste(settings, self.cwd), self.sockets))
+        return with_remarks(checked(with_sockets(with_paste(settings, self.cwd), self.sockets)))
 
     def reload(self) -> Settings:
         """The settings as they are now, applied. If they are wrong, ConfigError, and the old ones stay."""

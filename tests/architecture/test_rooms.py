@@ -86,7 +86,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
         *("errors", "failures", "files", "stacks", "streams"),
     ),
-    "protocol": ("admission", "body", "routes", "worker_context", "request", "http1", "opening", "passing"),
+    "protocol": (
+        "admission",
+        "body",
+        "routes",
+        "request_ids",
+        "worker_context",
+        "request",
+        "http1",
+        "opening",
+        "passing",
+    ),
     "runner": (
         *(
             "deadline",

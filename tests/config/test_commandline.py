@@ -75,7 +75,11 @@ def test_refuses(words: list[str], said: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--statsd-host", "localhost:8125", "app:app"], ["--statsd-host=x", "app:app"], ["--spew", "app:app"]],
+    [
+        ["--http2-max-frame-size", "9", "app:app"],
+        ["--http2-max-frame-size=9", "app:app"],
+        ["--spew", "app:app"],
+    ],
 )
 def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
     options = read_options(words, "command line")

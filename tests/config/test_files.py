@@ -171,11 +171,12 @@ def test_refuses_a_location(location: str, said: str, tmp_path: Path) -> None:
 
 
 def test_gunicorn_settings_that_can_be_left_out_are_mentioned(tmp_path: Path) -> None:
-    text = "statsd_host = 'localhost:8125'\nworkers = 2\ndef post_fork(server, worker): ...\n"
+    text = "http2_max_frame_size = 9\nworkers = 2\ndef post_fork(server, worker): ...\n"
     settings = settings_with("gunicorn.conf.py", text, tmp_path)
     assert settings.workers == 2
     assert settings.warnings == (
-        "statsd_host is ignored (gunicorn.conf.py): Tricorn sends no statsd metrics yet",
+        "http2_max_frame_size is ignored (gunicorn.conf.py): Tricorn does not support HTTP/2 yet; "
+        "clients get HTTP/1.1",
         "post_fork is ignored (gunicorn.conf.py): Tricorn does not call server hooks yet",
     )
 

@@ -36,11 +36,7 @@ NOT_YET = {
         *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
         *DIRTY_HOOKS,
     ),
-    "logging": (
-        *("capture_output", "logger_class", "logconfig", "logconfig_dict", "logconfig_json", "syslog"),
-        *("syslog_addr", "syslog_prefix", "syslog_facility", "disable_redirect_access_to_syslog"),
-    ),
-    "statsd": ("statsd_host", "statsd_prefix", "dogstatsd_tags", "enable_backlog_metric"),
+    "statsd": ("enable_backlog_metric",),
     "tracing": ("spew",),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
     "HTTP/2": (
@@ -205,6 +201,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "bind": (None, False, "", "  ", [], (), {"X-A": "on"}),  # it listens nowhere, and says nothing
     "access_log_format": (None, "", "  "),  # None fails at the first request
     "loglevel": (None,),  # it fails later
+    "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
     **dict.fromkeys(("workers", "threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
     "umask": (True, False, "1_000"),
@@ -215,7 +212,16 @@ REFUSED: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("raw_env", "raw_paste_global_conf"), (False,)),
 }
 #: Words, whose wrong ones are errors here. Gunicorn does not look at them before it uses them, or ever.
-WORDS = {"worker_class", "loglevel", "root_path", "forwarder_headers", "raw_env", "raw_paste_global_conf"}
+WORDS = {
+    "syslog_facility",
+    "logger_class",
+    "worker_class",
+    "loglevel",
+    "root_path",
+    "forwarder_headers",
+    "raw_env",
+    "raw_paste_global_conf",
+}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES & set(SETTINGS) - {"ssl_context", "chdir", "config"}))

@@ -71,7 +71,7 @@ COMPUTED = {"limit_request_head"}
 SAME = NAMES & set(SETTINGS) - {"chdir", "config", "sendfile", "ssl_context", "errorlog", "user", "group"}
 #: Gunicorn cannot read these: a helper called `config`, fractions of a second, a file to watch that is not
 #: there.
-ONLY_HERE = {"objects", "config_is_a_helper", "limits", "development"}
+ONLY_HERE = {"class_of_logger", "objects", "config_is_a_helper", "limits", "development"}
 TMP = without_effect("worker_tmp_dir")
 
 EXPECTED: dict[str, Taken | Refused] = {
@@ -120,9 +120,17 @@ EXPECTED: dict[str, Taken | Refused] = {
     "objects": Taken({"workers": 5, "bind": ("127.0.0.1:8000",)}),
     "hooks": Taken({}, ignored(*HOOKS)),
     "prometheus": Taken({"bind": ("0.0.0.0:8080",)}, ignored("child_exit")),
-    "dictionary_of_logging": Taken({"workers": 2}, ignored("logconfig_dict")),
-    "class_of_logger": Taken({}, ignored("logger_class")),
-    "metrics": Taken({}, ignored("statsd_host", "statsd_prefix", "dogstatsd_tags", "syslog", "syslog_addr")),
+    "dictionary_of_logging": Taken({"workers": 2}),
+    "class_of_logger": Taken({}),
+    "metrics": Taken(
+        {
+            "statsd_host": "localhost:8125",
+            "statsd_prefix": "site",
+            "dogstatsd_tags": "env:prod",
+            "syslog": True,
+            "syslog_addr": "udp://localhost:514",
+        }
+    ),
     "metrics_off": Taken({}),
     "uvicorn_text": Taken({"worker_class": "asgi", "workers": 4}, (f"{ASGI}.workers.UvicornWorker' is",)),
     "uvicorn_package": Taken({"worker_class": "asgi"}, (f"{ASGI}_worker.UvicornWorker' is read as 'asgi'",)),
@@ -140,7 +148,7 @@ EXPECTED: dict[str, Taken | Refused] = {
     ),
     "limits": Taken({"limit_request_line": 4094, "keepalive": 2, "timeout": 30.5, "sendfile": True}),
     "limits_without_none": Taken({"limit_request_line": 0, "reuse_port": True, "sendfile": False}),
-    "output": Taken({"accesslog": "/dev/stdout", "errorlog": "/dev/stderr"}, ignored("capture_output")),
+    "output": Taken({"accesslog": "/dev/stdout", "errorlog": "/dev/stderr", "capture_output": True}),
     "development": Taken({"workers": 1, "reload": True, "reload_extra_files": ("templates/base.html",)}),
     "tls": Taken(
         {
@@ -195,7 +203,7 @@ EXPECTED: dict[str, Taken | Refused] = {
     ),
     "datadog": Taken(
         {"bind": ("0.0.0.0:8080",), "worker_class": "gthread", "threads": 8},
-        ignored("statsd_host", "statsd_prefix", "dogstatsd_tags", "post_fork"),
+        ignored("post_fork"),
     ),
     "sentry": Taken(
         {"workers": 2, "timeout": 60, "errorlog": "-", "loglevel": "warning"},

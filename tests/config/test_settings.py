@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 from typing import get_type_hints
@@ -56,7 +57,7 @@ def test_can_be_set_by_each_of_its_options(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["py", "toml"])
 def test_can_be_set_in_a_file(name: str, suffix: str, tmp_path: Path) -> None:
     text = example_of(name, tmp_path)
-    (tmp_path / f"my.{suffix}").write_text(f'{name} = "{text}"\n')
+    (tmp_path / f"my.{suffix}").write_text(f"{name} = {json.dumps(text)}\n")
     settings = load(["-c", f"my.{suffix}"], {}, tmp_path)
     assert getattr(settings, name) == expected_of(name, text, tmp_path)
     assert settings.origins[name] == f"my.{suffix}"

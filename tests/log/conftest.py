@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from log.forms import ENVIRON, FORMS, WHEN, Written, line_of
 
-from tricorn.log import setup
+from tricorn.log import outlets
 
 
 @pytest.fixture
@@ -26,18 +26,20 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def own_log() -> Iterator[None]:
     """This process's error log may be set up, and is afterwards as it was."""
-    logger = logging.getLogger("tricorn.error")
-    kind, attributes = logger.__class__, dict(vars(logger))
-    logger.handlers, logger.filters = logger.handlers[:], logger.filters[:]
-    names = dict(logger.manager.loggerDict)
+    loggers = [logging.getLogger(name) for name in ("tricorn.error", "tricorn.access")]
+    loggers.append(logging.root)
+    before = [(logger, logger.__class__, dict(vars(logger))) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.filters = logger.handlers[:], logger.filters[:]
+    names = dict(logging.root.manager.loggerDict)
     yield
-    setup._process.files.close()
-    setup._process = setup._Process()
-    logger.__class__ = kind
-    vars(logger).clear()
-    vars(logger).update(attributes)
-    logger.manager.loggerDict.clear()
-    logger.manager.loggerDict.update(names)
+    outlets.start_afresh()
+    for logger, kind, attributes in before:
+        logger.__class__ = kind
+        vars(logger).clear()
+        vars(logger).update(attributes)
+    logging.root.manager.loggerDict.clear()
+    logging.root.manager.loggerDict.update(names)
 
 
 @pytest.fixture

@@ -431,5 +431,5 @@ class TestFiles:
         assert all(LINE.fullmatch(line) for line in lines)
 
     def test_a_bad_format_is_a_value_error(self) -> None:
-        with pytest.raises(ValueError, match="unknown atom"):
-            AccessLog("%(zz)s", 1)
+        with pytest.raises(ValueError, match="a lone %"):
+            AccessLog("50%", 1)

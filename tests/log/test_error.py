@@ -5,28 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from log.test_setup import Settings
 
 from tricorn.log import setup
 from tricorn.log.error import ALIASES, ErrorLogger, block_of
 
 pytestmark = pytest.mark.usefixtures("own_log", "root")
 NAME = "tricorn.error"
-
-
-@dataclass(frozen=True)
-class Settings:
-    errorlog: str
-    loglevel: str = "info"
-    accesslog: str | None = None
-    access_log_format: str = "json"
-    chdir: str = "/"
-    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 class Kept(logging.Handler):

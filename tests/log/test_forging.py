@@ -8,6 +8,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from integration.live import Live
 from log.test_setup import RECORD
 
 from tricorn.log.access_format import ATOMS
-from tricorn.log.error import ErrorFormatter
+from tricorn.log.error import ErrorFormatter, JSONFormatter, TextFormatter
+from tricorn.log.logger import SafeAtoms
+from tricorn.log.syslog import Syslog, SyslogHandler, parse_address
 
 ANY = st.text(st.characters(categories=None), max_size=40)
 FORGED = "[2026-11-21 09:00:00 +0000] [1] [CRITICAL] forged"
@@ -81,15 +84,43 @@ def check_record(text: str) -> None:
     assert all(is_harmless(line) for line in (first, *others))
 
 
+@cache
+def syslog() -> Syslog:
+    return Syslog(parse_address("udp://127.0.0.1"), "user")
+
+
+def check_other_forms(text: str) -> None:
+    """JSON, syslog, and values of the access log as a logger_class gets them."""
+    as_json = JSONFormatter().format(raised(text))
+    assert re.fullmatch(r"[ -~]*", as_json)
+    assert json.loads(as_json)["message"] == f"quoted: {text}"
+    handler = SyslogHandler(syslog(), text or "x", "error")
+    sent: list[bytes] = []
+    syslog()._carrier.send = sent.append  # type: ignore[method-assign,assignment]
+    handler.setFormatter(TextFormatter())
+    handler.handle(raised(text))
+    (message,) = sent
+    assert is_harmless(message.decode())
+    assert re.match(r"<11>gunicorn\.[^\n]*\.error: \[\d+\] ", message.decode())
+    atoms = SafeAtoms({"a": text, "{a}i": text})
+    for line in ("%(a)s" % atoms, "%({A}i)s" % atoms):  # noqa: UP031 - this is what logging does
+        assert re.fullmatch(r"(?:[ !#-\[\]-~]|\\x[0-9A-F]{2})*", line)
+
+
+def check_all(text: str) -> None:
+    check_record(text)
+    check_other_forms(text)
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_a_record_that_quotes(text: str) -> None:
-    check_record(text)
+    check_all(text)
 
 
 @settings(max_examples=300)
 @given(st.lists(ANY | st.sampled_from(NASTY), max_size=4).map("".join))
 def test_a_record_that_quotes_anything(text: str) -> None:
-    check_record(text)
+    check_all(text)
 
 
 APPS = {

@@ -33,6 +33,7 @@ from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_tim
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged
 from tricorn.arbiter.goals import Answer, refusal
+from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
@@ -153,6 +154,7 @@ class Arbiter:
         self._autoscaler = Autoscaler()
         self._control = Control(self._sight, self._obey)
         self._attendance = Attendance(run_health)
+        self._headcount = Headcount()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -317,6 +319,7 @@ class Arbiter:
             self._control.tell()
             self._forget_old_generations()
             self._attend_certificates()
+            self._headcount.attend(self._registry, time.monotonic())
             self._wait()
 
     def _take_signals(self) -> None:

@@ -48,6 +48,7 @@ from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import Mode, Target
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE
+from tricorn.log import setup as log_setup
 from tricorn.net import inheritance
 from tricorn.net.activation import PREDECESSOR, Passed, handing_on
 from tricorn.net.listener import Listener
@@ -591,6 +592,7 @@ def _become(start: Start, table: dict[str, Any], channel: Channel, mask: set[int
             PREDECESSOR: json.dumps({**table, "for": pid}),
         }
         os.chdir(start.directory)
+        log_setup.give_back_streams()
         os.execvpe(start.command[0], list(start.command), environ)
     except OSError as error:
         what = os.fsdecode(error.filename or start.command[0])

@@ -52,6 +52,8 @@ MODULES: Mapping[str, Mapping[str, str]] = {
         "CONFIG_DEFAULTS": f"{CLASSES}:CONFIG_DEFAULTS",
         "Logger": f"tricorn.log.logger:Logger|{CLASSES}:Logger",
     },
+    "instrument": {},
+    "instrument.statsd": {"Statsd": f"tricorn.log.logger:Logger|{CLASSES}:Logger"},
     "http": {"Request": f"{CLASSES}:Request"},
     "http.errors": {"NoMoreData": f"{CLASSES}:NoMoreData", "ParseException": f"{CLASSES}:ParseException"},
     "http.message": {"Request": f"{CLASSES}:Request"},

@@ -48,8 +48,6 @@ ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", 
 NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
 INSISTS_ON_H2 = 'Tricorn does not support HTTP/2 yet; write http_protocols = "h1" if HTTP/1.1 will do'
-NO_LOGGING = "Tricorn does not support this yet; docs/logging.md says what it supports"
-NO_STATSD = "Tricorn sends no statsd metrics yet"
 ONE_ENGINE = "files are looked at three times a second, which costs at most a tenth of a processor"
 NO_FOLDING = (
     "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
@@ -90,7 +88,12 @@ HOOKS = (
 DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
 
 #: Settings for which None is as good as nothing, beside the switches.
-UNSET_BY_NONE = frozenset({"asgi_loop", "asgi_lifespan", "header_map", "root_path"})
+UNSET_BY_NONE = frozenset(
+    {
+        *("asgi_loop", "asgi_lifespan", "header_map", "root_path"),
+        *("dogstatsd_tags", "statsd_prefix", "syslog_addr", "syslog_facility"),
+    }
+)
 
 #: Settings whose values are functions or classes, ours among them.
 CALLED = frozenset({*HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
@@ -135,22 +138,9 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_VERSION, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
-    "capture_output": Missing(WARN, NO_LOGGING, ("--capture-output",), switch=True),
-    "logger_class": Missing(WARN, NO_LOGGING, ("--logger-class",), harmless=("gunicorn.glogging.Logger",)),
-    "logconfig": Missing(WARN, NO_LOGGING, ("--log-config",)),
-    "logconfig_dict": Missing(WARN, NO_LOGGING),
-    "logconfig_json": Missing(WARN, NO_LOGGING, ("--log-config-json",)),
-    "syslog": Missing(WARN, NO_LOGGING, ("--log-syslog",), switch=True),
-    "syslog_addr": Missing(WARN, NO_LOGGING, ("--log-syslog-to",)),
-    "syslog_prefix": Missing(WARN, NO_LOGGING, ("--log-syslog-prefix",)),
-    "syslog_facility": Missing(WARN, NO_LOGGING, ("--log-syslog-facility",), harmless=("user",)),
-    "disable_redirect_access_to_syslog": Missing(
-        NOTE, NEEDLESS, ("--disable-redirect-access-to-syslog",), switch=True
+    "enable_backlog_metric": Missing(
+        WARN, "Tricorn sends no metric of the backlog yet", ("--enable-backlog-metric",), switch=True
     ),
-    "statsd_host": Missing(WARN, NO_STATSD, ("--statsd-host",)),
-    "statsd_prefix": Missing(WARN, NO_STATSD, ("--statsd-prefix",)),
-    "dogstatsd_tags": Missing(WARN, NO_STATSD, ("--dogstatsd-tags",)),
-    "enable_backlog_metric": Missing(WARN, NO_STATSD, ("--enable-backlog-metric",), switch=True),
     **{hook: Missing(WARN, NO_HOOK) for hook in HOOKS},
     **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }

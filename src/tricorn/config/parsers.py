@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import grp
 import ipaddress
+import json
 import math
 import pwd
 import re
@@ -507,6 +508,76 @@ def function() -> Kind[Callable[..., Any] | str]:
         return getattr(value, "__qualname__", "a function") if callable(value) else show_plain(value)
 
     return Kind(convert, words, "FUNCTION", "myproject.tls:ssl_context", show=show)
+
+
+def logger_class() -> Kind[type | str | None]:
+    """A class, or where to find one, as module.Class or module:Class. Gunicorn's own are what we do
+    anyway."""
+    words = "a class, or module.Class"
+    usual = ("gunicorn.glogging.Logger", "gunicorn.instrument.statsd.Statsd", "default")
+
+    def convert(written: object) -> type | str | None:
+        if isinstance(written, type):
+            return written
+        name = written.strip().replace(":", ".") if isinstance(written, str) else None
+        if written is None or name in ("", *usual):
+            return None
+        if name is None or "." not in name or not all(map(str.isidentifier, name.split("."))):
+            raise refuse(written, words)
+        return name
+
+    def show(value: object) -> str:
+        return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else show_plain(value)
+
+    return Kind(convert, words, "CLASS", "myproject.logs.Logger", blank=True, show=show)
+
+
+def receiver(*, example: str) -> Kind[str]:
+    """Where something receives datagrams: a text, or what Gunicorn makes of one (host and port, a path)."""
+    line = text(example=example, metavar="ADDRESS")
+
+    def convert(written: object) -> str:
+        if isinstance(written, tuple | list) and len(written) == 2:
+            written = f"{written[0]}:{written[1]}"
+        address = line.convert(written)
+        return f"unix://{address}" if address.startswith("/") else address
+
+    return Kind(convert, "HOST:PORT or unix://PATH", "ADDRESS", example)
+
+
+def table() -> Kind[Mapping[str, Any]]:
+    """A dict of a file; in a text a JSON object."""
+    words = "a dict, or a JSON object"
+
+    def convert(written: object) -> Mapping[str, Any]:
+        if isinstance(written, str) and written.strip():
+            try:
+                written = json.loads(written)
+            except ValueError as error:
+                raise BadValueError(f"{shortened(written)} is not valid JSON: {error}") from error
+        if not written and written is not False:
+            return MappingProxyType({})
+        if not isinstance(written, Mapping):
+            raise refuse(written, words)
+        return MappingProxyType(dict(written))
+
+    def show(value: Mapping[str, Any]) -> str:
+        return json.dumps(dict(value), default=repr) if value else "(empty)"
+
+    return Kind(convert, words, "JSON", '{"version": 1}', blank=True, show=show)
+
+
+def header_name() -> Kind[str]:
+    """The name of a header field, as it is written on the wire."""
+    words = "the name of a header"
+
+    def convert(written: object) -> str:
+        name = written.strip() if isinstance(written, str) else ""
+        if not TOKEN.fullmatch(name) or len(name) > 64:
+            raise refuse(written, words)
+        return name
+
+    return Kind(convert, words, "HEADER", "X-Request-Id")
 
 
 # ------------------------------------------------------------------------------------------- lists

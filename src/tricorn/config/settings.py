@@ -24,8 +24,10 @@ from tricorn.config.parsers import (
     file_patterns,
     function,
     group_id,
+    header_name,
     log_file,
     log_level,
+    logger_class,
     loop_name,
     mount_point,
     octal_mode,
@@ -35,11 +37,13 @@ from tricorn.config.parsers import (
     paths,
     peers,
     proxy_versions,
+    receiver,
     seconds,
     secret,
     size,
     socket_mode,
     switch,
+    table,
     targets,
     text,
     tls_version,
@@ -75,6 +79,11 @@ EXTENSIONS = (
     "http.response.zerocopysend",
     "tricorn.drain",
     "websocket.http.response",
+)
+#: Of syslog (RFC 5424 §6.2.1), by the names of syslog.h.
+FACILITIES = (
+    *("auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
+    *(f"local{number}" for number in range(8)),
 )
 TRUSTED_BY_DEFAULT = ("127.0.0.1", "::1", "unix")
 SCHEME_HEADERS = MappingProxyType(
@@ -905,6 +914,13 @@ class Settings:
         doc="The format of the access log, in Gunicorn's atoms, or the word `json` for one JSON object per "
         "line.",
     )
+    disable_redirect_access_to_syslog: bool = setting(
+        False,
+        flags=("--disable-redirect-access-to-syslog",),
+        parse=switch(),
+        section=LOGGING,
+        doc="With `syslog`, do not send the access log there.",
+    )
     errorlog: str = setting(
         "-",
         flags=("--error-logfile", "--log-file"),
@@ -912,12 +928,134 @@ class Settings:
         section=LOGGING,
         doc="The file for the error log. `-`, or nothing, means standard error.",
     )
+    error_log_json: bool = setting(
+        False,
+        flags=("--error-log-json",),
+        parse=switch(),
+        section=LOGGING,
+        doc="Write the error log as one JSON object per record.",
+    )
+    info_to_stdout: bool = setting(
+        False,
+        flags=("--info-to-stdout",),
+        parse=switch(),
+        section=LOGGING,
+        doc="Where the error log goes to standard error, write what is below `warning` to standard output "
+        "instead: for platforms that take every line on standard error for an error.",
+    )
     loglevel: str = setting(
         "info",
         flags=("--log-level",),
         parse=log_level(),
         section=LOGGING,
         doc="The lowest level of messages that go to the error log.",
+    )
+    capture_output: bool = setting(
+        False,
+        flags=("--capture-output",),
+        parse=switch(),
+        section=LOGGING,
+        doc="Let what the application writes to standard output and standard error go to the file of "
+        "`errorlog`. It has no effect if that is `-`.",
+    )
+    logger_class: type | str | None = setting(  # noqa: RUF009 - it declares a field
+        None,
+        flags=("--logger-class",),
+        parse=logger_class(),
+        section=LOGGING,
+        doc="A class that logs in place of Tricorn's own, as in Gunicorn: `setup`, `access`, `atoms`, `now` "
+        "and the methods named like levels may be overridden. Derive it from `tricorn.log.logger.Logger`.",
+    )
+    logconfig: str | None = setting(
+        None,
+        flags=("--log-config",),
+        parse=optional(text(metavar="FILE", example="/etc/tricorn/logging.ini")),
+        section=LOGGING,
+        doc="A file for `logging.config.fileConfig`, in which the loggers `tricorn.error` and "
+        "`tricorn.access` are the two logs. `gunicorn.error` and `gunicorn.access` mean the same.",
+    )
+    logconfig_json: str | None = setting(
+        None,
+        flags=("--log-config-json",),
+        parse=optional(text(metavar="FILE", example="/etc/tricorn/logging.json")),
+        section=LOGGING,
+        doc="A JSON file for `logging.config.dictConfig`. It goes before `logconfig`.",
+    )
+    logconfig_dict: Mapping[str, Any] = setting(
+        MappingProxyType({}),
+        parse=table(),
+        section=LOGGING,
+        doc="A dict for `logging.config.dictConfig`. It goes before `logconfig_json`. What it does not name "
+        "at its top level is as in Gunicorn's defaults. There is no option for it.",
+    )
+    syslog: bool = setting(
+        False,
+        flags=("--log-syslog",),
+        parse=switch(),
+        section=LOGGING,
+        doc="Send both logs to syslog as well.",
+    )
+    syslog_addr: str = setting(
+        "udp://localhost:514",
+        flags=("--log-syslog-to",),
+        parse=text(metavar="ADDRESS", example="unix:///dev/log#dgram"),
+        section=LOGGING,
+        doc="Where syslog is: udp://HOST:PORT, tcp://HOST:PORT, unix://PATH, unix://PATH#dgram or "
+        "unix://PATH#stream.",
+    )
+    syslog_prefix: str | None = setting(
+        None,
+        flags=("--log-syslog-prefix",),
+        parse=optional(text(metavar="NAME", example="shop")),
+        section=LOGGING,
+        doc="In syslog, the program is called gunicorn.NAME.error and gunicorn.NAME.access, as filters that "
+        "were written for Gunicorn expect. If not set, NAME is `proc_name`.",
+    )
+    syslog_facility: str = setting(
+        "user",
+        flags=("--log-syslog-facility",),
+        parse=one_of(*FACILITIES),
+        section=LOGGING,
+        doc="The facility that messages to syslog have.",
+    )
+    request_id_header: str | None = setting(
+        None,
+        flags=("--request-id-header",),
+        parse=optional(header_name()),
+        section=LOGGING,
+        fills=(Core.TERMS, "request_id_header"),
+        doc="Give each request an id: the one that a proxy in `forwarded_allow_ips` sends in this header, or "
+        "else one that Tricorn makes. It is in both logs, and the application finds it in "
+        '`environ["tricorn.request_id"]` or `scope["extensions"]["tricorn.request_id"]["value"]`.',
+    )
+    request_id_response: bool = setting(
+        False,
+        flags=("--request-id-response",),
+        parse=switch(),
+        section=LOGGING,
+        fills=(Core.TERMS, "request_id_response"),
+        doc="Send the id in the response too, in the same header, unless the application has set that.",
+    )
+    statsd_host: str | None = setting(
+        None,
+        flags=("--statsd-host",),
+        parse=optional(receiver(example="localhost:8125")),
+        section=LOGGING,
+        doc="Where to send metrics, in statsd's form and under Gunicorn's names: HOST:PORT or unix://PATH.",
+    )
+    statsd_prefix: str = setting(
+        "",
+        flags=("--statsd-prefix",),
+        parse=text(blank=True, example="shop"),
+        section=LOGGING,
+        doc="What the names of all metrics begin with. A dot is added.",
+    )
+    dogstatsd_tags: str = setting(
+        "",
+        flags=("--dogstatsd-tags",),
+        parse=text(blank=True, example="env:prod,service:shop"),
+        section=LOGGING,
+        doc="Tags for all metrics, separated by commas, in the form that DogStatsD knows.",
     )
 
     # ------------------------------------------------------------------------------------ process

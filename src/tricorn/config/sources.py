@@ -198,6 +198,16 @@ def remarks_together(settings: Settings) -> Iterator[str]:
     for name in TLS_ONLY if not has_tls else ():
         if getattr(settings, name) != SETTINGS[name].default:
             yield f"{name}: has no effect without certfile ({settings.origins[name]})"
+    if settings.request_id_response and settings.request_id_header is None:
+        yield (
+            "request_id_response: has no effect without request_id_header "
+            f"({settings.origins['request_id_response']})"
+        )
+    if settings.info_to_stdout and settings.errorlog != "-":
+        yield (
+            f"info_to_stdout: has no effect, because errorlog is {settings.errorlog} "
+            f"({settings.origins['info_to_stdout']})"
+        )
     if has_tls and settings.ca_certs is not None and not settings.cert_reqs and settings.ssl_context is None:
         yield f"ca_certs: has no effect while cert_reqs is none ({settings.origins['ca_certs']})"
 

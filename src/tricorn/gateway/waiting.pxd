@@ -13,6 +13,7 @@ cdef class TaskRunner:
     cdef object template        # a copy of it, of which tasks make theirs when they are constructed
     cdef bint constructing      # … as one does now
     cdef object last_context    # of the last task
+    cdef object before          # called in the context that the next task gets a copy of, before it starts; None
     cdef dict keywords          # of a task's class
     cdef object get_loop        # a function that returns the loop
     cdef object done            # a future that has a result
@@ -24,6 +25,7 @@ cdef class TaskRunner:
     cdef object start(self, object coroutine)
     # That of the task that was started last, unless it can be asked for it; the task runner forgets it.
     cdef object take_context(self)
+    cdef int _prepare(self, object context) except -1
     cdef object _own_task(self, object coroutine)
     cdef int wake(self, Wait wait) except -1
     cdef int admit(self) except -1

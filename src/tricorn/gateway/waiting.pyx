@@ -253,12 +253,23 @@ cdef class TaskRunner:
         STEPPING = True
         try:
             if factory is None and EAGER and not self.constructing:
+                if self.before is not None:
+                    self._prepare(self.template)
                 return self._own_task(coroutine)
-            return self._task_in(PyContext_Copy(self.context), factory, coroutine)
+            context = PyContext_Copy(self.context)
+            if self.before is not None:
+                self._prepare(context)
+            return self._task_in(context, factory, coroutine)
         finally:
             STEPPING = was_stepping
             self.open = was_open
             tricorn_empty_stop()
+
+    cdef int _prepare(self, object context) except -1:
+        before = self.before
+        self.before = None
+        context.run(before)
+        return 0
 
     cdef object _own_task(self, object coroutine):
         """A task that is given no context takes a copy of the present one; that costs less than to hand it one."""

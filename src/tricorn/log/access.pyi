@@ -1,4 +1,7 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tricorn.log.meter import Meter
 
 class AccessLog:
     """Formats access log lines into a buffer and writes them to `fd`, which stays the caller's."""
@@ -6,7 +9,15 @@ class AccessLog:
     fd: int
     lines: int
     dropped: int
-    def __init__(self, format: str, fd: int) -> None: ...
+    recorder: Any
+    def __init__(
+        self,
+        format: str | None,
+        fd: int,
+        deliver: Callable[[bytes], None] | None = None,
+        meter: Meter | None = None,
+        recorder: Any = None,
+    ) -> None: ...
     def record(
         self,
         environ: dict[str, object],
@@ -16,6 +27,7 @@ class AccessLog:
         duration_ns: int,
         wall_time: float,
         queued_ns: int = -1,
+        request_id: str | None = None,
     ) -> int: ...
     def record_scope(
         self,
@@ -28,6 +40,7 @@ class AccessLog:
         duration_ns: int,
         wall_time: float,
         queued_ns: int = -1,
+        request_id: str | None = None,
     ) -> int: ...
     def flush(self) -> int: ...
     def forget(self) -> int: ...

@@ -1,7 +1,7 @@
 """The access log: one escaped line per request, straight from the environ or the scope.
 
 Knows: what there is to tell of a request, that a line is formatted (access_line.pyx) and then waits to be written
-(access_writer.pyx). Must not know: how either is done, who calls, settings.
+(access_writer.pyx), that requests are counted (meter.pyx). Must not know: how any of it is done, who calls, settings.
 
 What it promises:
 
@@ -20,6 +20,7 @@ scope, whose headers have to be searched, 0.57 and 0.74 µs.
 
 cimport cython
 from cpython.object cimport PyObject
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memset
 
 from tricorn.log.access_line cimport Entry, LineFormat, item_of
@@ -30,23 +31,31 @@ cdef object HEADERS_KEY = "headers"
 
 @cython.no_gc       # none of its parts knows it
 cdef class AccessLog:
-    """Formats access log lines into a buffer and writes them to `fd`, which stays the caller's."""
+    """Formats access log lines into a buffer and writes them to `fd`, which stays the caller's; -1: they are for `deliver` only.
 
-    def __cinit__(self, str format, int fd):
-        self._format = LineFormat(format)
-        self._writer = LineWriter(fd)
+    format: None: no lines. deliver: called with each line as bytes, without its line break; raises nothing. meter: counts requests.
+    recorder: not called here (see `recorder` in access.pxd).
+    """
+
+    def __cinit__(self, str format, int fd, deliver=None, Meter meter=None, recorder=None):
+        if format is not None:
+            self._format = LineFormat(format)
+            self._writer = LineWriter(fd)
+        self._deliver = deliver
+        self._meter = meter
+        self.recorder = recorder
 
     @property
     def fd(self):
-        return self._writer.fd
+        return -1 if self._writer is None else self._writer.fd
 
     @property
     def dropped(self):
         """Of the lines recorded, those that are lost."""
-        return self._writer.dropped
+        return 0 if self._writer is None else self._writer.dropped
 
     cpdef int record(self, dict environ, str status, object headers, long long body_bytes,
-                     long long duration_ns, double wall_time, long long queued_ns=-1) except -1:
+                     long long duration_ns, double wall_time, long long queued_ns=-1, str request_id=None) except -1:
         """Append the line of one request. `wall_time` is seconds since the epoch, `headers` the response's, `queued_ns` how
         long the request was under way before the application got it; -1: nobody has said.
 
@@ -61,10 +70,11 @@ cdef class AccessLog:
         entry.duration_ns = duration_ns
         entry.wall_time = wall_time
         entry.queued_ns = queued_ns
+        entry.request_id = NULL if request_id is None else <PyObject*>request_id
         return self._record(&entry)
 
     cpdef int record_scope(self, dict scope, str uri, str protocol, str status, object headers, long long body_bytes,
-                           long long duration_ns, double wall_time, long long queued_ns=-1) except -1:
+                           long long duration_ns, double wall_time, long long queued_ns=-1, str request_id=None) except -1:
         """Append the line of one request, or of one WebSocket that has ended, from its ASGI scope.
 
         `uri`: the request target as it came, its bytes as latin-1. `protocol`: "HTTP/1.1" or "HTTP/1.0".
@@ -86,24 +96,44 @@ cdef class AccessLog:
         entry.duration_ns = duration_ns
         entry.wall_time = wall_time
         entry.queued_ns = queued_ns
+        entry.request_id = NULL if request_id is None else <PyObject*>request_id
         return self._record(&entry)
 
     cdef int _record(self, Entry* entry) except -1:
+        cdef Meter meter = self._meter
+        if meter is not None:
+            meter.count(entry.status, entry.duration_ns)
+        return 0 if self._format is None else self._append(entry)
+
+    cdef int _append(self, Entry* entry) except -1:
         cdef bint wrote = self._writer.make_room()
         cdef Py_ssize_t start = self._writer.buffer.used
+        cdef object deliver = self._deliver
+        cdef object line
         self.lines += 1
         if self._format.append(&self._writer.buffer, entry) < 0:
             self._writer.take_back(start)
+        elif deliver is not None:
+            # Taken out before foreign code runs, which may record another one.
+            line = PyBytes_FromStringAndSize(self._writer.buffer.data + start, self._writer.buffer.used - start - 1)
+            if self._writer.fd < 0:
+                self._writer.buffer.used = start
+            deliver(line)
         return self._writer.report() if wrote else 0
 
     cpdef int flush(self) except -1:
         """Write what can be written without waiting. Raises nothing; counts and reports what is lost."""
-        return self._writer.flush()
+        cdef Meter meter = self._meter
+        if meter is not None:
+            meter.flush()
+        return 0 if self._writer is None or self._writer.fd < 0 else self._writer.flush()
 
     cpdef int forget(self) except -1:
         """Drop what is buffered: in a copy of the process that it belongs to, which writes it itself."""
-        return self._writer.forget()
+        if self._meter is not None:
+            self._meter.forget()
+        return 0 if self._writer is None else self._writer.forget()
 
     cpdef int reopen(self, int fd) except -1:
         """Write what is buffered to the old descriptor and use `fd` from now on. The caller closes the old one."""
-        return self._writer.reopen(fd)
+        return 0 if self._writer is None else self._writer.reopen(fd)

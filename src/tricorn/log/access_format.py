@@ -10,6 +10,7 @@ It runs once at start, so it is plain Python; each step then costs `access_line.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
@@ -47,7 +48,8 @@ SCOPE_PLACES: dict[str, Place] = {
     "wsgi.url_scheme": Place("value", "scheme"),
 }
 
-# Atom → steps. The same letters as Gunicorn's, so a format can be carried over as it is.
+# Atom → steps. The same letters as Gunicorn's, so a format can be carried over as it is; `Q` and `i` are
+# ours.
 ATOMS: dict[str, list[Step]] = {
     "h": [Step("address", key="REMOTE_ADDR")],
     "l": [Step("literal", text="-")],
@@ -74,8 +76,11 @@ ATOMS: dict[str, list[Step]] = {
     "M": [Step("milliseconds")],
     "L": [Step("decimal_seconds")],
     "Q": [Step("queued")],
+    "i": [Step("request_id")],
     "p": [Step("pid")],
 }
+UNKNOWN = [Step("literal", text="-")]
+NAMES = re.compile(r"%\(([^)]*)\)")
 NUMBERS = frozenset("sBTDMp")  # the atoms that may also be written with a `d`: %(D)d
 
 JSON_STEPS: list[Step] = [
@@ -102,7 +107,8 @@ JSON_STEPS: list[Step] = [
     Step("json", key="HTTP_REFERER"),
     Step("literal", text=',"user_agent":'),
     Step("json", key="HTTP_USER_AGENT"),
-    Step("json_if_present", text=',"request_id":', key="HTTP_X_REQUEST_ID"),
+    # The server's own id where requests have one, else the client's word.
+    Step("json_request_id", text=',"request_id":', key="HTTP_X_REQUEST_ID"),
     Step("literal", text="}"),
 ]
 
@@ -142,7 +148,7 @@ def _atom_at(text: str, percent: int) -> tuple[list[Step], int]:
         raise ValueError(f"{text[percent : percent + 20]!r} in the access log format has no closing ')'")
     name, conversion = text[percent + 2 : close], text[close + 1 : close + 2]
     steps = _atom(name)
-    if conversion == "d" and name not in NUMBERS:
+    if conversion == "d" and name in ATOMS and name not in NUMBERS:
         raise ValueError(f"%({name})d in the access log format is not a number: write %({name})s")
     if conversion not in ("s", "d"):
         raise ValueError(
@@ -155,24 +161,32 @@ def _atom_at(text: str, percent: int) -> tuple[list[Step], int]:
 def _atom(name: str) -> list[Step]:
     if name in ATOMS:
         return ATOMS[name]
-    if name.startswith("{") and "}" in name:
-        inner, _, source = name[1:].rpartition("}")
-        if inner and source == "i":
+    inner, _, source = name.removeprefix("{").rpartition("}")
+    if name.startswith("{") and inner:
+        if source == "i":
             return [Step("field", key=environ_key(inner))]
-        if inner and source == "o":
+        if source == "o":
             return [Step("response_header", text=inner.lower())]
-        if inner and source == "e":
+        if source == "e":
             # As it is written or in upper case: Gunicorn ignores case.
             return [Step("environ", key=inner, other=inner.upper())]
-        raise ValueError(
-            f"unknown atom %({name})s in the access log format: write %({{name}}i)s for a request header, "
-            "%({name}o)s for a response header, %({name}e)s for an environ value"
-        )
+    return UNKNOWN  # as in Gunicorn, whose formats people have; `unknown_atoms` tells of it
+
+
+def unknown_atoms(text: str) -> list[str]:
+    """What is written as a dash because nobody knows it, each with what may have been meant."""
+    if text == JSON:
+        return []
+    found = dict.fromkeys(name for name in NAMES.findall(text.replace("%%", "")) if _atom(name) is UNKNOWN)
+    return [f"%({name})s is no atom and is written as -; {_meant(name)}" for name in found]
+
+
+def _meant(name: str) -> str:
+    bare = name.strip("{}")
+    if len(bare) > 1 and bare.replace("-", "").isalnum():
+        return f"for a request header, write %({{{bare}}}i)s"
     known = " ".join(sorted(ATOMS, key=str.lower))
-    raise ValueError(
-        f"unknown atom %({name})s in the access log format: write one of {known}, or "
-        f"%({{{name or 'name'}}}i)s for a request header"
-    )
+    return f"the atoms are {known}, and %({{name}}i)s for a request header"
 
 
 def environ_key(header: str) -> str:

@@ -34,6 +34,7 @@ cdef struct Entry:
     long long duration_ns
     double wall_time
     long long queued_ns # before the application got it; -1: nobody has said
+    PyObject* request_id    # a str; NULL: it has none
 
 cdef struct Text:
     PyObject* value     # the object; NULL: absent

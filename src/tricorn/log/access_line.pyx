@@ -65,6 +65,7 @@ cdef enum:
 cdef enum Kind:
     LITERAL, FIELD, ADDRESS, USER, TIME, STATUS, BYTES_OR_DASH, BYTES, SECONDS, MICROSECONDS, MILLISECONDS
     DECIMAL_SECONDS, PID, RESPONSE_HEADER, ENVIRON, ISO_TIME, STATUS_NUMBER, JSON, JSON_IF_PRESENT, QUEUED, JSON_QUEUED
+    REQUEST_ID, JSON_REQUEST_ID
 
 cdef dict KINDS = {
     "literal": LITERAL, "field": FIELD, "address": ADDRESS, "user": USER, "time": TIME, "status": STATUS,
@@ -72,6 +73,7 @@ cdef dict KINDS = {
     "milliseconds": MILLISECONDS, "decimal_seconds": DECIMAL_SECONDS, "pid": PID,
     "response_header": RESPONSE_HEADER, "environ": ENVIRON, "iso_time": ISO_TIME, "status_number": STATUS_NUMBER,
     "json": JSON, "json_if_present": JSON_IF_PRESENT, "queued": QUEUED, "json_queued": JSON_QUEUED,
+    "request_id": REQUEST_ID, "json_request_id": JSON_REQUEST_ID,
 }
 
 # Where a scope has a value: under a key, first or second of the pair there, in its headers, or beside the scope.
@@ -318,8 +320,11 @@ cdef class LineFormat:
             return _put_response_header(line, step, entry)
         if kind == ISO_TIME:
             return self._put_iso_time(line, entry.wall_time)
-        value = self._find(step, entry)
-        if kind == FIELD:
+        if kind == REQUEST_ID or (kind == JSON_REQUEST_ID and entry.request_id != NULL):
+            value = _text(entry.request_id, False)
+        else:
+            value = self._find(step, entry)
+        if kind == FIELD or kind == REQUEST_ID:
             return _put_text(line, &value, AS_TEXT)
         if kind == ADDRESS:
             if value.length == 0:
@@ -329,7 +334,7 @@ cdef class LineFormat:
             return _put_user(line, &value)
         if kind == ENVIRON:
             return _put_environ(line, &value)
-        if kind == JSON_IF_PRESENT:
+        if kind == JSON_IF_PRESENT or kind == JSON_REQUEST_ID:
             if value.value == NULL:
                 return 0
             if put(line, step.text, step.length) < 0:

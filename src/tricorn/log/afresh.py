@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import logging
 
-from tricorn.log import setup
-from tricorn.log.error import ALIASES, ERROR_LOGGER, ErrorLogger
+from tricorn.log import outlets
+from tricorn.log.error import ACCESS_ALIASES, ACCESS_LOGGER, ALIASES, ERROR_LOGGER, ErrorLogger, SteadyLogger
 
 
 def start_afresh() -> None:
-    """Nothing is open, and the logger is one like any other."""
-    setup._process.files.close()
-    setup._process = setup._Process()
-    logger = logging.getLogger(ERROR_LOGGER)
-    if not isinstance(logger, ErrorLogger):
-        return
-    logger.handlers[:] = [each for each in logger.handlers if each is not logger.own]
-    logger.__class__ = logging.Logger  # type: ignore[assignment]  # what it was before it was taken over
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
-    for name in ALIASES:
-        logging.root.manager.loggerDict.pop(name, None)
+    """Nothing is open, and the loggers are like any other."""
+    outlets.start_afresh()
+    for name, aliases in ((ERROR_LOGGER, ALIASES), (ACCESS_LOGGER, ACCESS_ALIASES)):
+        logger = logging.getLogger(name)
+        if not isinstance(logger, SteadyLogger):
+            continue
+        own = logger.own if isinstance(logger, ErrorLogger) else None
+        logger.handlers[:] = [each for each in logger.handlers if each is not own]
+        logger.__class__ = logging.Logger  # type: ignore[assignment]  # what it was before it was taken over
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+        logger.name = name
+        for alias in aliases:
+            logging.root.manager.loggerDict.pop(alias, None)

@@ -1,6 +1,6 @@
-"""Escaping for the error log: no text that came from outside may end a line or steer a terminal.
+"""Escaping for logs: no text that came from outside may end a line or steer a terminal.
 
-Knows: characters. Must not know: records, files. (The access log escapes bytes, in access_line.pyx.)
+Knows: characters. Must not know: records, files. (The usual access log escapes bytes, in access_line.pyx.)
 """
 
 from __future__ import annotations
@@ -32,6 +32,24 @@ def escape_block(text: str) -> str:
     An exception's message can quote the request; its lines are let through, but cannot pass for a record.
     """
     return _LIKE_A_RECORD.sub(" [", _UNSAFE_IN_BLOCK.sub(_escaped, text))
+
+
+#: Longer values of the access log are cut, as in access_line.pyx.
+LONGEST_VALUE = 16384
+_UNSAFE_IN_QUOTES = re.compile(r"[^ !#-\[\]-~]")
+
+
+def escape_quoted(text: str) -> str:
+    """A value of the access log, as access_line.pyx writes it: `"`, `\\`, control characters and what is
+    beyond ASCII become \\xNN. Characters up to U+00FF stand for bytes (PEP 3333, "Unicode Issues")."""
+    return _UNSAFE_IN_QUOTES.sub(_escaped_bytes, text[:LONGEST_VALUE])
+
+
+def _escaped_bytes(found: re.Match[str]) -> str:
+    character = found[0]
+    if ord(character) < 256:
+        return f"\\x{ord(character):02X}"
+    return "".join(f"\\x{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -28,8 +28,9 @@ from collections.abc import Callable, Iterable
 # O_NONBLOCK: opening a FIFO without a reader fails at once instead of stopping the start.
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
-#: More than a board ever holds: error log and access log, of the settings in force and of those before.
-MOST_FILES = 8
+#: More than a board ever holds: error log, access log and files of a logging configuration, of the settings
+#: in force and of those before.
+MOST_FILES = 64
 #: A message names a path of up to 4 KiB for each file, and its escapes.
 MESSAGE = 1 << 18
 

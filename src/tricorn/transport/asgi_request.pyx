@@ -46,6 +46,7 @@ from http import HTTPStatus
 from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.websocket_handshake import is_upgrade, read_handshake
 from tricorn.log.exceptions import members_of, previous_of
+from tricorn.log.request_id import REQUEST_ID
 from tricorn.transport.failures import is_a, report
 from tricorn.transport.files import open_path, open_stretch
 from tricorn.transport.stacks import awaiting_stack
@@ -63,6 +64,7 @@ cdef enum:
     MOST_LINKS = 64
 
 cdef long long SECOND = 1000000000
+cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str DEADLINE = "tricorn.deadline"
 # In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
 cdef str CLIENT_GONE = "499 Client Closed Request"
@@ -118,6 +120,8 @@ cdef class LoopRunner(Runner):
         cdef WebSocketCall call = WebSocketCall.__new__(WebSocketCall)
         handshake = read_handshake(request.method, protocol.version_of(request), request.scope["headers"])
         builder.make_websocket(request.scope, list(handshake.subprotocols))
+        if request.request_id is not None:
+            request.offer_id()
         _tell_tls(request, protocol)
         call.exchange = request
         call.method = request.method
@@ -492,6 +496,8 @@ cdef class ASGIRequest(Request):
         self.started_ns = self.active_ns = thread.now      # nothing has run since the clock was read
         runner.begins(self, thread)
         loop_context.starting = True
+        if self.request_id is not None:
+            loop_context.task_runner.before = partial(REQUEST_ID.set, self.request_id)
         try:
             call.run(loop_context.task_runner, loop_context.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
@@ -559,10 +565,20 @@ cdef class ASGIRequest(Request):
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         cdef long long queued = self.queued(elapsed)
+        cdef HTTPCall call = self.call
+        cdef object recorder = (<AccessLog>log).recorder
+        cdef str protocol = "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0"
         (<AccessLog>log).record_scope(
-            self.scope, self.uri, "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0", self.call.status,
-            self.call.headers, self.body_sent, elapsed, wall, queued,
+            self.scope, self.uri, protocol, call.status, call.headers, self.body_sent, elapsed, wall, queued, self.request_id,
         )
+        if recorder is not None:
+            self.log_within(call, partial(
+                recorder.asgi, self.scope, self.method, self.uri, protocol, call.status, call.headers, self.body_sent, elapsed,
+            ))
+        return 0
+
+    cdef int offer_id(self) except -1:
+        self.scope["extensions"] = {**self.scope["extensions"], REQUEST_ID_KEY: {"value": self.request_id}}
         return 0
 
     cdef int fail(self, HTTPCall call, object failure) except -1:

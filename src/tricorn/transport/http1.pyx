@@ -29,6 +29,7 @@ from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
 from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end, wire_has_input, wire_make_abrupt
@@ -751,8 +752,12 @@ cdef class HTTP1(RequestProtocol):
     cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
         cdef ThreadContext thread = request.writing_thread()
         cdef Buffer out = thread.out
+        cdef RequestIds ids
         self.worker.refresh_date()
         out.size = 0
+        if self.worker.echoes_ids:
+            ids = self.worker.ids
+            headers = ids.added_to(headers, request.request_id, self.machine.reply.octets)
         self.machine.respond(
             out, self.worker.defaults, status, headers, length, self.worker.is_leaving(), self.worker.body_discard
         )
@@ -876,13 +881,21 @@ cdef class HTTP1(RequestProtocol):
             return True
         thread.out.size = 0
         self.worker.refresh_date()
-        self.machine.respond_error(thread.out, self.worker.defaults, status, b"")
+        self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
         self._send(thread, thread.out, None, NULL, 0, False)
         return True
 
+    cdef bytes _id_field(self, Request request):
+        """The header line that tells its id, if responses do."""
+        cdef RequestIds ids = self.worker.ids
+        return ids.line(request.request_id) if self.worker.echoes_ids else b""
+
     cdef int decline(self, Request request, ThreadContext thread) except -1:
         cdef Admission admission = self.worker.admission
+        cdef RequestIds ids = self.worker.ids
         cdef object fields = admission.octet_fields if self.runner.octets else admission.fields
+        if self.worker.echoes_ids:
+            fields = ids.added_to(fields, request.request_id, self.runner.octets)
         request.body_sent = self._answer_for_all(thread, admission.status, fields, admission.body)
         return self._leave(thread, False)
 

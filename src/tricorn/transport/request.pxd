@@ -136,6 +136,7 @@ cdef class RequestProtocol(Protocol):
 cdef class Request(AsyncExchange):
     cdef RequestProtocol protocol   # never None
     cdef str method, uri            # as they came: the application may change what it is given
+    cdef str request_id             # None: requests have none
     cdef long long started_ns
     cdef long long body_sent        # bytes of the response's body
     # Of the request's body, ns
@@ -184,6 +185,8 @@ cdef class Request(AsyncExchange):
     cdef int let_go(self, ThreadContext thread) except -1
     # Where bytes for its client are put together, by the thread that may do that. Raises GatewayError.
     cdef ThreadContext writing_thread(self)
+    # It has an id: the application is to find it.
+    cdef int offer_id(self) except -1
     # Add it to the access log.
     cdef int log_access(self, object log, long long elapsed, double wall) except -1
     # How long it was under way before its application got it, ns; -1: that is not known. elapsed: since then.
@@ -209,7 +212,10 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
     request.sent_at = 0
     if worker.tells_queued and request.protocol.peer.trusted:
         note_start(request, head)
+    if worker.ids is not None:
+        name_request(request, worker, head)
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
 
 cdef int take_route(Request request, Routes routes, RequestHead head) except -1
 cdef int note_start(Request request, RequestHead head) except -1
+cdef int name_request(Request request, WorkerContext worker, RequestHead head) except -1

@@ -20,6 +20,7 @@ from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport Field, RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
+from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
@@ -57,6 +58,12 @@ cdef int note_start(Request request, RequestHead head) except -1:
     if found is not None:
         request.sent_at = maybe_start(found) or 0
     return 0
+
+
+cdef int name_request(Request request, WorkerContext worker, RequestHead head) except -1:
+    cdef RequestIds ids = worker.ids
+    request.request_id = ids.id_of(head, request.protocol.peer.trusted)
+    return request.offer_id()
 
 
 @cython.final
@@ -276,6 +283,9 @@ cdef class Request(AsyncExchange):
 
     cdef ThreadContext writing_thread(self):
         raise NotImplementedError
+
+    cdef int offer_id(self) except -1:
+        return 0
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         return 0

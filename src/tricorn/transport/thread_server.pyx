@@ -588,7 +588,7 @@ cdef class ThreadServer(Server):
             PyThreadState_SetAsyncExc(thread.ident, <PyObject*>RequestTimeout)
             self.worker.logger.error(
                 "A request takes longer than request_timeout: %s; its thread is at", label,
-                extra={"block": stack},
+                extra={"block": stack, "request_id": request.request_id},
             )
         return 0
 
@@ -605,7 +605,7 @@ cdef class ThreadServer(Server):
             if _served_by(thread) is request:
                 self.worker.logger.warning(
                     "A request takes longer than slow_request_time: %s; its thread is at", label,
-                    extra={"block": stack},
+                    extra={"block": stack, "request_id": request.request_id},
                 )
         return 0
 

@@ -5,6 +5,7 @@ from tricorn.scoreboard cimport Row
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport Budget
 from tricorn.transport.channel cimport ChannelTable
+from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Routes
 
 # What the settings say to the transport. Each attribute is one of them, which says so where it is declared
@@ -30,6 +31,8 @@ cdef class Terms:
     cdef public str server_header
     cdef public tuple routes            # (prefix, some of these by name), the longest prefix first
     cdef public str health_path, ready_path     # None: there is none
+    cdef public str request_id_header   # None: requests have no ids
+    cdef public bint request_id_response
 
 # What all connections of a worker share.
 cdef class WorkerContext(Terms):
@@ -60,6 +63,9 @@ cdef class WorkerContext(Terms):
 
     cdef bytes health, ready            # health_path and ready_path as they come on the wire
     cdef readonly bint has_probes       # … and whether there is one of them
+
+    cdef RequestIds ids                 # None: requests have none
+    cdef bint echoes_ids                # and responses say which
 
     cdef bint forsaken                  # a process that the application made: nothing here is its own
 

@@ -61,6 +61,8 @@ cdef class WorkerContext(Terms):
         self.health = None if self.health_path is None else self.health_path.encode("ascii")
         self.ready = None if self.ready_path is None else self.ready_path.encode("ascii")
         self.has_probes = self.health is not None or self.ready is not None
+        self.ids = None if self.request_id_header is None else RequestIds(self.request_id_header)
+        self.echoes_ids = self.ids is not None and self.request_id_response
 
     @property
     def connections(self):

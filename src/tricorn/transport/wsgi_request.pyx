@@ -42,6 +42,7 @@ from http import HTTPStatus
 
 from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.http.errors import ProtocolError
+from tricorn.log.request_id import context_with
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.failures import is_a, report
 
@@ -62,6 +63,7 @@ cdef str CLIENT_GONE = "499 Client Closed Request"
 ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
 
 cdef str WSGI_INPUT = "wsgi.input"
+cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str EARLY_HINTS = "wsgi.early_hints"
 cdef object BytesIO = io.BytesIO
 
@@ -459,9 +461,20 @@ cdef class WSGIRequest(Request):
         return protocol.request_over(self, thread)
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
-        cdef object headers = self.call.headers if self.call is not None else ()
+        cdef WSGICall call = self.call
+        cdef object headers = call.headers if call is not None else ()
         cdef long long queued = self.queued(elapsed)
-        (<AccessLog>log).record(self.environ, self.status, headers, self.body_sent, elapsed, wall, queued)
+        cdef object recorder = (<AccessLog>log).recorder
+        (<AccessLog>log).record(self.environ, self.status, headers, self.body_sent, elapsed, wall, queued, self.request_id)
+        if recorder is not None:
+            context = call.context if call is not None and call.context is not None else self.runner.worker.context
+            context.copy().run(
+                recorder.wsgi, self.environ, self.method, self.uri, self.status, headers, self.body_sent, elapsed,
+            )
+        return 0
+
+    cdef int offer_id(self) except -1:
+        self.environ[REQUEST_ID_KEY] = self.request_id
         return 0
 
     cdef int let_go(self, ThreadContext thread) except -1:
@@ -618,7 +631,8 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     cdef WorkerContext worker = request.runner.worker
     if resumed:
         return call.resume()
-    return call.run(worker.application, request.environ, worker.context)
+    context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
+    return call.run(worker.application, request.environ, context)
 
 
 cdef int _slice(long long deadline) noexcept:
