@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,12 +84,12 @@ class PageError(AssertionError):
 class Browser:
     """One browser with an empty profile and one page. Use it in a `with`."""
 
-    def __init__(self, path: str, evidence: Evidence, files: Path) -> None:
+    def __init__(self, path: str, evidence: Evidence, files: Path, flags: Sequence[str] = ()) -> None:
         self._profile = tempfile.TemporaryDirectory(
             prefix="tricorn-apps-browser-", ignore_cleanup_errors=True
         )
         self._process = subprocess.Popen(
-            [path, *FLAGS, ONLY_HERE, f"--user-data-dir={self._profile.name}", "about:blank"],
+            [path, *FLAGS, *flags, ONLY_HERE, f"--user-data-dir={self._profile.name}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

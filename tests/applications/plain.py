@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import json
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -41,11 +42,12 @@ class Answer:
 class Web:
     """A client that keeps its cookies, follows redirects and notes each answer."""
 
-    def __init__(self, url: str, evidence: Evidence) -> None:
+    def __init__(self, url: str, evidence: Evidence, context: ssl.SSLContext | None = None) -> None:
         self.url = url
         self._evidence = evidence
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=context),
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
         )
 
@@ -55,7 +57,7 @@ class Web:
     def post(self, path: str, body: bytes | dict[str, str], **headers: str) -> Answer:
         """A form if the body is a dictionary; else the bytes, with their Content_Type."""
         form = urlencode(body).encode() if isinstance(body, dict) else body
-        return self._ask(path, form, headers)
+        return self._ask(path, form, {"Origin": self.url, **headers})  # as a page of this site
 
     def open(self, path: str) -> Answer:
         """A page and the resources that it names."""

@@ -23,6 +23,7 @@ from applications.environment import PLACE, MissingError, prepare, versions
 from applications.evidence import Evidence, differences
 from applications.serving import GUNICORN_UVICORN, OURS
 from applications.trial import Trial
+from applications.wires import PLAIN, Wire, tls
 
 #: For each commit: small, quickly installed, and one of each: WSGI, ASGI, WebSocket.
 CI = ("pypiserver", "socketio", "datasette")
@@ -58,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if path is None and not options.no_browser:
         _say(NO_BROWSER)
         return 2
-    files = _files()
+    files, wire = _files(), tls() if options.tls else PLAIN
     verdicts = []
     for found in chosen:
-        verdicts.append(_try(found, path, files))
+        verdicts.append(_try(found, path, files, wire))
         _tell(verdicts[-1])
     return _report(verdicts)
 
@@ -73,6 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-browser", action="store_true", help="pages, their resources and forms by plain HTTP"
     )
+    parser.add_argument("--tls", action="store_true", help="over https, behind every server")
     parser.add_argument("--ci", action="store_true", help=f"the same as --no-browser --only {','.join(CI)}")
     options = parser.parse_args(arguments)
     if options.ci:
@@ -81,7 +83,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _try(found: Application, path: str | None, files: Path) -> Verdict:
+def _try(found: Application, path: str | None, files: Path, wire: Wire) -> Verdict:
     """One application behind both servers."""
     began = time.monotonic()
     verdict = Verdict(found)
@@ -92,7 +94,7 @@ def _try(found: Application, path: str | None, files: Path) -> Verdict:
         return verdict
     package = found.module.PACKAGES[0]
     verdict.version = f"{package} {versions(python, [package])[package]}"
-    trial = Trial(found, python, path, files)
+    trial = Trial(found, python, path, files, wire)
     verdict.theirs = trial.behind(found.peer)
     verdict.ours = trial.behind(OURS)
     verdict.differences = list(differences(verdict.ours, verdict.theirs))

@@ -1,6 +1,6 @@
 """The servers that an application is tried behind: ours with its defaults, and its usual one.
 
-Knows: three command lines, processes. Must not know: applications, browsers.
+Knows: command lines, processes. Must not know: applications, browsers.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from applications.wires import PLAIN, Wire
 
 SITES = Path(__file__).parent / "sites"
 
@@ -22,21 +23,32 @@ SITES = Path(__file__).parent / "sites"
 BOOT_DEADLINE = 60.0
 STOP_DEADLINE = 40.0
 
+_FIRST = b"GET /is-it-there HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
 #: Lines of a log that tell of a fault.
 _COMPLAINT = re.compile(r"^(Traceback .*|.*\b(?:ERROR|CRITICAL)\b.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A server: its name, the packages that bring it, and its command line for a site on a descriptor."""
+    """A server: its name, the packages that bring it, and its command line for a site on a descriptor.
+
+    secured: what stands there besides, for TLS.
+    """
 
     name: str
     packages: tuple[str, ...]
     command: tuple[str, ...]
+    secured: tuple[str, ...] = ("--certfile", "{certificate}", "--keyfile", "{key}")
 
 
 OURS = Kind("tricorn", (), ("tricorn", "--bind", "fd://{fd}", "{site}:site()"))
-UVICORN = Kind("uvicorn", ("uvicorn", "websockets"), ("uvicorn", "--fd", "{fd}", "--factory", "{site}:site"))
+UVICORN = Kind(
+    "uvicorn",
+    ("uvicorn", "websockets"),
+    ("uvicorn", "--fd", "{fd}", "--factory", "{site}:site"),
+    ("--ssl-certfile", "{certificate}", "--ssl-keyfile", "{key}"),
+)
 GUNICORN = Kind(
     "gunicorn",
     ("gunicorn",),
@@ -67,15 +79,20 @@ class ServerError(AssertionError):
 class Server:
     """One running server. Use it in a `with`; `url` has no slash at its end."""
 
-    def __init__(self, kind: Kind, python: Path, site: str, data: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, kind: Kind, python: Path, site: str, data: Path, wire: Wire = PLAIN) -> None:
         self.kind = kind
+        self.wire = wire
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._address = self._listener.getsockname()
+        self.url = f"{wire.scheme}://127.0.0.1:{self._address[1]}"
         self.log_file = data.parent / f"{data.name}.log"
-        words = [word.format(fd=self._listener.fileno(), site=site) for word in kind.command]
+        program, *options = [
+            word.format(fd=self._listener.fileno(), site=site, **wire.files)
+            for word in (*kind.command[:1], *(kind.secured if wire.files else ()), *kind.command[1:])
+        ]
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [str(python), str(python.parent / words[0]), *options, *words[1:]],
+                [str(python), str(python.parent / program), *options],
                 cwd=SITES,
                 env={**os.environ, "APPLICATION_DATA": str(data), "PYTHONPATH": str(SITES)},
                 stdin=subprocess.DEVNULL,
@@ -147,13 +164,14 @@ class Server:
 
     def _wait(self) -> None:
         """Until it answers: one connection waits in the backlog while the server boots."""
-        host, port = self.url.removeprefix("http://").split(":")
         end = time.monotonic() + BOOT_DEADLINE
-        with socket.create_connection((host, int(port))) as waiting:
-            waiting.settimeout(0.2)
-            waiting.sendall(b"GET /is-it-there HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        asked = False
+        with self.wire.wrap(socket.create_connection(self._address, 0.2)) as waiting:
             while True:
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError):  # of a handshake too, which goes on in the next turn
+                    if not asked:
+                        waiting.sendall(_FIRST)
+                        asked = True
                     if waiting.recv(1):
                         return
                     raise ServerError(f"closed the first connection: {self._last_line()}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from applications import run
 from applications.application import Application, applications
 from applications.evidence import Evidence, differences, lasting
 from applications.plain import Web
+from applications.wires import PLAIN, Wire, tls
 
 HOST = "http://127.0.0.1:1"
 SITES = applications()
@@ -73,8 +76,10 @@ def test_a_port_is_not_compared() -> None:
     assert lasting("http://127.0.0.1:4711/a") == lasting("http://127.0.0.1:815/a") == "http://HOST/a"
 
 
-@pytest.fixture
-def pages() -> Iterator[str]:
+@pytest.fixture(params=["plain", "tls"])
+def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Wire]]:
+    wire = tls(tmp_path) if request.param == "tls" else PLAIN
+
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = PAGES.get(self.path)
@@ -87,18 +92,23 @@ def pages() -> Iterator[str]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        if wire.files:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(wire.files["certificate"], wire.files["key"])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{wire.scheme}://127.0.0.1:{server.server_port}", wire
         finally:
             server.shutdown()
             thread.join()
 
 
-def test_a_page_is_fetched_with_what_it_names_on_its_own_host(pages: str) -> None:
+def test_a_page_is_fetched_with_what_it_names_on_its_own_host(pages: tuple[str, Wire]) -> None:
     evidence = Evidence()
-    Web(pages, evidence).open("/")
+    url, wire = pages
+    Web(url, evidence, wire.context).open("/")
     assert {path: {outcome for outcome, _ in outcomes} for path, outcomes in evidence.resources.items()} == {
         "/": {"200"},
         "/a.css": {"200"},

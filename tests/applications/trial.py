@@ -19,6 +19,7 @@ from applications.environment import PLACE
 from applications.evidence import Evidence
 from applications.plain import Web
 from applications.serving import SITES, Kind, Server
+from applications.wires import Wire
 
 #: Seconds until a page works again after a reload. Gunicorn gives what is open 30 to end.
 RELOAD_DEADLINE = 60.0
@@ -26,13 +27,14 @@ CLIENT_TIMEOUT = 120.0
 
 
 class Trial:
-    """One application in its environment, with or without a browser."""
+    """One application in its environment, with or without a browser, on one wire."""
 
-    def __init__(self, found: Application, python: Path, path: str | None, files: Path) -> None:
+    def __init__(self, found: Application, python: Path, path: str | None, files: Path, wire: Wire) -> None:
         self.found = found
         self.python = python
         self.path = path
         self.files = files
+        self.wire = wire
         self._prepared: Path | None = None
 
     def behind(self, kind: Kind) -> Evidence:
@@ -53,7 +55,7 @@ class Trial:
         """What each way to use the application shows."""
         yield self._browse(server, evidence) if self.path else self._fetch(server, evidence)
         if use_plain := self.found.get("use_plain"):
-            yield use_plain(Web(server.url, evidence))
+            yield use_plain(self._web(server, evidence))
         if self.found.get("client"):
             yield self._client(f"client({server.url!r})")
 
@@ -78,7 +80,7 @@ class Trial:
             shutil.copytree(self._prepared_data(), data)
         else:
             data.mkdir()
-        return Server(kind, self.python, self.found.site, data)
+        return Server(kind, self.python, self.found.site, data, self.wire)
 
     def _prepared_data(self) -> Path:
         if self._prepared is None:
@@ -92,7 +94,7 @@ class Trial:
     def _browse(self, server: Server, evidence: Evidence) -> str:
         if not self.found.module.PAGES:
             return ""
-        with browser.Browser(str(self.path), evidence, self.files) as page:
+        with self._browser(evidence) as page:
             try:
                 for address in self.found.module.PAGES:
                     page.open(server.url + address)
@@ -104,14 +106,20 @@ class Trial:
         return shown
 
     def _fetch(self, server: Server, evidence: Evidence) -> str:
-        web = Web(server.url, evidence)
+        web = self._web(server, evidence)
         for address in self.found.module.PAGES:
             web.open(address)
         return ""
 
+    def _web(self, server: Server, evidence: Evidence) -> Web:
+        return Web(server.url, evidence, self.wire.context)
+
+    def _browser(self, evidence: Evidence) -> browser.Browser:
+        return browser.Browser(str(self.path), evidence, self.files, self.wire.flags)
+
     def _reload_under_page(self, server: Server) -> str:
         fault = ""
-        with browser.Browser(str(self.path), Evidence(), self.files) as page:
+        with self._browser(Evidence()) as page:
             page.open(server.url + self.found.module.PAGES[0])
             self.found.module.use(page)
             old = server.workers()
@@ -148,7 +156,7 @@ class Trial:
         done = subprocess.run(
             [str(self.python), "-c", program],
             cwd=SITES,
-            env={**os.environ, "APPLICATION_DATA": str(data or "")},
+            env={**os.environ, **self.wire.environ, "APPLICATION_DATA": str(data or "")},
             capture_output=True,
             text=True,
             timeout=CLIENT_TIMEOUT,

@@ -22,7 +22,8 @@ document.getElementById('start').onclick = async () => {
     form.append('0', new Blob([new Uint8Array(300000)]), 'a.bin');
     const sent = await fetch('/graphql/', {method: 'POST', body: form}).then(r => r.json());
     show('upload', sent.data.upload + ' bytes');
-    const socket = new WebSocket(`ws://${location.host}/graphql/`, 'graphql-transport-ws');
+    const address = `${location.origin.replace('http', 'ws')}/graphql/`;
+    const socket = new WebSocket(address, 'graphql-transport-ws');
     const steps = [], payload = {query: 'subscription { count(until: 5) }'};
     socket.onopen = () => socket.send('{"type": "connection_init"}');
     socket.onmessage = event => {
