@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from wsgi_paths import CONTENT, FILES, fail_allocation
+from wsgi_paths import CONTENT, FILES, blocks, fail_allocation
 
 PLAIN = (b"content-type", b"text/plain")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -74,7 +75,7 @@ async def fails(_: int, __: Receive, ___: Send) -> None:
     raise RuntimeError("as planned")
 
 
-async def last(_: int, __: Receive, send: Send) -> None:
+async def last(_: int, __: Receive | None, send: Send) -> None:
     await _start(send, 4)
     await _body(send, b"last")
 
@@ -85,10 +86,18 @@ PATHS: dict[str, Callable[[int, Receive, Send], Awaitable[None]]] = {
 }
 
 
+async def _block(gate: str, send: Send) -> None:
+    for _ in blocks(gate):
+        await asyncio.sleep(0.005)
+    await last(0, None, send)
+
+
 async def app(scope: Any, receive: Receive, send: Send) -> None:
     fail_allocation(dict(scope.get("headers", ())).get(b"x-fail"))
     if scope["type"] == "websocket":
         await _websocket(receive, send)
+    elif scope["type"] == "http" and scope["path"] == "/block":
+        await _block(scope["query_string"].decode(), send)
     elif scope["type"] == "http":
         size = int(scope["query_string"] or 0)
         await PATHS.get(scope["path"], last)(size, receive, send)

@@ -1,6 +1,7 @@
 """One application for each way that a response takes through the server; `/last` ends every test.
 
-With the field X-Fail: N, the N-th allocation from the call of the application on fails, whoever makes it.
+`/block?GATE` writes GATE.in and waits until GATE is there. With the field X-Fail: N, the N-th allocation from
+the call of the application on fails, whoever makes it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -68,6 +70,20 @@ def hints(environ: Any, start_response: Any) -> Iterable[bytes]:
     return [b"hello"]
 
 
+def blocks(gate: str) -> Iterator[None]:
+    """A turn for each look whether the gate is open."""
+    with open(f"{gate}.in", "w"):
+        pass
+    while not os.path.exists(gate):
+        yield
+
+
+def block(environ: Any, start_response: Any) -> Iterable[bytes]:
+    for _ in blocks(environ["QUERY_STRING"]):
+        time.sleep(0.005)
+    return last(environ, start_response)
+
+
 def fails(_: Any, __: Any) -> Iterable[bytes]:
     raise RuntimeError("as planned")
 
@@ -87,7 +103,7 @@ def last(_: Any, start_response: Any) -> Iterable[bytes]:
 
 PATHS: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
     f"/{function.__name__}": function
-    for function in (whole, generator, writing, file, echo, hints, fails, last)
+    for function in (whole, generator, writing, file, echo, hints, fails, block, last)
 }
 
 

@@ -27,6 +27,7 @@ _OPTIONS = (
     "--keep-alive=30",
     "--request-buffer-size=20000",
     "--request-buffer-memory=0",
+    "--health-path=/health",
     f"--chdir={APPS}",
 )
 #: The clients answer no close frame, so it is not waited for.

@@ -1,14 +1,14 @@
-"""The library is compiled once; a server of each kind has it loaded."""
+"""The library is compiled once; all servers have it loaded."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from faults.plan import build
-from faults.served import Faulty
-from harness.axes import KINDS
+from faults.served import Faulty, Servers
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +17,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def faulty(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Faulty]]:
-    """By kind of worker; one that a test has killed fails those behind it."""
-    running = {kind: Faulty(kind, library, tmp_path_factory.mktemp(kind)) for kind in KINDS}
-    yield running
-    for server in running.values():
-        server.stop()
+def faulty(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Each is started once; one that a test has killed fails those behind it."""
+    running: list[Faulty] = []
+
+    @functools.cache
+    def server(kind: str, wire: str, options: tuple[str, ...]) -> Faulty:
+        running.append(Faulty(kind, library, tmp_path_factory.mktemp(kind), wire, options))
+        return running[-1]
+
+    yield server
+    for each in running:
+        each.stop()

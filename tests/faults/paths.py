@@ -43,12 +43,22 @@ def talking(size: int) -> Steps:
 
 @dataclass(frozen=True)
 class Path:
-    """method: of the first request. by_close: the end of the connection ends its body."""
+    """method: of the first request. by_close: the end of the connection ends its body.
+
+    busy: all threads, or as many tasks as may run, are in the application. is_ours: it is not called.
+    """
 
     steps: Steps
     interfaces: tuple[str, ...] = ("wsgi", "asgi")
     method: str = "GET"
     by_close: bool = False
+    busy: bool = False
+    is_ours: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of a server that is not the one for all."""
+        return ("--max-queue-time=0.05", "--max-concurrency=1") if self.busy else ()
 
 
 PATHS: dict[str, Path] = {
@@ -66,7 +76,8 @@ PATHS: dict[str, Path] = {
     "a HEAD": Path(get(b"/whole?20000", method=b"HEAD"), method="HEAD"),
     "a HEAD of a file": Path(get(b"/file?5000", method=b"HEAD"), method="HEAD"),
     "an error": Path(get(b"/fails")),
-    "a refusal": Path([(head(b"A : b"), NOTHING)]),
+    "a refusal": Path([(head(b"A : b"), NOTHING)], is_ours=True),
+    "a probe": Path(get(b"/health"), is_ours=True),
     "a body in memory": Path(expecting(8000), method="POST"),
     "a body in a file": Path(expecting(400_000), method="POST"),
     "early hints": Path(get(b"/hints")),
@@ -76,4 +87,11 @@ PATHS: dict[str, Path] = {
     "HTTP/1.0, a file": Path(old(b"/file?300000")),
     "a small message": Path(talking(5), ("asgi",)),
     "a large message": Path(talking(300_000), ("asgi",)),
+}
+
+#: What else is answered while nothing can be served. Nor can the request behind it.
+BUSY_PATHS: dict[str, Path] = {
+    "a request that waits for too long": Path(get(b"/whole?5"), busy=True, is_ours=True),
+    "a body that waits for too long": Path(expecting(8000), method="POST", busy=True, is_ours=True),
+    "a probe of a busy worker": Path(get(b"/health"), busy=True, is_ours=True),
 }

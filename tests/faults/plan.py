@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,11 @@ class Plan:
     @property
     def counts(self) -> dict[str, int]:
         return dict(zip(CALLS, self._page.counts, strict=True))
+
+
+def preloaded(library: Path) -> dict[str, str]:
+    """Of a process that has the library loaded, behind a sanitizer's, which wants to be the first."""
+    return {"LD_PRELOAD": " ".join(filter(None, (os.environ.get("LD_PRELOAD"), str(library))))}
 
 
 def build(directory: Path, source: Path = SOURCE) -> Path:

@@ -1,25 +1,29 @@
-"""A server that faults can be planned for, and one exchange with it.
+"""A server that faults can be planned for, and one exchange with it; others may keep it busy meanwhile.
 
 Knows: the harness, the plan. Must not know: which faults there are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from faults.judge import Stream
-from faults.plan import Fault, Plan
+from faults.plan import Fault, Plan, preloaded
 from harness.axes import KINDS
-from harness.client import Address
+from harness.cases import head
+from harness.client import Address, Client
+from harness.patience import PATIENCE
 from harness.server import APPS, Server, wait_for
+from harness.tls import TruncatedError
 
 #: What a client sends, each followed by what it waits for before it sends the next.
 Steps = Sequence[tuple[bytes, bytes]]
-DEADLINE = 4.0
+DEADLINE = 4.0 * PATIENCE
 
 #: What a wire makes of a connected socket.
 Wrap = Callable[[socket.socket], Any]
@@ -31,24 +35,32 @@ _OPTIONS = (
     "--keep-alive=30",
     "--request-buffer-size=20000",
     "--request-buffer-memory=0",
+    "--health-path=/health",
     f"--chdir={APPS}",
 )
+#: How many requests make a worker busy.
+_MOST = {"sync": 1, "gthread": 4, "asgi": 1}
 
 
 class Faulty:
-    def __init__(self, kind: str, library: Path, directory: Path) -> None:
+    """One worker of a kind. options: besides those of all."""
+
+    def __init__(
+        self, kind: str, library: Path, directory: Path, wire: str = "plain", options: Sequence[str] = ()
+    ) -> None:
         files = directory / "files"
         files.mkdir()
         self.plan = Plan(directory, files)
-        self._kind = kind
-        self._environ = {"LD_PRELOAD": str(library), "FAULT_PLAN": str(self.plan.path), "TMPDIR": str(files)}
+        self._kind, self._wire, self._more = kind, wire, tuple(options)
+        self._gate = directory / "gate"
+        self._environ = preloaded(library) | {"FAULT_PLAN": str(self.plan.path), "TMPDIR": str(files)}
         self._start()
 
     def _start(self) -> None:
         interface = KINDS[self._kind].interface
-        options = _OPTIONS + (_ASGI if interface == "asgi" else ())
+        options = _OPTIONS + (_ASGI if interface == "asgi" else ()) + self._more
         self.server = Serving(
-            f"{interface}_paths:app", options, kind=self._kind, environ=self._environ
+            f"{interface}_paths:app", options, kind=self._kind, wire=self._wire, environ=self._environ
         ).start()
         self.pid = self._worker()
         self._at_rest = self._descriptors()
@@ -58,6 +70,25 @@ class Faulty:
         self.server.kill()
         self._start()
 
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """As many requests as the worker takes at a time stay in the application."""
+        gates = [self._gate.with_name(f"gate{number}") for number in range(_MOST[self._kind])]
+        with contextlib.ExitStack() as stack:
+            for gate in gates:
+                _occupy(stack.enter_context(self.server.connect()), gate)
+            self._at_rest += len(gates)
+            try:
+                yield
+            finally:
+                for gate in gates:
+                    gate.touch()
+                self._at_rest -= len(gates)
+        wait_for(lambda: self._descriptors() <= self._at_rest, "they are over")
+        for gate in gates:
+            gate.unlink()
+            Path(f"{gate}.in").unlink()
+
     def exchange(self, steps: Steps, fault: Fault | None) -> Stream:
         """Send all of it and receive until the end of the connection, while `fault` is planned."""
         with socket.socket() as client:
@@ -65,7 +96,7 @@ class Faulty:
             client.bind(("127.0.0.1", 0))
             self.plan.arm(client.getsockname()[1], fault)
             try:
-                stream = talk(client, self.server.address, steps)
+                stream = talk(client, self.server.address, steps, self.server.wire.wrap)
             finally:
                 self.plan.disarm()
         self._check(fault)
@@ -90,6 +121,25 @@ class Faulty:
         self.server.kill()
 
 
+def _occupy(client: Client, gate: Path) -> None:
+    """With a request that waits in the application for `gate`, and before it as often as it has to."""
+    request = head(start=b"GET /block?%s HTTP/1.1" % bytes(gate))
+    inside = Path(f"{gate}.in")
+    client.send(request)
+
+    def is_inside() -> bool:
+        if not inside.exists() and not client.is_quiet(0.01):
+            assert client.response().status == 503
+            client.send(request)
+        return inside.exists()
+
+    wait_for(is_inside, "it is in the application")
+
+
+#: A server by its kind, wire and options.
+Servers = Callable[[str, str, tuple[str, ...]], Faulty]
+
+
 class Serving(Server):
     """Whose application is not asked what it has seen."""
 
@@ -109,7 +159,7 @@ def talk(client: socket.socket, address: Address, steps: Steps, wrap: Wrap | Non
     for request, mark in steps:
         try:
             client.sendall(request)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, TruncatedError):
             break
         while mark not in data:
             piece = _receive(client)
@@ -124,10 +174,10 @@ def talk(client: socket.socket, address: Address, steps: Steps, wrap: Wrap | Non
 
 
 def _receive(client: socket.socket) -> bytes | None:
-    """None: the connection was reset."""
+    """None: the connection was reset, or ended without the goodbye that its wire wants."""
     try:
         return client.recv(1 << 20)
-    except ConnectionResetError:
+    except (BrokenPipeError, ConnectionResetError, TruncatedError):  # a handshake sends, too
         return None
     except TimeoutError:
         raise AssertionError(f"nothing came for {client.gettimeout()} s") from None

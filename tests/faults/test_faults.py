@@ -12,6 +12,7 @@ A part of all faults is run, chosen by FAULT_SEED (any text); FAULTS=all runs th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -20,10 +21,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from faults.judge import Stream, is_whole, what_is_wrong
-from faults.paths import LAST, NOTHING, PATHS, Path
+from faults.paths import BUSY_PATHS, LAST, NOTHING, PATHS, Path
 from faults.plan import Fault
-from faults.served import Faulty, Steps
-from harness.axes import KINDS, KINDS_OF
+from faults.served import Faulty, Servers, Steps
+from harness.axes import KINDS_OF
 
 EVERYTHING = os.environ.get("FAULTS") == "all"
 SEED = os.environ.get("FAULT_SEED", "1")
@@ -86,22 +87,24 @@ def chosen(counts: dict[str, int], seed: str) -> list[tuple[Fault, bool]]:
 
 CASES = [
     pytest.param(path, kind, id=f"{name}-{kind}")
-    for name, path in PATHS.items()
+    for name, path in (PATHS | BUSY_PATHS).items()
     for interface in path.interfaces
     for kind in KINDS_OF[interface]
 ]
 
 
 @pytest.mark.parametrize(("path", "kind"), CASES)
-def test_the_client_can_tell(faulty: dict[str, Faulty], path: Path, kind: str) -> None:
-    server = faulty[kind]
-    reference = server.exchange(path.steps, None)
-    assert b"\r\n\r\n" in reference.data
-    complaints = {
-        str(fault): complaint
-        for fault, harmful in chosen(server.plan.counts, f"{SEED} {path} {kind}")
-        if (complaint := maybe_complaint(server, path, reference, fault, harmful))
-    }
+def test_the_client_can_tell(faulty: Servers, path: Path, kind: str, wire: str) -> None:
+    server = faulty(kind, wire, path.options)
+    with server.busy() if path.busy else contextlib.nullcontext():
+        reference = server.exchange(path.steps, None)
+        assert b"\r\n\r\n" in reference.data
+        assert not reference.reset
+        complaints = {
+            str(fault): complaint
+            for fault, harmful in chosen(server.plan.counts, f"{SEED} {path} {kind}")
+            if (complaint := maybe_complaint(server, path, reference, fault, harmful))
+        }
     assert not complaints, server.server.log()[-3000:]
 
 
@@ -119,9 +122,9 @@ def maybe_complaint(
     return f"{len(got.data)} bytes of {len(reference.data)}, reset: {got.reset}, {got.data[:300]!r}"
 
 
-def _ends_with_last(path: Path) -> bool:
+def _calls_twice(path: Path) -> bool:
     """Whether a second request tells the application that no more allocations are to fail."""
-    return path.steps[-1][0].endswith(LAST)
+    return not path.is_ours and path.steps[-1][0].endswith(LAST)
 
 
 def failing(steps: Steps, number: int) -> Steps:
@@ -131,10 +134,10 @@ def failing(steps: Steps, number: int) -> Steps:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="this CPython has no _testcapi")
-@pytest.mark.parametrize(("path", "kind"), [case for case in CASES if _ends_with_last(case.values[0])])
-def test_memory_that_is_not_there(faulty: dict[str, Faulty], path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("path", "kind"), [case for case in CASES if _calls_twice(case.values[0])])
+def test_memory_that_is_not_there(faulty: Servers, path: Path, kind: str, wire: str) -> None:
     """An allocation of the application, the interpreter or the server fails while the response is made."""
-    server = faulty[kind]
+    server = faulty(kind, wire, path.options)
     reference = server.exchange(path.steps, None)
     numbers: Sequence[int] = range(MOST_ALLOCATIONS)
     if not EVERYTHING:
@@ -153,7 +156,3 @@ def test_memory_that_is_not_there(faulty: dict[str, Faulty], path: Path, kind: s
         else:
             server.exchange([(LAST, NOTHING)], None)  # where the failure has not come yet, it is called off
     assert not complaints
-
-
-def test_every_kind_is_here(faulty: dict[str, Faulty]) -> None:
-    assert set(faulty) == set(KINDS)
