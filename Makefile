@@ -110,9 +110,10 @@ SANITIZED := build/sanitize
 SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/$(SANITIZED)/report \
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
-	PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
+	PYTHONMALLOC=malloc TRICORN_TEST_PATIENCE=5 PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
 
-SANITIZED_SERVERS := $(wildcard tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
+SANITIZED_SERVERS := $(wildcard tests/faults tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
+	$(patsubst %,tests/integration/test_%.py,admission autoscaling drain even_load inheritance preload refork time_limits tls warmup) \
 	tests/transport/test_*.py)
 # They look at resident memory or at processor time: the sanitizer holds back what is freed, and is slow.
 MEASURING := work_is_linear or is_let_go or left_to_the_client or makes_send_wait or stops_the_client or cost_little or are_bounded

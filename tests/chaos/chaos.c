@@ -1,8 +1,8 @@
 /* Makes the system calls of the server's transport misbehave by a plan that comes from a seed. Loaded by LD_PRELOAD.
 
-   Whose calls: those on descriptors that the transport got from accept4(), whoever makes them, and what the
-   transport's own modules ask of listeners, pollers and temporary files. Never the application's files and sockets,
-   nor pipes. The master accepts nothing, so nothing happens to it.
+   Whose calls: those on descriptors that the transport got from accept4(), or from another worker by recvmsg(),
+   whoever makes them, and what the transport's own modules ask of listeners, pollers and temporary files. Never the
+   application's files and sockets, nor pipes. The master accepts nothing, so nothing happens to it.
 
    What is drawn depends on the seed, on which of the master's children this is, on which of its connections, and on
    how many calls of this sort that connection has seen; so it is the same again if these calls come in the same
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 /* The order is that of CALLS in plan.py. */
-enum call { RECV, SEND, SENDMSG, SENDFILE, ACCEPT4, EPOLL_WAIT, POLL, WRITE, CALLS };
+enum call { RECV, SEND, SENDMSG, SENDFILE, ACCEPT4, EPOLL_WAIT, POLL, WRITE, RECVMSG, CALLS };
 
 /* What is no errno. The numbers are those of WAYS in plan.py. */
 enum { NONE = 0, SHORT = -1, LATE = -2, NOTHING = -3, SPURIOUS = -4 };
@@ -303,6 +303,31 @@ int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
     if (fd >= 0)
         know(fd, CLIENT, __atomic_add_fetch(&accepted, 1, __ATOMIC_RELAXED));
     return fd;
+}
+
+static int descriptor_in(struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    int fd = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return fd;
+}
+
+ssize_t recvmsg(int listener, struct msghdr *message, int flags)
+{
+    uint64_t chance;
+    ssize_t n;
+    if (!BY_TRANSPORT || !known(listener))
+        return REAL(recvmsg)(listener, message, flags);
+    know(listener, LISTENER, 0);
+    errno = drawn(&descriptors[listener], RECVMSG, &chance);
+    if (errno > 0)
+        return -1;
+    n = REAL(recvmsg)(listener, message, flags);
+    if (n >= 0)
+        know(descriptor_in(message), CLIENT, __atomic_add_fetch(&accepted, 1, __ATOMIC_RELAXED));
+    return n;
 }
 
 int close(int fd)

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 #: In the order of `enum call`.
-CALLS = ("recv", "send", "sendmsg", "sendfile", "accept4", "epoll_wait", "poll", "write")
+CALLS = ("recv", "send", "sendmsg", "sendfile", "accept4", "epoll_wait", "poll", "write", "recvmsg")
 #: What is no errno. A part of the work; done late; nothing to report; an event that is none.
 WAYS = {"short": -1, "late": -2, "nothing": -3, "spurious": -4}
 MOST_FAULTS = 16
@@ -34,6 +34,7 @@ HARMLESS: Rates = {
     "epoll_wait": {"EINTR": 60, "nothing": 60, "spurious": 150},
     "poll": {"EINTR": 100, "nothing": 60, "spurious": 100},
     "write": {"short": 150, "EINTR": 80, "late": 60},
+    "recvmsg": {"EAGAIN": 150, "EINTR": 150},
 }
 #: On top of those.
 BREAKING: Rates = {

@@ -14,8 +14,12 @@ import pytest
 FILES = (
     "tests/conformance",
     "tests/gateway/test_wsgi.py",
+    "tests/integration/test_admission.py",
     "tests/integration/test_asgi_messages.py",
+    "tests/integration/test_drain.py",
+    "tests/integration/test_even_load.py",
     "tests/integration/test_lifecycle.py",
+    "tests/integration/test_warmup.py",
     "tests/integration/test_websocket_frames.py",
     "tests/integration/test_websocket_handshake.py",
     "tests/integration/test_websocket_life.py",

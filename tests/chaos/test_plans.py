@@ -11,13 +11,14 @@ from faults.judge import is_whole
 from faults.paths import LAST, NOTHING, PATHS
 from harness.axes import KINDS, ONE_OF_EACH
 from harness.cases import head
-from integration.live import Live
+from harness.server import frozen
+from integration.live import Live, entered, message
 from wsgi_paths import CONTENT
 
 from chaos.plan import BREAKING, CALLS, HARMLESS, Plan, Rates, rates
 from chaos.serving import PATIENCE, Storm
 
-#: What makes each call.
+#: What makes each call of a worker that is alone.
 MADE_BY = {
     "recv": "a body in memory",
     "send": "a small body",
@@ -61,10 +62,34 @@ def ways(tables: Rates) -> list[tuple[str, str]]:
 
 
 def test_each_call_has_its_path() -> None:
-    assert set(MADE_BY) == set(CALLS)
+    assert set(MADE_BY) == set(CALLS) - {"recvmsg"}
 
 
-@pytest.mark.parametrize(("call", "way"), ways(HARMLESS) + ways(BREAKING))
+@pytest.mark.parametrize("way", HARMLESS["recvmsg"])
+def test_what_is_passed_on_arrives(library: Path, tmp_path: Path, way: str) -> None:
+    """A kept connection, from a busy worker to a free one; there its calls misbehave as well."""
+    plan = Plan(tmp_path / "plan", "1", {})
+    gate = tmp_path / "gate"
+    with Live("life:app", workers=2, environ=plan.environ(library)) as live:
+        free = live.workers()[1]
+        with live.connect() as client, live.connect() as other:
+            with frozen(free):
+                for each, path in ((client, "/"), (other, f"/block?{gate}")):
+                    each.send(message(path))
+                assert client.response().body != b"%d 1" % free
+                entered(gate)
+            plan.change({"recvmsg": {way: ALWAYS}, "send": {"short": ALWAYS}})
+            client.send(message("/"))
+            assert client.response().body == b"%d 1" % free
+            assert plan.struck[f"recvmsg {way}"]
+            assert plan.struck["send short"]
+            gate.touch()
+            assert other.response().body == b"released"
+
+
+@pytest.mark.parametrize(
+    ("call", "way"), [(call, way) for call, way in ways(HARMLESS) + ways(BREAKING) if call in MADE_BY]
+)
 def test_it_happens(storms: dict[str, Storm], call: str, way: str) -> None:
     storm = storms["sync"]
     pressure = PRESSURE.get(call, {})

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from harness.patience import PATIENCE
+
 #: Longer than any healthy answer takes on a busy machine, shorter than any default time limit of the server.
 DEADLINE = 4.0
 
@@ -98,6 +100,7 @@ class Client:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        timeout *= PATIENCE
         self.socket.settimeout(timeout)
         if source is not None:
             self.socket.bind((source, 0))

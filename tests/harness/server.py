@@ -28,6 +28,7 @@ from typing import Any
 
 from harness.axes import KINDS, WIRES
 from harness.client import Address, Client, ClosedError
+from harness.patience import PATIENCE
 
 APPS = Path(__file__).parent.parent / "apps"
 
@@ -49,7 +50,7 @@ TWINS = {
 }
 
 BOOT_DEADLINE = 20.0
-STOP_DEADLINE = 15.0
+STOP_DEADLINE = 15.0 * PATIENCE
 
 # Variables that would change what the server under test does.
 _FOREIGN = ("TRICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME")
@@ -57,6 +58,7 @@ _FOREIGN = ("TRICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW
 
 def wait_for(condition: Callable[[], Any], what: str, *, deadline: float = 5.0) -> Any:
     """The first true value of `condition`; a failure after `deadline` seconds."""
+    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while not (value := condition()):
         assert time.monotonic() < end, f"waited {deadline} s in vain: {what}"
@@ -152,7 +154,7 @@ class Server:
     def _wait_ready(self) -> None:
         """Until it answers. One connection waits in the backlog while the server boots."""
         assert self.process is not None
-        end = time.monotonic() + BOOT_DEADLINE
+        end = time.monotonic() + BOOT_DEADLINE * PATIENCE
         with self.connect(timeout=0.1) as client:
             with contextlib.suppress(TimeoutError):  # of a handshake; it goes on below
                 client.send(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client, ClosedError, Response
+from harness.patience import PATIENCE
 from harness.server import APPS, BOOT_DEADLINE, USUAL_WIRE, Server, wait_for
 
 HERE = Path(__file__).parent
@@ -95,7 +96,7 @@ class Live(Server):
 
     def wait_exit(self, deadline: float = 10.0) -> int:
         assert self.process is not None
-        return self.process.wait(deadline)
+        return self.process.wait(deadline * PATIENCE)
 
     def wait_log(self, text: str, *, times: int = 1, deadline: float = 10.0) -> str:
         """The log, once it holds `text` so many times."""
@@ -250,7 +251,7 @@ def in_background(function: Any, *arguments: Any) -> Iterator[list[Any]]:
 
 def poll_until(deadline: float) -> Iterator[None]:
     """Turns of a loop that is bounded by time, with a short pause between them."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * PATIENCE
     while time.monotonic() < end:
         yield
         time.sleep(0.005)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,8 @@ class Pair:
 @contextmanager
 def pair(tmp_path: Path, kind: str, kept: int = 1) -> Iterator[Pair]:
     (tmp_path / "who.py").write_text(APP)
-    environ = {"PYTHONPATH": str(Path(__file__).parents[1] / "apps")}
+    places = (str(Path(__file__).parents[1] / "apps"), os.environ.get("PYTHONPATH"))
+    environ = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
     with (
         Live("who:app", kind=kind, workers=2, chdir=tmp_path, environ=environ) as live,
         ExitStack() as stack,
@@ -72,8 +73,11 @@ def served_by(client: Client) -> int:
 
 
 def sockets(pid: int) -> int:
-    fds = Path(f"/proc/{pid}/fd")
-    return sum(os.readlink(fd).startswith("socket:") for fd in fds.iterdir())
+    links = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            links.append(os.readlink(fd))
+    return sum(link.startswith("socket:") for link in links)
 
 
 @pytest.mark.parametrize("kind", THREADS)

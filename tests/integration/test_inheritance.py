@@ -237,6 +237,78 @@ def test_a_copy_that_comes_back_serves_nobody(tmp_path: Path, kind: str) -> None
     assert lines.count(f"/fork {worker}") == 1
 
 
+#: A copy that goes on as if it had the client. Connections of its own have the same numbers by then.
+GOES_ON = """
+import os, socket
+
+def copied(do):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        pairs = [socket.socketpair() for _ in range(100)]
+        ends = [end for pair in pairs for end in pair]
+        for end in ends:
+            end.send(b"another's")
+        try:
+            do()
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}; ".encode())
+        for end in ends:
+            end.setblocking(False)
+            assert end.recv(100) == b"another's"
+        os.write(writer, b"nothing of theirs is touched")
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as told:
+        report = told.read()
+    os.waitpid(pid, 0)
+    with open(MARK, "w"):
+        return report
+
+def app(environ, start_response):
+    def do():
+        write = start_response("200 OK", [])
+        write(b"by the copy")
+        environ["wsgi.input"].read()
+    text = copied(do) + "; " + environ["wsgi.input"].read().decode()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text.encode()]
+
+async def asgi_app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    def do():
+        for message in [{"type": "http.response.start", "status": 200}, {"type": "http.response.body"}]:
+            for _ in send(message).__await__():
+                break
+        for _ in receive().__await__():
+            break
+    text = copied(do) + "; " + (await receive())["body"].decode()
+    head = [(b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": text.encode()})
+"""
+
+
+def test_a_copy_that_goes_on_does_not_disturb_the_connection(tmp_path: Path, kind: str, wire: str) -> None:
+    """Least of all with an alert or a goodbye: for TLS its client is still the same session."""
+    mark = tmp_path / "mark"
+    (tmp_path / "going_on.py").write_text(f"MARK = {str(mark)!r}\n{GOES_ON}")
+    name = "asgi_app" if kind == "asgi" else "app"
+    options = () if kind == "asgi" else ("--no-request-buffering",)
+    with Live(f"going_on:{name}", *options, kind=kind, wire=wire, chdir=tmp_path) as live:
+        mark.unlink()
+        with live.connect() as client:
+            for _ in range(2):
+                client.send(message("/", method="POST", fields=["Content-Length: 4"]))
+                wait_for(mark.exists, "the copy has ended")
+                mark.unlink()
+                client.send(b"body")
+                body = client.response("POST").body.decode()
+                assert body.endswith("nothing of theirs is touched; body"), body
+        live.stop()
+
+
 AT_IMPORT = {
     "a daemon": ("if os.fork() == 0:\n    time.sleep(20)\n    os._exit(0)", ""),
     "it exits": ("if os.fork() == 0:\n    sys.exit(0)\nos.wait()", ""),

@@ -364,13 +364,14 @@ cdef class HTTPCall:
     cdef int flush_head(self) except -1:
         """The application waits: what it has said so far is not kept back any longer."""
         cdef AsyncExchange exchange = self.exchange
+        cdef int outcome
         if not self.started or self.head_sent or exchange is None or exchange.gone or exchange.torn:
             return 0
         try:
-            self._respond(b"", -1)
+            outcome = self._respond(b"", -1)
         except ResponseError:
-            return 0        # the next piece raises it again, in the application's own frame
-        return 0
+            outcome = 0     # the next piece raises it again, in the application's own frame
+        return outcome
 
     cdef int let_go(self) except -1:
         """Of the connection: what the application still does with this call leads nowhere."""

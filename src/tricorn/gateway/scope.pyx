@@ -97,9 +97,10 @@ cdef object _path(RequestHead head):
         return PyUnicode_DecodeLatin1(<const char*>head.data + head.path.start, head.path.length, NULL)
     decoded = decoded_path(head)
     try:
-        return decoded.decode("utf-8")
+        path = decoded.decode("utf-8")
     except UnicodeDecodeError:
-        return decoded.decode("latin-1")
+        path = decoded.decode("latin-1")
+    return path
 
 
 cdef bint _takes_trailers(RequestHead head):

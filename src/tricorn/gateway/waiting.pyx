@@ -156,9 +156,10 @@ cdef void call_by_vector(object kind, Py_ssize_t offset) noexcept:
 cdef object failure_of(object task):
     """What a task that is over has raised, else None."""
     try:
-        return EXCEPTION(task) if type(task) is OwnTask else task.exception()
+        failure = EXCEPTION(task) if type(task) is OwnTask else task.exception()
     except CancelledError as error:
-        return error
+        failure = error
+    return failure
 
 
 cdef object outcome_of(object task, bint likely):
@@ -167,9 +168,10 @@ cdef object outcome_of(object task, bint likely):
     if not likely:
         return failure_of(task) if DONE(task) else PENDING
     try:
-        return failure_of(task)
+        outcome = failure_of(task)
     except InvalidStateError:
-        return PENDING
+        outcome = PENDING
+    return outcome
 
 
 cdef inline bint _is_of_own_task(object callback):
@@ -204,13 +206,14 @@ cdef int call_within(object context, object function) except -1:
 
 cdef bint _takes_context(object factory):
     """Task factories have the parameter since Python 3.11; older ones, which still exist, have not."""
+    cdef bint takes = True
     try:
         signature(factory).bind(None, None, context=None)
     except TypeError:
-        return False
-    except ValueError:      # it has no signature
-        return True
-    return True
+        takes = False
+    except ValueError:
+        takes = True        # it has no signature
+    return takes
 
 
 cdef class TaskRunner:
@@ -332,7 +335,7 @@ cdef class TaskRunner:
         try:
             callback(self.done if _is_of_own_task(callback) else wait)
         except (SystemExit, KeyboardInterrupt):
-            return 0        # it ended the task, whose end is reported to whoever started it
+            callback = None     # it ended the task, whose end is reported to whoever started it
         finally:
             PyContext_Exit(wait.context)
             STEPPING = False

@@ -438,6 +438,8 @@ cdef class FrameReader:
             try:
                 reason = PyUnicode_DecodeUTF8(<const char*>payload + 2, n - 2, NULL)
             except UnicodeDecodeError:
+                reason = None
+            if reason is None:
                 return self._fail(BAD_REASON)
         self.close_code, self.close_reason = code, reason
         self.is_finished = True
@@ -467,8 +469,8 @@ cdef class FrameReader:
         try:
             message = PyUnicode_DecodeUTF8(<const char*>data, n, NULL)
         except UnicodeDecodeError:
-            return self._fail(BAD_TEXT)
-        return self._tell(message)
+            message = None
+        return self._tell(message) if message is not None else self._fail(BAD_TEXT)
 
     cdef int _piece(self, const unsigned char* data, Py_ssize_t n) except -2:
         cdef bint is_right = self._append(data, n, self.key, self.left if self.fin else -1)
@@ -557,6 +559,8 @@ cdef class FrameReader:
             try:
                 content = self.deflate.inflate(piece, room + 1, last)
             except ZlibError:
+                content = None
+            if content is None:
                 return self._fail(BAD_DEFLATE)
             if len(content) > room:
                 return self._fail(LONG_MESSAGE)

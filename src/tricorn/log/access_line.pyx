@@ -588,7 +588,9 @@ cdef int _put_environ(LineBuffer* line, Text* value) noexcept:
     try:
         digits = repr(<object>value.value)
     except (ValueError, MemoryError):
-        return put(line, "-", 1)  # an int of more than 4300 digits (sys.set_int_max_str_digits)
+        digits = None       # an int of more than 4300 digits (sys.set_int_max_str_digits)
+    if digits is None:
+        return put(line, "-", 1)
     number = _text(<PyObject*>digits, False)
     return _put_text(line, &number, AS_TEXT)
 

@@ -598,14 +598,14 @@ cdef class ASGIRequest(Request):
         cdef bint was_open = task_runner.open
         task_runner.open = False
         try:
-            return call_within(_context_of(call), record)
+            call_within(_context_of(call), record)
         except BaseException as error:      # whatever becomes of the request does not depend on it
             report(
                 self.runner.worker.logger, "a log handler or filter failed (%s %s)", call.method, call.uri, error=error
             )
-            return 0
         finally:
             task_runner.open = was_open
+        return 0
 
     cdef int _time_out(self, ThreadContext thread) except -1:
         """request_timeout is over: the task is cancelled, its client is answered without it."""

@@ -374,6 +374,7 @@ cdef class Channel:
     cdef int arm(self, int interest) except -1:
         cdef Poller poller = self.table.poller
         cdef unsigned long long token
+        cdef bint failed = False
         if interest == self.armed:
             return 0
         token = (<unsigned long long>self.serial << 32) | <unsigned int>self.fd
@@ -387,6 +388,8 @@ cdef class Channel:
                     poller.modify(self.fd, interest, token)
             except OSError as error:        # ENOMEM, ENOSPC (epoll_ctl(2)): nobody would ever look at it again
                 self.table.logger.error("Cannot watch a connection; closing it: %s", error)
+                failed = True
+            if failed:
                 return self.lose()
         self.armed = interest
         return 0

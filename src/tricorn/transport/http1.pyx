@@ -528,7 +528,7 @@ cdef class HTTP1(RequestProtocol):
     ) except -1:
         cdef Request request = self.request
         cdef long long length = head.content_length if head.framing == BODY_LENGTH else -1
-        cdef Delivery delivery
+        cdef Delivery delivery = COLLECTED
         cdef Py_ssize_t used
         if 0 <= length <= size and request.take_whole(data, <Py_ssize_t>length):
             self.machine.have_body()
@@ -539,6 +539,7 @@ cdef class HTTP1(RequestProtocol):
             delivery = request.open_body(thread, length)
         except MemoryError as error:
             self._cannot_store(thread, error)
+        if self.request is not request:
             return 0
         if delivery == PULLED:
             self._keep(data, size)
@@ -581,9 +582,8 @@ cdef class HTTP1(RequestProtocol):
             if self.phase != READING:
                 raise
             self._cannot_store(thread, error)
-            return used
         if self.request is not request:
-            return used         # storing it gave the GIL away: its client was found to be gone, by a response that was held back
+            return used         # it cannot be stored, or that gave the GIL away and its client was found to be gone
         if progress == REFUSED:
             self.cut_body(thread, refusal(self.machine.error))
         elif progress == DONE and self.phase == READING:
@@ -600,8 +600,7 @@ cdef class HTTP1(RequestProtocol):
             request.place_body(place, size, decoder.remaining)
         except OSError as error:
             self._cannot_store(thread, error)
-            return False
-        return True
+        return self.request is request
 
     cdef int _placed(self, ThreadContext thread, Py_ssize_t size) except -1:
         cdef Request request = self.request
@@ -613,7 +612,6 @@ cdef class HTTP1(RequestProtocol):
             request.took_body(thread, is_over, False, decoder.received)
         except (OSError, MemoryError) as error:
             self._cannot_store(thread, error)
-            return 0
         if self.request is not request:
             return 0
         # Unlike elsewhere, what the client may have sent behind the body was not read.
@@ -981,6 +979,7 @@ cdef class HTTP1(RequestProtocol):
         return 0 if self.channel.owned or self.channel.corked else self.channel.watch()
 
     cdef int request_over(self, Request request, ThreadContext thread) except -1:
+        cdef int outcome
         if self.request is not request:
             return 0
         self.is_over = True
@@ -988,9 +987,10 @@ cdef class HTTP1(RequestProtocol):
             return 0
         self.channel.owned = True
         try:
-            return self.settle(thread)
+            outcome = self.settle(thread)
         except BaseException as error:      # the application, which has called us, must not take it for one of its own
-            return self.runner.give_up(self.channel, error)
+            outcome = self.runner.give_up(self.channel, error)
+        return outcome
 
     cdef int queue_up(self, Request request) except -1:
         if not self.channel.owned:

@@ -118,6 +118,7 @@ cdef class LoopWatch:
 cdef object _name(task):
     """It may be of a class of the application's."""
     try:
-        return ascii(task.get_name())
+        name = ascii(task.get_name())
     except BaseException as error:
-        return f"without a name ({name_of(error)})"
+        name = f"without a name ({name_of(error)})"
+    return name

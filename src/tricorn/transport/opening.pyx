@@ -99,6 +99,7 @@ cdef class Opening(Protocol):
         cdef WorkerContext worker = self.runner.worker
         cdef ssize_t n = channel.read(thread.buffer, THREAD_BUFFER)
         cdef bytes data
+        cdef bint refused = False
         if n == WIRE_AGAIN:
             return 0
         if n <= 0:
@@ -110,6 +111,8 @@ cdef class Opening(Protocol):
             header = parse_proxy(data, worker.proxy_mode)
         except ProtocolError as error:
             self.runner.worker.log_refusal(self.peer.host, error)
+            refused = True
+        if refused:
             return channel.close()      # it is no HTTP client: there is nobody to answer
         if header is None:
             self.pending = data
@@ -147,11 +150,14 @@ cdef class Opening(Protocol):
     cdef int _secured(self) except -1:
         cdef Channel channel = self.channel
         cdef TLSWire tls = self.tls
+        cdef bint failed = False
         try:
             facts = self.entrance.tls.facts(tls)
         except Exception as error:
             report(self.runner.worker.logger, "What a TLS connection says of itself cannot be read", error=error)
             tls.detach()
+            failed = True
+        if failed:
             return channel.abort()
         channel.layer = new_tls_layer(tls, self.runner.worker.logger)
         return self._open(None, facts)

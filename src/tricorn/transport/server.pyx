@@ -145,7 +145,7 @@ cdef class Server:
             channel = self._admitted(thread, fd, _peer(address, worker.trusted), entrance)
         except BaseException:   # no memory, most likely, or an SSLContext of the application's
             worker.logger.error("Internal error; a new connection is closed", exc_info=True)
-            return 0
+            channel = None
         if channel is None:
             return 0
         channels.add(channel)
@@ -382,7 +382,7 @@ cdef class Server:
                 label = protocol.cut_stream(thread, events_only)
             except BaseException:
                 self.give_up(thread, channel)
-                continue
+                label = None
             if label is not None:
                 cut.append(label)
         return cut

@@ -45,7 +45,6 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.system cimport EAGAIN, EINTR, MSG_NOSIGNAL, errno, iovec, off_t, recv, send
 
 import sys
-from contextlib import suppress
 
 cdef extern from "<errno.h>" nogil:
     int EBADF, ENOMEM
@@ -929,18 +928,23 @@ cdef class ObjectWire(TLSWire):
         return self.failed
 
     cdef int _shake(self) except -9:
-        while True:
+        cdef bint wants_more = True
+        cdef int reason = 0
+        while wants_more:
+            wants_more = False
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
-                if self._drain() or not self._feed():
-                    return self._sort()
+                wants_more = True
             except Exception as error:
-                return self._give_reason(error) or WIRE_CUT
-            else:
-                self._drain()
-                self.more = self.incoming.pending or self.line.first != NULL
-                return self.failed or WIRE_DONE
+                reason = self._give_reason(error) or WIRE_CUT
+            if reason:
+                return reason
+            if wants_more and (self._drain() or not self._feed()):
+                return self._sort()
+        self._drain()
+        self.more = self.incoming.pending or self.line.first != NULL
+        return self.failed or WIRE_DONE
 
     cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9:
         """One record. The object is asked only if there is something for it: exceptions are dear."""
@@ -952,22 +956,22 @@ cdef class ObjectWire(TLSWire):
             return self._sort()
         view = PyMemoryView_FromMemory(into, size, PyBUF_WRITE)
         while True:
+            n = WIRE_BLOCKED
             try:
                 n = self.read(size, view)
             except ssl.SSLWantReadError:
-                self.more = False
                 self._drain()       # an answer to KeyUpdate
-                if not self._feed():
-                    return self._sort()
             except Exception as error:
-                self.more = False
-                return self._give_reason(error)
-            else:
-                self.over = n == 0
-                self.more = n > 0 and (
-                    self.incoming.pending or self.line.first != NULL or (n == size and self.pending())
-                )
-                return n
+                n = self._give_reason(error)
+            if n != WIRE_BLOCKED:
+                break
+            self.more = False
+            if not self._feed():
+                return self._sort()
+        if n == 0:
+            self.over = True
+        self.more = n > 0 and (self.incoming.pending or self.line.first != NULL or (n == size and self.pending()))
+        return n
 
     cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9:
         cdef char scratch[RECORD]
@@ -988,8 +992,10 @@ cdef class ObjectWire(TLSWire):
         return taken if taken > 0 else self.failed
 
     cdef int _say_goodbye(self) except -9:
-        with suppress(Exception):       # it wants to read the peer's, too
+        try:
             self.tls.unwrap()
+        except Exception as error:
+            missing = error     # the peer's, which it wants to read, too
         return self._drain()
 
     @property

@@ -6,7 +6,7 @@ Knows: the outcomes of a TLS wire. Must not know: how TLS works, who sends.
 import sys
 
 from tricorn.transport.system cimport SHUT_WR, iovec, off_t, shutdown
-from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_CUT, WIRE_DONE, TLSWire
+from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_BROKEN, WIRE_CUT, WIRE_DONE, TLSWire
 from tricorn.transport.wire cimport WIRE_AGAIN, WIRE_LOST, Layer
 
 from tricorn.transport.failures import report
@@ -26,7 +26,8 @@ cdef class TLSLayer(Layer):
         try:
             n = wire.recv(<char*>place, <Py_ssize_t>size)
         except BaseException:
-            return self._raised()
+            self._raised()
+            n = WIRE_BROKEN
         if n == WIRE_CUT and not wire.line.error:
             return 0            # without a goodbye: what was promised and has not come is missing, which the protocol sees
         return n if n >= 0 else self._outcome(n)
@@ -37,7 +38,8 @@ cdef class TLSLayer(Layer):
         try:
             n = wire.sendv(parts, count)
         except BaseException:
-            return self._raised()
+            self._raised()
+            n = WIRE_BROKEN
         return n if n > 0 else self._outcome(n)
 
     cdef ssize_t send_file(self, int fd, int source, long long offset, size_t size) noexcept:
@@ -47,16 +49,16 @@ cdef class TLSLayer(Layer):
         try:
             n = wire.sendfile(source, &position, size)
         except BaseException:
-            return self._raised()
+            self._raised()
+            n = WIRE_BROKEN
         return n if n >= 0 else self._outcome(n)
 
     cdef ssize_t _outcome(self, ssize_t outcome) noexcept:
         return WIRE_AGAIN if outcome == WIRE_BLOCKED else WIRE_LOST
 
-    cdef ssize_t _raised(self) noexcept:
+    cdef void _raised(self) noexcept:
         """No memory, or a callback that the application has put into its SSLContext."""
         report(self.logger, "Internal error; a TLS connection is closed", error=sys.exception())
-        return WIRE_LOST
 
     cdef int flush(self) noexcept:
         cdef TLSWire wire = self.wire
@@ -64,7 +66,8 @@ cdef class TLSLayer(Layer):
         try:
             outcome = wire.flush()
         except BaseException:
-            return <int>self._raised()
+            self._raised()
+            outcome = WIRE_BROKEN
         return 1 if outcome == WIRE_DONE else <int>self._outcome(outcome)
 
     cdef int end(self, int fd) noexcept:
@@ -76,7 +79,8 @@ cdef class TLSLayer(Layer):
         try:
             outcome = wire.shutdown()
         except BaseException:
-            outcome = <int>self._raised()
+            self._raised()
+            outcome = WIRE_BROKEN
         if outcome == WIRE_BLOCKED:
             return WIRE_AGAIN
         self.ended = True

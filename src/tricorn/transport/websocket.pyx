@@ -408,13 +408,15 @@ cdef class WebSocketSession(Socket):
         cdef Channel channel = self.channel
         cdef Protocol protocol = channel.protocol
         cdef LoopRunner runner = self.runner
+        cdef int outcome
         if channel.owned or channel.closed:
             return 0
         channel.owned = True
         try:
-            return protocol.settle(self.loop_context.thread)
+            outcome = protocol.settle(self.loop_context.thread)
         except BaseException as error:
-            return runner.give_up(channel, error)
+            outcome = runner.give_up(channel, error)
+        return outcome
 
     cdef int send_text(self, str text) except -1:
         cdef Buffer out = self.loop_context.thread.out

@@ -647,5 +647,5 @@ cdef int _close_quietly(object file) except -1:
     try:
         file.close()
     except (OSError, ValueError, BufferError):
-        return 0        # the application has closed or detached it, or holds a view of it
+        file = None     # the application has closed or detached it, or holds a view of it
     return 0
