@@ -124,7 +124,7 @@ sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanit
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
 	status=0; \
-	$(SANITIZER) -m pytest -q -p no:cacheprovider tests/http tests/gateway tests/log tests/fuzz $(SANITIZED_SERVERS) \
+	$(SANITIZER) -m pytest -q -p no:cacheprovider -o faulthandler_timeout=900 tests/http tests/gateway tests/log tests/fuzz $(SANITIZED_SERVERS) \
 		--deselect tests/http/test_cost.py::test_a_million_heads -k 'not ($(MEASURING))' $(ARGS) || status=1; \
 	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
 	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
