@@ -14,9 +14,10 @@ import pytest
 from harness.axes import ONE_OF_EACH
 from harness.cases import chunked, head, post
 from harness.client import Client
+from harness.patience import PATIENCE
 from harness.server import Server, Servers, wait_for
 
-LIMIT = 0.3
+LIMIT = 0.3 * PATIENCE  # the clients, too, must keep up with it
 LATE = 2.5
 #: Clocks are coarse: the server may look at its deadlines in ticks, and counts from when it saw the byte.
 EARLY = 0.05
