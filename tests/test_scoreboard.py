@@ -52,6 +52,12 @@ def test_cells() -> None:
     assert len(cells[0].durations) == 24
 
 
+def test_cells_for_all_that_comes_stand_first() -> None:
+    board = Board(1, 3, 2)
+    assert (board.cells, board.reserved) == (5, 2)
+    assert (len(board[0].cells), len(board[0].shared_cells)) == (5, 3)
+
+
 def test_a_row_keeps_its_page_alive() -> None:
     row = Board(1, 1)[0]
     gc.collect()
@@ -59,7 +65,7 @@ def test_a_row_keeps_its_page_alive() -> None:
     assert row.state == scoreboard.DRAINING
 
 
-@pytest.mark.parametrize("shape", [(0, 1), (1, 0)])
-def test_an_empty_board_is_refused(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(0, 1), (1, 0), (1, 0, 2), (1, 2, -1)])
+def test_an_empty_board_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Board(*shape)

@@ -50,6 +50,8 @@ cdef struct RowData:
     long long left
     # Connections that were passed on to another worker.
     long long passed
+    # As `waiting`, on routes that have threads or tasks of their own.
+    long long waiting_apart
 
 cdef class Row:
     cdef readonly int index
@@ -57,6 +59,7 @@ cdef class Row:
     cdef RowData* data
     cdef CellData* cell_data
     cdef int cell_count
+    cdef int shared_count       # the first ones: of the threads that serve whatever comes
     cpdef bint another_is_ready(self)
     cdef bint another_is_free(self)
     cdef int free_elsewhere(self)

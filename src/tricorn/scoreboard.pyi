@@ -60,6 +60,8 @@ class Row:
     left: int  # … and how many were given up by their clients
     passed: int  # connections that were passed on to another worker
     @property
+    def waiting_apart(self) -> int: ...  # as `waiting`, on routes with threads or tasks of their own
+    @property
     def waits(self) -> int: ...  # how often requests have waited for a thread or a loop
     @property
     def waited_ns(self) -> int: ...  # and for how long, all together
@@ -69,17 +71,24 @@ class Row:
     def requests(self) -> int: ...  # finished requests, the sum over the cells
     @property
     def cells(self) -> tuple[Cell, ...]: ...
+    @property
+    def shared_cells(self) -> tuple[Cell, ...]: ...  # the first ones: of threads that serve whatever comes
     def clear(self) -> None: ...
     def another_is_ready(self) -> bool: ...  # on the same board
     def beat(self) -> None: ...  # heartbeat_ns = now
 
 class Board:
-    """The shared page. Survives fork; never grows."""
+    """The shared page. Survives fork; never grows.
 
-    def __init__(self, rows: int, cells: int) -> None: ...
+    Of each worker's cells so many are for threads that serve whatever comes, so many for those of routes.
+    """
+
+    def __init__(self, rows: int, shared: int, reserved: int = 0) -> None: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Row: ...
     def __iter__(self) -> Iterator[Row]: ...
     def detach(self) -> None: ...  # what is written from here on, nobody else sees
     @property
     def cells(self) -> int: ...
+    @property
+    def reserved(self) -> int: ...

@@ -283,6 +283,10 @@ cdef class Row:
         self.data.waiting = value
 
     @property
+    def waiting_apart(self):
+        return self.data.waiting_apart
+
+    @property
     def refused(self):
         return self.data.refused
 
@@ -315,6 +319,10 @@ cdef class Row:
         return total
 
     @property
+    def shared_cells(self):
+        return self.cells[:self.shared_count]
+
+    @property
     def cells(self):
         cdef Cell cell
         cdef int i
@@ -343,14 +351,14 @@ cdef class Row:
         return self.free_elsewhere() > 0
 
     cdef int free_elsewhere(self):
-        """How many threads do, in all of those."""
+        """How many threads do, in all of those. (Whether they are a route's own, a connection does not tell.)"""
         cdef Row row
         cdef int i
         cdef int free = 0
         for row in (<Board>self.board).rows:
             if row is self or row.data.state != READY:
                 continue
-            for i in range(row.cell_count):
+            for i in range(row.shared_count):
                 free += row.cell_data[i].busy_since_ns == 0
         return free
 
@@ -380,15 +388,17 @@ cdef class Board:
     cdef object mapping
     cdef Py_buffer view
     cdef list rows
-    cdef readonly int cells
+    cdef readonly int cells, reserved
 
-    def __init__(self, int rows, int cells):
-        if rows < 1 or cells < 1:
+    def __init__(self, int rows, int shared, int reserved=0):
+        cdef int cells = shared + reserved
+        if rows < 1 or shared < 1 or reserved < 0:
             raise ValueError("a board needs at least one row and one cell")
         cdef Py_ssize_t stride = sizeof(RowData) + cells * sizeof(CellData)
         stride = (stride + 63) // 64 * 64       # no two workers share a cache line
         self.mapping = mmap.mmap(-1, rows * stride)     # anonymous and shared: survives fork
         self.cells = cells
+        self.reserved = reserved
         self.rows = []
         # Held for as long as the board lives; an exported buffer also keeps the mapping from being closed.
         PyObject_GetBuffer(self.mapping, &self.view, PyBUF_WRITABLE)
@@ -402,6 +412,7 @@ cdef class Board:
             row.data = <RowData*>(base + i * stride)
             row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
             row.cell_count = cells
+            row.shared_count = shared
             self.rows.append(row)
 
     def detach(self):

@@ -101,6 +101,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *(
             "deadline",
             "task_deadline",
+            "thread_pool",
             "loop_context",
             "wsgi_request",
             "asgi_request",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
 from tricorn.config.reference import print_config
 from tricorn.config.settings import SETTINGS, Settings
@@ -88,7 +89,8 @@ WRONG = {
     '{ "/a" = { request_timout = 1 } }': "'/a': 'request_timout' is not a setting (tricorn.toml); did",
     '{ "/a" = { workers = 1 } }': (
         "'/a': 'workers' cannot be set for a route (tricorn.toml); "
-        "a route may set request_timeout, slow_request_time"
+        "a route may set threads, max_queue, max_queue_time, max_concurrency, request_timeout, "
+        "slow_request_time"
     ),
     '{ "/a" = { request_timeout = "soon" } }': (
         "'/a', request_timeout: 'soon' is not a number of seconds, 0 or more (tricorn.toml); "
@@ -96,6 +98,12 @@ WRONG = {
     ),
     '{ "/a" = {} }': "'/a' has no table of settings (tricorn.toml); for example",
     '{ "/a" = 5 }': "'/a' has no table of settings",
+    '{ "/a" = { threads = 0 } }': "'/a', threads: 0 is",
+    '{ "/a" = { max_queue = 5 } }': (
+        "'/a', max_queue: its requests wait with all others, so they have no limit of their own "
+        "(tricorn.toml); give the route `threads` (WSGI) or `max_concurrency` (ASGI) too"
+    ),
+    '{ "/a" = { max_queue_time = 5 } }': "'/a', max_queue_time: its requests wait with all others",
     "[5]": "[5] is not a table of routes (tricorn.toml); write path prefixes with their settings",
     '"/a request_timeout"': "'request_timeout' is not NAME=VALUE",
     '"/a"': "'/a' has no table of settings",
@@ -108,3 +116,33 @@ def test_what_is_wrong(table: str, tmp_path: Path) -> None:
         loaded(f"routes = {table}\n", tmp_path)
     assert str(caught.value).startswith("routes: ")
     assert WRONG[table] in str(caught.value)
+
+
+#: worker_class → what a route has of its own there, what it cannot have, what is said of that.
+APART = {
+    "gthread": ("threads", "max_concurrency", "a worker that has threads has no such thing"),
+    "asgi": ("max_concurrency", "threads", "a worker that has one event loop has no such thing"),
+}
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_a_route_has_threads_or_tasks_of_its_own(kind: str, tmp_path: Path) -> None:
+    mine, others, said = APART[kind]
+
+    def settings(name: str, worker_class: str) -> Settings:
+        words = ["-k", worker_class, "--route", f"/a {name}=3 max_queue=5", "--route", f"/b {name}=1"]
+        return load(words, {}, tmp_path)
+
+    assert settings(mine, kind).routes == {"/a": {mine: 3, "max_queue": 5}, "/b": {mine: 1}}
+    assert settings(others, "auto").routes["/b"] == {others: 1}  # the application decides
+    with pytest.raises(ConfigError) as caught:
+        settings(others, kind)
+    message = str(caught.value)
+    assert message.startswith(f"routes: '/a', {others}: {said} (")
+    assert message.endswith(f"write {mine}, the number of its requests that may run at once")
+
+
+def test_threads_of_routes_come_on_top(tmp_path: Path) -> None:
+    words = ["--threads=4", "--route", "/a threads=3", "--route", "/b threads=2 max_queue=1"]
+    assert reserved_threads(load(words, {}, tmp_path)) == 5
+    assert reserved_threads(load(["--route", "/a request_timeout=1"], {}, tmp_path)) == 0

@@ -547,6 +547,22 @@ def test_at_the_limit_idle_connections_make_room(kind: str) -> None:
         live.stop()
 
 
+def test_at_the_limit_no_connection_is_closed_over_a_request(kind: str) -> None:
+    """Not even the one that was idle for longest; the newcomer waits if that is so of all."""
+    options = ("--worker-connections=4", "--keep-alive=60")
+    with Live("life:app", *options, kind=kind) as live, contextlib.ExitStack() as stack:
+        (worker,) = live.workers()
+        kept = idle(live, 4)
+        for count in (2, 4):
+            with frozen(worker):
+                asking = [client for client in kept if not has_ended(client)][:count]
+                newcomer = stack.enter_context(live.connect())  # is met first
+                for client in (newcomer, *asking):
+                    client.send(message("/"))
+            assert {client.response().status for client in (*asking, newcomer)} == {200}
+            kept.append(newcomer)
+
+
 @pytest.mark.parametrize("kind", ["gthread", "asgi"])
 def test_at_the_limit_busy_connections_stay_and_others_wait(kind: str) -> None:
     """Then no more are accepted; they wait in the backlog, and are served when there is room again."""

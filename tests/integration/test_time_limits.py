@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.cases import chunked, head, post
 from harness.client import Client
 from harness.patience import PATIENCE
-from harness.server import Server, Servers, wait_for
+from harness.server import Server, Servers, frozen, wait_for
+from integration.answering import write_site
+from integration.live import Live
 
 LIMIT = 0.3 * PATIENCE  # the clients, too, must keep up with it
 LATE = 2.5
@@ -30,6 +34,7 @@ SHORT = (
 )
 #: One that is kept alive for longer, so that another limit is seen at work.
 PATIENT = (*SHORT[:-1], "--keep-alive=20")
+PREAMBLE = b"PROXY UNKNOWN\r\n"
 BIG = 30_000_000  # more than both sockets' buffers and the server's own hold
 
 
@@ -383,3 +388,47 @@ def test_idle_connections_are_closed_while_the_thread_is_busy(servers: Servers, 
         client.wait_closed()
         assert not busy.gate.exists()
         busy.release()
+
+
+# -- what has come in time, and nobody has come to
+
+
+class Proxied(Live):
+    """Behind a proxy that says nothing of its clients."""
+
+    def connect(self, **options: Any) -> Client:
+        client = super().connect(**options)
+        client.send(PREAMBLE)
+        return client
+
+
+def test_what_has_come_by_the_end_of_a_limit_is_in_time(tmp_path: Path) -> None:
+    """Others come first, each for so short a while that nobody else reads meanwhile."""
+    source = """
+    def answer(path):
+        time.sleep(0.004)
+        return "answered"
+    """
+    write_site(tmp_path, source, "sync")
+    limits = ("--header-timeout=0.4", "--body-timeout=0.4", "--min-body-rate=0", "--proxy-protocol=auto")
+    whole = PREAMBLE + post(b"hello", b"Content-Length: 5")
+    cuts = (5, len(PREAMBLE) + 10, len(whole) - 2)  # in what is in front of TLS and HTTP, the head, the body
+    with (
+        Proxied("site_app:app", *limits, kind="sync", chdir=tmp_path) as live,
+        ExitStack() as stack,
+    ):
+        (worker,) = live.workers()
+        others = [stack.enter_context(live.connect(timeout=10)) for _ in range(130)]
+        for client in others:
+            client.send(head())
+        assert {client.response().status for client in others} == {200}
+        late = [stack.enter_context(Live.connect(live)) for _ in cuts]
+        for client, cut in zip(late, cuts, strict=True):
+            client.send(whole[:cut])
+        assert late[-1].is_quiet(0.03)
+        with frozen(worker):
+            for client in others:
+                client.send(head())
+            for client, cut in zip(late, cuts, strict=True):
+                client.send(whole[cut:])
+        assert [client.response("POST").status for client in late] == [200, 200, 200]

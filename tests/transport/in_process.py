@@ -54,7 +54,7 @@ def compiled(name: str, place: Path) -> ModuleType:
 
 def context_for(application: Any, **settings: Any) -> WorkerContext:
     """What the channels of a worker share, with these settings and the usual others."""
-    chosen = dataclasses.replace(Settings(), **({"request_timeout": 0} | settings))
+    chosen = dataclasses.replace(Settings(), **({"request_timeout": 0, "threads": 2} | settings))
     return WorkerContext(
         filled(chosen, Core.TERMS),
         application=application,

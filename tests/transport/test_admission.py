@@ -49,6 +49,21 @@ def test_come_again_when_those_who_wait_now_are_gone(longest: int, seconds: str)
     assert dict(queue.octet_fields)[b"retry-after"] == seconds.encode()
 
 
+def test_what_waits_for_a_route_is_told_apart() -> None:
+    row = Board(1, 1)[0]
+    queues = [Admission(row, 1, 0, "/a"), Admission(row, 1, 0, "/\r\n\u2028"), Admission(row, 1, 0)]
+    for queue in queues:
+        queue.enter()
+    assert (row.waiting, row.waiting_apart) == (1, 2)
+    said = [queue.refuse(False, SECOND) for queue in queues]
+    assert said == [
+        "Overloaded: requests below '/a' are refused with 503, because max_queue is reached",
+        "Overloaded: requests below '/\\r\\n\\u2028' are refused with 503, because max_queue is reached",
+        "Overloaded: requests are refused with 503, because max_queue is reached",
+    ]
+    assert queues[0].look(4 * SECOND) == "No longer overloaded: requests below '/a' refused in 0.0 s: 1"
+
+
 def test_what_is_counted_stands_on_the_scoreboard() -> None:
     row = Board(1, 1)[0]
     queue = Admission(row, 1, 0)

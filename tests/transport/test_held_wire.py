@@ -35,7 +35,7 @@ class Served:
 
     def __init__(self, entrance: Any, application: Any, **settings: Any) -> None:
         self.worker = context_for(application, **settings)
-        self.server = ThreadServer(self.worker, [entrance], 2)
+        self.server = ThreadServer(self.worker, [entrance])
         self.over = False
         self.monitor = threading.Thread(target=self._keep)
 

@@ -65,6 +65,18 @@ def test_what_a_route_does_not_set_is_as_everywhere() -> None:
     )
 
 
+def test_what_all_share_no_route_has_by_itself() -> None:
+    made = routes(
+        threads=8,
+        max_queue=7,
+        routes=SETTINGS["routes"].kind.parse({"/a": {"threads": 3}, "/b": {"request_timeout": 1}}),
+    )
+    assert [(route.threads, route.max_concurrency, route.max_queue) for route in made.all] == [
+        (3, -1, 7),
+        (-1, -1, 7),
+    ]
+
+
 def test_a_route_takes_every_setting_that_may_stand_in_one() -> None:
     for declared in SETTINGS.values():
         if declared.in_routes:

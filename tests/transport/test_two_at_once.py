@@ -62,7 +62,7 @@ def test_on_threads(two: ModuleType, listener: socket.socket) -> None:
     policy = header_policy(Settings())
     names = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.early_hints")
     builder = EnvironBuilder(dict.fromkeys(names) | {"wsgi.url_scheme": "http"}, policy, "")
-    server = ThreadServer(worker, [two.TwoEntrance(listener.fileno(), builder, None)], 2)
+    server = ThreadServer(worker, [two.TwoEntrance(listener.fileno(), builder, None)])
     server.start()
     found: list[dict[str, list[str]]] = []
     client = threading.Thread(target=lambda: found.append(ask(listener)))

@@ -57,6 +57,10 @@ WANTS_ASGI = (
     "failed: 'site_app:web' is an application for WSGI, and worker_class 'asgi' serves ASGI; "
     "write --worker-class auto, or gthread; or wrap it: asgiref.wsgi.WsgiToAsgi(…)"
 )
+NO_SUCH_ROUTE = (
+    "failed: routes: '/a', threads: a worker that has one event loop has no such thing; "
+    "write max_concurrency, the number of its requests that may run at once"
+)
 
 CASES: dict[str, tuple[str, list[str], int, list[str]]] = {
     "auto, WSGI": ("web", [], 0, ["served: gthread web True"]),
@@ -69,6 +73,7 @@ CASES: dict[str, tuple[str, list[str], int, list[str]]] = {
     "gthread, ASGI": ("live", ["-k", "gthread"], 3, [WANTS_WSGI]),
     "asgi, ASGI": ("live", ["-k", "asgi"], 0, ["served: asgi live True"]),
     "asgi, untold": ("secret", ["-k", "asgi"], 0, ["served: asgi secret True"]),
+    "auto, ASGI, threads of a route": ("live", ["--route", "/a threads=1"], 3, [NO_SUCH_ROUTE]),
     "asgi, WSGI": ("web", ["-k", "asgi"], 3, [WANTS_ASGI]),
 }
 

@@ -60,6 +60,7 @@ from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
+from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE, EXIT_OK, RunWorker
@@ -985,10 +986,13 @@ def _lifetime(settings: Settings) -> float:
 def _board_for(settings: Settings, previous: Generation | None) -> Board:
     """The predecessor's board if it has the right shape. A board never grows, so another shape is another
     board; workers of the old one keep theirs until they are gone."""
-    rows = rows_for(most_of(settings))
-    if previous and len(previous.board) >= rows and previous.board.cells == settings.threads:
-        return previous.board
-    return Board(rows, settings.threads)
+    rows, reserved = rows_for(most_of(settings)), reserved_threads(settings)
+    cells = settings.threads + reserved
+    if previous and len(previous.board) >= rows:
+        board = previous.board
+        if (board.cells, board.reserved) == (cells, reserved):
+            return board
+    return Board(rows, settings.threads, reserved)
 
 
 def _log_kill(child: ChildRecord) -> None:

@@ -109,13 +109,16 @@ class Autoscaler:
 
 def _read(child: ChildRecord, now: float) -> Reading:
     row = child.row
-    cells = row.cells
+    # Threads of a route are there for it, however idle, and who waits for them wants no others.
+    cells = row.shared_cells
     occupied = sum(cell.busy_ns for cell in cells) / 1e9
     if not row.is_loop:
         occupied += sum(now - cell.busy_since_ns / 1e9 for cell in cells if cell.busy_since_ns)
         occupied /= len(cells)
     running = _running(child.pid, is_loop=bool(row.is_loop))
-    return Reading(now, occupied, running, row.waited_ns / 1e9, max(row.requests, row.waits))
+    return Reading(
+        now, occupied, running, row.waited_ns / 1e9, max(sum(cell.requests for cell in cells), row.waits)
+    )
 
 
 def _share(child: ChildRecord, earlier: Reading, reading: Reading) -> float:

@@ -135,7 +135,7 @@ def _worker(child: ChildRecord, now: float) -> dict[str, Any]:
         "requests": row.requests,
         "threads": len(row.cells),
         "busy": max(len(busy), row.running),
-        "waiting": row.waiting,
+        "waiting": row.waiting + row.waiting_apart,
         "connections": row.connections,
         "websockets": row.websockets,
         "errors": row.errors,

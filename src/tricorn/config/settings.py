@@ -296,9 +296,11 @@ class Settings:
         flags=("--threads",),
         parse=whole_number(1, 4096),
         section=WORKERS,
+        fills=(Core.TERMS, "threads"),
+        in_routes=True,
         doc="How many requests a worker runs at once. A thread is used only while the application runs: "
         "slow clients hold none. An ASGI worker has one event loop instead, and runs all requests at "
-        "once.",
+        "once. In a route: so many more threads, for its requests alone, which run on no others.",
     )
     workers_max: int = setting(
         0,
@@ -331,8 +333,10 @@ class Settings:
         parse=whole_number(example=100),
         section=WORKERS,
         fills=(Core.TERMS, "max_queue"),
+        in_routes=True,
         doc="How many complete requests may wait in a worker, for a thread or for `max_concurrency`. Further "
-        "ones are answered with 503 and `Retry-After`, at once. 0 means no limit.",
+        "ones are answered with 503 and `Retry-After`, at once. 0 means no limit. A route with `threads` or "
+        "`max_concurrency` has a queue of its own, and may have its own limit of it.",
     )
     max_queue_time: float = setting(
         0.0,
@@ -340,6 +344,7 @@ class Settings:
         parse=seconds(example="2.5"),
         section=WORKERS,
         fills=(Core.TERMS, "max_queue_time"),
+        in_routes=True,
         doc="How long a complete request may wait, as with `max_queue`, in seconds. Then it is answered with "
         "503 and `Retry-After`, and the application does not see it. 0 means no limit.",
     )
@@ -349,8 +354,10 @@ class Settings:
         parse=whole_number(example=50),
         section=WORKERS,
         fills=(Core.TERMS, "max_concurrency"),
+        in_routes=True,
         doc="How many requests an ASGI worker runs at once: tasks that have not ended, WebSockets not "
-        "counted. Further requests wait their turn. 0 means no limit.",
+        "counted. Further requests wait their turn. 0 means no limit. In a route: so many of its requests, "
+        "counted and queued apart from all others.",
     )
     timeout: float = setting(
         30.0,

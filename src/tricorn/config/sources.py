@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tricorn.config import bulkheads
 from tricorn.config.commandline import Options, read_options
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
@@ -227,6 +228,7 @@ def strangers_on_unix(settings: Settings) -> Iterator[str]:
 
 def check_together(settings: Settings) -> None:
     """What no value can say on its own."""
+    bulkheads.check(settings)
     if not Path(settings.chdir).is_dir():
         raise ConfigError(
             "chdir",

@@ -2,10 +2,11 @@ cimport cython
 
 from tricorn.scoreboard cimport Row
 
-# Who may wait for the application, and for how long; what those hear who may not.
+# Who may wait in one queue for the application, and for how long; what those hear who may not.
 @cython.final
 cdef class Admission:
     cdef Row row
+    cdef long long* shown           # where the scoreboard tells how many wait
     cdef long long most             # that may wait; 0: any number
     cdef long long longest          # ns that each may; 0: as long as it takes
     cdef readonly long long waiting # how many do
@@ -14,6 +15,7 @@ cdef class Admission:
     cdef readonly str status
     cdef readonly list fields, octet_fields
     cdef readonly bytes body
+    cdef str requests               # which they are, for the log
 
     # Of the burst of refusals
     cdef long long refused_at       # when the last one was; 0: there is none

@@ -1,5 +1,7 @@
 from tricorn.scoreboard import Row
 
+CLIENT_GONE: str
+
 class Admission:
     """Who may wait for the application, and for how long: see admission.pyx and admission.pxd."""
 
@@ -9,7 +11,7 @@ class Admission:
     octet_fields: list[tuple[bytes, bytes]]
     body: bytes
 
-    def __init__(self, row: Row, most: int, longest: int) -> None: ...
+    def __init__(self, row: Row, most: int, longest: int, prefix: str | None = None) -> None: ...
     def is_full(self, spare: int) -> bool: ...
     def is_late(self, since: int, now: int) -> bool: ...
     def enter(self) -> None: ...

@@ -7,7 +7,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.request cimport Request, Runner
+from tricorn.transport.request cimport Compartment, Request, Runner
 
 # What carries the messages of a WebSocket, from its request on.
 cdef class Socket(MessageExchange):
@@ -19,21 +19,29 @@ cdef class Socket(MessageExchange):
 cdef class LoopRunner
 cdef class ASGIRequest
 
-# Requests that wait until fewer run.
+# Of which at most so many run at once. The others wait until one has ended.
 @cython.final
-cdef class Line(Protocol):
+cdef class Line(Compartment):
     cdef LoopRunner runner
     cdef LoopContext loop_context
-    cdef object requests            # deque of ASGIRequests; those that do not wait any more are passed over
+    cdef long long most             # 0: any number
+    cdef long long running          # tasks of HTTP requests that have not ended
+    cdef bint moves                 # it has a turn coming
 
     cdef bint has_room(self) noexcept
+    cdef int has_ended(self) except -1
+    cdef int _move(self) except -1
+    cdef int _let_in_all(self, ThreadContext thread) except -1
     cdef int _let_in(self, ASGIRequest request, ThreadContext thread) except -1
-    cdef int forget_passed_over(self) except -1
+
+# Its turn. (A Protocol, since it is given turns as those are.)
+@cython.final
+cdef class Turn(Protocol):
+    cdef Line line
 
 @cython.final
 cdef class LoopRunner(Runner):
     cdef LoopContext loop_context
-    cdef Line line
     cdef object open_socket         # makes a Socket of a request and its handshake
 
     cdef ASGIRequest _fresh(self)
@@ -55,12 +63,9 @@ cdef class ASGIRequest(Request):
     cdef long long active_ns        # when the application last gave something to the client
     cdef bint input_ended           # the client will send no more
     cdef bint takes_trailers        # the client does
-    cdef bint waits                 # in the line
 
     cdef int _begin_or_wait(self, ThreadContext thread) except -1
     cdef int _begin(self, ThreadContext thread) except -1
-    cdef int _leave_line(self) except -1
-    cdef int _give_up(self, ThreadContext thread) except -1
     cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int conclude(self, HTTPCall call, object failure) except -1
     cdef bint answer_without(self, ThreadContext thread, int status) except -1

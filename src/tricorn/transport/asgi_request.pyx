@@ -32,14 +32,14 @@ from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.request cimport STREAMED, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.routes cimport NOT_ITS_OWN, Route
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.task_deadline cimport offered_of_call
 from tricorn.transport.wire cimport wire_cut
 
 from asyncio import CancelledError
-from collections import deque
 from functools import partial
 from http import HTTPStatus
 
@@ -47,6 +47,7 @@ from tricorn.gateway.errors import ClientDisconnected, GatewayError
 from tricorn.http.websocket_handshake import is_upgrade, read_handshake
 from tricorn.log.exceptions import members_of, previous_of
 from tricorn.log.request_id import REQUEST_ID
+from tricorn.transport.admission import CLIENT_GONE
 from tricorn.transport.failures import is_a, report
 from tricorn.transport.files import open_path, open_stretch
 from tricorn.transport.stacks import awaiting_stack
@@ -66,8 +67,6 @@ cdef enum:
 cdef long long SECOND = 1000000000
 cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str DEADLINE = "tricorn.deadline"
-# In the access log, where a client did not wait for its response. No client ever sees it; nginx began with it.
-cdef str CLIENT_GONE = "499 Client Closed Request"
 
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):
@@ -75,7 +74,7 @@ cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):
     runner.octets = True
     runner.loop_context = loop_context
     runner.open_socket = open_socket
-    loop_context.line = runner.line = new_line(runner)
+    runner.divide()
     return runner
 
 
@@ -93,6 +92,16 @@ cdef class LoopRunner(Runner):
     While a batch of events is gone through (`thread.collecting`), small sends are copied into one arena and larger ones queued where
     they lie; they leave together, so that a client is woken once for all of them.
     """
+
+    cdef Compartment new_compartment(self, Route route):
+        cdef Line line
+        if route is not None and route.max_concurrency == NOT_ITS_OWN:
+            return None
+        line = Line(self, route)
+        line.runner = self
+        line.loop_context = self.loop_context
+        line.most = self.worker.max_concurrency if route is None else route.max_concurrency
+        return line
 
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         cdef ASGIRequest request = self._fresh()
@@ -196,30 +205,36 @@ cdef class LoopRunner(Runner):
             batch.release()
 
 
-cdef Line new_line(LoopRunner runner):
-    cdef Line line = Line.__new__(Line)
-    line.runner = runner
-    line.loop_context = runner.loop_context
-    line.requests = deque()
-    return line
-
-
 @cython.final
-cdef class Line(Protocol):
-    """Requests that wait because as many run as may. (A Protocol, since it is given turns of its own as those are.)"""
-
+cdef class Line(Compartment):
     cdef bint has_room(self) noexcept:
-        return self.loop_context.running < self.loop_context.worker.max_concurrency
+        return self.most == 0 or self.running < self.most
 
-    cdef int proceed(self, ThreadContext thread) except -1:
-        """Let in as many as may run now."""
+    cdef int has_ended(self) except -1:
+        """A task that was counted."""
+        self.running -= 1
+        return self._move() if self.waiting else 0
+
+    cdef int _move(self) except -1:
+        """Have those who wait looked at, in a turn of its own."""
+        cdef LoopContext loop_context = self.loop_context
+        cdef Turn turn
+        if self.moves:
+            return 0
+        self.moves = True
+        turn = Turn.__new__(Turn)
+        turn.line = self
+        return loop_context.later(turn)
+
+    cdef int _let_in_all(self, ThreadContext thread) except -1:
+        """As many as may run now."""
         cdef ASGIRequest request
         cdef int served = 0
-        self.loop_context.line_moves = False
-        while self.requests and self.has_room():
+        self.moves = False
+        while self.waiting and self.has_room():
             if served == LINE_RUN:
-                return self.loop_context.move_line()
-            request = <ASGIRequest>self.requests.popleft()
+                return self._move()
+            request = <ASGIRequest>self.waiting.popleft()
             if request.waits:
                 served += 1
                 self._let_in(request, thread)
@@ -234,11 +249,12 @@ cdef class Line(Protocol):
             runner.give_up(channel, error)
         return 0
 
-    cdef int forget_passed_over(self) except -1:
-        """While nothing ends, they would stay where they are."""
-        while self.requests and not (<ASGIRequest>self.requests[0]).waits:
-            self.requests.popleft()
-        return 0
+
+@cython.final
+cdef class Turn(Protocol):
+    cdef int proceed(self, ThreadContext thread) except -1:
+        cdef Line line = self.line
+        return line._let_in_all(thread)
 
 
 cdef class Socket(MessageExchange):
@@ -254,7 +270,10 @@ cdef class Ending:
 
     def __call__(self, task):
         cdef ASGIRequest request = self.request
+        cdef Line line = <Line>request.compartment
         request.loop_context.finished(self.call)
+        if type(self.call) is HTTPCall:
+            line.has_ended()
         request.conclude(self.call, failure_of(task))
 
 
@@ -297,11 +316,11 @@ cdef class ASGIRequest(Request):
     cdef int on_input_end(self, ThreadContext thread) except -1:
         """It has closed its side. It may still read: an answer that comes soon is sent."""
         cdef HTTPCall call = self.call
-        cdef Admission admission = self.runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         if self.waits:
             thread.now = monotonic()
             if admission.is_farewell(self.started_ns, thread.now):
-                return self._give_up(thread)
+                return self.give_up(thread)
         self.input_ended = True
         if self.waits:
             return 0        # the application hears of it when it has begun
@@ -327,7 +346,7 @@ cdef class ASGIRequest(Request):
         channel.deadline = 0
         self.wait_for_body(False)
         if self.waits:
-            return self._give_up(self.loop_context.thread)
+            return self.give_up(self.loop_context.thread)
         protocol.look_again(self)
         self.loop_context.abandon(call, monotonic())
         return call.disconnect()
@@ -348,7 +367,7 @@ cdef class ASGIRequest(Request):
         return READ
 
     cdef bint overdue(self, long long now) noexcept:
-        cdef Admission admission = self.runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         if self.body_is_late(now):
             return True
         if self.waits:
@@ -395,7 +414,7 @@ cdef class ASGIRequest(Request):
         cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
         if self.waits:
-            self._leave_line()
+            self.leave_queue()
         self.call = None
         if self.scope is not None:
             self.scope = None
@@ -417,14 +436,13 @@ cdef class ASGIRequest(Request):
 
     cdef int start(self, ThreadContext thread) except -1:
         """Begin, unless as many run as may. (Of WebSockets there may be any number.)"""
-        if self.runner.worker.max_concurrency and self.socket is None:
+        if (<Line>self.compartment).most and self.socket is None:
             return self._begin_or_wait(thread)
         return self._begin(thread)
 
     cdef int _begin_or_wait(self, ThreadContext thread) except -1:
-        cdef Admission admission = self.runner.worker.admission
-        cdef LoopRunner runner = self.runner
-        cdef Line line = runner.line
+        cdef Line line = <Line>self.compartment
+        cdef Admission admission = line.admission
         if line.has_room() and not admission.waiting:
             return self._begin(thread)
         self.started_ns = thread.now
@@ -432,59 +450,38 @@ cdef class ASGIRequest(Request):
             return self._decline(thread, False)
         self.waits = True
         admission.enter()
-        line.requests.append(self)
+        line.waiting.append(self)
         return 0
 
     cdef int proceed(self, ThreadContext thread) except -1:
         """Its turn has come to begin."""
         cdef RequestProtocol protocol = self.protocol
-        cdef Admission admission = self.runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         if not protocol.take_up(self):
             return 0
         thread.now = monotonic()
         if admission.is_late(self.started_ns, thread.now):
             self._decline(thread, True)
         else:
-            self._leave_line()
+            self.leave_queue()
             self._begin(thread)
             if self.input_ended and self.protocol is protocol:
                 self.on_input_end(thread)
         return protocol.settle(thread)
 
-    cdef int _leave_line(self) except -1:
-        cdef Admission admission = self.runner.worker.admission
-        self.waits = False
-        admission.leave()
-        return 0
-
-    cdef int _give_up(self, ThreadContext thread) except -1:
-        """Nobody waits for it any more, and the application need not hear of it."""
-        cdef LoopRunner runner = self.runner
-        cdef Line line = runner.line
-        cdef RequestProtocol protocol = self.protocol
-        cdef Channel channel = protocol.channel
-        cdef HTTPCall call = self.call
-        call.status = CLIENT_GONE
-        call.headers = ()
-        runner.worker.row.data.left += 1
-        runner.passes_over(self, thread)
-        channel.close()
-        return line.forget_passed_over()
-
     cdef int _decline(self, ThreadContext thread, bint late) except -1:
-        cdef LoopRunner runner = self.runner
-        cdef Line line = runner.line
+        cdef WorkerContext worker = self.runner.worker
         cdef RequestProtocol protocol = self.protocol
-        cdef Admission admission = runner.worker.admission
         cdef HTTPCall call = self.call
-        cdef str news = admission.refuse(late, thread.now)
+        cdef str news
         if self.input_ended:
             protocol.end_after(self)
-        call.status = admission.status
-        call.headers = ()
-        protocol.decline(self, thread)
-        line.forget_passed_over()
-        return self.log_within(call, partial(runner.worker.logger.warning, news)) if news is not None else 0
+        news = self.decline(thread, late)
+        return self.log_within(call, partial(worker.logger.warning, news)) if news is not None else 0
+
+    cdef void note_status(self, str status) noexcept:
+        self.call.status = status
+        self.call.headers = ()
 
     cdef int _begin(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
@@ -507,7 +504,7 @@ cdef class ASGIRequest(Request):
             failure = outcome_of(call.task, call.ended)
         if failure is PENDING:
             loop_context.calls.add(call)
-            loop_context.running += type(call) is HTTPCall
+            (<Line>self.compartment).running += type(call) is HTTPCall
             loop_context.started(call)
             ending = Ending.__new__(Ending)
             ending.request = self

@@ -33,6 +33,8 @@ cdef class Protocol:
     cdef bint is_cut(self) noexcept
     # It waits for a request and has had one: it may be closed to make room for another client.
     cdef bint is_idle(self) noexcept
+    # Its client has sent something that nobody has come to yet.
+    cdef bint has_come(self) noexcept
     # What the poller should watch for, while nobody deals with the channel.
     cdef int interest(self) noexcept
     # Bytes wait in the queue of the channel, that did not before.

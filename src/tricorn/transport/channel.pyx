@@ -22,7 +22,7 @@ from tricorn.transport.poller cimport READ, WRITE, Poller
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_EMPTY, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close as close_fd, errno, eventfd, iovec, write
 from tricorn.transport.wire cimport (
-    WIRE_AGAIN, WIRE_LOST, Layer, wire_await_input, wire_await_output, wire_end, wire_make_abrupt, wire_recv, wire_send,
+    WIRE_AGAIN, WIRE_LOST, Layer, wire_await_input, wire_await_output, wire_end, wire_has_input, wire_make_abrupt, wire_recv, wire_send,
     wire_sendv,
 )
 
@@ -61,6 +61,9 @@ cdef class Protocol:
 
     cdef bint is_idle(self) noexcept:
         return False
+
+    cdef bint has_come(self) noexcept:
+        return wire_has_input(self.channel.fd)
 
     cdef int interest(self) noexcept:
         return READ

@@ -32,7 +32,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _give_way(self) except -1
     cdef bint _wants_more(self) noexcept
     cdef void _mark_gone(self) noexcept
-    cdef bint _has_come(self) noexcept
+    cdef bint _catch_up(self, ThreadContext thread) except -1
     cdef void _cut_owned(self) noexcept
     cdef bint _place_body(self, ThreadContext thread, unsigned char** place, Py_ssize_t* size) except -1
     cdef int _help(self, ThreadContext thread) except -1

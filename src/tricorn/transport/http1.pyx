@@ -249,6 +249,9 @@ cdef class HTTP1(RequestProtocol):
                 wire_cut(self.channel.fd)
             return 0        # in other phases it is just making progress
         self.channel.owned = True
+        if self._catch_up(thread):
+            return self.settle(thread)
+        request = self.request
         thread.now = monotonic()      # applications may have run since the sweep began
         if request is not None:
             request.expire(thread, thread.now)
@@ -256,14 +259,26 @@ cdef class HTTP1(RequestProtocol):
             self._refuse(thread, refusal(SLOW_HEAD))
         elif self.phase == FLUSHING:
             self.channel.abort()
-        elif not self._has_come():
+        else:
             self._close(thread)
         return self.settle(thread)
 
-    cdef bint _has_come(self) noexcept:
-        """Whether the next request is here, or a part of it, although a busy worker has not come to it. To close the connection over
-        it would be a reset, and not every request may be sent again."""
-        return self.phase == READING and self.machine.state == IDLE and (self.gives_way or wire_has_input(self.channel.fd))
+    cdef bint _catch_up(self, ThreadContext thread) except -1:
+        """What has come by now counts, although a busy worker has not come to it: over unread bytes a close would be a reset, and not
+        every request may be sent again. Whether it is overdue no more."""
+        cdef Channel channel = self.channel
+        cdef Request request
+        if self.phase != READING or self.gives_way or not self.has_come():
+            return self.gives_way
+        self.runner.enter(channel, thread)
+        self._read(thread)
+        request = self.request
+        thread.now = monotonic()
+        if self.phase != READING or self.gives_way or channel.closed:
+            return True
+        if channel.deadline != 0 and channel.deadline <= thread.now:
+            return False
+        return request is None or not request.body_is_late(thread.now)
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         cdef long long deadline = self.channel.deadline
@@ -889,7 +904,7 @@ cdef class HTTP1(RequestProtocol):
         return ids.line(request.request_id) if self.worker.echoes_ids else b""
 
     cdef int decline(self, Request request, ThreadContext thread) except -1:
-        cdef Admission admission = self.worker.admission
+        cdef Admission admission = request.compartment.admission
         cdef RequestIds ids = self.worker.ids
         cdef object fields = admission.octet_fields if self.runner.octets else admission.fields
         if self.worker.echoes_ids:

@@ -1,6 +1,5 @@
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport TaskRunner
-from tricorn.transport.channel cimport Protocol
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.worker_context cimport WorkerContext
@@ -19,14 +18,9 @@ cdef class LoopContext:
     cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list abandoned             # of these, those that are cancelled when their time is up
     cdef object waiting             # deque of protocols that go on in a turn of their own
-    cdef int running                # of `calls`, those of HTTP: their tasks
-    cdef Protocol line              # requests that wait until fewer run
-    cdef bint line_moves            # … have a turn coming
     cdef object schedule            # has `waiting` looked at
 
     cdef int later(self, object protocol) except -1
-    # Have those in the line looked at, in a turn of its own.
-    cdef int move_line(self) except -1
     cdef int started(self, HTTPCall call) except -1
     cdef int finished(self, HTTPCall call) except -1
     cdef int abandon(self, HTTPCall call, long long now) except -1

@@ -38,12 +38,6 @@ cdef class LoopContext:
         self.waiting.append(protocol)
         return 0
 
-    cdef int move_line(self) except -1:
-        if self.line_moves:
-            return 0
-        self.line_moves = True
-        return self.later(self.line)
-
     cdef int abandon(self, HTTPCall call, long long now) except -1:
         """Nobody waits for this call any more: when its grace period is over, its task is cancelled."""
         if call.ended or call.cancel_at:
@@ -66,10 +60,6 @@ cdef class LoopContext:
     cdef int finished(self, HTTPCall call) except -1:
         """Its task is over. Where the loop took its last step, no batch of events says that the loop has nothing to do."""
         self.calls.discard(call)
-        if type(call) is HTTPCall:
-            self.running -= 1
-            if self.worker.admission.waiting:
-                self.move_line()
         if not self.calls and not self.thread.collecting:
             self.thread.cell.busy_since_ns = 0
         return 0

@@ -184,8 +184,13 @@ cdef class Opening(Protocol):
         return self.channel.deadline != 0 and self.channel.deadline <= now
 
     cdef int expire(self, ThreadContext thread) except -1:
+        """What has come by now counts, although a busy worker has not come to it."""
         cdef Channel channel = self.channel
-        return channel.close() if not channel.owned else 0
+        if channel.owned:
+            return 0
+        if self.has_come():
+            self.on_event(thread)
+        return channel.close() if channel.protocol is self and not channel.owned else 0
 
     cdef int begin_drain(self, long long soon, int code) except -1:
         """Whoever has not come to a request by now is held to the time of an idle connection."""

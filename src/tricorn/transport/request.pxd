@@ -6,8 +6,9 @@ from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.routes cimport Routes
+from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.worker_context cimport WorkerContext
@@ -50,13 +51,28 @@ cdef class Spares:
                 return request
         return None
 
+# Where requests run, and where they wait for that, apart from those of other compartments: a route's, or all that have no other.
+cdef class Compartment:
+    cdef Admission admission
+    cdef object waiting             # deque, in the order in which they proceed: Requests, and Protocols that gave way
+    cdef RequestProtocol nowhere    # whose are the requests that wait no more
+
+    # Those at the head of the queue that have been refused or given up.
+    cdef int forget_passed_over(self) except -1
+
 # Who answers requests: the application, on threads or in an event loop.
 cdef class Runner:
     cdef WorkerContext worker
+    cdef Compartment compartment    # of all requests that have none of their own
+    cdef list compartments          # this one, then those of routes
     cdef bint octets                # the applications speak bytes (ASGI), not str (WSGI)
     cdef Spares spares
     cdef RequestProtocol nowhere    # whose are the requests that are over; its channel is closed
 
+    # Of a route; None: the one for all that have none of their own. Returns None where the route has none either.
+    cdef Compartment new_compartment(self, Route route)
+    # Make all of them.
+    cdef int divide(self) except -1
     # The gateway's form of a request. Raises ProtocolError.
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head)
     # This thread begins to deal with a channel.
@@ -135,6 +151,8 @@ cdef class RequestProtocol(Protocol):
 
 cdef class Request(AsyncExchange):
     cdef RequestProtocol protocol   # never None
+    cdef Compartment compartment
+    cdef bint waits                 # to begin: admitted, but nobody has taken it up
     cdef str method, uri            # as they came: the application may change what it is given
     cdef str request_id             # None: requests have none
     cdef long long started_ns
@@ -194,6 +212,15 @@ cdef class Request(AsyncExchange):
     # The application gives something to the client.
     cdef int touch(self) except -1
 
+    # Nobody waits for it any more, and the application need not hear of it.
+    cdef int give_up(self, ThreadContext thread) except -1
+    # It may not wait, or has waited for too long (late). `thread.now` is when. Returns what the error log should say, or None.
+    cdef str decline(self, ThreadContext thread, bint late)
+    # It waits no more.
+    cdef int leave_queue(self) except -1
+    # What the access log says of one that has not begun.
+    cdef void note_status(self, str status) noexcept
+
     # Since when the application has given nothing to the client; `now`: its time does not run.
     cdef long long silent_since(self, long long now) noexcept
     # When its time is over.
@@ -205,8 +232,12 @@ cdef class Request(AsyncExchange):
     # Whether the client stalls in it, or sends it too slowly.
     cdef bint body_is_late(self, long long now) noexcept
 
-# What is said of a new request, which its protocol has: the terms are everybody's, or those of the route that its path is on.
+# What is said of a new request, which its protocol has: the terms are everybody's, or those of the route that its path is on;
+# where it runs likewise.
 cdef inline int give_terms(Request request, WorkerContext worker, RequestHead head) except -1:
+    cdef Compartment usual = request.protocol.runner.compartment
+    if request.compartment is not usual:
+        request.compartment = usual
     request.limit_ns = worker.request_timeout
     request.slow_ns = worker.slow_request_time
     request.sent_at = 0

@@ -19,6 +19,7 @@ from tricorn.gateway.request_builder cimport decoded_path
 from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport Field, RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
+from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
@@ -26,7 +27,10 @@ from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
 from tricorn.transport.system cimport CLOCK_REALTIME, CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
+from collections import deque
+
 from tricorn.http.request_start import maybe_start, waited
+from tricorn.transport.admission import CLIENT_GONE
 from tricorn.transport.failures import report
 from tricorn.transport.files import maybe_span
 
@@ -41,6 +45,7 @@ cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
     if route is not None:
         request.limit_ns = route.request_timeout
         request.slow_ns = route.slow_request_time
+        request.compartment = <Compartment>route.compartment
     return 0
 
 
@@ -82,11 +87,46 @@ cdef RequestProtocol new_nowhere(WorkerContext worker):
     return nowhere
 
 
+cdef class Compartment:
+    def __init__(self, Runner runner, Route route):
+        """route: whose limits hold for those who wait; None: the worker's do."""
+        cdef WorkerContext worker = runner.worker
+        self.nowhere = runner.nowhere
+        self.waiting = deque()
+        if route is None:
+            self.admission = Admission(worker.row, worker.max_queue, worker.max_queue_time)
+        else:
+            self.admission = Admission(worker.row, route.max_queue, route.max_queue_time, route.name())
+
+    cdef int forget_passed_over(self) except -1:
+        """While nobody takes them up, they would stay where they are."""
+        cdef object waiting = self.waiting
+        while waiting and isinstance(waiting[0], Request) and (<Request>waiting[0]).protocol is self.nowhere:
+            waiting.popleft()
+        return 0
+
+
 cdef class Runner:
     def __init__(self, WorkerContext worker):
         self.worker = worker
         self.spares = Spares()
         self.nowhere = new_nowhere(worker)
+
+    cdef Compartment new_compartment(self, Route route):
+        raise NotImplementedError
+
+    cdef int divide(self) except -1:
+        cdef Routes routes = self.worker.routing
+        cdef Compartment own
+        cdef Route route
+        self.compartment = self.new_compartment(None)
+        self.compartments = [self.compartment]
+        for route in routes.all if routes is not None else ():
+            own = self.new_compartment(route)
+            route.compartment = self.compartment if own is None else own
+            if own is not None:
+                self.compartments.append(own)
+        return 0
 
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         raise NotImplementedError
@@ -299,6 +339,38 @@ cdef class Request(AsyncExchange):
             return -1
         clock_gettime(CLOCK_REALTIME, &now)
         return waited(self.sent_at, <long long>now.tv_sec * 1000000000 + now.tv_nsec - elapsed)
+
+    # ---- while it waits ------------------------------------------------------------------------------
+
+    cdef int leave_queue(self) except -1:
+        cdef Admission admission = self.compartment.admission
+        self.waits = False
+        admission.leave()
+        return 0
+
+    cdef int give_up(self, ThreadContext thread) except -1:
+        cdef Compartment compartment = self.compartment
+        cdef RequestProtocol protocol = self.protocol
+        cdef Runner runner = protocol.runner
+        cdef Channel channel = protocol.channel
+        self.note_status(CLIENT_GONE)
+        runner.worker.row.data.left += 1
+        runner.passes_over(self, thread)
+        channel.close()
+        return compartment.forget_passed_over()
+
+    cdef str decline(self, ThreadContext thread, bint late):
+        cdef Compartment compartment = self.compartment
+        cdef RequestProtocol protocol = self.protocol
+        cdef Admission admission = compartment.admission
+        cdef str news = admission.refuse(late, thread.now)
+        self.note_status(admission.status)
+        protocol.decline(self, thread)
+        compartment.forget_passed_over()
+        return news
+
+    cdef void note_status(self, str status) noexcept:
+        return
 
     # ---- the time that the application has -----------------------------------------------------------
 

@@ -1,9 +1,19 @@
+cdef enum:
+    NOT_ITS_OWN = -1
+
 # What requests below one path prefix have of their own. The attributes are those of Terms (worker_context.pxd) whose settings
 # say that they may stand in a route; what a route does not set is as everywhere.
 cdef class Route:
     cdef readonly bytes prefix      # without a '/' at its end
     # nanoseconds; 0 switches a limit off
-    cdef public long long request_timeout, slow_request_time
+    cdef public long long request_timeout, slow_request_time, max_queue_time
+    cdef public long long max_queue
+    # What its requests have apart from all others; NOT_ITS_OWN: they share what there is.
+    cdef public long long threads, max_concurrency
+    cdef object compartment         # where they run: the Compartment (request.pxd)
+
+    # Its prefix, for people.
+    cdef str name(self)
 
 cdef class Routes:
     cdef readonly tuple all         # Route, the longest prefix first

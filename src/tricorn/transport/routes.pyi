@@ -7,6 +7,10 @@ class Route:
     prefix: bytes
     request_timeout: int
     slow_request_time: int
+    max_queue_time: int
+    max_queue: int
+    threads: int
+    max_concurrency: int
     def __init__(self, prefix: bytes, values: Mapping[str, object], usual: Any) -> None: ...
 
 class Routes:

@@ -10,14 +10,20 @@ from libc.string cimport memcmp
 
 
 cdef class Route:
-    """values: by attribute. usual: has the attributes that are not among them."""
+    """values: by attribute. usual: has those attributes that are not among them, and that all may share."""
 
     def __init__(self, bytes prefix, values, usual):
         self.prefix = prefix
         self.request_timeout = usual.request_timeout
         self.slow_request_time = usual.slow_request_time
+        self.max_queue = usual.max_queue
+        self.max_queue_time = usual.max_queue_time
+        self.threads = self.max_concurrency = NOT_ITS_OWN
         for name, value in values.items():
             setattr(self, name, value)
+
+    cdef str name(self):
+        return self.prefix.decode("utf-8", "surrogateescape") or "/"
 
 
 cdef class Routes:

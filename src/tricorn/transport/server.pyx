@@ -9,19 +9,19 @@ import sys
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.passing cimport take_descriptor
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport Runner
+from tricorn.transport.request cimport Compartment, Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
     TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socklen_t, tricorn_pending_error, tricorn_return_memory,
 )
+from tricorn.transport.wire cimport wire_has_input
 
 cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
@@ -58,7 +58,7 @@ cdef class Server:
     def _shortest_limit(self):
         worker = self.worker
         limits = [worker.header_timeout, worker.keepalive, worker.body_timeout, worker.channels.write_timeout]
-        limits += [worker.shortest_timeout, worker.shortest_slow, worker.max_queue_time]
+        limits += [worker.shortest_timeout, worker.shortest_slow, worker.shortest_wait]
         return min([limit for limit in limits if limit] or [SECOND])
 
     # ---- what a transport fills in -----------------------------------------------------------------
@@ -110,15 +110,17 @@ cdef class Server:
         cdef socklen_t size
         cdef Entrance entrance = self.entrances[index]
         cdef int fd
-        cdef int _
+        cdef int step
         if channels.draining and not last:
             # A drain that has begun since the event was fetched. Perhaps nobody else was woken for the connection.
             self.listen(False)
             last = True
             run = 1
-        for _ in range(run):
+        for step in range(run):
             if channels.draining and not last:
                 return self.listen(False)   # it began meanwhile: what was accepted may have run for long
+            if channels.count >= channels.most and not last and step and not wire_has_input(entrance.fd):
+                return 0                    # room for nobody would cost an idle connection
             if channels.count >= channels.most and not last and not self.make_room():
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
@@ -221,15 +223,20 @@ cdef class Server:
         return 0
 
     cdef int _end_burst(self, long long now) except -1:
-        cdef Admission admission = self.worker.admission
-        cdef str news = admission.look(now)
-        if news is not None:
-            self.worker.logger.warning(news)
+        cdef Compartment compartment
+        cdef str news
+        for compartment in self.runner.compartments:
+            news = compartment.admission.look(now)
+            if news is not None:
+                self.worker.logger.warning(news)
         return 0
 
     cdef bint make_room(self):
-        """Close the longest idle keep-alive connections. False if there is none."""
+        """Close the longest idle keep-alive connections, but for those whose next request is here. False if there is none."""
         cdef Channel channel
+        cdef Protocol protocol
+        cdef int most
+        cdef int closed = 0
         idle = []
         for found in self.worker.channels.channels:
             if found is not None:
@@ -237,9 +244,13 @@ cdef class Server:
                 if channel.protocol.is_idle():
                     idle.append((channel.deadline, channel.serial, channel))
         idle.sort()
-        for _, _, channel in idle[:max(1, len(idle) // 64)]:
-            channel.close()
-        return len(idle) > 0
+        most = max(1, len(idle) // 64)
+        for _, _, channel in idle:
+            protocol = channel.protocol
+            if closed < most and not channel.closed and not protocol.has_come():
+                channel.close()
+                closed += 1
+        return closed > 0
 
     # ---- being there -------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ cdef class ThreadContext:
     cdef Buffer out
     cdef RequestHead head
     cdef CellData* cell
-    cdef bint may_call                  # it may run the application
+    cdef object serves                  # the Compartment whose requests it may begin with as it reads them; None: none
     cdef object batch                   # Batch: what leaves together
     cdef long long* held_since          # when it became complete; 0: nothing is held back. Others read it, without the GIL
     cdef int number                     # among the worker's threads

@@ -18,7 +18,10 @@ level-triggered, it also still shows as ready to those who wait.
 The monitor is one more thread, and never calls the application. It sweeps the deadlines, and when every application
 thread has been inside the application for a while it does their reading and writing. Of one application thread and the
 monitor, the former is the main thread; of several and the monitor, the monitor is (workers/threaded.py says why).
-Complete requests then wait in `WorkerContext.runnable` for the first free thread.
+Complete requests then wait in the queue of their pool for its first free thread.
+
+All that is about the threads that serve whatever comes. A route may have threads of its own (thread_pool.pyx): they see no poller, take
+no part in these rules, and the monitor does not count them.
 
 Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
 """
@@ -32,7 +35,7 @@ import os
 import sys
 
 from tricorn.gateway.wsgi cimport WSGICall
-from tricorn.scoreboard cimport CellData, RowData, monotonic
+from tricorn.scoreboard cimport CellData, Row, RowData, monotonic
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.deadline cimport deadline_of_threads
 from tricorn.transport.hold cimport Batch, new_batch
@@ -45,7 +48,8 @@ from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
 from tricorn.transport.wire cimport PEER_STAYS, wire_peer
-from tricorn.transport.wsgi_request cimport EarlyHints, ThreadRunner, WSGIRequest, new_thread_runner
+from tricorn.transport.thread_pool cimport Parking, ThreadPool
+from tricorn.transport.wsgi_request cimport EarlyHints, WSGIRequest, new_thread_runner
 
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.stacks import thread_stack
@@ -55,13 +59,6 @@ from threading import Thread, get_ident
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
-
-cdef extern from "pythread.h" nogil:
-    ctypedef void* PyThread_type_lock
-    PyThread_type_lock PyThread_allocate_lock()
-    void PyThread_free_lock(PyThread_type_lock)
-    int PyThread_acquire_lock(PyThread_type_lock, int)
-    void PyThread_release_lock(PyThread_type_lock)
 
 cdef enum:
     READY_ROOM = 64
@@ -94,33 +91,17 @@ cdef int HOLD_FOR = 8
 cdef long long SECOND = 1000000000
 
 
-cdef class Parking:
-    """Where a thread sleeps while it is not needed."""
-    cdef PyThread_type_lock lock
-
-    def __cinit__(self):
-        self.lock = PyThread_allocate_lock()
-        PyThread_acquire_lock(self.lock, 1)
-
-    def __dealloc__(self):
-        PyThread_free_lock(self.lock)
-
-    cdef void sleep(self) noexcept nogil:
-        PyThread_acquire_lock(self.lock, 1)
-
-    cdef void wake(self) noexcept nogil:
-        PyThread_release_lock(self.lock)
-
-
 @cython.final
 cdef class ThreadServer(Server):
     """The transport of one worker.
 
-    worker: what its connections share. entrances: where clients come in; their builders are EnvironBuilders. threads: how many
-    call the application.
+    worker: what its connections share. entrances: where clients come in; their builders are EnvironBuilders.
     """
 
-    cdef list threads           # ThreadContexts
+    cdef list threads           # ThreadContexts of those that serve whatever comes
+    cdef list all_threads       # these, then those of routes
+    cdef ThreadPool pool        # of the former; its queue
+    cdef list reserved          # (ThreadPool, ThreadContext) of the latter
     cdef ThreadContext monitor
     cdef Event ready[READY_ROOM]
     cdef int ready_at
@@ -129,7 +110,7 @@ cdef class ThreadServer(Server):
     cdef int leaders
     cdef list parked
     cdef int thread_count
-    cdef int alive              # threads that run
+    cdef int alive              # of all threads, those that run
     cdef bint stopping
     cdef readonly bint stuck    # a request does not end although it was told to
     cdef bint taken_over
@@ -141,56 +122,81 @@ cdef class ThreadServer(Server):
     cdef long long left_since       # taken over: how long somebody waits at the listeners
     cdef long long leave_until      # taken over: new connections are left to other workers for this long at least
 
-    def __cinit__(self, WorkerContext worker, list entrances, int threads):
-        self.held_since = <long long*>PyMem_Calloc(threads, sizeof(long long))
+    def __cinit__(self, WorkerContext worker, list entrances):
+        self.held_since = <long long*>PyMem_Calloc(worker.threads, sizeof(long long))
         if self.held_since == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         PyMem_Free(self.held_since)
 
-    def __init__(self, WorkerContext worker, list entrances, int threads):
-        cdef ThreadContext thread
+    def __init__(self, WorkerContext worker, list entrances):
         Server.__init__(self, new_thread_runner(worker), entrances)
-        self.thread_count = threads
+        self.thread_count = worker.threads
         self.counts_queue = worker.max_queue != 0 or worker.max_queue_time != 0
         self.parked = []
-        self.threads = []
-        for i in range(threads):
-            thread = ThreadContext()
-            thread.may_call = True
-            thread.batch = new_batch(thread)
-            thread.number = i
-            thread.held_since = &self.held_since[i]
-            thread.cell = worker.row.cell(i)
-            self.threads.append(thread)
-        (<ThreadRunner>self.runner).threads = self.threads
+        self._make_threads()
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
-            builder.provide("wsgi.early_hints", EarlyHints(self.threads))       # once: what follows copies its environ
-            builder.provide("tricorn.deadline", deadline_of_threads(self.threads))
+            builder.provide("wsgi.early_hints", EarlyHints(self.all_threads))       # once: what follows copies its environ
+            builder.provide("tricorn.deadline", deadline_of_threads(self.all_threads))
         self.monitor = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
         self.listen(True)
 
+    def _make_threads(self):
+        """The cells of the scoreboard are in the same order. Raises ValueError where there are too few."""
+        cdef Row row = self.worker.row
+        cdef ThreadContext thread
+        cdef ThreadPool pool
+        self.all_threads = []
+        self.reserved = []
+        self.pool = <ThreadPool>self.runner.compartment
+        for pool in self.runner.compartments:
+            if len(self.all_threads) + pool.size > row.cell_count:
+                raise ValueError("the scoreboard has fewer cells than the worker has threads")
+            for _ in range(pool.size):
+                thread = ThreadContext()
+                thread.cell = row.cell(len(self.all_threads))
+                self.all_threads.append(thread)
+                pool.threads.append(thread)
+                if pool is not self.pool:
+                    self.reserved.append((pool, thread))
+        self.threads = self.pool.threads
+        for number, thread in enumerate(self.threads):
+            thread.serves = self.pool
+            thread.batch = new_batch(thread)
+            thread.number = number
+            thread.held_since = &self.held_since[number]
+
     # ---- the application's threads -----------------------------------------------------------------
 
     def serve(self):
-        """Call the application in this thread, as the only one, until `stop`. Another thread runs watch()."""
+        """Call the application in this thread until `stop`, as the only one but for those of routes. Another thread runs watch()."""
+        self._start_reserved()
         self._serve(self.threads[0])
 
     def start(self):
         """Start the threads that call the application; whoever calls this then runs watch()."""
         for number, thread in enumerate(self.threads, 1):
             Thread(target=self._serve, args=(thread,), name=f"tricorn-{number}", daemon=True).start()
+        self._start_reserved()
 
-    def _serve(self, ThreadContext thread):
+    def _start_reserved(self):
+        cdef ThreadPool pool
+        for number, (pool, thread) in enumerate(self.reserved, self.thread_count + 1):
+            Thread(target=self._serve, args=(thread, pool), name=f"tricorn-{number} {pool.prefix}", daemon=True).start()
+
+    def _serve(self, ThreadContext thread, ThreadPool reserved=None):
+        """reserved: of a route, whose requests alone it is there for."""
         self.alive += 1
         thread.ident = get_ident()
         thread.parking = Parking()
         try:
             while not self.stopping:
-                if self.thread_count == 1:
+                if reserved is not None:
+                    self._wait_for_one(thread, reserved)
+                elif self.thread_count == 1:
                     self._alone(thread)
                 else:
                     self._stand_by(thread)
@@ -201,6 +207,20 @@ cdef class ThreadServer(Server):
             os.abort()
         finally:
             self.alive -= 1
+
+    cdef int _wait_for_one(self, ThreadContext thread, ThreadPool pool) except -1:
+        """As a thread of a route. (Between a look at the queue and being parked nothing may give the GIL away.)"""
+        cdef Parking parking = <Parking>thread.parking
+        if not pool.waiting and self.leaders == 0:
+            self.flush_log()
+        if pool.waiting:
+            return self._go_on(thread, pool.waiting.popleft())
+        if self.stopping:
+            return 0
+        pool.parked.append(parking)
+        with nogil:
+            parking.sleep()
+        return 0
 
     cdef int _alone(self, ThreadContext thread) except -1:
         """One thread: it may block in the poller itself."""
@@ -233,7 +253,7 @@ cdef class ThreadServer(Server):
         cdef long long now
         cdef bint there
         cdef bint forced = False
-        if self.standby >= MOST_STANDBY and not self.worker.runnable:
+        if self.standby >= MOST_STANDBY and not self.pool.waiting:
             self.parked.append(thread.parking)
             with nogil:
                 (<Parking>thread.parking).sleep()
@@ -250,7 +270,7 @@ cdef class ThreadServer(Server):
             forced = now - woken > FORCED_NS and now - self.started_ns < OLD_NS
             # What is in `ready` is looked at only here: it also shows as ready in the poller.
             if not forced and there and (
-                self.worker.runnable or self.ready_at < self.ready_count or self._fetch()
+                self.pool.waiting or self.ready_at < self.ready_count or self._fetch()
             ):
                 break
         self.standby -= 1
@@ -278,7 +298,7 @@ cdef class ThreadServer(Server):
             self._release_of_others(thread)
         try:
             while not self.stopping:
-                if self.worker.runnable:
+                if self.pool.waiting:
                     if self.counts_queue and monotonic() - self.read_all_ns > READ_ALL_NS:
                         self._read_all(thread)
                     self._proceed(thread)
@@ -289,7 +309,7 @@ cdef class ThreadServer(Server):
                             self._release(thread)
                         continue        # first come, first served
                 if self.ready_at == self.ready_count and not self._fetch():
-                    if self.worker.runnable:
+                    if self.pool.waiting:
                         continue
                     break
                 if self.counts_queue and self._are_several():
@@ -321,14 +341,14 @@ cdef class ThreadServer(Server):
         """So that it is known how many wait, and since when: what is complete goes into the queue."""
         cdef int rounds = 0
         self.read_all_ns = monotonic()
-        thread.may_call = False
+        thread.serves = None
         try:
             while rounds < MOST_ROUNDS and not self.stopping and (self.ready_at < self.ready_count or self._fetch()):
                 self.ready_at += 1
                 self.dispatch(thread, self.ready[self.ready_at - 1].token)
                 rounds += 1
         finally:
-            thread.may_call = True
+            thread.serves = self.pool
         return 0
 
     cdef bint _may_collect(self, ThreadContext thread) noexcept:
@@ -351,11 +371,14 @@ cdef class ThreadServer(Server):
         return 0
 
     cdef int _proceed(self, ThreadContext thread) except -1:
-        cdef object waiting = self.worker.runnable.popleft()
-        cdef Channel channel
-        if self.worker.runnable:
+        cdef object waiting = self.pool.waiting.popleft()
+        if self.pool.waiting:
             self.worker.channels.wake()    # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
+        return self._go_on(thread, waiting)
+
+    cdef int _go_on(self, ThreadContext thread, object waiting) except -1:
+        cdef Channel channel
         channel = (<WSGIRequest>waiting).protocol.channel if type(waiting) is WSGIRequest else (<Protocol>waiting).channel
         try:
             if type(waiting) is WSGIRequest:
@@ -462,7 +485,7 @@ cdef class ThreadServer(Server):
             self._stand_in()
         elif self.taken_over:
             self.taken_over = False
-            if self.worker.runnable:
+            if self.pool.waiting:
                 self.worker.channels.wake()
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_interval
@@ -573,7 +596,7 @@ cdef class ThreadServer(Server):
         """Raise RequestTimeout in threads whose request has been silent for too long."""
         cdef ThreadContext thread
         cdef WSGIRequest request
-        for thread in self.threads:
+        for thread in self.all_threads:
             if thread.interrupted and now - thread.interrupted_ns > STUCK_NS:
                 self.stuck = True
             request = _served_by(thread)
@@ -596,7 +619,7 @@ cdef class ThreadServer(Server):
         """Log where threads are whose request has been silent for slow_request_time, once for each request."""
         cdef ThreadContext thread
         cdef WSGIRequest request
-        for thread in self.threads:
+        for thread in self.all_threads:
             request = _served_by(thread)
             if thread.interrupted or request is None or not request.is_slow(now):
                 continue
@@ -614,7 +637,7 @@ cdef class ThreadServer(Server):
     def drain(self, bint backlog):
         """As Server.close_down; the monitor does it."""
         self.close_down(self.monitor, backlog)
-        if self.worker.runnable:
+        if self.pool.waiting:
             self.worker.channels.wake()
 
     def cut_streams(self, bint events_only):
@@ -626,6 +649,8 @@ cdef class ThreadServer(Server):
         self.stopping = True
         self.worker.row.data.tick_ns = 0
         self.worker.channels.wake()
+        for pool, _ in self.reserved:
+            (<ThreadPool>pool).call_all()
         while self.parked:
             self.standby += 1
             (<Parking>self.parked.pop()).wake()

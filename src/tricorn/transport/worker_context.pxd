@@ -2,7 +2,6 @@ from tricorn.http.request cimport Limits
 from tricorn.http.response cimport Defaults
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport Row
-from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport Budget
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.request_ids cimport RequestIds
@@ -25,6 +24,7 @@ cdef class Terms:
     cdef public Py_ssize_t websocket_max_queue
     # 0 switches a limit off
     cdef public long long max_queue, max_concurrency
+    cdef public int threads             # that serve whatever comes, where requests run on threads
     cdef public bint buffering, sendfile, websocket_compression
     cdef public long long max_connections, max_requests
     cdef public str proxy_mode          # "v1", "v2", "auto" or None
@@ -48,16 +48,13 @@ cdef class WorkerContext(Terms):
     cdef readonly object trusted        # TrustedPeers
     cdef readonly object proxy_peers    # TrustedPeers
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
-    cdef object runnable                # deque of what needs an application thread: Request, or Protocol that gave way
-
-    cdef Admission admission
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
     cdef readonly long long requests
     cdef readonly bint worn             # it has served its max_requests
 
     cdef readonly Routes routing        # None: no request has terms of its own
-    # The shortest request_timeout that a request may have, and the shortest slow_request_time; 0: there is none.
-    cdef readonly long long shortest_timeout, shortest_slow
+    # The shortest request_timeout that a request may have, slow_request_time, max_queue_time; 0: there is none.
+    cdef readonly long long shortest_timeout, shortest_slow, shortest_wait
 
     cdef bint tells_queued              # the access log tells how long requests were under way before
 

@@ -3,11 +3,9 @@
 Knows: limits and times as numbers. Must not know: settings, signals.
 """
 
-from collections import deque
 from contextvars import Context
 from types import GetSetDescriptorType
 
-from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.routes cimport Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
@@ -51,13 +49,12 @@ cdef class WorkerContext(Terms):
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
-        self.runnable = deque()
-        self.admission = Admission(row, self.max_queue, self.max_queue_time)
         self.body_memory = Budget(self.request_memory)
         routes = Routes(self.routes, self)
         self.routing = routes if self.routes else None
         self.shortest_timeout = routes.shortest("request_timeout", self.request_timeout)
         self.shortest_slow = routes.shortest("slow_request_time", self.slow_request_time)
+        self.shortest_wait = routes.shortest("max_queue_time", self.max_queue_time)
         self.health = None if self.health_path is None else self.health_path.encode("ascii")
         self.ready = None if self.ready_path is None else self.ready_path.encode("ascii")
         self.has_probes = self.health is not None or self.ready is not None

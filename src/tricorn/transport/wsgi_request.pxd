@@ -18,20 +18,15 @@ cdef class EarlyHints:
 
 @cython.final
 cdef class ThreadRunner(Runner):
-    cdef list threads               # ThreadContexts of those that call the application
-
     cdef WSGIRequest _fresh(self)
-    # How many are not in the application.
-    cdef int free_threads(self) noexcept
-    # Those at the head of the queue that have been refused there.
-    cdef int forget_passed_over(self) except -1
 
 @cython.final
 cdef class WSGIRequest(Request):
     cdef ThreadRunner runner
     cdef Stage stage
-    cdef bint waits                 # for a thread to begin on
-    cdef bint has_heard             # meanwhile, something of its client's, to be looked at later
+    # While it waits for a thread to begin on
+    cdef bint is_expected           # when it came, there was one for it
+    cdef bint has_heard             # something of its client's, to be looked at later
     cdef bint has_ended             # its client, who has said all that it had to say
     cdef int cut_status             # why reading the body failed: the status to answer
     cdef dict environ
@@ -45,9 +40,7 @@ cdef class WSGIRequest(Request):
     cdef void _note_wait(self, long long now) noexcept
     cdef int _wait(self, ThreadContext thread) except -1
     cdef int _take_turn(self, ThreadContext thread) except -1
-    cdef int _leave_queue(self) except -1
     cdef bint _was_left(self, long long now) noexcept
-    cdef int _give_up(self, ThreadContext thread) except -1
     cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int _begin(self, ThreadContext thread) except -1
     cdef int _run(self, ThreadContext thread, bint resumed) except -1

@@ -29,7 +29,9 @@ from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.request cimport COLLECTED, PULLED, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.routes cimport NOT_ITS_OWN, Route
+from tricorn.transport.thread_pool cimport ThreadPool
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_take_error
 from tricorn.transport.wire cimport PEER_ENDED, PEER_LEFT, PEER_STAYS, WIRE_AGAIN, wire_await_output, wire_peer
@@ -56,9 +58,6 @@ cdef enum:
 
 cdef long long SECOND = 1000000000
 
-# In the access log, where a client did not wait for its response; as for ASGI.
-cdef str CLIENT_GONE = "499 Client Closed Request"
-
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
 
@@ -69,7 +68,9 @@ cdef object BytesIO = io.BytesIO
 
 
 cdef ThreadRunner new_thread_runner(object worker):
-    return ThreadRunner(worker)
+    cdef ThreadRunner runner = ThreadRunner(worker)
+    runner.divide()
+    return runner
 
 
 cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
@@ -80,7 +81,15 @@ cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
 
 @cython.final
 cdef class ThreadRunner(Runner):
-    """Requests run on whichever thread is free. `WorkerContext.runnable` is where they wait."""
+    """Requests run on whichever thread of their ThreadPool is free."""
+
+    cdef Compartment new_compartment(self, Route route):
+        cdef ThreadPool pool
+        if route is not None and route.threads == NOT_ITS_OWN:
+            return None
+        pool = ThreadPool(self, route)
+        pool.size = self.worker.threads if route is None else <int>route.threads
+        return pool
 
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         cdef WSGIRequest request = self._fresh()
@@ -102,29 +111,16 @@ cdef class ThreadRunner(Runner):
         request.cut_status = 0
         return request
 
-    cdef int free_threads(self) noexcept:
-        cdef ThreadContext thread
-        cdef int free = 0
-        for thread in self.threads:
-            free += thread.cell.busy_since_ns == 0
-        return free
-
-    cdef int forget_passed_over(self) except -1:
-        """While no thread comes, they would stay where they are."""
-        cdef object runnable = self.worker.runnable
-        while runnable and type(runnable[0]) is WSGIRequest and (<WSGIRequest>runnable[0]).protocol is self.nowhere:
-            runnable.popleft()
-        return 0
-
     cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         # What another thread holds back must not come behind what we send.
         return channel.release() if channel.holder is not None and channel.holder is not thread.batch else 0
 
     cdef int queue_up(self, object waiting) except -1:
-        cdef WorkerContext worker = self.worker
-        worker.runnable.append(waiting)
-        worker.channels.wake()
-        return 0
+        cdef ThreadPool pool = <ThreadPool>self.compartment
+        if type(waiting) is WSGIRequest:
+            pool = <ThreadPool>(<WSGIRequest>waiting).compartment
+        pool.waiting.append(waiting)
+        return pool.call_one()
 
     cdef int send(
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
@@ -224,7 +220,7 @@ cdef class WSGIRequest(Request):
         if self.waits:
             thread.now = monotonic()
             if self._was_left(thread.now):
-                return self._give_up(thread)
+                return self.give_up(thread)
             self.has_heard = True
         if self.stage == STAGE_QUEUED:
             return channel.arm(WRITE if channel.has_queued() else 0)
@@ -262,7 +258,7 @@ cdef class WSGIRequest(Request):
         return WRITE if self.stage == STAGE_PAUSED else AS_IT_IS
 
     cdef bint overdue(self, long long now) noexcept:
-        cdef Admission admission = self.runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         if self.protocol.channel.owned:
             return False
         if self.waits:
@@ -272,11 +268,9 @@ cdef class WSGIRequest(Request):
     cdef int expire(self, ThreadContext thread, long long now) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
-        cdef ThreadRunner runner = self.runner
-        cdef Admission admission = runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         if self.waits and admission.is_late(self.started_ns, now):
-            self._decline(thread, True)
-            return runner.forget_passed_over()
+            return self._decline(thread, True)
         return protocol.cut_body(thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
 
     cdef long long silent_since(self, long long now) noexcept:
@@ -294,68 +288,57 @@ cdef class WSGIRequest(Request):
 
     cdef int start(self, ThreadContext thread) except -1:
         """Serve it here, or let a thread that may call the application do it."""
-        return self._begin(thread) if thread.may_call else self._wait(thread)
+        return self._begin(thread) if thread.serves is self.compartment else self._wait(thread)
 
     cdef int _wait(self, ThreadContext thread) except -1:
         """For a thread, if as many may."""
-        cdef ThreadRunner runner = self.runner
-        cdef Admission admission = runner.worker.admission
+        cdef ThreadPool pool = <ThreadPool>self.compartment
+        cdef Admission admission = pool.admission
+        cdef int free = pool.free()
         self.started_ns = thread.now = monotonic()
-        if admission.is_full(0) and admission.is_full(runner.free_threads()):
+        if admission.is_full(free):
             return self._decline(thread, False)
         self.waits = True
         self.has_heard = False
-        self.has_ended = wire_peer(self.protocol.channel.fd) == PEER_ENDED
+        self.is_expected = admission.waiting < free
+        self.has_ended = self.is_expected or wire_peer(self.protocol.channel.fd) == PEER_ENDED
         admission.enter()
         return self._queue_up()
 
     cdef int _take_turn(self, ThreadContext thread) except -1:
         """A thread is there. Its client may not be any more."""
-        cdef Admission admission = self.runner.worker.admission
+        cdef Admission admission = self.compartment.admission
         thread.now = monotonic()
-        self._note_wait(thread.now)
+        if self.compartment is self.runner.compartment:
+            self._note_wait(thread.now)
         if self.gone or self._was_left(thread.now):
-            return self._give_up(thread)
+            return self.give_up(thread)
         if admission.is_late(self.started_ns, thread.now):
             return self._decline(thread, True)
-        self._leave_queue()
+        self.leave_queue()
         return self._begin(thread)
 
-    cdef int _leave_queue(self) except -1:
-        cdef Admission admission = self.runner.worker.admission
-        self.waits = False
-        admission.leave()
-        return 0
-
     cdef bint _was_left(self, long long now) noexcept:
-        """Whether its client has gone while it waited."""
-        cdef Admission admission = self.runner.worker.admission
-        cdef int peer = wire_peer(self.protocol.channel.fd)
+        """Whether its client has gone while it waited. (Of one that has hardly waited that is not asked, as of one that has not.)"""
+        cdef Admission admission = self.compartment.admission
+        cdef int peer
+        if self.is_expected and not admission.is_farewell(self.started_ns, now):
+            return False
+        peer = wire_peer(self.protocol.channel.fd)
         if peer == PEER_STAYS or peer == PEER_LEFT or self.has_ended:
             return peer == PEER_LEFT
         self.has_ended = not admission.is_farewell(self.started_ns, now)
         return not self.has_ended
 
-    cdef int _give_up(self, ThreadContext thread) except -1:
-        """Nobody waits for it any more, and the application need not hear of it."""
-        cdef ThreadRunner runner = self.runner
-        cdef RequestProtocol protocol = self.protocol
-        cdef Channel channel = protocol.channel
-        self.status = CLIENT_GONE
-        runner.worker.row.data.left += 1
-        runner.passes_over(self, thread)
-        return channel.close()
-
     cdef int _decline(self, ThreadContext thread, bint late) except -1:
-        cdef ThreadRunner runner = self.runner
-        cdef RequestProtocol protocol = self.protocol
-        cdef Admission admission = runner.worker.admission
-        cdef str news = admission.refuse(late, thread.now)
-        self.status = admission.status
-        protocol.decline(self, thread)
+        cdef WorkerContext worker = self.runner.worker
+        cdef str news = self.decline(thread, late)
         if news is not None:
-            runner.worker.logger.warning(news)
+            worker.logger.warning(news)
         return 0
+
+    cdef void note_status(self, str status) noexcept:
+        self.status = status
 
     cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
@@ -482,7 +465,7 @@ cdef class WSGIRequest(Request):
         cdef StreamInput stream = None
         cdef object body_file = None
         if self.waits:
-            self._leave_queue()
+            self.leave_queue()
         self.call = None
         if self.thread is not None:
             self.thread = None

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from tricorn import forks, kinds, scoreboard
+from tricorn.config import bulkheads
 from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, checked, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
@@ -176,7 +177,7 @@ def end_stranger(when: str, error: BaseException | None = None) -> NoReturn:
 
 
 def check_kind(settings: Settings, application: Callable[..., Any]) -> None:
-    """An application that does not tell its kind is taken at the settings' word."""
+    """An application that does not tell its kind is taken at the settings' word. Raises AppLoadError."""
     wanted, found = kinds.maybe_kind(settings.worker_class), maybe_kind_of(application)
     if wanted is not None and found is not None and wanted.interface != found.value:
         wrapper = WRAPPERS.get((found.value, wanted.interface))
@@ -186,6 +187,9 @@ def check_kind(settings: Settings, application: Callable[..., Any]) -> None:
             f"{wanted.name!r} serves {wanted.interface}; write --worker-class {kinds.AUTO}, or "
             f"{kinds.usual(found.value).name}{hint}"
         )
+    kind = wanted or kinds.usual(kind_of(application).value)
+    if misfit := bulkheads.maybe_misfit(settings, kind.runner):
+        raise AppLoadError(f"routes: {misfit[0]}; {misfit[1]}")
 
 
 def remarks(settings: Settings, application: Callable[..., Any], kind: WorkerKind) -> list[str]:

@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from tricorn import __version__, drain, forks, scoreboard
+from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.input import EMPTY_INPUT
@@ -78,7 +79,7 @@ class Worker:
         self.is_single = settings.threads == 1
         context = contextvars.copy_context() if self.is_single else None
         self.context = worker_context(assignment, application, policy, request_timeout, context)
-        self.server = ThreadServer(self.context, self._entrances(policy), settings.threads)
+        self.server = ThreadServer(self.context, self._entrances(policy))
         self.exit_code = EXIT_OK
         self.warm_pages = pages(settings)
         if self.warm_pages:
@@ -115,6 +116,7 @@ class Worker:
         if self.is_single:
             Thread(target=self._keep_beside, name="tricorn-monitor", daemon=True).start()
             self.server.serve()
+            self._wait_for_threads()
         else:
             self.server.start()
             self._keep()
@@ -230,7 +232,10 @@ class Worker:
 
     def _end(self) -> None:
         self.server.stop()
-        # Threads that are inside the application end with the process.
+        self._wait_for_threads()
+
+    def _wait_for_threads(self) -> None:
+        """Those that are inside the application then end with the process."""
         end = monotonic() + LAST_CALL
         while self.server.running and monotonic() < end:
             sleep(0.002)
@@ -261,7 +266,7 @@ def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[st
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": log_setup.error_stream(),
-        "wsgi.multithread": settings.threads > 1,
+        "wsgi.multithread": settings.threads + reserved_threads(settings) > 1,
         "wsgi.multiprocess": max(settings.workers, settings.workers_max) > 1,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,

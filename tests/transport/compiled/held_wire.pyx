@@ -27,8 +27,8 @@ cdef class HeldLayer(Layer):
             return WIRE_AGAIN
         return wire_sendv(fd, None, parts, count, total)
 
-    cdef void end(self, int fd) noexcept:
-        wire_end(fd, None)
+    cdef int end(self, int fd) noexcept:
+        return wire_end(fd, None)
 
 
 cdef class HeldEntrance(Entrance):
