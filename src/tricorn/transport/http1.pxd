@@ -60,6 +60,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _drop_request(self, ThreadContext thread) except -1
     cdef int _refuse(self, ThreadContext thread, object error) except -1
     cdef int _error_response(self, ThreadContext thread, int status, bytes fields=*) except -1
+    cdef object _with_id(self, Request request, object headers)
     cdef bytes _id_field(self, Request request)
     cdef int _close(self, ThreadContext thread) except -1
     cdef int _end(self, ThreadContext thread) except -1

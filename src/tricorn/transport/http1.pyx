@@ -765,14 +765,16 @@ cdef class HTTP1(RequestProtocol):
     cdef int respond(self, Request request, str status, object headers, bytes piece, long long length) except -1:
         cdef ThreadContext thread = request.writing_thread()
         cdef Buffer out = thread.out
-        cdef RequestIds ids
         self.worker.refresh_date()
         out.size = 0
-        if self.worker.echoes_ids:
-            ids = self.worker.ids
-            headers = ids.added_to(headers, request.request_id, self.machine.reply.octets)
         self.machine.respond(
-            out, self.worker.defaults, status, headers, length, self.worker.is_leaving(), self.worker.body_discard
+            out,
+            self.worker.defaults,
+            status,
+            self._with_id(request, headers) if self.worker.echoes_ids else headers,
+            length,
+            self.worker.is_leaving(),
+            self.worker.body_discard,
         )
         if self.machine.reply.length < 0:
             request.touch()
@@ -897,6 +899,10 @@ cdef class HTTP1(RequestProtocol):
         self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
         self._send(thread, thread.out, None, NULL, 0, False)
         return True
+
+    cdef object _with_id(self, Request request, object headers):
+        cdef RequestIds ids = self.worker.ids
+        return ids.added_to(headers, request.request_id, self.machine.reply.octets)
 
     cdef bytes _id_field(self, Request request):
         """The header line that tells its id, if responses do."""
