@@ -136,9 +136,11 @@ def test_check_config_of_an_application_that_raises_shows_its_traceback(
 
 
 def test_warnings_of_the_configuration_are_shown(tmp_path: Path, capsys: Output) -> None:
-    (tmp_path / "gunicorn.conf.py").write_text("def post_fork(server, worker): ...\n")
+    (tmp_path / "gunicorn.conf.py").write_text("http2_max_frame_size = 32768\n")
     assert main(["--print-config"]) == 0
-    assert capsys.readouterr().err.startswith("tricorn: warning: post_fork is ignored (gunicorn.conf.py)")
+    assert capsys.readouterr().err.startswith(
+        "tricorn: warning: http2_max_frame_size is ignored (gunicorn.conf.py)"
+    )
 
 
 def test_launch_applies_a_configuration_and_undoes_it(

@@ -146,6 +146,7 @@ def check(launch: Launch, settings: Settings) -> int:
     for warning in settings.warnings[known:]:
         complain("warning", warning)
     check_certificates(settings)
+    check_hooks(settings)
     try:
         load(settings)
     except AppLoadError as error:
@@ -171,6 +172,15 @@ def check_certificates(settings: Settings) -> None:
         raise error.at(settings.origins.get(error.setting, "")) from error
     for remark in tls.remarks(datetime.now(UTC)):
         complain("warning" if remark.is_warning else "note", remark.text)
+
+
+def check_hooks(settings: Settings) -> None:
+    from tricorn.hooks.found import hooks_of
+
+    try:
+        hooks_of(settings)
+    except ConfigError as error:
+        raise error.at(settings.origins.get(error.setting, "")) from error
 
 
 def application_name(settings: Settings) -> str:

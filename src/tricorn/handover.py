@@ -16,6 +16,7 @@ from tricorn.scoreboard import Row
 from tricorn.tls.rules import speaks_tls
 
 if TYPE_CHECKING:
+    from tricorn.hooks.worker import WorkerHooks
     from tricorn.tls.renewal import Renewal  # which imports ssl, and most servers need none
 
 EXIT_OK = 0
@@ -45,6 +46,7 @@ class Assignment:
         The worker calls `take()` about once a second. Which listeners it is for: `tls_listeners`.
     retired: called by a worker that returns, if nothing of it is left in the process: neither threads nor an
         event loop, nor what an application has ended. So the process may have another use.
+    hooks: what is to be called in the life of this worker; None: nothing.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class Assignment:
     application: Any = None
     certificates: Renewal | None = None
     retired: Callable[[], None] = lambda: None
+    hooks: WorkerHooks | None = None
 
     @property
     def tls_listeners(self) -> Sequence[bool]:

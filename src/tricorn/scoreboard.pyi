@@ -12,6 +12,7 @@ MOLD: Final[int]  # it serves no more: workers are forked from it
 SERVED_ENOUGH: Final[int]  # its max_requests
 STUCK: Final[int]  # a request does not end although it was told to
 FAILED: Final[int]  # it has raised what reload_on_exception names
+ASKED: Final[int]  # the application or a hook of it has said so
 
 # For `stopping`: it is to become a mold when it has finished.
 REFORK: Final[int]

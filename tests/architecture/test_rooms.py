@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "procfs", "control", "summary"),
+    *("drain", "hooks", "procfs", "control", "summary"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sigaction",
         "drain",
         "summary",
+        "hooks",
     },
     "arbiter": {
         "config",
@@ -53,9 +54,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "procfs",
         "control",
         "summary",
+        "hooks",
     },
     "control": {"config", "net"},
     "commands": {"control", "config", "log", "net", "procfs"},
+    "hooks": {"config", "log", "net", "scoreboard", "tls"},
     "config": {"kinds"},
     "kinds": set(),
     "log": {"config"},
@@ -68,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drain": set(),
     "summary": set(),
     "procfs": set(),
-    "handover": {"config", "net", "tls", "scoreboard"},
+    "handover": {"config", "hooks", "net", "tls", "scoreboard"},
     "cli": ROOMS - ABOVE_CLI,
     "worker_classes": {"workers", "config", "kinds", "handover", "compat"},
     "compat": set(),
@@ -156,6 +159,7 @@ FOREIGN: dict[str, str] = {
     "control": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|wsgi|fork|[Gg]eneration|Target)\b",
     "commands": r"\b([Aa]rbiter|(Thread|Loop)Server|fork|waitpid|Target)\b",
     "config": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|fork)\b",
+    "hooks": r"\b([Aa]rbiter|(Thread|Loop)Server|fork|waitpid|kill|recv|accept)\b",
     "log": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker)\b",
     "net": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker|wsgi|environ)\b",
     "tls": r"\b([Aa]rbiter|(Thread|Loop)Server|wsgi|fork|waitpid|recv|accept|start_response)\b",

@@ -177,7 +177,6 @@ def test_gunicorn_settings_that_can_be_left_out_are_mentioned(tmp_path: Path) ->
     assert settings.warnings == (
         "http2_max_frame_size is ignored (gunicorn.conf.py): Tricorn does not support HTTP/2 yet; "
         "clients get HTTP/1.1",
-        "post_fork is ignored (gunicorn.conf.py): Tricorn does not call server hooks yet",
     )
 
 

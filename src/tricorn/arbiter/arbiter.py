@@ -31,9 +31,10 @@ from tricorn.arbiter import target as targets
 from tricorn.arbiter.attendant import ROLE, Attendance, RunHealth
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
 from tricorn.arbiter.control import Control
-from tricorn.arbiter.ends import Ends, after_failure, judged
+from tricorn.arbiter.ends import Ends, after_failure, judged, without_fork
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
+from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
@@ -64,6 +65,8 @@ from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE, EXIT_OK, RunWorker
+from tricorn.hooks.found import HookError, Hooks, hooks_of
+from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
 from tricorn.net.address import Address, shown
@@ -74,6 +77,7 @@ from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
+    from tricorn.hooks.objects import Worker
     from tricorn.tls.renewal import Renewal
 
 log = logging.getLogger("tricorn.error")
@@ -163,6 +167,7 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
+            self._hooks = MasterHooks(self._settings, self._signals, self._registry, self._hold_signals)
             forks.let_go(self._let_go)
             # Before there is anything to clear away: from here on no signal ends the process by itself. What
             # arrives before the loop runs is dealt with in its first turn.
@@ -171,6 +176,10 @@ class Arbiter:
                 self._start(cleanup)
             except StoppedError:
                 return self._stopped(EXIT_OK)
+            except HookError as error:
+                self._upgrade.failed(str(error))
+                report(error)
+                return error.code
             except (ListenError, PidfileError, ConfigError) as error:
                 self._upgrade.failed(str(error))
                 if isinstance(error, ConfigError):
@@ -190,17 +199,19 @@ class Arbiter:
         self._upgrade.begin(settings, _boot_limit(settings))
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
         self._lifeline, self._lifeline_writer = os.pipe()
+        workers = first_of(settings)
+        hooks = self._first_hooks(settings, workers)
         certificates = self._first_certificates(settings)
         # The port first: that it is taken is known at once, that an application imports is not.
-        first = self._first_generation(settings, certificates)
+        first = self._first_generation(settings, certificates, hooks)
         self._upgrade.keep([*first.listeners, *self._attendance.listeners])
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial)
+        self._hooks.ready(first, self._end_while_loading)
         self._started_at = self._turned_at = time.monotonic()
-        workers = first_of(settings)
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         self._target = self._attendance.wanted(self._target, is_beside=self._upgrade.is_on_trial)
         log.info(
@@ -209,6 +220,15 @@ class Arbiter:
             "" if workers == 1 else "s",
             f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
+
+    def _first_hooks(self, settings: Settings, workers: int) -> Hooks:
+        """Imports what they are in, and calls the first of them. Raises ConfigError, HookError."""
+        try:
+            hooks = hooks_of(settings)
+        finally:
+            self._hold_signals("A module that hooks are in")
+        self._hooks.start(hooks, workers, self._end_while_loading)
+        return hooks
 
     def _first_certificates(self, settings: Settings) -> Renewal | None:
         if settings.ssl_context is None:
@@ -219,13 +239,13 @@ class Arbiter:
         finally:
             self._hold_signals("The function of ssl_context")
 
-    def _first_generation(self, settings: Settings, certificates: Renewal | None) -> Generation:
+    def _first_generation(self, settings: Settings, certificates: Renewal | None, hooks: Hooks) -> Generation:
         """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
         started = time.monotonic()
         patience, said = 0.0, None
         while True:
             try:
-                first = self._new_generation(1, settings, certificates)
+                first = self._new_generation(1, settings, certificates, hooks)
                 self._open_health(first)
                 return first
             except ListenError as error:
@@ -261,7 +281,9 @@ class Arbiter:
         for said in self._signals.hold():
             log.warning("%s has changed %s", who, said)
 
-    def _new_generation(self, number: int, settings: Settings, certificates: Renewal | None) -> Generation:
+    def _new_generation(
+        self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks
+    ) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
         identity = identity_for(settings.user, settings.group)
         if settings.preload_app and not self._adopts_orphans:
@@ -278,6 +300,7 @@ class Arbiter:
             _board_for(settings, previous),
             identity,
             certificates,
+            hooks,
         )
         self._generations[number] = generation
         return generation
@@ -314,9 +337,12 @@ class Arbiter:
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
             self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
+            plan = self._target.plan
+            self._hooks.attend(self._generations[plan.generation], plan.workers)
             exit_code = self._act()
             if exit_code is not None:
-                return self._stopped(exit_code)
+                hooks = self._generations[self._target.plan.generation].hooks
+                return self._stopped(exit_code if self._hooks.exits(hooks) else exit_code or EXIT_FAILURE)
             self._control.tell()
             self._forget_old_generations()
             self._attend_certificates()
@@ -349,7 +375,10 @@ class Arbiter:
                 self._reopen_logs(name)
                 self._upgrade.reopen_logs()
             case Request.UPGRADE:
-                return self._upgrade.start(self._target, self._settings, _boot_limit(self._settings), name)
+                hooks = self._generations[self._target.plan.generation].hooks
+                before_exec = partial(self._hooks.before_exec, hooks)
+                limit = _boot_limit(self._settings)
+                return self._upgrade.start(self._target, self._settings, limit, name, before_exec)
             case Request.REST:
                 before, self._target = self._target, self._upgrade.rest(self._target, name)
                 return refusal("No newer master is ready") if self._target is before else None
@@ -448,9 +477,12 @@ class Arbiter:
             if not (settings.max_memory or settings.max_memory_hard):
                 continue
             size = self._scale.weigh(child.pid, settings.memory_measure)
+            was_large = child.is_large, child.is_too_large
             child.is_too_large = size > settings.max_memory_hard > 0
             if child.was_ready and settings.max_memory:
                 self._compare(child, size, settings.max_memory)
+            if (child.is_large, child.is_too_large) > was_large:
+                self._hooks.tell(child.generation.hooks, "on_memory_limit", child.worker, size)
 
     def _compare(self, child: ChildRecord, size: int, most: int) -> None:
         """One that is large from the start would be followed by one that is, and so on."""
@@ -468,6 +500,7 @@ class Arbiter:
     def _note_ready(self, child: ChildRecord) -> None:
         if child.is_mold:
             refork.note_mold(child, self._registry)
+            self._hooks.ended(child)  # if it was a worker until now
             return
         if child.is_attendant:
             log.debug("%s is ready", child.name)
@@ -485,6 +518,7 @@ class Arbiter:
         ):
             self._manager.ready(f"Serving, generation {plan.generation}")
             self._started()
+        self._hooks.tell(child.generation.hooks, "when_worker_ready", child.worker)
 
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""
@@ -546,7 +580,9 @@ class Arbiter:
     def _notice_stall(self, expected: float) -> None:
         """Forgive the workers' silence up to now if the master itself comes here much later than expected."""
         self._turned_at = time.monotonic()
-        late = self._turned_at - expected
+        # A hook that has taken long is no suspension, and the log tells of it elsewhere.
+        self._alive_at = max(self._alive_at, self._hooks.returned_at)
+        late = self._turned_at - max(expected, self._hooks.returned_at)
         if late > STALL:
             log.warning("The master was suspended for %.1f s; this is not held against the workers", late)
             self._alive_at = self._turned_at
@@ -567,6 +603,9 @@ class Arbiter:
             for child in self._registry:
                 if not child.row.stopping and child.is_worker and self._has_no_successor(child):
                     child.row.stopping = 1
+            if before.mode is Mode.RUNNING and target.mode is not Mode.QUICK:
+                hooks = self._generations[target.plan.generation].hooks
+                self._hooks.tell(hooks, "on_drain")
         elif target.plan.workers != before.plan.workers:
             log.info("%s: changing to %d workers", name, target.plan.workers)
         elif change in (one_more, one_fewer):
@@ -599,7 +638,12 @@ class Arbiter:
             settings = self._read_settings_again()
             with self._hook_of(settings):
                 certificates = _certificates_for(settings, self._latest_generation())
-            generation = self._new_generation(self._target.latest + 1, settings, certificates)
+            hooks = self._hooks_again(settings)
+            generation = self._new_generation(self._target.latest + 1, settings, certificates, hooks)
+            # Where load decides how many there are, what it has decided so far holds.
+            bounds = bounds_of(settings)
+            workers = bounds.clamp(self._target.plan.workers) if bounds else first_of(settings)
+            self._hooks.reload(generation, workers)
         except Interrupted:
             # The signal is in the pipe, and the loop obeys it in its next turn.
             said = "Reload abandoned: told to stop while the settings were being read"
@@ -608,12 +652,14 @@ class Arbiter:
         except (ConfigError, ListenError) as error:
             _report(f"Reload failed; nothing has changed: {error}")
             return self._reload_failed(str(error))
+        except HookError as error:
+            report(error)
+            log.error("Reload failed; workers stay as they are, because %s", error)  # noqa: TRY400 - just told
+            self._hooks.stay(self._generations[self._target.plan.generation], self._target.plan.workers)
+            return self._reload_failed(str(error))
         except Exception as error:
             log.exception("Reload failed; nothing has changed")
             return self._reload_failed(f"{type(error).__name__} was raised")
-        # Where load decides how many there are, what it has decided so far holds.
-        bounds = bounds_of(settings)
-        workers = bounds.clamp(self._target.plan.workers) if bounds else first_of(settings)
         self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
         self._reload_under_way = True
         log.info("%s: reloading, generation %d", name, generation.number)
@@ -631,6 +677,14 @@ class Arbiter:
                 return self._read_settings()
         finally:
             self._hold_signals("The configuration")
+
+    def _hooks_again(self, settings: Settings) -> Hooks:
+        """Raises ConfigError. Interrupted: told to stop."""
+        try:
+            with self._signals.interruptible():
+                return hooks_of(settings)
+        finally:
+            self._hold_signals("A module that hooks are in")
 
     def _reload_failed(self, why: str) -> Answer:
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
@@ -743,27 +797,44 @@ class Arbiter:
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
         row.stopping = int(self._target.mode in targets.STOPPING)
-        with self._forking(generation, "worker" if generation.number != ATTENDANT else ROLE, now):
-            if generation.settings.preload_app:
+        is_attendant = generation.number == ATTENDANT
+        worker = None if is_attendant else self._hooks.new_worker(generation, row)
+        with self._forking(generation, ROLE if is_attendant else "worker", now):
+            if worker is not None and generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
-                child = order(mold, row, self._registry.order_number())
+                wanted = self._hooks.server.num_workers or 0
+                child = order(mold, row, self._registry.order_number(), worker, wanted)
             else:
-                pid, status = spawn(self._job(generation, row))
-                child = ChildRecord(pid, generation, row, status, started_at=now)
+                if worker is not None:
+                    self._hooks.before_fork(generation, worker)
+                pid, status = spawn(self._job(generation, row, worker))
+                child = ChildRecord(pid, generation, row, status, started_at=now, worker=worker)
+                if worker is not None:
+                    worker.pid = pid
                 _log_start(child)
             child.lifetime = _lifetime(generation.settings)
             self._registry.add(child)
 
-    def _job(self, generation: Generation, row: Row) -> Job:
+    def _job(self, generation: Generation, row: Row, worker: Worker | None) -> Job:
         forget = partial(self._forget, generation.listeners)
         if generation.number == ATTENDANT:
             return self._attendance.job(row, self._lifeline, forget)
-        return Job(self._run_worker, generation, row, self._lifeline, forget)
+        hooks = None
+        if worker is not None and generation.hooks:
+            hooks = WorkerHooks(generation.hooks, self._hooks.server, worker)
+        return Job(self._run_worker, generation, row, self._lifeline, forget, hooks=hooks)
 
     def _spawn_mold(self, generation: Generation, now: float) -> None:
         forget = partial(self._forget, generation.listeners)
         with self._forking(generation, "mold", now):
-            casting = Casting(generation, self._load_application, self._run_worker, self._lifeline, forget)
+            casting = Casting(
+                generation,
+                self._load_application,
+                self._run_worker,
+                self._lifeline,
+                forget,
+                self._hooks.server,
+            )
             self._registry.add(start_mold(casting))
 
     @contextmanager
@@ -773,6 +844,13 @@ class Arbiter:
         except OSError as error:
             _report(f"No {what} started: {error.strerror}")
             self._control.note_problem(generation.number, f"No {what} started: {error.strerror}")
+            self._target = targets.with_failed_fork(self._target, generation.number, now)
+        except HookError as error:
+            report(error)
+            self._upgrade.failed(str(error))
+            self._target = without_fork(self._target, generation.number, now)
+        except Interrupted:
+            # Told to stop in a hook. The signal is in the pipe, and the loop obeys it in its next turn.
             self._target = targets.with_failed_fork(self._target, generation.number, now)
 
     def _is_carried_out(self, child: ChildRecord) -> bool:
@@ -785,11 +863,12 @@ class Arbiter:
         if not child.status_is_open:
             # Without a reason the mold has ended, which the log tells anyway.
             if reason := child.failure_text():
-                _report(reason)
+                _report(reason[:1].upper() + reason[1:])
                 self._control.note_problem(child.generation.number, reason)
             self._registry.remove(child)
             number = child.generation.number
-            self._target = targets.with_failed_fork(self._target, number, time.monotonic())
+            judge = without_fork if reason.startswith(PRE_FORK) else targets.with_failed_fork
+            self._target = judge(self._target, number, time.monotonic())
         return False
 
     def _forget(self, keep: Sequence[Listener] = ()) -> None:
@@ -866,6 +945,7 @@ class Arbiter:
         self._control.note_end(child)
         self._registry.remove(child)
         self._target = judged(self._target, child, code, now)
+        self._hooks.ended(child)
 
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""

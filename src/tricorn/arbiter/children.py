@@ -20,10 +20,12 @@ from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
 from tricorn.arbiter.target import ATTENDANT
 from tricorn.config.settings import Settings
+from tricorn.hooks.found import NONE, Hooks
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
 
 if TYPE_CHECKING:
+    from tricorn.hooks.objects import Worker
     from tricorn.tls.renewal import Renewal
 
 #: On the status pipe: this byte only wakes the master, all others are the text of a failure.
@@ -49,6 +51,7 @@ WORN = {
     scoreboard.SERVED_ENOUGH: "has served its max_requests",
     scoreboard.STUCK: "has a request that does not end",
     scoreboard.FAILED: "has raised what reload_on_exception names",
+    scoreboard.ASKED: "was told by the application or a hook to be alive no longer",
 }
 
 
@@ -62,6 +65,7 @@ class Generation:
     board: Board
     identity: Identity
     certificates: Renewal | None = None
+    hooks: Hooks = NONE
     #: How many times a worker was to become the mold.
     reforks: int = 0
     #: Failures that were logged already: four workers that fail alike are one message.
@@ -112,6 +116,8 @@ class ChildRecord:
     is_mold: bool = False
     mold: int = 0
     orders: socket.socket | None = None
+    #: What hooks are given of it, until it serves no more.
+    worker: Worker | None = None
     #: It shall become the next mold, when it has been replaced.
     is_candidate: bool = False
     #: A worker: it comes from a mold that has a successor. A mold: it has one.
@@ -325,6 +331,8 @@ class Registry:
             return False
         del self._children[child.pid]
         child.pid = child.row.pid
+        if child.worker is not None:
+            child.worker.pid = child.pid
         self._children[child.pid] = child
         return True
 
@@ -335,6 +343,8 @@ class Registry:
         """Its row is free for another one from now on."""
         del self._children[child.pid]
         child.forget()
+        if child.worker is not None:
+            child.worker.bury()
         child.row.clear()
 
     def free_row(self, board: Board) -> Row | None:

@@ -108,6 +108,12 @@ def judged(target: Target, child: ChildRecord, code: int | None, now: float) -> 
     return _told(target, targets.with_exit(target, ended, now), now, "Workers are crashing")
 
 
+def without_fork(target: Target, generation: int, now: float) -> Target:
+    """The hook pre_fork has raised: it is as if the worker could not start."""
+    ended = targets.Exit(generation, False, False, EXIT_FAILURE, 0.0)
+    return _told(target, targets.with_exit(target, ended, now), now, "Workers cannot be started")
+
+
 def _told(before: Target, after: Target, now: float, why: str) -> Target:
     """The log says what is waited for from now on."""
     if after.plan.retry_at != before.plan.retry_at:

@@ -11,11 +11,11 @@ others depend. Each generation has a mold of its own, and the master never runs 
 
 A worker may become the next mold (`refork_after`, or a command): it ends as any other, and goes on as a mold.
 
-An order is the number of the row on which the worker will write, the writing end of its status pipe, and the
-socket by which it gets orders itself if it becomes a mold.
-There is no answer on this way: the row tells the process id, the pipe tells why there is none, and if the
-pipe ends before there is one, nothing was forked, whatever has become of the mold. So the master never waits
-for it.
+An order is the number of the row on which the worker will write, for hooks its age and how many workers are
+wanted, the writing end of its status pipe, and the socket by which it gets orders itself if it becomes a
+mold. There is no answer on this way: the row tells the process id, the pipe tells why there is none, and if
+the pipe ends before there is one, nothing was forked, whatever has become of the mold. So the master never
+waits for it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from setproctitle import setproctitle
 from tricorn import forks, scoreboard
 from tricorn.arbiter import farewell
 from tricorn.arbiter.children import ChildRecord, Generation
+from tricorn.arbiter.hooking import worker_of
 from tricorn.arbiter.signals import SignalPipe, become_stranger
 from tricorn.arbiter.spawn import (
     Birth,
@@ -55,6 +56,9 @@ from tricorn.arbiter.spawn import (
     status_pipe,
 )
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, RunWorker
+from tricorn.hooks.found import HookError, said_of
+from tricorn.hooks.objects import Server, Worker
+from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.parentage import end_with_parent, fork_sibling
 from tricorn.scoreboard import Board, Row
@@ -69,7 +73,7 @@ BEAT = 1.0
 ENDS = frozenset({signal.SIGTERM})
 
 #: More than an order ever has.
-ORDER_MAX = 32
+ORDER_MAX = 64
 
 #: Loads the application that the settings name. The descriptors must be what they were when it is there. May
 #: raise BootError.
@@ -89,6 +93,7 @@ class Casting:
 
     lifeline: the end of the pipe that tells when the master is gone.
     forget: closes, in the mold, what only the master may hold.
+    server: what hooks are given of the master.
     """
 
     generation: Generation
@@ -96,6 +101,7 @@ class Casting:
     run_worker: RunWorker
     lifeline: int
     forget: Callable[[], None]
+    server: Server
 
 
 def start_mold(casting: Casting) -> ChildRecord:
@@ -121,8 +127,10 @@ def start_mold(casting: Casting) -> ChildRecord:
     return record
 
 
-def order(mold: ChildRecord, row: Row, number: int) -> ChildRecord:
+def order(mold: ChildRecord, row: Row, number: int, worker: Worker, workers: int) -> ChildRecord:
     """Tell it to fork a worker for this row; gives the worker's record, with this number of the order.
+
+    worker: what hooks are given of it. workers: how many are wanted.
 
     OSError: it cannot be told; it has ended, or takes no orders.
     """
@@ -136,9 +144,11 @@ def order(mold: ChildRecord, row: Row, number: int) -> ChildRecord:
         ours, theirs = _orders()
         undo.enter_context(ours)
         passed.enter_context(theirs)
-        send_fds(mold.orders, [b"%d" % row.index], [writer, theirs.fileno()])
+        send_fds(mold.orders, [b"%d %d %d" % (row.index, worker.age, workers)], [writer, theirs.fileno()])
         undo.pop_all()
-    return ChildRecord(number, generation, row, reader, started_at=monotonic(), mold=mold.pid, orders=ours)
+    return ChildRecord(
+        number, generation, row, reader, started_at=monotonic(), mold=mold.pid, orders=ours, worker=worker
+    )
 
 
 def _orders() -> tuple[socket, socket]:
@@ -167,6 +177,8 @@ class Mold:
     #: Of the worker that is being forked.
     writer: int | None = None
     orders_of_worker: socket | None = None
+    #: What hooks are given of the workers that it has forked, by process id.
+    workers: dict[int, Worker] = field(default_factory=dict)
 
     def work(self, writer: int) -> int:
         self.status = Status(writer)
@@ -178,6 +190,7 @@ class Mold:
         # The master ends one that hangs with SIGABRT: its stacks go to standard error.
         faulthandler.enable(2)
         self.signals.install()
+        self.casting.server.in_another_process(self._living)
         if self.application is None and not self._load():
             return EXIT_BOOT
         # The collector writes into every object that it looks at, and each write copies a shared page. What
@@ -275,10 +288,16 @@ class Mold:
         self.writer, theirs = fds
         self.orders_of_worker = socket(AF_UNIX, SOCK_SEQPACKET, 0, theirs)
         status = Status(self.writer)
-        row = self.casting.generation.board[int(message)]
+        index, age, workers = map(int, message.split())
+        row = self.casting.generation.board[index]
+        worker = worker_of(self.casting.server, self.casting.generation, row, age)
         try:
-            row.pid = fork_off(birth_of(self._job(row)), self.writer, fork=fork_sibling)
+            self._before_fork(worker, workers)
+            worker.pid = row.pid = fork_off(birth_of(self._job(row, worker)), self.writer, fork=fork_sibling)
+            self.workers[row.pid] = worker
             status.notify()
+        except HookError as error:
+            status.fail(said_of(error))
         except OSError as error:
             status.fail(f"No worker started: {error.strerror}")
         finally:
@@ -289,7 +308,28 @@ class Mold:
                 self.orders_of_worker = None
         return True
 
-    def _job(self, row: Row) -> Job:
+    def _before_fork(self, worker: Worker, workers: int) -> None:
+        """The hook pre_fork is called in the process that forks: what it closes is closed in the worker, what
+        it changes is changed there. Raises HookError."""
+        hooks, server = self.casting.generation.hooks, self.casting.server
+        server.num_workers = workers
+        if not hooks.has("pre_fork"):
+            return
+        try:
+            with self.signals.mortal():
+                hooks.call("pre_fork", server, worker)
+        finally:
+            for said in self.signals.hold():
+                log.warning("The hook pre_fork has changed %s", said)
+
+    def _living(self) -> dict[int, Worker]:
+        """The workers that it has forked and that there still are: the master clears their rows."""
+        pids = {row.pid for row in self.casting.generation.board}
+        self.workers = {pid: worker for pid, worker in self.workers.items() if pid in pids}
+        return dict(self.workers)
+
+    def _job(self, row: Row, worker: Worker) -> Job:
+        hooks = self.casting.generation.hooks
         return Job(
             self.casting.run_worker,
             self.casting.generation,
@@ -299,6 +339,7 @@ class Mold:
             application=self.application,
             orders=self.orders_of_worker,
             promote=partial(_promote, self, row, self.orders_of_worker) if self.orders_of_worker else None,
+            hooks=WorkerHooks(hooks, self.casting.server, worker) if hooks else None,
         )
 
     def _forget(self) -> None:

@@ -275,6 +275,24 @@ class SignalPipe:
                     signal.signal(number, _only_wake)
 
     @contextmanager
+    def patient(self, is_enough: Callable[[int], bool]) -> Iterator[None]:
+        """As `interruptible`, but each such signal, and CHLD, asks first whether it is time for that."""
+
+        def ask(number: int, _frame: FrameType | None) -> None:
+            if is_enough(number):
+                raise Interrupted
+
+        asking = STOPS | {signal.SIGCHLD}
+        try:
+            for number in asking:
+                signal.signal(number, ask)
+            yield
+        finally:
+            for number in asking:
+                if signal.getsignal(number) is ask:
+                    signal.signal(number, _only_wake)
+
+    @contextmanager
     def mortal(self) -> Iterator[None]:
         """Let TERM end the process at once, whatever runs here."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -31,6 +31,8 @@ from tricorn.arbiter import signals
 from tricorn.arbiter.children import FAILURE_TEXT_MAX, WAKE, Generation
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, LOOP_EXECUTOR, Assignment, RunWorker
+from tricorn.hooks.found import HookError, said_of
+from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.scoreboard import Row
 from tricorn.sigaction import restore_default
@@ -70,6 +72,7 @@ class Job:
     orders: what the worker is told by if it becomes a mold; None: it will not. promote: makes it one; its
         argument is the writing end of its status pipe.
     role: what the process is called.
+    hooks: of this worker; None: there are none.
     """
 
     run_worker: RunWorker
@@ -81,6 +84,7 @@ class Job:
     orders: socket | None = None
     promote: Callable[[int], NoReturn] | None = None
     role: str = "worker"
+    hooks: WorkerHooks | None = None
 
 
 def spawn(job: Job) -> tuple[int, int]:
@@ -211,6 +215,12 @@ def _work(job: Job, writer: int) -> int:
     forks.let_go(let_go)
     status = Status(writer)
     setproctitle(process_title(job.role, generation.settings))
+    if job.hooks is not None:
+        try:
+            job.hooks.forked(getpid())
+        except HookError as error:
+            status.fail(said_of(error))
+            return EXIT_BOOT
     if generation.settings.umask is not None:
         os.umask(generation.settings.umask)
     try:
@@ -236,9 +246,12 @@ def _work(job: Job, writer: int) -> int:
             application=job.application,
             certificates=generation.certificates,
             retired=retired,
+            hooks=job.hooks,
         )
     )
     if code == EXIT_OK and job.promote is not None and job.row.stopping == scoreboard.REFORK:
+        if job.hooks is not None:
+            job.hooks.ends()
         if (reason := _maybe_obstacle(is_retired=is_retired)) is None:
             forks.retire(let_go)
             job.promote(writer)
@@ -284,6 +297,8 @@ def _leave(job: Job, code: int) -> NoReturn:
             with suppress(OSError):  # the application has closed it
                 listener.close()
         _end_in(job.generation.settings.graceful_timeout)
+        if job.hooks is not None:
+            job.hooks.ends()
         # The two halves of the interpreter's own end, in its order; multiprocessing does the same.
         if not _only_executors_run(LAST_STEPS):
             threading._shutdown()  # type: ignore[attr-defined]  # not public, and there is no public way

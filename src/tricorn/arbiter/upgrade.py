@@ -41,6 +41,7 @@ from tricorn import forks
 from tricorn.arbiter import succession, systemd
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.goals import Answer, refusal
+from tricorn.arbiter.hooking import report
 from tricorn.arbiter.pidfile import Pidfile
 from tricorn.arbiter.signals import Request, blocked, signal_name
 from tricorn.arbiter.succession import Progress, Verdict
@@ -48,6 +49,7 @@ from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import Mode, Target
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE
+from tricorn.hooks.found import HookError
 from tricorn.log import setup as log_setup
 from tricorn.net import inheritance
 from tricorn.net.activation import PREDECESSOR, Passed, handing_on
@@ -311,8 +313,16 @@ class Upgrade:
 
     # -- of the older one ----------------------------------------------------------------------------------
 
-    def start(self, target: Target, settings: Settings, boot_limit: float, name: str) -> Answer | None:
-        """name: who wants it, for the log. Why it is refused; None: it is under way, or `outcome` says."""
+    def start(
+        self,
+        target: Target,
+        settings: Settings,
+        boot_limit: float,
+        name: str,
+        before_exec: Callable[[], None],
+    ) -> Answer | None:
+        """name: who wants it, for the log. before_exec: called in the newer one's process, before it is one;
+        may raise HookError. Why it is refused; None: it is under way, or `outcome` says."""
         if reason := self._refusal(target):
             log.warning("%s: no upgrade: %s", name, reason)
             return refusal(f"No upgrade: {reason}")
@@ -321,7 +331,7 @@ class Upgrade:
         log.info("%s: starting a newer master, %s", name, self._start.command[0])
         self._manager.reloading("Upgrading")
         try:
-            pid, channel = execute(self._start, self._listeners, self._pidfile)
+            pid, channel = execute(self._start, self._listeners, self._pidfile, before_exec)
         except OSError as error:
             self._say_failed(f"no process could be started: {error.strerror}")
             return None
@@ -549,7 +559,9 @@ def seal(predecessor: str) -> None:
             os.set_inheritable(fd, False)
 
 
-def execute(start: Start, listeners: Sequence[Listener], pidfile: Pidfile | None) -> tuple[int, Channel]:
+def execute(
+    start: Start, listeners: Sequence[Listener], pidfile: Pidfile | None, before_exec: Callable[[], None]
+) -> tuple[int, Channel]:
     """Start the newer one: its process id, and our end of the channel. OSError: there is no process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     table = {
@@ -563,7 +575,7 @@ def execute(start: Start, listeners: Sequence[Listener], pidfile: Pidfile | None
         with blocked() as mask, forks.of_our_own():
             pid = os.fork()
             if pid == 0:
-                _become(start, table, Channel(theirs), mask)
+                _become(start, table, Channel(theirs), mask, before_exec)
     except BaseException:
         ours.close()
         raise
@@ -572,7 +584,13 @@ def execute(start: Start, listeners: Sequence[Listener], pidfile: Pidfile | None
     return pid, Channel(ours)
 
 
-def _become(start: Start, table: dict[str, Any], channel: Channel, mask: set[int]) -> NoReturn:
+def _become(
+    start: Start,
+    table: dict[str, Any],
+    channel: Channel,
+    mask: set[int],
+    before_exec: Callable[[], None],
+) -> NoReturn:
     """The child's life up to exec. Descriptors that are not inheritable end there, and all handlers."""
     try:
         pid = os.getpid()
@@ -581,6 +599,7 @@ def _become(start: Start, table: dict[str, Any], channel: Channel, mask: set[int
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        before_exec()
         listeners = (entry["fd"] for entry in table["listeners"])
         for fd in {table["channel"], *listeners, *(each.fd for each in start.sockets)}:
             with suppress(OSError):  # one that was passed to us, and is not used any more
@@ -597,6 +616,9 @@ def _become(start: Start, table: dict[str, Any], channel: Channel, mask: set[int
     except OSError as error:
         what = os.fsdecode(error.filename or start.command[0])
         channel.tell("failed", text=f"{what}: {error.strerror}")
+    except HookError as error:
+        report(error)
+        channel.tell("failed", text=str(error))
     except BaseException as error:  # noqa: BLE001 - this process must not go back into the master's frames
         channel.tell("failed", text=f"{type(error).__name__}: {error}")
     finally:

@@ -199,7 +199,8 @@ def help_text(
         entries = [
             declared for declared in SETTINGS.values() if declared.section == section and declared.flags
         ]
-        lines += ["", f"{section}:", *(line for entry in entries for line in help_entry(entry))]
+        if entries:
+            lines += ["", f"{section}:", *(line for entry in entries for line in help_entry(entry))]
     lines += ["", "Help:"]
     lines += two_columns("-h, --help", "Show this text and exit.")
     lines += two_columns("-v, --version", "Show the version and exit.")

@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import CALLED, MISSING, NOTE, REFUSE, UNSET_BY_NONE
+from tricorn.config.gunicorn import CALLED, HOOKS, MISSING, NOTE, OWN_HOOKS, REFUSE, UNSET_BY_NONE
 from tricorn.config.helpers import Code, code_of, maybe_nearest, spellings
 from tricorn.config.settings import SETTINGS
 
@@ -33,9 +33,11 @@ from tricorn.config.settings import SETTINGS
 DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
 PYPROJECT = "pyproject.toml"
 PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, type(None))
+#: Of these, no plain value is a misspelt one.
+FUNCTIONS = frozenset({*HOOKS, *OWN_HOOKS})
 #: What may be written in a file → the setting that it means, ours or Gunicorn's.
 MEANT = spellings(
-    {name: declared.flags for name, declared in SETTINGS.items() if declared.in_files}
+    {name: each.flags for name, each in SETTINGS.items() if each.in_files and name not in FUNCTIONS}
     | {name: missing.flags for name, missing in MISSING.items()}
 )
 

@@ -57,7 +57,6 @@ NO_VERSION = "Tricorn answers other versions than HTTP/1.0 and HTTP/1.1 with 505
 NO_CASEFOLD = (
     "Tricorn passes methods on as the client wrote them; upper and lower case differ (RFC 9110 §9.1)"
 )
-NO_HOOK = "Tricorn does not call server hooks yet"
 NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
 NEEDLESS = "Tricorn does not need it"
 HEARTBEATS = "the heartbeats of workers are in shared memory, and no disk can hold them up"
@@ -68,6 +67,7 @@ RAGGED = "a client that ends a TLS connection without a goodbye ends only its ow
 HANDSHAKE = "a handshake never keeps others waiting, and has header_timeout to end"
 ANY_METHOD = "Tricorn passes every method to the application"
 
+#: Server hooks, in the order in which a service meets them.
 HOOKS = (
     "on_starting",
     "on_reload",
@@ -85,6 +85,8 @@ HOOKS = (
     "nworkers_changed",
     "on_exit",
 )
+#: Those that Gunicorn does not have.
+OWN_HOOKS = ("when_worker_ready", "on_drain", "on_memory_limit", "on_request_timeout", "after_response")
 DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
 
 #: Settings for which None is as good as nothing, beside the switches.
@@ -96,7 +98,7 @@ UNSET_BY_NONE = frozenset(
 )
 
 #: Settings whose values are functions or classes, ours among them.
-CALLED = frozenset({*HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
+CALLED = frozenset({*HOOKS, *OWN_HOOKS, *DIRTY_HOOKS, "ssl_context", "logger_class"})
 
 MISSING: Mapping[str, Missing] = {
     "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
@@ -141,7 +143,6 @@ MISSING: Mapping[str, Missing] = {
     "enable_backlog_metric": Missing(
         WARN, "Tricorn sends no metric of the backlog yet", ("--enable-backlog-metric",), switch=True
     ),
-    **{hook: Missing(WARN, NO_HOOK) for hook in HOOKS},
     **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }
 

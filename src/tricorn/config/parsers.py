@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import grp
+import inspect
 import ipaddress
 import json
 import math
@@ -578,6 +579,55 @@ def header_name() -> Kind[str]:
         return name
 
     return Kind(convert, words, "HEADER", "X-Request-Id")
+
+
+def hook(*parameters: str) -> Kind[Callable[..., Any] | str]:
+    """A function that is called with these parameters, written as in a call; of several forms, the first that
+    fits. A text names it as module:function, or as Gunicorn has it, module.function."""
+    forms = " or ".join(f"({each})" for each in parameters)
+    words = f"a function of {forms}, or module:function"
+    named = function()
+
+    def convert(written: object) -> Callable[..., Any] | str:
+        if callable(written):
+            return _checked(written, parameters, f"a function of {forms}")
+        name = written
+        if isinstance(written, str) and ":" not in written:
+            name = ":".join(written.strip().rpartition(".")[::2])
+        try:
+            return named.convert(name)
+        except BadValueError as error:
+            raise refuse(written, words) from error
+
+    return Kind(convert, words, "FUNCTION", "myproject.hooks:function", show=named.show)
+
+
+def _checked(called: Callable[..., Any], parameters: tuple[str, ...], words: str) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(called):
+        raise BadValueError("is an async function", "write a plain one: hooks are called, not awaited")
+    if maybe_arity(called, parameters) is None:
+        name = getattr(called, "__qualname__", "the object")
+        raise BadValueError(f"{name} cannot be called so", f"write {words}")
+    return called
+
+
+def maybe_arity(called: Callable[..., Any], parameters: Iterable[str]) -> int | None:
+    """How many arguments to call it with: as many as the first of these forms has that fits. None: none
+    does."""
+    counts = [each.count(",") + 1 for each in parameters]
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # a compiled function need not tell
+        return counts[0]
+    return next((count for count in counts if _fits(signature, count)), None)
+
+
+def _fits(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 # ------------------------------------------------------------------------------------------- lists

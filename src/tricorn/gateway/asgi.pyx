@@ -591,7 +591,8 @@ cdef class Receive:
     """What HTTPCall.receive is as a bound method, and quicker to make and to call."""
 
     def __call__(self):
-        return self.call.receive()
+        cdef HTTPCall call = self.call
+        return call.receive()
 
     def __getattr__(self, name):
         return _of_method(PyMethod_New(RECEIVE, self.call), name)

@@ -10,6 +10,7 @@ worker's own.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, TextIO
@@ -200,6 +201,19 @@ def _maybe_lines(settings: LogSettings, meter: Any) -> AccessLog | None:
         raise ConfigError(
             "access_log_format", origin, str(error), "docs/logging.md lists the atoms"
         ) from None
+
+
+def record_access(
+    environ: dict[str, object], status: str, headers: list[tuple[str, str]], sent: int, seconds: float
+) -> None:
+    """One line in the access log of this process, if it has one."""
+    if process.access_log is not None:
+        process.access_log.record(environ, status, headers, sent, int(seconds * 1e9), time.time())
+
+
+def maybe_logger() -> Any:
+    """What `logger_class` or a configuration of `logging` has made; None: there is nothing of that kind."""
+    return process.logger
 
 
 def error_stream() -> TextIO:

@@ -70,6 +70,7 @@ cdef class ASGIRequest(Request):
     cdef int conclude(self, HTTPCall call, object failure) except -1
     cdef bint answer_without(self, ThreadContext thread, int status) except -1
     cdef int end(self, ThreadContext thread) except -1
+    cdef int _part(self, HTTPCall call) except -1
     cdef int fail(self, HTTPCall call, object failure) except -1
     cdef int log_within(self, HTTPCall call, object record) except -1
     cdef int say_slow(self) except -1

@@ -32,7 +32,9 @@ from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport STREAMED, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.request cimport (
+    STREAMED, Afterwards, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms, new_afterwards, owe,
+)
 from tricorn.transport.routes cimport NOT_ITS_OWN, Route
 from tricorn.transport.send_queue cimport FileSpan, adopt_span
 from tricorn.transport.worker_context cimport WorkerContext
@@ -40,6 +42,7 @@ from tricorn.transport.task_deadline cimport offered_of_call
 from tricorn.transport.wire cimport wire_cut
 
 from asyncio import CancelledError
+from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
 
@@ -415,6 +418,8 @@ cdef class ASGIRequest(Request):
         cdef HTTPCall call = self.call
         if self.waits:
             self.leave_queue()
+        if self.visit is not None:
+            self._part(call)
         self.call = None
         if self.scope is not None:
             self.scope = None
@@ -489,6 +494,8 @@ cdef class ASGIRequest(Request):
         cdef Runner runner = self.runner
         cdef Ending ending
         cdef object failure = None
+        if runner.worker.visitors is not None and self.socket is None:
+            self.receive(self.scope)
         call.starting = True
         self.started_ns = self.active_ns = thread.now      # nothing has run since the clock was read
         runner.begins(self, thread)
@@ -496,7 +503,10 @@ cdef class ASGIRequest(Request):
         if self.request_id is not None:
             loop_context.task_runner.before = partial(REQUEST_ID.set, self.request_id)
         try:
-            call.run(loop_context.task_runner, loop_context.application, self.scope)
+            if self.visit is not None and runner.worker.greets:
+                call.run(loop_context.task_runner, self.visit._application, self.scope)
+            else:
+                call.run(loop_context.task_runner, loop_context.application, self.scope)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
         call.starting = loop_context.starting = False
@@ -554,11 +564,33 @@ cdef class ASGIRequest(Request):
     cdef int end(self, ThreadContext thread) except -1:
         """The response is complete, as far as the application goes."""
         cdef RequestProtocol protocol = self.protocol
+        if self.visit is not None:
+            self._part(self.call)
         thread.now = monotonic()
         count_request(thread.cell, thread.now - self.started_ns)
         if self.input_ended:
             protocol.end_after(self)
         return protocol.request_over(self, thread)
+
+    cdef int _part(self, HTTPCall call) except -1:
+        """Hooks hear of the response, in a copy of the request's context."""
+        cdef LoopRunner runner = self.runner
+        cdef object visit = self.visit
+        cdef object context = _context_of(call)
+        cdef str status = call.status
+        self.visit = None
+        if context is None:
+            context = copy_context()
+        if status is None:
+            status = CLIENT_GONE
+        _closed(runner.worker, self.loop_context.task_runner, context, partial(
+            visit._finish, self.scope, status, call.headers, self.body_sent
+        ))
+        if runner.worker.looks_back:
+            return owe(
+                new_afterwards(new_loop_afterwards(self.loop_context), runner, self.compartment, context.copy(), visit), runner
+            )
+        return 0
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         cdef long long queued = self.queued(elapsed)
@@ -609,7 +641,10 @@ cdef class ASGIRequest(Request):
         cdef WorkerContext worker = self.runner.worker
         cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
+        cdef object visit = self.visit
         worker.row.data.errors += 1
+        if visit is not None:
+            visit._timed_out()
         self.log_within(call, partial(
             worker.logger.error, "A request takes longer than request_timeout: %s %s; its task is at", self.method,
             self.uri, extra={"block": awaiting_stack(call.task)},
@@ -679,6 +714,38 @@ cdef class ASGIRequest(Request):
 
     cdef int over(self) except -1:
         return self.end(self.loop_context.thread)
+
+
+cdef class LoopAfterwards(Afterwards):
+    cdef LoopContext loop_context
+
+    cdef int proceed(self, ThreadContext thread) except -1:
+        cdef TaskRunner task_runner = self.loop_context.task_runner
+        cdef bint was_open = task_runner.open
+        task_runner.open = False        # hooks may start tasks and wake others
+        try:
+            return self._call()
+        finally:
+            task_runner.open = was_open
+
+
+cdef LoopAfterwards new_loop_afterwards(LoopContext loop_context):
+    cdef LoopAfterwards afterwards = LoopAfterwards.__new__(LoopAfterwards)
+    afterwards.loop_context = loop_context
+    return afterwards
+
+
+cdef int _closed(WorkerContext worker, TaskRunner task_runner, object context, object function) except -1:
+    """Call foreign code that may start tasks and wake others."""
+    cdef bint was_open = task_runner.open
+    task_runner.open = False
+    try:
+        call_within(context, function)
+    except BaseException as error:      # a hook's own are dealt with there
+        report(worker.logger, "The hook post_request was left", error=error)
+    finally:
+        task_runner.open = was_open
+    return 0
 
 
 cdef int _tell_tls(ASGIRequest request, RequestProtocol protocol) except -1:

@@ -149,10 +149,26 @@ cdef class RequestProtocol(Protocol):
     # It is to proceed in a turn of its own, when this thread is done with the connection.
     cdef int queue_up(self, Request request) except -1
 
+# What is still to be done for a request that is over, and whose client is served: its hook. (A Protocol, since it is given a turn of
+# its own as those are; its channel is closed.)
+cdef class Afterwards(Protocol):
+    cdef WorkerContext worker
+    cdef Compartment compartment    # whose threads do it, where requests run on threads
+    cdef object context             # of the request
+    cdef object visit
+
+    cdef int _call(self) except -1
+
+# `made` is a new one, of whatever class.
+cdef Afterwards new_afterwards(Afterwards made, Runner runner, Compartment compartment, object context, object visit)
+# Have it called, in a turn of its own.
+cdef int owe(Afterwards afterwards, Runner runner) except -1
+
 cdef class Request(AsyncExchange):
     cdef RequestProtocol protocol   # never None
     cdef Compartment compartment
     cdef bint waits                 # to begin: admitted, but nobody has taken it up
+    cdef object visit               # what hooks are given of it (hooks/requests.py); None: there are none, or it has not begun
     cdef str method, uri            # as they came: the application may change what it is given
     cdef str request_id             # None: requests have none
     cdef long long started_ns
@@ -167,6 +183,9 @@ cdef class Request(AsyncExchange):
     cdef long long slow_ns          # after this, without a sign of life, the log tells of it; 0: never
     cdef bint said_slow             # and it has
     cdef long long sent_at          # when a trusted proxy took it, by its word, ns since the epoch; 0: it did not say
+
+    # Its application is about to be called: hooks may want to know.
+    cdef int receive(self, dict source) except -1
 
     # ---- what the protocol tells
     # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.

@@ -15,7 +15,7 @@ from cpython.ref cimport Py_DECREF
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from tricorn.gateway.request_builder cimport decoded_path
+from tricorn.gateway.request_builder cimport Peer, decoded_path
 from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport Field, RequestHead
 from tricorn.scoreboard cimport monotonic, set_label
@@ -257,7 +257,47 @@ cdef class RequestProtocol(Protocol):
         raise NotImplementedError
 
 
+cdef Afterwards new_afterwards(Afterwards made, Runner runner, Compartment compartment, object context, object visit):
+    made.compartment = compartment
+    made.worker = runner.worker
+    made.channel = runner.nowhere.channel
+    made.context = context
+    made.visit = visit
+    return made
+
+
+cdef int owe(Afterwards afterwards, Runner runner) except -1:
+    runner.worker.owed += 1
+    return runner.queue_up(afterwards)
+
+
+cdef class Afterwards(Protocol):
+    cdef int _call(self) except -1:
+        cdef WorkerContext worker = self.worker
+        cdef object context = self.context
+        cdef object failure = None
+        try:
+            context.run(self.visit._afterwards)
+        except BaseException as error:      # a hook's own are dealt with there
+            failure = error
+        worker.owed -= 1
+        if worker.forsaken:
+            worker.end_stranger()
+        if failure is not None:
+            report(worker.logger, "The hook after_response was left", error=failure)
+        if worker.channels.draining:
+            worker.channels.wake()          # the worker may end now
+        return 0
+
+
 cdef class Request(AsyncExchange):
+    cdef int receive(self, dict source) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Peer peer = protocol.peer
+        cdef object visitors = protocol.worker.visitors
+        self.visit = visitors.visit(self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source)
+        return 0
+
     cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
         raise NotImplementedError
 

@@ -603,12 +603,15 @@ cdef class ThreadServer(Server):
             if thread.interrupted or request is None or request.due(now) > now:
                 continue
             label, stack = _at(thread)
+            visit = request.visit
             # From this test to the exception nothing gives the GIL away: it hits this request or none.
             if _served_by(thread) is not request or request.due(now) > now:
                 continue
             thread.interrupted = True
             thread.interrupted_ns = now
             PyThreadState_SetAsyncExc(thread.ident, <PyObject*>RequestTimeout)
+            if visit is not None:
+                visit._timed_out()
             self.worker.logger.error(
                 "A request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack, "request_id": request.request_id},

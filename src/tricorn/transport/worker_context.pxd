@@ -48,6 +48,10 @@ cdef class WorkerContext(Terms):
     cdef readonly object trusted        # TrustedPeers
     cdef readonly object proxy_peers    # TrustedPeers
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
+    cdef readonly object visitors       # of the hooks around requests (hooks/requests.py); None: there are none
+    cdef bint greets                    # … one of which comes before the application, and may change what that gets
+    cdef bint looks_back                # … and one when the client is served
+    cdef public long long owed          # how many of those are still to be called
     cdef Budget body_memory             # request_memory: for request bodies beyond request_buffer
     cdef readonly long long requests
     cdef readonly bint worn             # it has served its max_requests

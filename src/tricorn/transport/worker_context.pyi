@@ -21,6 +21,7 @@ class WorkerContext(Terms):
     draining: bool
     worn: bool
     shortest_slow: int
+    owed: int
     def __init__(
         self,
         terms: Mapping[str, object],
@@ -34,4 +35,5 @@ class WorkerContext(Terms):
         proxy_peers: TrustedPeers,
         context: Context | None = None,
         on_failure: Callable[[BaseException], object] | None = None,
+        visitors: Any = None,
     ) -> None: ...

@@ -30,11 +30,11 @@ cdef class Terms:
 
 cdef class WorkerContext(Terms):
     """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one. on_failure: called with
-        each exception that the application raises out of a request."""
+        each exception that the application raises out of a request. visitors: of the hooks around requests, or None."""
 
     def __init__(
         self, terms, *, application, logger, Limits limits, Row row, AccessLog access_log, trusted, proxy_peers,
-        context=None, on_failure=None,
+        context=None, on_failure=None, visitors=None,
     ):
         Terms.__init__(self, terms)
         self.application = application
@@ -49,6 +49,9 @@ cdef class WorkerContext(Terms):
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
+        self.visitors = visitors
+        self.greets = visitors is not None and visitors.pre is not None
+        self.looks_back = visitors is not None and visitors.after is not None
         self.body_memory = Budget(self.request_memory)
         routes = Routes(self.routes, self)
         self.routing = routes if self.routes else None

@@ -47,6 +47,8 @@ cdef class WSGIRequest(Request):
     cdef int _abandon(self, ThreadContext thread) except -1
     cdef int _enter(self, ThreadContext thread, long long now) except -1
     cdef int _return_control(self, ThreadContext thread) except -1
+    cdef int _part(self, ThreadContext thread, str status) except -1
+    cdef int _be_over(self, ThreadContext thread) except -1
     cdef int _leave(self, ThreadContext thread, int outcome, str status) except -1
     cdef int _queue_up(self) except -1
     cdef int _wait_readable(self) except -1

@@ -22,14 +22,16 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport RequestHead
 from tricorn.log.access cimport AccessLog
-from tricorn.scoreboard cimport RowData, finish, monotonic
+from tricorn.scoreboard cimport RowData, finish, monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.request cimport COLLECTED, PULLED, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.request cimport (
+    COLLECTED, PULLED, Afterwards, Compartment, Delivery, Request, RequestProtocol, Runner, give_terms, new_afterwards, owe,
+)
 from tricorn.transport.routes cimport NOT_ITS_OWN, Route
 from tricorn.transport.thread_pool cimport ThreadPool
 from tricorn.transport.worker_context cimport WorkerContext
@@ -119,6 +121,8 @@ cdef class ThreadRunner(Runner):
         cdef ThreadPool pool = <ThreadPool>self.compartment
         if type(waiting) is WSGIRequest:
             pool = <ThreadPool>(<WSGIRequest>waiting).compartment
+        elif type(waiting) is ThreadAfterwards:
+            pool = <ThreadPool>(<Afterwards>waiting).compartment
         pool.waiting.append(waiting)
         return pool.call_one()
 
@@ -372,6 +376,8 @@ cdef class WSGIRequest(Request):
         self.call = call
         if self.protocol.version_of(self) == 10:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
+        if self.runner.worker.visitors is not None:
+            self.receive(self.environ)
         self.started_ns = thread.now = monotonic()
         return self._run(thread, False)
 
@@ -428,6 +434,8 @@ cdef class WSGIRequest(Request):
     cdef int _leave(self, ThreadContext thread, int outcome, str status) except -1:
         """The application has returned control: for good, or until the client has caught up."""
         cdef RequestProtocol protocol = self.protocol
+        if self.visit is not None and outcome != CALL_PAUSED:
+            self._part(thread, status)
         thread.now = monotonic()
         thread.longest_ns = max(thread.now - thread.cell.busy_since_ns, thread.longest_ns - (thread.longest_ns >> 4))
         self.thread = None
@@ -441,7 +449,40 @@ cdef class WSGIRequest(Request):
         finish(thread.cell, thread.cell.busy_since_ns, thread.now)
         self.stage = STAGE_OVER
         self.status = status
+        if self.visit is not None and self.runner.worker.looks_back:
+            return self._be_over(thread)
         return protocol.request_over(self, thread)
+
+    cdef int _part(self, ThreadContext thread, str status) except -1:
+        """Hooks hear of the response, as the application would: in its context, and no longer than that may take."""
+        cdef WSGICall call = self.call
+        cdef object context = call.context
+        cdef object visit = self.visit
+        cdef object failure = None
+        thread.call = call
+        thread.active_ns = monotonic()
+        thread.calling = True
+        try:
+            context.run(visit._finish, self.environ, status, call.headers if status is call.status else None, self.body_sent)
+        except BaseException as error:      # a hook's own are dealt with there
+            failure = error
+        self._return_control(thread)
+        if failure is not None:
+            report(self.runner.worker.logger, "The hook post_request was left (%s %s)", self.method, self.uri, error=failure)
+        return 0
+
+    cdef int _be_over(self, ThreadContext thread) except -1:
+        """There is a hook for when its client is served."""
+        cdef WSGICall call = self.call
+        cdef RequestProtocol protocol = self.protocol
+        cdef ThreadRunner runner = self.runner
+        cdef object context = call.context
+        cdef object visit = self.visit
+        cdef Compartment compartment = self.compartment
+        protocol.request_over(self, thread)
+        return owe(
+            new_afterwards(ThreadAfterwards.__new__(ThreadAfterwards), runner, compartment, context, visit), runner
+        )
 
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         cdef WSGICall call = self.call
@@ -467,6 +508,8 @@ cdef class WSGIRequest(Request):
         if self.waits:
             self.leave_queue()
         self.call = None
+        if self.visit is not None:
+            self.visit = None
         if self.thread is not None:
             self.thread = None
         if self.stream is not None:
@@ -615,7 +658,24 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
+    if worker.greets:
+        return call.run(request.visit._application, request.environ, context)
     return call.run(worker.application, request.environ, context)
+
+
+@cython.final
+cdef class ThreadAfterwards(Afterwards):
+    cdef int proceed(self, ThreadContext thread) except -1:
+        cdef Batch batch = <Batch>thread.batch
+        if batch is not None and batch.count:
+            batch.release()         # nobody waits for a hook
+        set_label(thread.cell, "after_response", None)
+        thread.cell.busy_since_ns = monotonic()
+        self._call()
+        thread.now = monotonic()
+        thread.cell.busy_ns += thread.now - thread.cell.busy_since_ns
+        thread.cell.busy_since_ns = 0
+        return 0
 
 
 cdef int _slice(long long deadline) noexcept:

@@ -41,6 +41,8 @@ from tricorn.workers.context import (
     end_of_drain,
     header_policy,
     is_readable,
+    maybe_visitors,
+    tell_interrupted,
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
@@ -210,6 +212,8 @@ class Worker:
                 if command is Command.REOPEN:
                     log_setup.reopen()
                 else:
+                    if command is Command.QUIT:
+                        tell_interrupted(self.assignment)
                     starting.cancel()
             if self.lifeline >= 0 and is_readable(self.lifeline):
                 starting.cancel()
@@ -257,7 +261,10 @@ class Worker:
     def _make_server(self) -> LoopServer:
         settings = self.settings
         policy = header_policy(settings)
-        context = worker_context(self.assignment, None, policy, settings.request_timeout or 0)
+        visitors = maybe_visitors(self.assignment, self.application, is_loop=True)
+        context = worker_context(
+            self.assignment, None, policy, settings.request_timeout or 0, visitors=visitors
+        )
         task_runner = TaskRunner(self.loop, contextvars.copy_context())
         loop_context = LoopContext(context, task_runner, self.application)
         entrances = [
@@ -319,6 +326,7 @@ class Worker:
     def _obey(self) -> None:
         for command in self.signals.take():
             if command is Command.QUIT:
+                tell_interrupted(self.assignment)
                 self._stop()
             elif command is Command.REOPEN:
                 log_setup.reopen()
@@ -340,7 +348,8 @@ class Worker:
             ask_for_successor(self.assignment, scoreboard.SERVED_ENOUGH)
         if self.deadline is None:
             return
-        done = self.server.loop_context.worker.connections == 0 and not self.server.loop_context.calls
+        worker = self.server.loop_context.worker
+        done = worker.connections == 0 and not worker.owed and not self.server.loop_context.calls
         if done or time.monotonic() >= self.deadline:
             self._stop()
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import signal
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -19,9 +21,12 @@ from tricorn.config import bulkheads
 from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, checked, kind_of, load_application, maybe_kind_of
 from tricorn.handover import EXIT_BOOT, Assignment
+from tricorn.hooks.found import HookError, said_of
+from tricorn.hooks.worker import WorkerHooks
 from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
-from tricorn.sigaction import allow_core, use_usual_stack
+from tricorn.sigaction import allow_core, restore_default, use_usual_stack
+from tricorn.workers.context import ask_for_successor
 from tricorn.workers.paste import load_paste
 from tricorn.workers.signals import SignalPipe
 
@@ -41,6 +46,8 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     signals = SignalPipe()
     signals.open()
     forks.let_go(signals.let_go)
+    if assignment.hooks is not None and assignment.hooks.wants_abort:
+        answer_abort(assignment.hooks)
     # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is
     # by now.
     faulthandler.enable(2)
@@ -64,12 +71,36 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
         return failed(assignment, raised(settings, error))
     assignment.row.loaded_ns = scoreboard.monotonic_ns()
     hold_signals(signals, "while it was loaded")
+    if assignment.hooks is not None:
+        assignment.hooks.worker.on_wish(partial(ask_for_successor, assignment, scoreboard.ASKED))
+        try:
+            if assignment.hooks.loaded(application):
+                hold_signals(signals, "in the hook post_worker_init")
+        except HookError as error:
+            return failed(assignment, said_of(error))
     if wanted is not None:
         return server_for(wanted)(assignment, application, signals)
     found = kinds.usual(kind_of(application).value)
     for line in remarks(settings, application, found):
         log.info(line)
     return server_for(found)(assignment, application, signals)
+
+
+def answer_abort(hooks: WorkerHooks) -> None:
+    """Call hooks at SIGABRT, where the main thread comes to run anything, and then end by it.
+
+    Set before faulthandler, which writes the stacks first, in any case, and raises the signal again for whom
+    it finds. Where nothing runs any more the master kills.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        if not forks.is_stranger():
+            hooks.aborted()
+            hooks.ends()
+        restore_default(signal.SIGABRT)
+        os.kill(os.getpid(), signal.SIGABRT)
+
+    signal.signal(signal.SIGABRT, end)
 
 
 def function_at(path: str | Callable[..., Any]) -> Any:

@@ -9,6 +9,7 @@ import contextvars
 import logging
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from select import POLLIN, poll
 from time import monotonic
@@ -18,6 +19,7 @@ from tricorn import scoreboard
 from tricorn.config.declaration import Core
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
+from tricorn.hooks.requests import Visitors
 from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
@@ -33,9 +35,10 @@ def worker_context(
     policy: HeaderPolicy,
     request_timeout: float,
     context: contextvars.Context | None = None,
+    visitors: Visitors | None = None,
 ) -> WorkerContext:
     """request_timeout: where it is not set, it depends on the kind of worker. context: a copy of it is what
-    each request runs in; None: an empty one."""
+    each request runs in; None: an empty one. visitors: of the hooks around requests."""
     settings = assignment.settings
     jitter = random.randint(0, settings.max_requests_jitter) if settings.max_requests else 0
     settings = replace(settings, request_timeout=request_timeout, max_requests=settings.max_requests + jitter)
@@ -50,6 +53,7 @@ def worker_context(
         proxy_peers=TrustedPeers(settings.proxy_allow_ips),
         context=context,
         on_failure=maybe_suspects(assignment),
+        visitors=visitors,
     )
 
 
@@ -72,6 +76,20 @@ def ask_for_successor(assignment: Assignment, why: int) -> bool:
     assignment.row.worn = why
     assignment.notify()
     return True
+
+
+def maybe_visitors(
+    assignment: Assignment, application: Callable[..., Any], *, is_loop: bool
+) -> Visitors | None:
+    """For the hooks around requests; None: there are none."""
+    hooks = assignment.hooks
+    return None if hooks is None else hooks.maybe_visitors(application, is_loop=is_loop)
+
+
+def tell_interrupted(assignment: Assignment) -> None:
+    """It ends at once."""
+    if assignment.hooks is not None:
+        assignment.hooks.interrupted()
 
 
 def maybe_suspects(assignment: Assignment) -> Suspects | None:

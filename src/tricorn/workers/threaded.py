@@ -38,6 +38,8 @@ from tricorn.workers.context import (
     end_of_drain,
     header_policy,
     is_readable,
+    maybe_visitors,
+    tell_interrupted,
     worker_context,
 )
 from tricorn.workers.signals import Command, SignalPipe
@@ -78,7 +80,8 @@ class Worker:
         request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
         self.is_single = settings.threads == 1
         context = contextvars.copy_context() if self.is_single else None
-        self.context = worker_context(assignment, application, policy, request_timeout, context)
+        visitors = maybe_visitors(assignment, application, is_loop=False)
+        self.context = worker_context(assignment, application, policy, request_timeout, context, visitors)
         self.server = ThreadServer(self.context, self._entrances(policy))
         self.exit_code = EXIT_OK
         self.warm_pages = pages(settings)
@@ -171,6 +174,8 @@ class Worker:
         self.server.nudge()
         if Command.REOPEN in commands:
             log_setup.reopen()
+        if Command.QUIT in commands:
+            tell_interrupted(self.assignment)
         is_alone = self.lifeline >= 0 and is_readable(self.lifeline)
         return is_alone or any(command is not Command.REOPEN for command in commands)
 
@@ -193,6 +198,7 @@ class Worker:
         self.server.nudge()
         for command in commands:
             if command is Command.QUIT:
+                tell_interrupted(self.assignment)
                 return False
             if command is Command.REOPEN:
                 log_setup.reopen()
@@ -225,7 +231,7 @@ class Worker:
         if self.deadline is None:
             return False
         now = monotonic()
-        if self.context.connections == 0 or now >= self.deadline:
+        if (self.context.connections == 0 and not self.context.owed) or now >= self.deadline:
             return True
         # Threads that have not found out that their responses were cut have nobody to answer.
         return now >= self.streams.cut_at + LAST_PIECE and self.server.unfinished == 0
