@@ -112,9 +112,12 @@ def test_what_is_wrong_is_said(given: dict[str, Any], said: str) -> None:
     assert str(caught.value).startswith(said)
 
 
-def test_reload_is_not_silent() -> None:
-    (said,) = settings({"reload": True}).warnings
-    assert said.startswith("reload is ignored (tricorn.run()): Tricorn does not watch files yet")
+def test_reload_is_ours() -> None:
+    made = settings({"reload": True})
+    assert made.reload
+    assert made.warnings == ()
+    with pytest.raises(ConfigError, match="name others in reload_extra_files"):
+        settings({"reload_dirs": ["src"]})
 
 
 def test_the_program_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

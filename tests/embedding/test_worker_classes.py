@@ -163,9 +163,11 @@ def test_words_are_left_alone() -> None:
 
 SITE = """
 import os
-from gunicorn.workers.sync import SyncWorker
+from tricorn.workers.base import Worker
 
-class CustomWorker(SyncWorker):
+class CustomWorker(Worker):
+    kind = "sync"
+
     def init_process(self):
         os.environ["PREPARED"] = str(self.pid)
         super().init_process()
@@ -175,7 +177,9 @@ class CustomWorker(SyncWorker):
         super().run()
         self.log.info("The worker ends")
 
-class BrokenWorker(SyncWorker):
+class BrokenWorker(Worker):
+    kind = "sync"
+
     def init_process(self):
         raise LookupError("nothing to trace")
 """

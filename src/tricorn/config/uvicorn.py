@@ -142,7 +142,7 @@ def seconds_or_none(name: str) -> Translation:
     return translate
 
 
-RELOAD_ONLY = "it belongs to reload, and Tricorn does not watch files yet; send HUP to load new code"
+WATCHED = "reload watches the files below chdir and pythonpath; name others in reload_extra_files"
 
 UVICORNS: Mapping[str, Translation] = {
     "access_log": switch({"accesslog": "-"}, {"accesslog": None}),
@@ -162,9 +162,9 @@ UVICORNS: Mapping[str, Translation] = {
     "loop": event_loop,
     "proxy_headers": switch({}, {"forwarded_allow_ips": ()}),
     "reload_delay": needless,
-    "reload_dirs": refused(RELOAD_ONLY),
-    "reload_excludes": refused(RELOAD_ONLY),
-    "reload_includes": refused(RELOAD_ONLY),
+    "reload_dirs": refused(WATCHED),
+    "reload_excludes": refused(WATCHED),
+    "reload_includes": refused(WATCHED),
     "server_header": server_header,
     "ssl_ca_certs": renamed("ca_certs"),
     "ssl_cert_reqs": renamed("cert_reqs"),
