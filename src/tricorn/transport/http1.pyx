@@ -728,8 +728,14 @@ cdef class HTTP1(RequestProtocol):
         return request.let_go(thread)
 
     cdef int _close(self, ThreadContext thread) except -1:
-        """Both sides are done, but that the goodbye of ours may have to wait for the client."""
-        return self.channel.close() if self.channel.says_goodbye() else self._end(thread)
+        """Both sides are done, but that what was held back, and the goodbye behind it, may have to wait for the client."""
+        cdef Channel channel = self.channel
+        channel.release()
+        if channel.closed:
+            return 0
+        if channel.has_queued() and not channel.gone:
+            return self._end(thread)
+        return channel.close() if channel.says_goodbye() else self._end(thread)
 
     cdef int _end(self, ThreadContext thread) except -1:
         """Nothing is read as a request any more."""
