@@ -412,6 +412,9 @@ def test_preload(service: Service) -> None:
     (mold,) = service.molds()
     assert Path(f"/proc/{mold}/cmdline").read_bytes().startswith(b"tricorn: mold [shop:app]")
     assert service.events("preload") == [[str(mold)]]
+    service.wait(
+        lambda: len(service.events("application")) >= 2
+    )  # each tells that it has it when it is there
     assert loaded_in(service) == {mold}
     assert {event[2] for event in service.events("ready")} == {str(service.pid)}
     service.signal(TERM)

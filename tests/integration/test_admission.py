@@ -101,6 +101,7 @@ def test_a_request_that_its_client_has_given_up_never_begins(
         live.wait_log(" 499 ")
         assert live.request("/").status == 200
         assert not Path(f"{gate}-left.in").exists()
+        assert "CRITICAL" not in live.log()
 
 
 @kinds

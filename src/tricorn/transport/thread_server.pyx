@@ -301,6 +301,8 @@ cdef class ThreadServer(Server):
                 if self.pool.waiting:
                     if self.counts_queue and monotonic() - self.read_all_ns > READ_ALL_NS:
                         self._read_all(thread)
+                        if not self.pool.waiting:
+                            continue    # whoever waited has gone, or another thread is at it
                     self._proceed(thread)
                     if self.leaders > 1:
                         break
