@@ -5,7 +5,6 @@ Knows: what code that was written for Gunicorn does with these names. Must not k
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Any, NoReturn
@@ -125,19 +124,6 @@ CONFIG_DEFAULTS: dict[str, Any] = {
         }
     },
 }
-
-
-class Logger:
-    """Gunicorn's, as far as its subclasses are made here: see `logger_class` in the settings."""
-
-    def __init__(self, cfg: Any) -> None:
-        self.cfg = cfg
-        self.error_log = logging.getLogger("gunicorn.error")
-        self.access_log = logging.getLogger("gunicorn.access")
-        self.setup(cfg)
-
-    def setup(self, cfg: Any) -> None:
-        """Nothing."""
 
 
 # ---- classes of workers ----------------------------------------------------------------------------------

@@ -162,6 +162,19 @@ def _only_wake(_number: int, _frame: FrameType | None) -> None:
     """Exists because the interpreter writes only signals that have a Python handler into the pipe."""
 
 
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int]) -> Iterator[None]:
+    """In place of ours. What foreign code sets instead meanwhile is for `hold()` to find."""
+    try:
+        for number in numbers:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number in numbers:
+            if signal.getsignal(number) is handler:
+                signal.signal(number, _only_wake)
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
@@ -264,15 +277,8 @@ class SignalPipe:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let a signal that tells to stop raise Interrupted in what runs here; it is in the pipe as well."""
-        try:
-            for number in STOPS:
-                signal.signal(number, _interrupt)
+        with _handled_by(_interrupt, STOPS):
             yield
-        finally:
-            for number in STOPS:
-                # What foreign code has set instead is for `hold()` to find.
-                if signal.getsignal(number) is _interrupt:
-                    signal.signal(number, _only_wake)
 
     @contextmanager
     def patient(self, is_enough: Callable[[int], bool]) -> Iterator[None]:
@@ -282,15 +288,8 @@ class SignalPipe:
             if is_enough(number):
                 raise Interrupted
 
-        asking = STOPS | {signal.SIGCHLD}
-        try:
-            for number in asking:
-                signal.signal(number, ask)
+        with _handled_by(ask, STOPS | {signal.SIGCHLD}):
             yield
-        finally:
-            for number in asking:
-                if signal.getsignal(number) is ask:
-                    signal.signal(number, _only_wake)
 
     @contextmanager
     def mortal(self) -> Iterator[None]:

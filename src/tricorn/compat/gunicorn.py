@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -28,8 +27,7 @@ VERSION = (27, 0, 1)
 BASE, CONFIG, PASTER, WSGI = (f"tricorn.app.{name}" for name in ("base", "config", "pasterapp", "wsgiapp"))
 CLASSES = "tricorn.app.gunicorn"
 
-#: Module → name → where it is, as module:name; of several with | between them, the first that is there.
-#: Imported when the name is asked for.
+#: Module → name → where it is, as module:name. Imported when the name is asked for.
 MODULES: Mapping[str, Mapping[str, str]] = {
     "": {name: f"{CLASSES}:{name}" for name in ("SERVER", "SERVER_SOFTWARE", "__version__", "version_info")},
     "app": {},
@@ -50,10 +48,10 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "errors": {name: f"{CLASSES}:{name}" for name in ("AppImportError", "ConfigError", "HaltServer")},
     "glogging": {
         "CONFIG_DEFAULTS": f"{CLASSES}:CONFIG_DEFAULTS",
-        "Logger": f"tricorn.log.logger:Logger|{CLASSES}:Logger",
+        "Logger": "tricorn.log.logger:Logger",
     },
     "instrument": {},
-    "instrument.statsd": {"Statsd": f"tricorn.log.logger:Logger|{CLASSES}:Logger"},
+    "instrument.statsd": {"Statsd": "tricorn.log.logger:Logger"},
     "http": {"Request": f"{CLASSES}:Request"},
     "http.errors": {"NoMoreData": f"{CLASSES}:NoMoreData", "ParseException": f"{CLASSES}:ParseException"},
     "http.message": {"Request": f"{CLASSES}:Request"},
@@ -74,12 +72,9 @@ MODULES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def found_at(places: str) -> Any:
-    for place in places.split("|"):
-        module, _, attribute = place.partition(":")
-        if find_spec(module) is not None:
-            return getattr(import_module(module), attribute)
-    raise AssertionError(f"there is nothing at {places}")
+def found_at(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 class StandIn(ModuleType):

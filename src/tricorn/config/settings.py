@@ -262,7 +262,7 @@ class Settings:
         doc="Lists of revoked client certificates, in PEM: a current one of each authority that has signed "
         "any. The file is read again when it changes.",
     )
-    ssl_context: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    ssl_context: Callable[..., Any] | str | None = setting(
         None,
         flags=("--ssl-context",),
         parse=optional(function()),
@@ -967,7 +967,7 @@ class Settings:
         doc="Let what the application writes to standard output and standard error go to the file of "
         "`errorlog`. It has no effect if that is `-`.",
     )
-    logger_class: type | str | None = setting(  # noqa: RUF009 - it declares a field
+    logger_class: type | str | None = setting(
         None,
         flags=("--logger-class",),
         parse=logger_class(),
@@ -1211,131 +1211,131 @@ class Settings:
     )
 
     # ------------------------------------------------------------------------------------ hooks
-    on_starting: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_starting: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called in the master before anything is opened or started, as in Gunicorn. What each "
         "hook gets and when it is called: [Hooks](hooks.md).",
     )
-    when_ready: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    when_ready: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called in the master when it listens, before the first worker is started.",
     )
-    on_reload: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_reload: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called in the master in a reload, when the new settings are read and before their first "
         "worker is started.",
     )
-    on_drain: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_drain: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called in the master when the service is told to stop (TERM), before a worker is told. "
         "They all serve until it returns.",
     )
-    on_exit: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_exit: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called in the master when all workers are gone, last of all.",
     )
-    nworkers_changed: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    nworkers_changed: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, new, old")),
         section=HOOKS,
         doc="Called in the master when another number of workers is wanted, and at the start (`old` "
         "is None) and at each reload.",
     )
-    pre_exec: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    pre_exec: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server")),
         section=HOOKS,
         doc="Called on USR2, in the process that becomes the new master, before it does.",
     )
-    pre_fork: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    pre_fork: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker")),
         section=HOOKS,
         doc="Called for each worker in the process that forks it, before it does: the master, or with "
         "`preload_app` the process that has loaded the application.",
     )
-    post_fork: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    post_fork: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker")),
         section=HOOKS,
         doc="Called in each new worker before all else: it is still the user that has started the "
         "service, and the application is not loaded (unless `preload_app` is on).",
     )
-    post_worker_init: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    post_worker_init: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker")),
         section=HOOKS,
         doc="Called in each worker when it has loaded the application, before it serves.",
     )
-    when_worker_ready: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    when_worker_ready: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker")),
         section=HOOKS,
         doc="Called in the master for each worker that is ready to serve. Gunicorn does not have it.",
     )
-    worker_int: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    worker_int: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker")),
         section=HOOKS,
         doc="Called in a worker that is told to stop at once (INT, QUIT).",
     )
-    worker_abort: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    worker_abort: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker")),
         section=HOOKS,
         doc="Called in a worker that is aborted (ABRT) because it shows no sign of life, if it can "
         "still run anything.",
     )
-    worker_exit: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    worker_exit: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker")),
         section=HOOKS,
         doc="Called in each worker at its end.",
     )
-    child_exit: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    child_exit: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker")),
         section=HOOKS,
         doc="Called in the master for each worker that has ended, in whatever way.",
     )
-    on_memory_limit: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_memory_limit: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("server, worker, size")),
         section=HOOKS,
         doc="Called in the master when a worker has more memory than `max_memory` or "
         "`max_memory_hard`; `size` is in bytes. Gunicorn does not have it.",
     )
-    on_request_timeout: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    on_request_timeout: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker, req")),
         section=HOOKS,
         doc="Called in a worker when a request has taken longer than `request_timeout`. Gunicorn does "
         "not have it.",
     )
-    pre_request: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    pre_request: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker, req")),
         section=HOOKS,
         doc="Called in the worker before each request, in its thread and context. If it raises, the "
         "request is answered with 500.",
     )
-    post_request: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    post_request: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker, req, environ, resp", "worker, req, environ", "worker, req")),
         section=HOOKS,
         doc="Called in the worker after each request, in its thread and context.",
     )
-    after_response: Callable[..., Any] | str | None = setting(  # noqa: RUF009 - it declares a field
+    after_response: Callable[..., Any] | str | None = setting(
         None,
         parse=optional(hook("worker, req, environ, resp", "worker, req, environ", "worker, req")),
         section=HOOKS,

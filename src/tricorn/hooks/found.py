@@ -5,12 +5,12 @@ Knows: how a setting names a function, how many arguments it takes. Must not kno
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tricorn.config.errors import ConfigError
+from tricorn.config.functions import function_of
 from tricorn.config.gunicorn import HOOKS, OWN_HOOKS
 from tricorn.config.parsers import maybe_arity
 from tricorn.config.settings import Settings
@@ -94,21 +94,12 @@ def hooks_of(settings: Settings) -> Hooks:
 
 
 def _found(name: str, value: Hook | str) -> Hook:
-    if not isinstance(value, str):
-        return value
-    module, _, attribute = value.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        what = f"{value!r} cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError(name, "", what, "write module:function") from error
-    if not callable(found):
-        raise ConfigError(name, "", f"{value!r} is not a function", "write module:function")
-    if inspect.iscoroutinefunction(found):
+    found = function_of(name, value)
+    # A function that stands in the file itself was looked at when that was read.
+    if isinstance(value, str) and inspect.iscoroutinefunction(found):
         what = f"{value!r} is an async function"
         raise ConfigError(name, "", what, "write a plain one: hooks are called, not awaited")
-    function: Hook = found
-    return function
+    return found
 
 
 def _ready(name: str, function: Hook) -> Hook:

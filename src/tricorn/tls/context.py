@@ -5,13 +5,13 @@ Knows: Python's ssl module, Gunicorn's hook `ssl_context`. Must not know: files,
 
 from __future__ import annotations
 
-import importlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tricorn.config.errors import ConfigError
+from tricorn.config.functions import function_of
 from tricorn.config.settings import Settings
 from tricorn.tls.material import Material, Pair, load_pair, trust
 
@@ -94,18 +94,7 @@ def unknown_ciphers(ciphers: str) -> Iterator[str]:
 def maybe_hook(settings: Settings) -> Callable[..., Any] | None:
     """The function of the settings, imported if they name it. Raises ConfigError."""
     hook = settings.ssl_context
-    if not isinstance(hook, str):
-        return hook
-    module, _, name = hook.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        what = f"{hook!r} cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError("ssl_context", "", what, "write module:function") from error
-    if not callable(found):
-        raise ConfigError("ssl_context", "", f"{hook!r} is not a function", "write module:function")
-    function: Callable[..., Any] = found
-    return function
+    return None if hook is None else function_of("ssl_context", hook)
 
 
 def _usable(made: object) -> ssl.SSLContext:
