@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import pytest
 
@@ -145,18 +146,32 @@ def _pairwise(items: list[pytest.Item]) -> list[pytest.Item]:
     return [items[number] for number in pairwise(rows, [item.nodeid for item in items])]
 
 
-def _row(item: pytest.Item) -> tuple[object, ...]:
-    """The item's value of each axis, and its case: all else that it is parametrised by.
+def _row(item: pytest.Item) -> tuple[Hashable, ...]:
+    """The item's value of each axis, and of whatever else it is parametrised by: one column for each
+    `parametrize`, whose arguments belong together.
 
-    A test that knows no axes may call other things by their names; they are its cases.
+    A test that knows no axes may call other things by their names.
     """
     callspec = getattr(item, "callspec", None)
-    params = {} if callspec is None else callspec.params
+    params = {} if callspec is None else dict(callspec.params)
     axes = {name: value for name, value in params.items() if value in AXES.get(name, ())}
-    case = tuple((name, _key(value)) for name, value in params.items() if name not in axes)
-    return (*(axes[name] for name in sorted(axes)), case)
+    columns: dict[tuple[str, ...], list[Hashable]] = {}
+    for name in sorted(params.keys() - axes.keys()):
+        columns.setdefault(_given_with(item, name), []).append(_key(params[name]))
+    row = (*(axes[name] for name in sorted(axes)), *(tuple(columns[names]) for names in sorted(columns)))
+    return row or (None,)  # what has no columns is a row all the same
 
 
-def _key(value: object) -> object:
+def _given_with(item: pytest.Item, name: str) -> tuple[str, ...]:
+    """The arguments that the same mark gives values to; of a fixture's own parameter itself."""
+    for mark in item.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names = re.split(r"\s*,\s*", names.strip()) if isinstance(names, str) else names
+        if name in names:
+            return tuple(names)
+    return (name,)
+
+
+def _key(value: object) -> Hashable:
     """By identity: what is equal need not be one case, as 1 == True. A text may be made for each value."""
     return value if isinstance(value, str) else id(value)

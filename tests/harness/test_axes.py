@@ -8,12 +8,20 @@ import sys
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 from harness.axes import AXES
 
 TESTS = Path(__file__).parent.parent
-#: Tests of each sort: along two axes with cases, along one, along none of them; slow ones.
-FILES = ("conformance/test_expect.py", "integration/test_memory.py", "log/test_files.py")
+#: Tests of each sort: along two axes with cases, along one with two sorts of cases, along one, along none of
+#: them; slow ones.
+FILES = (
+    "conformance/test_expect.py",
+    "integration/test_standard_streams.py",
+    "integration/test_memory.py",
+    "log/test_files.py",
+)
+TWO_SORTS_OF_CASES = "integration/test_standard_streams.py::test_it_serves["
 ALONG_ALL = "tests/conformance/test_expect.py::test_other_expectations"
 SEVERAL = {axis: values for axis, values in AXES.items() if len(values) > 1}
 
@@ -39,7 +47,7 @@ def rows(tests: frozenset[str]) -> set[frozenset[str]]:
     return {frozenset(row[:-1].split("-", len(SEVERAL))) for name, _, row in parts if name == ALONG_ALL}
 
 
-def pairs(rows: set[frozenset[str]]) -> set[tuple[str, ...]]:
+def pairs(rows: set[frozenset[Any]]) -> set[tuple[Any, ...]]:
     return {pair for row in rows for pair in combinations(sorted(row), 2)}
 
 
@@ -58,8 +66,20 @@ def test_each_pair_of_values_appears() -> None:
     assert len(some) < len(every) / 2
 
 
+def test_each_sort_of_cases_is_an_axis() -> None:
+    every, some = (
+        {tuple(test.partition("[")[2][:-1].rsplit("-", 2)) for test in tests if TWO_SORTS_OF_CASES in test}
+        for tests in (quick(), quick("--combinations=pairwise"))
+    )
+    ordered = [{frozenset(enumerate(row)) for row in rows} for rows in (every, some)]
+    assert pairs(ordered[1]) == pairs(ordered[0])
+    assert len(some) == len(every) / 2
+
+
 def test_what_has_one_axis_or_none_is_run_whole() -> None:
-    assert {test for test in quick() if "conformance" not in test} <= quick("--combinations=pairwise")
+    alone = ("conformance", TWO_SORTS_OF_CASES)
+    whole = {test for test in quick() if not any(words in test for words in alone)}
+    assert whole <= quick("--combinations=pairwise")
 
 
 def test_a_sample_is_of_what_is_left_out() -> None:
