@@ -18,7 +18,7 @@ SIDE_ROOMS = {
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
-ABOVE_CLI = {"embedding", "app", "testing"}
+ABOVE_CLI = {"embedding", "app", "testing", "contrib"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedding": {"cli", "config", "gateway", "forks", "log", "parentage"},
     "app": {"embedding", "workers", "gateway", "config", "kinds", "net", "compat"},
     "testing": {"embedding", "cli", "arbiter", "gateway", "config", "kinds", "net", "tls"},
+    "contrib": set(),
     "__main__": {"cli"},
 }
 

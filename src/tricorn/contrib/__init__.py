@@ -1,0 +1,1 @@
+"""What ties Tricorn to a framework, and is imported only by who uses that."""
