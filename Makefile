@@ -73,9 +73,10 @@ bench: build  ## Tricorn and its peers: docs/benchmarks.md (nearly two hours)
 instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: fifteen seconds)
 	$(BIN)/python -m bench.instructions $(ARGS)
 
-docs: build  ## write the reference of the settings, and what Gunicorn's mean here
+docs: build  ## write the reference of the settings, and what Gunicorn's mean here; build the pages as a site, build/site
 	$(BIN)/python -m tricorn.config.reference docs/settings.md
 	$(BIN)/python -m tricorn.config.moving docs/gunicorn.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dist: build  ## a source distribution and a wheel for any Linux of these years, in dist/; the wheel is tried out
 	rm -rf dist build/wheel && $(BIN)/python -m build -q --no-isolation
