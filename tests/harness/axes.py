@@ -6,11 +6,11 @@ A test gets a value of an axis by naming the axis as an argument, or through a f
         response = get(servers.get(kind=kind), "/")         # every wire
 
 `@pytest.mark.parametrize("kind", ONE_OF_EACH)` restricts it to some values.
+
 `make test-all` runs the whole product. `make test` runs as much of it as it takes that each pair of values of
 two axes appears. Whatever else a test is parametrised by counts there too, each `parametrize` as one more
 axis: each case meets each value of each axis, but not all of their combinations. `make test-sample` runs a
 part of what that leaves out. How they choose: harness/combinations.py.
-
 
 A new value is one line in a table below. What makes it real takes it from there:
 
