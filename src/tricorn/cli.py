@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tricorn.commands.table import maybe_command, summaries
+from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
@@ -73,9 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(arguments: Sequence[str]) -> int:
     closed = fill_standard_streams()
-    if (text := maybe_words(arguments, summaries())) is not None:
-        return show(text)
-    return carry_out(Launch(arguments, closed))
+    service = maybe_service(arguments)
+    if service is None:
+        text, read = maybe_words(arguments, summaries()), None
+    else:
+        text, read = service.maybe_words(arguments[1:]), partial(service.read, tuple(arguments[1:]))
+    return carry_out(Launch(arguments, closed, read)) if text is None else show(text)
 
 
 def carry_out(launch: Launch) -> int:
@@ -339,6 +342,22 @@ def check_daemon(settings: Settings) -> None:
             )
 
 
+def check_reload(settings: Settings) -> None:
+    """Raises ValueError."""
+    if not settings.reload or settings.reload_engine != "watchfiles":
+        return
+    from tricorn.arbiter.reloading import has_watchfiles
+
+    if not has_watchfiles():
+        raise ValueError("watchfiles is not installed; pip install 'tricorn[reload]', or write auto or poll")
+
+
+def check_reload_directories(settings: Settings) -> None:
+    for each in settings.reload_dirs:
+        if not Path(settings.chdir, each).is_dir():
+            raise ValueError(f"there is no directory {each!r}; name one, from {settings.chdir}")
+
+
 def check_syslog(settings: Settings) -> None:
     from tricorn.log.syslog import parse_address
 
@@ -364,6 +383,8 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
+    "reload_engine": check_reload,
+    "reload_dirs": check_reload_directories,
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
 }

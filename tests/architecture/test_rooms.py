@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "hooks", "procfs", "control", "summary"),
+    *("drain", "hooks", "machine", "procfs", "control", "summary"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -51,15 +51,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "forks",
         "sigaction",
         "parentage",
+        "machine",
         "procfs",
         "control",
         "summary",
         "hooks",
     },
     "control": {"config", "net"},
-    "commands": {"control", "config", "log", "net", "procfs"},
+    "commands": {"config", "control", "log", "net", "procfs"},
     "hooks": {"config", "log", "net", "scoreboard", "tls"},
-    "config": {"kinds"},
+    "config": {"kinds", "machine"},
     "kinds": set(),
     "log": {"config"},
     "net": {"config", "procfs"},
@@ -70,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parentage": set(),
     "drain": set(),
     "summary": set(),
+    "machine": set(),
     "procfs": set(),
     "handover": {"config", "hooks", "net", "tls", "scoreboard"},
     "cli": ROOMS - ABOVE_CLI,

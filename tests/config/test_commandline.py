@@ -78,7 +78,7 @@ def test_refuses(words: list[str], said: str) -> None:
     [
         ["--http2-max-frame-size", "9", "app:app"],
         ["--http2-max-frame-size=9", "app:app"],
-        ["--spew", "app:app"],
+        ["--permit-obsolete-folding", "app:app"],
     ],
 )
 def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:

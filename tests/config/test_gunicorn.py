@@ -36,7 +36,6 @@ NOT_YET = {
         *DIRTY_HOOKS,
     ),
     "statsd": ("enable_backlog_metric",),
-    "tracing": ("spew",),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
     "HTTP/2": (
         *("http_protocols", "http2_cleartext", "http2_max_concurrent_streams", "http2_initial_window_size"),

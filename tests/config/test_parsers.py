@@ -144,7 +144,12 @@ ACCEPTED: list[tuple[str, object, object]] = [
 ]
 
 REFUSED: list[tuple[str, object, str, str]] = [
-    ("workers", "abc", "'abc' is not a whole number", "whole number from 1 to 4096, for example '4'"),
+    (
+        "workers",
+        "abc",
+        "'abc' is not a whole number",
+        "whole number from 1 to 4096, or auto, for example '4'",
+    ),
     ("workers", "", "is empty", "whole number"),
     ("workers", 0, "0 is not a whole number from 1 to 4096", "for example"),
     ("workers", "-1", "-1 is not", "for example"),

@@ -19,7 +19,7 @@ from deploy.containers import image
 from deploy.programs import program
 from docs.blocks import Block, blocks, commands
 
-from tricorn.commands.table import maybe_command
+from tricorn.commands.table import maybe_command, maybe_service
 from tricorn.config.commandline import read_options
 from tricorn.config.settings import SETTINGS
 from tricorn.config.sources import Written, parsed
@@ -64,7 +64,8 @@ def is_shell(block: Block, _: Path) -> None:
             while words and re.match(r"\w+=", words[0]):
                 del words[0]
             if words and Path(words[0]).name == "tricorn" and maybe_command(words[1:]) is None:
-                understood(words[1:], block)
+                is_service = maybe_service(words[1:]) is not None
+                understood(words[1 + is_service :], block)
 
 
 def understood(words: list[str], block: Block) -> None:

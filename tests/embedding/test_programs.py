@@ -98,8 +98,8 @@ WRONG = {
     ),
     "a value": (
         "self.cfg.set('workers', 'two')",
-        "workers: 'two' is not a whole number (script.py, line 5); write a whole number from 1 to 4096, for "
-        "example '4'",
+        "workers: 'two' is not a whole number (script.py, line 5); write a whole number from 1 to 4096, or "
+        "auto, for example '4'",
     ),
     "what Gunicorn has": (
         "self.cfg.set('protocol', 'uwsgi')",

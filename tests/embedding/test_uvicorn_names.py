@@ -113,11 +113,11 @@ def test_what_is_wrong_is_said(given: dict[str, Any], said: str) -> None:
 
 
 def test_reload_is_ours() -> None:
-    made = settings({"reload": True})
-    assert made.reload
+    made = settings(
+        {"reload": True, "reload_dirs": "src", "reload_includes": ["*.html"], "reload_excludes": None}
+    )
+    assert (made.reload, made.reload_dirs, made.reload_includes) == (True, ("src",), ("*.html",))
     assert made.warnings == ()
-    with pytest.raises(ConfigError, match="name others in reload_extra_files"):
-        settings({"reload_dirs": ["src"]})
 
 
 def test_the_program_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,24 @@ class TestAtoms:
         headers = [("content-TYPE", "text/html"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
         assert written(format, headers=headers) == expected + "\n"
 
+    @pytest.mark.parametrize(
+        ("status", "colour"),
+        [
+            ("200 OK", 32),
+            ("101 Switching Protocols", 32),
+            ("302 Found", 36),
+            ("404 Not Found", 33),
+            ("503 x", 31),
+            ("999", 35),
+        ],
+    )
+    def test_short_lines(self, written: Written, status: str, colour: int) -> None:
+        number = status[:3]
+        assert written("dev", status=status) == f"09:00:00  {number}  GET /a%20b?x=1  1234.5 ms\n"
+        clock, state = "\x1b[2m09:00:00\x1b[0m", f"\x1b[{colour}m{number}\x1b[0m"
+        line = f"{clock}  {state}  GET /a%20b?x=1  \x1b[2m1234.5 ms\x1b[0m\n"
+        assert written("dev-colour", status=status) == line
+
     def test_an_empty_environ_is_dashes(self, written: Written) -> None:
         line = written(COMBINED + " %(m)s %(U)s %(q)s %(H)s", {}, body_bytes=0)
         assert line == '- - - [21/Nov/2026:09:00:00 +0000] "- - -" 200 - "-" "-" - - - -\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -108,6 +109,40 @@ class TestRecords:
         assert (tmp_path / "other.log").read_text().count("once") == 1
         assert len(LOGGER.handlers) == 1
         assert not LOGGER.propagate
+
+
+class TestColours:
+    @pytest.mark.parametrize(
+        ("environ", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+    )
+    def test_on_a_terminal_whose_owner_wants_them(
+        self, environ: dict[str, str], is_coloured: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in ({"NO_COLOR": "", "TERM": "xterm"} | environ).items():
+            monkeypatch.setenv(name, value)
+        master, slave = pty.openpty()
+        chosen = Settings(str(path), accesslog=os.ttyname(slave), access_log_format="dev")
+        try:
+            setup.configure(chosen)
+            log = setup.open_access_log(chosen)
+            assert log is not None
+            log.record({"REQUEST_METHOD": "GET", "RAW_URI": "/\x1b"}, "200 OK", None, 0, 0, 0.0)
+            log.flush()
+            line = os.read(master, 200)
+        finally:
+            os.close(master)
+            os.close(slave)
+        assert (b"\x1b[32m200" in line) == is_coloured
+        assert b"GET /\\x1B  " in line, "a client steers nothing"
+
+    def test_nowhere_else(self, path: Path, tmp_path: Path) -> None:
+        chosen = Settings(str(path), accesslog=str(tmp_path / "access"), access_log_format="dev")
+        setup.configure(chosen)
+        log = setup.open_access_log(chosen)
+        assert log is not None
+        log.record({"REQUEST_METHOD": "GET"}, "200 OK", None, 0, 0, 0.0)
+        log.flush()
+        assert (tmp_path / "access").read_bytes().count(b"\x1b") == 0
 
 
 class TestRotation:

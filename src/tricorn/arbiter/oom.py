@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tricorn.machine import groups
+
 #: A process may take this long from the kill to its end, seconds: its memory has to be taken apart.
 REMEMBERED = 10.0
 
-#: In which of a group's files the count stands, by type of file system.
-FILES = {"cgroup2": "memory.events", "cgroup": "memory.oom_control"}
+#: In which of a group's files the count stands: of version 1, of version 2.
+FILES = ("memory.oom_control", "memory.events")
 
 
 @dataclass(frozen=True)
@@ -82,37 +84,6 @@ def watch(proc: Path = Path("/proc")) -> Watch:
 
 def _counters(proc: Path) -> Iterable[Counter]:
     """Those that there may be, the best first."""
-    for directory, name in _directories(proc):
-        yield Counter(directory / name, is_own=True)
+    for group in groups("memory", proc):
+        yield Counter(group.path / FILES[group.is_v2], is_own=True)
     yield Counter(proc / "vmstat", is_own=False)
-
-
-def _directories(proc: Path) -> Iterable[tuple[Path, str]]:
-    """Where our control group may be seen, and the name of the file there (cgroups(7),
-    proc_pid_mountinfo(5))."""
-    try:
-        groups = (proc / "self/cgroup").read_text().splitlines()
-        mounts = (proc / "self/mountinfo").read_text().splitlines()
-    except OSError:
-        return
-    paths = {}
-    for group in groups:
-        _, controllers, path = group.split(":", 2)
-        if not controllers:
-            paths["cgroup2"] = path
-        elif "memory" in controllers.split(","):
-            paths["cgroup"] = path
-    for mount in mounts:
-        place, _, system = mount.partition(" - ")
-        kind, _, options = system.split(" ", 2)
-        if kind not in paths or (kind == "cgroup" and "memory" not in options.split(" ")[-1].split(",")):
-            continue
-        root, point = place.split(" ")[3:5]
-        yield Path(point) / _below(paths[kind], root), FILES[kind]
-
-
-def _below(path: str, root: str) -> str:
-    """The group's path below that which is mounted. From inside a container it may be none that is seen
-    there."""
-    prefix = root.rstrip("/") + "/"
-    return path.removeprefix(prefix) if path.startswith(prefix) else ""

@@ -12,31 +12,61 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+
+from tricorn.config.settings import Settings
 
 #: Gets the words behind its own; gives the exit status.
 Run = Callable[[Sequence[str]], int]
 
 
 @dataclass(frozen=True)
+class Service:
+    """A command that serves, with settings that it reads in its own way.
+
+    maybe_words: from the words behind its own, the text of --help if that is asked for.
+    read: from these words, an environment and a directory, the settings. Raises ConfigError.
+    """
+
+    maybe_words: Callable[[Sequence[str]], str | None]
+    read: Callable[[Sequence[str], Mapping[str, str], Path], Settings]
+
+
+@dataclass(frozen=True)
 class Command:
-    """module: has a function `main`. summary: for --help."""
+    """module: has a function `main`; or, if it serves, a Service of the name SERVICE. summary: for --help."""
 
     module: str
     summary: str
+    serves: bool = False
 
 
 COMMANDS: Mapping[str, Command] = {
     "ctl": Command("tricorn.commands.ctl", "Control a running server: status, reload, scale, replace, stop."),
+    "dev": Command("tricorn.commands.dev", "Serve an application while you write it.", serves=True),
 }
 
 
 def maybe_command(words: Sequence[str]) -> Run | None:
-    """What the first of these words stands for; None: it is no command."""
-    command = COMMANDS.get(words[0]) if words else None
-    if command is None:
+    """What the first of these words stands for; None: it is no command, or one that serves."""
+    command = _of(words)
+    if command is None or command.serves:
         return None
     run: Run = import_module(command.module).main
     return run
+
+
+def maybe_service(words: Sequence[str]) -> Service | None:
+    """The command that serves, if the first of these words is one."""
+    command = _of(words)
+    if command is None or not command.serves:
+        return None
+    service: Service = import_module(command.module).SERVICE
+    return service
+
+
+def _of(words: Sequence[str]) -> Command | None:
+    return COMMANDS.get(words[0]) if words else None
 
 
 def summaries() -> Mapping[str, str]:

@@ -48,7 +48,6 @@ ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", 
 NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
 INSISTS_ON_H2 = 'Tricorn does not support HTTP/2 yet; write http_protocols = "h1" if HTTP/1.1 will do'
-ONE_ENGINE = "files are looked at three times a second, which costs at most a tenth of a processor"
 NO_FOLDING = (
     "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
 )
@@ -111,8 +110,6 @@ MISSING: Mapping[str, Missing] = {
     "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),
     "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",), harmless=(1,)),
     "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",), harmless=(30,)),
-    "reload_engine": Missing(NOTE, ONE_ENGINE, ("--reload-engine",), harmless=("auto", "poll")),
-    "spew": Missing(WARN, "Tricorn cannot trace the code", ("--spew",), switch=True),
     "http_protocols": Missing(REFUSE, INSISTS_ON_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
     "http2_cleartext": Missing(
         REFUSE,
@@ -157,7 +154,6 @@ SETTLED = frozenset(
         "permit_obsolete_folding",
         "permit_unconventional_http_method",
         "permit_unconventional_http_version",
-        "reload_engine",
         "ssl_version",
         "strip_header_spaces",
         "suppress_ragged_eofs",

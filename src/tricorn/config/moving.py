@@ -63,10 +63,12 @@ DIFFERS: Mapping[str, str] = {
     "raw_env": "may also be a dict",
     "reload": "one process watches the files below `chdir` and `pythonpath`, not what workers have "
     "imported; the old code serves until the new one is ready",
+    "reload_engine": "may also be `watchfiles`; `inotify` means that too",
     "reload_extra_files": "need not be there yet",
     "reuse_port": "the sockets are opened once, by the master, so that another server can bind the same port",
     "root_path": "begins with `/`",
     "secure_scheme_headers": "may also be set by an option",
+    "spew": "leaves Tricorn's own lines out",
     "sendfile": "`--sendfile` turns it on again",
     "ssl_context": "may also be named (`module:function`); called for each certificate, not each connection",
     "threads": "a thread is used only while the application runs, and slow clients hold none",
@@ -77,7 +79,7 @@ DIFFERS: Mapping[str, str] = {
     "worker_class": "`auto` chooses by the application; names of Gunicorn's and Uvicorn's workers mean "
     "our own of the same kind",
     "worker_connections": "for every kind of worker; at the limit idle connections are closed first",
-    "workers": "1 or more",
+    "workers": "1 or more; or `auto`, one for each processor that the container may use",
 }
 
 

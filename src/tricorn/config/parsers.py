@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
+from tricorn import machine
 from tricorn.config.errors import BadValueError, did_you_mean
 
 T = TypeVar("T")
@@ -143,6 +144,23 @@ def whole_number(
         return number
 
     return Kind(convert, words, metavar, str(example), to_core=bounded)
+
+
+def worker_count(at_most: int) -> Kind[int]:
+    """A number, or `auto`: as many as the processors that this process may use, by the time that the settings
+    are read."""
+    plain = whole_number(1, at_most)
+
+    def convert(written: object) -> int:
+        if is_auto(written):
+            return min(machine.processors().workers, at_most)
+        return plain.convert(written)
+
+    return Kind(convert, f"{plain.words}, or auto", "N", "4")
+
+
+def is_auto(written: object) -> bool:
+    return isinstance(written, str) and written.strip().lower() == "auto"
 
 
 def whole_numbers(*, example: str) -> Kind[tuple[int, ...]]:
@@ -680,13 +698,14 @@ def paths(
     return comma_list(str, words=f"{words} separated by commas", example=example, metavar=metavar)
 
 
-def file_patterns() -> Kind[tuple[str, ...]]:
-    words = "files or patterns of files"
+def file_patterns(
+    words: str = "files or patterns of files", *, metavar: str = "FILE", example: str = "templates/*.html"
+) -> Kind[tuple[str, ...]]:
 
     def convert(written: object) -> tuple[str, ...]:
         return tuple(items_of(written or [], words))
 
-    return Kind(convert, words, "FILE", "templates/*.html", split=split_commas, blank=True)
+    return Kind(convert, words, metavar, example, split=split_commas, blank=True)
 
 
 def peer(item: str) -> str:

@@ -53,6 +53,7 @@ from tricorn.config.parsers import (
     whole_number,
     whole_numbers,
     words_of,
+    worker_count,
 )
 from tricorn.config.routes import routes_of
 from tricorn.kinds import Runner
@@ -276,10 +277,11 @@ class Settings:
     workers: int = setting(
         1,
         flags=("-w", "--workers"),
-        parse=whole_number(1, 4096),
+        parse=worker_count(4096),
         env=Shared("WEB_CONCURRENCY"),
         section=WORKERS,
-        doc="The number of worker processes. One or two per core is a good start.",
+        doc="The number of worker processes. One or two per core is a good start. `auto` is one for each "
+        "processor that the container, or the affinity of the process, lets it use; a reload counts anew.",
     )
     worker_class: str = setting(
         kinds.AUTO,
@@ -920,8 +922,8 @@ class Settings:
         flags=("--access-logformat",),
         parse=text(metavar="FORMAT", example="json"),
         section=LOGGING,
-        doc="The format of the access log, in Gunicorn's atoms, or the word `json` for one JSON object per "
-        "line.",
+        doc="The format of the access log, in Gunicorn's atoms, or a word: `json` for one JSON object per "
+        "line, `dev` for short lines, in colour on a terminal.",
     )
     disable_redirect_access_to_syslog: bool = setting(
         False,
@@ -1199,7 +1201,9 @@ class Settings:
         parse=switch(),
         section=DEVELOPMENT,
         doc="Reload, as `HUP` does, when a Python file below `chdir` or `pythonpath` has changed. The old "
-        "code serves until the new one is ready, and goes on if that does not start; the log says why.",
+        "code serves until the new one is ready. If that cannot be loaded, the log says why; so does a page, "
+        "as long as only this machine can connect, and else the old code goes on. For development: see "
+        "[While you write it](development.md).",
     )
     reload_extra_files: tuple[str, ...] = setting(
         (),
@@ -1208,6 +1212,49 @@ class Settings:
         section=DEVELOPMENT,
         doc="With `reload`: other files to watch, by name or by pattern (`templates/**/*.html`), from "
         "`chdir`. Repeatable.",
+    )
+    reload_dirs: tuple[str, ...] = setting(
+        (),
+        flags=("--reload-dir",),
+        parse=file_patterns("directories", metavar="DIR", example="src"),
+        section=DEVELOPMENT,
+        doc="With `reload`: the directories to watch, from `chdir`, instead of `chdir` and `pythonpath`. "
+        "Repeatable.",
+    )
+    reload_includes: tuple[str, ...] = setting(
+        (),
+        flags=("--reload-include",),
+        parse=file_patterns("patterns of names", metavar="PATTERN", example="*.html"),
+        section=DEVELOPMENT,
+        doc="With `reload`: which files in the watched directories count beside `*.py`, `*.pyx` and `*.so`, "
+        "by their name, or the end of their path: `*.html`, `templates/*` (with all below). Repeatable.",
+    )
+    reload_excludes: tuple[str, ...] = setting(
+        (),
+        flags=("--reload-exclude",),
+        parse=file_patterns("patterns of names", metavar="PATTERN", example="test_*.py"),
+        section=DEVELOPMENT,
+        doc="With `reload`: which files and directories do not count, in the same form: `test_*.py`, "
+        "`migrations`. Directories whose names begin with a dot, virtual environments and node_modules never "
+        "do. Repeatable.",
+    )
+    reload_engine: str = setting(
+        "auto",
+        flags=("--reload-engine",),
+        parse=one_of("auto", "watchfiles", "inotify", "poll"),
+        section=DEVELOPMENT,
+        doc="With `reload`: how a change is noticed. `watchfiles`: the kernel tells (inotify); needs the "
+        "package of that name, which `pip install tricorn[reload]` brings. `poll`: the files are looked at "
+        "three times a second. `auto`, and Gunicorn's word `inotify`: watchfiles, if it is installed and the "
+        "files are on a disk of this machine.",
+    )
+    spew: bool = setting(
+        False,
+        flags=("--spew",),
+        parse=switch(),
+        section=DEVELOPMENT,
+        doc="Print each line of Python that a worker executes, beside Tricorn's own, to the standard error. "
+        "Very slow; for the search after a line on which everything stands still.",
     )
 
     # ------------------------------------------------------------------------------------ hooks

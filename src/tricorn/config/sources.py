@@ -22,12 +22,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tricorn import machine
 from tricorn.config import bulkheads
 from tricorn.config.commandline import Options, read_options
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
 from tricorn.config.files import Contents, maybe_read_default, read_named
-from tricorn.config.parsers import FILE
+from tricorn.config.parsers import FILE, is_auto
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.kinds import Runner, maybe_kind
 
@@ -68,8 +69,17 @@ class Sources:
         self.notes += read.notes
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Settings:
-    """The settings for these arguments in this environment and directory. Raises ConfigError."""
+def load(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    cwd: Path,
+    own: Mapping[str, object] = MappingProxyType({}),
+    owner: str = "",
+) -> Settings:
+    """The settings for these arguments in this environment and directory. Raises ConfigError.
+
+    own: values that a command has of its own, above those of a file; owner: what messages call it.
+    """
     above_the_file = Sources()
     add_variables(above_the_file, environ)
     for variable in OPTION_VARIABLES:
@@ -80,10 +90,24 @@ def load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Settings
     sources = Sources()
     add_shared_variables(sources, environ)
     add_file(sources, above_the_file.written.get("config"), cwd)
+    sources.notes.extend(passed_over(sources, own, owner, above_the_file))
+    sources.add(own, owner)
     sources.written.update(above_the_file.written)
     sources.warnings += above_the_file.warnings
     sources.notes += above_the_file.notes
     return settings_of(sources, cwd)
+
+
+def passed_over(sources: Sources, own: Mapping[str, object], owner: str, above: Sources) -> Iterator[str]:
+    """What is said of values of a file that a command does not take."""
+    found = {name: sources.written[name].origin for name in own if name in sources.written}
+    names = [
+        name
+        for name, origin in found.items()
+        if name not in above.written and not origin.startswith("environment")
+    ]
+    if names:
+        yield f"{owner} does not take {', '.join(names)} from {found[names[0]]}; options count as always"
 
 
 def add_shared_variables(sources: Sources, environ: Mapping[str, str]) -> None:
@@ -156,7 +180,8 @@ def settings_of(sources: Sources, cwd: Path) -> Settings:
     settings = Settings(**values, origins=MappingProxyType(origins))
     check_together(settings)
     warnings = (*sources.warnings, *remarks(sources), *remarks_together(settings))
-    return replace(settings, warnings=warnings, notes=(*sources.notes, *notes_on(settings)))
+    notes = (*sources.notes, *notes_on(settings), *notes_on_auto(sources, settings))
+    return replace(settings, warnings=warnings, notes=notes)
 
 
 def room_for(values: Mapping[str, Any], origins: dict[str, str]) -> int:
@@ -184,6 +209,12 @@ def notes_on(settings: Settings) -> Iterator[str]:
             f"daemon: nobody starts the server again when it ends ({settings.origins['daemon']}); under "
             "systemd or another supervisor, which does, leave it out"
         )
+
+
+def notes_on_auto(sources: Sources, settings: Settings) -> Iterator[str]:
+    written = sources.written.get("workers")
+    if written is not None and is_auto(written.value):
+        yield f"workers: auto is {settings.workers} ({written.origin}): {machine.processors()}"
 
 
 def remarks_together(settings: Settings) -> Iterator[str]:

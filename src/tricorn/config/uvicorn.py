@@ -142,8 +142,6 @@ def seconds_or_none(name: str) -> Translation:
     return translate
 
 
-WATCHED = "reload watches the files below chdir and pythonpath; name others in reload_extra_files"
-
 UVICORNS: Mapping[str, Translation] = {
     "access_log": switch({"accesslog": "-"}, {"accesslog": None}),
     "app_dir": renamed("chdir"),
@@ -162,9 +160,6 @@ UVICORNS: Mapping[str, Translation] = {
     "loop": event_loop,
     "proxy_headers": switch({}, {"forwarded_allow_ips": ()}),
     "reload_delay": needless,
-    "reload_dirs": refused(WATCHED),
-    "reload_excludes": refused(WATCHED),
-    "reload_includes": refused(WATCHED),
     "server_header": server_header,
     "ssl_ca_certs": renamed("ca_certs"),
     "ssl_cert_reqs": renamed("cert_reqs"),

@@ -15,6 +15,10 @@ from typing import NamedTuple
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 JSON = "json"
+#: Short lines for who develops: on a terminal, and where something else reads them.
+FRIENDLY_COLOURED, FRIENDLY = "dev-colour", "dev"
+#: The same in atoms, for whoever knows nothing else: methods of Gunicorn's Logger.
+FRIENDLY_ATOMS = "%(t)s %(s)s %(m)s %(U)s %(M)s ms"
 
 
 class Step(NamedTuple):
@@ -112,11 +116,47 @@ JSON_STEPS: list[Step] = [
     Step("literal", text="}"),
 ]
 
+FRIENDLY_STEPS: list[Step] = [
+    Step("clock"),
+    Step("literal", text="  "),
+    Step("status"),
+    Step("literal", text="  "),
+    Step("field", key="REQUEST_METHOD"),
+    Step("literal", text=" "),
+    Step("field", key="RAW_URI", other="PATH_INFO"),
+    Step("literal", text="  "),
+    Step("tenths"),
+    Step("literal", text=" ms"),
+]
+#: The status in a colour (ECMA-48 §8.3.117), the time and how long it took dim.
+FRIENDLY_COLOURED_STEPS: list[Step] = [
+    Step("literal", text="\x1b[2m"),
+    *FRIENDLY_STEPS[:1],
+    Step("literal", text="\x1b[0m  "),
+    Step("colour"),
+    Step("status"),
+    Step("literal", text="\x1b[0m  "),
+    *FRIENDLY_STEPS[4:7],
+    Step("literal", text="  \x1b[2m"),
+    *FRIENDLY_STEPS[8:],
+    Step("literal", text="\x1b[0m"),
+]
+WORDS: dict[str, list[Step]] = {
+    JSON: JSON_STEPS,
+    FRIENDLY: FRIENDLY_STEPS,
+    FRIENDLY_COLOURED: FRIENDLY_COLOURED_STEPS,
+}
+
+
+def for_terminal(text: str) -> str:
+    """The format in colour, if it has one."""
+    return FRIENDLY_COLOURED if text == FRIENDLY else text
+
 
 def compile_format(text: str) -> list[Step]:
     """The steps of `text`, neighbouring literals joined. ValueError says what to write instead."""
-    if text == JSON:
-        return list(JSON_STEPS)
+    if text in WORDS:
+        return _joined(WORDS[text])
     if "\n" in text or "\r" in text:
         raise ValueError("an access log format is one line; remove the line break")
     steps: list[Step] = []
@@ -175,7 +215,7 @@ def _atom(name: str) -> list[Step]:
 
 def unknown_atoms(text: str) -> list[str]:
     """What is written as a dash because nobody knows it, each with what may have been meant."""
-    if text == JSON:
+    if text in WORDS:
         return []
     found = dict.fromkeys(name for name in NAMES.findall(text.replace("%%", "")) if _atom(name) is UNKNOWN)
     return [f"%({name})s is no atom and is written as -; {_meant(name)}" for name in found]

@@ -68,4 +68,5 @@ cdef class LineFormat:
     cdef void _join(self, Text* found, Text* more, Key* key) noexcept
     cdef Py_ssize_t _append_joined(self, Py_ssize_t used, const void* data, Py_ssize_t length) noexcept
     cdef int _put_time(self, LineBuffer* line, double wall_time) noexcept
+    cdef bint _has_time(self, double wall_time) noexcept
     cdef int _put_iso_time(self, LineBuffer* line, double wall_time) noexcept

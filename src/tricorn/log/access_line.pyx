@@ -65,7 +65,7 @@ cdef enum:
 cdef enum Kind:
     LITERAL, FIELD, ADDRESS, USER, TIME, STATUS, BYTES_OR_DASH, BYTES, SECONDS, MICROSECONDS, MILLISECONDS
     DECIMAL_SECONDS, PID, RESPONSE_HEADER, ENVIRON, ISO_TIME, STATUS_NUMBER, JSON, JSON_IF_PRESENT, QUEUED, JSON_QUEUED
-    REQUEST_ID, JSON_REQUEST_ID
+    REQUEST_ID, JSON_REQUEST_ID, CLOCK, COLOUR, TENTHS
 
 cdef dict KINDS = {
     "literal": LITERAL, "field": FIELD, "address": ADDRESS, "user": USER, "time": TIME, "status": STATUS,
@@ -73,7 +73,7 @@ cdef dict KINDS = {
     "milliseconds": MILLISECONDS, "decimal_seconds": DECIMAL_SECONDS, "pid": PID,
     "response_header": RESPONSE_HEADER, "environ": ENVIRON, "iso_time": ISO_TIME, "status_number": STATUS_NUMBER,
     "json": JSON, "json_if_present": JSON_IF_PRESENT, "queued": QUEUED, "json_queued": JSON_QUEUED,
-    "request_id": REQUEST_ID, "json_request_id": JSON_REQUEST_ID,
+    "request_id": REQUEST_ID, "json_request_id": JSON_REQUEST_ID, "clock": CLOCK, "colour": COLOUR, "tenths": TENTHS,
 }
 
 # Where a scope has a value: under a key, first or second of the pair there, in its headers, or beside the scope.
@@ -320,6 +320,13 @@ cdef class LineFormat:
             return _put_response_header(line, step, entry)
         if kind == ISO_TIME:
             return self._put_iso_time(line, entry.wall_time)
+        if kind == CLOCK:
+            # The hours, minutes and seconds of [21/Nov/2026:09:00:00 +0000].
+            return put(line, self._time_text + 13, 8) if self._has_time(entry.wall_time) else put(line, "-", 1)
+        if kind == COLOUR:
+            return _put_colour(line, entry)
+        if kind == TENTHS:
+            return _put_tenths(line, entry.duration_ns)
         if kind == REQUEST_ID or (kind == JSON_REQUEST_ID and entry.request_id != NULL):
             value = _text(entry.request_id, False)
         else:
@@ -409,7 +416,13 @@ cdef class LineFormat:
     # --- time, formatted once a second ------------------------------------------------------------
 
     cdef int _put_time(self, LineBuffer* line, double wall_time) noexcept:
-        """[21/Nov/2026:09:00:00 +0000], local time, formatted once a second."""
+        """[21/Nov/2026:09:00:00 +0000], local time."""
+        if not self._has_time(wall_time):
+            return put(line, "-", 1)
+        return put(line, self._time_text, self._time_length)
+
+    cdef bint _has_time(self, double wall_time) noexcept:
+        """Formatted once a second. False: there is no such year."""
         cdef long long second = <long long>floor(wall_time)
         cdef time_t when = second
         cdef tm local
@@ -417,7 +430,7 @@ cdef class LineFormat:
         cdef char* out = self._time_text
         if second != self._time_second:
             if localtime_r(&when, &local) == NULL:
-                return put(line, "-", 1)  # no such year
+                return False
             out[0] = c'['
             out = _digits(out + 1, local.tm_mday, 2)
             out[0] = c'/'
@@ -438,7 +451,7 @@ cdef class LineFormat:
             out[0] = c']'
             self._time_length = out + 1 - self._time_text
             self._time_second = second
-        return put(line, self._time_text, self._time_length)
+        return True
 
     cdef int _put_iso_time(self, LineBuffer* line, double wall_time) noexcept:
         """2026-11-21T09:00:00.123Z, formatted once a second but for the milliseconds."""
@@ -495,6 +508,28 @@ cdef int _put_decimal(LineBuffer* line, long long duration_ns) noexcept:
     if _put_number(line, duration_ns // 1000000000) < 0:
         return -1
     return put(line, places, 7)
+
+
+cdef int _put_tenths(LineBuffer* line, long long duration_ns) noexcept:
+    """Milliseconds with one place."""
+    cdef char[2] place
+    cdef long long tenths = max(duration_ns, 0) // 100000
+    place[0] = c'.'
+    place[1] = <char>(c'0' + tenths % 10)
+    return -1 if _put_number(line, tenths // 10) < 0 else put(line, place, 2)
+
+
+cdef int _put_colour(LineBuffer* line, Entry* entry) noexcept:
+    """Green, cyan, yellow, red by the class of the status (ECMA-48 §8.3.117); magenta if there was no response."""
+    cdef Text status = _text(entry.status, False)
+    cdef char kind = (<const char*>status.data)[0] if status.kind == RAW and status.length else c'0'
+    if kind == c'2' or kind == c'1':
+        return put(line, "\x1b[32m", 5)
+    if kind == c'3':
+        return put(line, "\x1b[36m", 5)
+    if kind == c'4':
+        return put(line, "\x1b[33m", 5)
+    return put(line, "\x1b[31m" if kind == c'5' else "\x1b[35m", 5)
 
 
 cdef int _put_text(LineBuffer* line, Text* text, int mode) noexcept:

@@ -28,6 +28,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from tricorn.log import logconfig, outlets
+from tricorn.log.access_format import FRIENDLY, FRIENDLY_ATOMS
 from tricorn.log.error import passed_on, take_over_access
 from tricorn.log.escape import escape_quoted
 
@@ -131,7 +132,8 @@ class Logger:
             return
         atoms = self.atoms_wrapper_class(self.atoms(resp, req, environ, request_time))
         try:
-            self.access_log.info(self.cfg.access_log_format, atoms)
+            form = self.cfg.access_log_format
+            self.access_log.info(FRIENDLY_ATOMS if form == FRIENDLY else form, atoms)
         except Exception:  # noqa: BLE001 - foreign code: handlers, filters, formatters
             self.error(traceback.format_exc())
 

@@ -10,6 +10,7 @@ worker's own.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable
 from importlib import import_module
@@ -18,6 +19,7 @@ from typing import Any, TextIO
 from tricorn.config.errors import ConfigError
 from tricorn.log import logconfig, outlets
 from tricorn.log.access import AccessLog
+from tricorn.log.access_format import for_terminal
 from tricorn.log.error import (
     ERROR_LOGGER,
     METHODS,
@@ -195,12 +197,20 @@ def _maybe_lines(settings: LogSettings, meter: Any) -> AccessLog | None:
         return None if meter is None else AccessLog(None, -1, None, meter)
     fd = -1 if settings.accesslog is None else outlets.fd_of(settings, "accesslog", settings.accesslog)
     try:
-        return AccessLog(settings.access_log_format, fd, deliver, meter)
+        return AccessLog(_seen_as(settings.access_log_format, fd), fd, deliver, meter)
     except ValueError as error:
         origin = settings.origins.get("access_log_format", "")
         raise ConfigError(
             "access_log_format", origin, str(error), "docs/logging.md lists the atoms"
         ) from None
+
+
+def _seen_as(form: str, fd: int) -> str:
+    """In colour on a terminal, unless its owner wants none (no-color.org)."""
+    is_coloured = (
+        fd >= 0 and os.isatty(fd) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+    return for_terminal(form) if is_coloured else form
 
 
 def record_access(

@@ -21,7 +21,7 @@ from contextlib import suppress
 from threading import Thread, get_ident  # bound before the application can put others in their place
 from typing import TYPE_CHECKING, Any
 
-from tricorn import drain, forks, scoreboard
+from tricorn import drain, forks, kinds, scoreboard
 from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
@@ -45,6 +45,7 @@ from tricorn.workers.context import (
     tell_interrupted,
     worker_context,
 )
+from tricorn.workers.mending import bare, maybe_page
 from tricorn.workers.signals import Command, SignalPipe
 from tricorn.workers.streams import StreamLimits
 from tricorn.workers.warmup import Warmup, pages
@@ -157,9 +158,13 @@ class Worker:
         try:
             self._start_up()
         except LifespanError as error:
-            self.assignment.fail(str(error))
-            self._close_loop()
-            return EXIT_BOOT
+            page = maybe_page(self.settings, self.assignment.listeners, str(error), kinds.ASGI)
+            if page is None:
+                self.assignment.fail(str(error))
+                self._close_loop()
+                return EXIT_BOOT
+            self.assignment, self.application = bare(self.assignment), page
+            self.settings = self.assignment.settings
         except asyncio.CancelledError:
             self._close_loop()
             return EXIT_OK

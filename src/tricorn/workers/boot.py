@@ -26,7 +26,9 @@ from tricorn.hooks.worker import WorkerHooks
 from tricorn.kinds import Runner, WorkerKind
 from tricorn.net.listener import Listener
 from tricorn.sigaction import allow_core, restore_default, use_usual_stack
+from tricorn.workers import spew
 from tricorn.workers.context import ask_for_successor
+from tricorn.workers.mending import bare, maybe_page
 from tricorn.workers.paste import load_paste
 from tricorn.workers.signals import SignalPipe
 
@@ -59,6 +61,9 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     wanted = kinds.maybe_kind(settings.worker_class)
     if wanted is not None and (reason := maybe_unprepared(wanted)) is not None:
         return failed(assignment, reason)
+    if settings.spew:
+        spew.start()
+    reason = ""
     try:
         application = assignment.application
         if application is None:
@@ -66,9 +71,11 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
         check_kind(settings, application)  # a preloaded one too: a reload may have changed `worker_class`
         watched.check()
     except AppLoadError as error:
-        return failed(assignment, str(error))
+        reason = str(error)
     except BaseException as error:  # noqa: BLE001 - foreign code; its traceback is what the user needs
-        return failed(assignment, raised(settings, error))
+        reason = raised(settings, error)
+    if reason:
+        return show_or_fail(server_for, assignment, signals, reason)
     assignment.row.loaded_ns = scoreboard.monotonic_ns()
     hold_signals(signals, "while it was loaded")
     if assignment.hooks is not None:
@@ -84,6 +91,20 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     for line in remarks(settings, application, found):
         log.info(line)
     return server_for(found)(assignment, application, signals)
+
+
+def show_or_fail(
+    server_for: Callable[[WorkerKind], Serve], assignment: Assignment, signals: SignalPipe, reason: str
+) -> int:
+    """The application cannot be loaded: who develops it may see why as a page, where nobody else can."""
+    settings = assignment.settings
+    kind = kinds.maybe_kind(settings.worker_class) or kinds.usual(kinds.WSGI)
+    page = maybe_page(settings, assignment.listeners, reason, kind.interface)
+    if page is None:
+        return failed(assignment, reason)
+    assignment.row.loaded_ns = scoreboard.monotonic_ns()
+    hold_signals(signals, "while it was loaded")
+    return server_for(kind)(bare(assignment), page, signals)
 
 
 def answer_abort(hooks: WorkerHooks) -> None:
