@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "hooks",
     },
     "control": {"config", "net"},
-    "commands": {"config", "control", "log", "net", "procfs"},
+    "commands": {"compat", "config", "control", "kinds", "log", "machine", "net", "procfs"},
     "hooks": {"config", "log", "net", "scoreboard", "tls"},
     "config": {"kinds", "machine"},
     "kinds": set(),

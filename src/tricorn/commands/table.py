@@ -42,8 +42,15 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "check": Command(
+        "tricorn.commands.check",
+        "Translate a configuration of Gunicorn, Uvicorn, Granian, Hypercorn or uWSGI.",
+    ),
     "ctl": Command("tricorn.commands.ctl", "Control a running server: status, reload, scale, replace, stop."),
     "dev": Command("tricorn.commands.dev", "Serve an application while you write it.", serves=True),
+    "doctor": Command(
+        "tricorn.commands.doctor", "Say what this machine offers to a configuration, and lacks."
+    ),
 }
 
 
