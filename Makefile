@@ -109,7 +109,7 @@ lossless: build  ## count requests while the server is reloaded, resized, killed
 # (tests/http/test_cost.py does, but for its look at resident memory: the sanitizer holds back what is freed).
 SANITIZED := build/sanitize
 SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/$(SANITIZED)/report \
+	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32:log_path=$(CURDIR)/$(SANITIZED)/report \
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
 	PYTHONMALLOC=malloc TRICORN_TEST_PATIENCE=5 PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
 
