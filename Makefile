@@ -101,7 +101,7 @@ chaos: build  ## the suite while system calls misbehave: make chaos SEEDS=200 (n
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seeds $(SEEDS) \
 		--seed '$(if $(filter command line environment,$(origin SEED)),$(SEED))' $(ARGS)
 
-lossless: build  ## count requests while the server is reloaded, resized, killed (eight minutes; ARGS="--event HUP")
+lossless: build  ## count requests while the server is reloaded, resized, killed (fifteen minutes; ARGS="--event HUP")
 	PYTHONPATH=tests:tests/apps $(BIN)/python -m lossless.run $(ARGS)
 
 # Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that

@@ -43,10 +43,14 @@ WSGI, ASGI = "spread_wsgi:app", "spread_asgi:app"
 COMMANDS = {
     "tricorn, 1 thread": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} " + WSGI,
     "tricorn, 4 threads": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} --threads 4 " + WSGI,
+    "tricorn, 1 thread, reuse_port": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} --reuse-port " + WSGI,
+    "tricorn, 4 threads, reuse_port": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} --threads 4 "
+    "--reuse-port " + WSGI,
     "gunicorn, 4 threads": "{peers}/gunicorn -b 127.0.0.1:{port} -w {workers} --threads 4 " + WSGI,
     "granian, 1 thread": "{peers}/granian --interface wsgi --host 127.0.0.1 --port {port} "
     "--workers {workers} --no-ws --blocking-threads 1 " + WSGI,
     "tricorn, ASGI": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} " + ASGI,
+    "tricorn, ASGI, reuse_port": "{own}/tricorn -b 127.0.0.1:{port} -w {workers} --reuse-port " + ASGI,
     "uvicorn": "{peers}/uvicorn --host 127.0.0.1 --port {port} --workers {workers} --no-access-log "
     "--log-level warning " + ASGI,
     "granian, ASGI": "{peers}/granian --interface asgi --host 127.0.0.1 --port {port} --workers {workers} "

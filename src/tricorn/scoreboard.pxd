@@ -52,6 +52,8 @@ cdef struct RowData:
     long long passed
     # As `waiting`, on routes that have threads or tasks of their own.
     long long waiting_apart
+    # Written by the master: which queue of each address is this worker's own, from 1; 0: there is one for all.
+    long long queue
 
 cdef class Row:
     cdef readonly int index
@@ -60,11 +62,17 @@ cdef class Row:
     cdef CellData* cell_data
     cdef int cell_count
     cdef int shared_count       # the first ones: of the threads that serve whatever comes
+    # The board: where its rows begin, how far they are apart, how many there are.
+    cdef char* base
+    cdef Py_ssize_t stride
+    cdef int row_count
     cpdef bint another_is_ready(self)
     cdef bint another_is_free(self)
     cdef int free_elsewhere(self)
     cdef long long least_waiting_elsewhere(self)
     cdef long long fewest_connections_elsewhere(self)
+    cdef unsigned long long queues_elsewhere(self, long long before) noexcept nogil
+    cdef bint _may_serve(self, RowData* data, long long before) noexcept nogil
     cdef inline CellData* cell(self, int i) noexcept:
         return &self.cell_data[i]
 

@@ -60,6 +60,7 @@ class Row:
     refused: int  # of these, since the worker started, how many were refused with 503
     left: int  # … and how many were given up by their clients
     passed: int  # connections that were passed on to another worker
+    queue: int  # written by the master: which one of each address is its own, from 1; 0: there is one for all
     @property
     def waiting_apart(self) -> int: ...  # as `waiting`, on routes with threads or tasks of their own
     @property

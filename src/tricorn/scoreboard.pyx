@@ -29,6 +29,9 @@ cdef extern from "<time.h>" nogil:
     int clock_gettime(int, timespec*)
     int CLOCK_MONOTONIC
 
+cdef enum:
+    _READY = 2      # READY, without the GIL
+
 EMPTY = 0
 BOOTING = 1
 READY = 2
@@ -288,6 +291,14 @@ cdef class Row:
         return self.data.waiting_apart
 
     @property
+    def queue(self):
+        return self.data.queue
+
+    @queue.setter
+    def queue(self, long long value):
+        self.data.queue = value
+
+    @property
     def refused(self):
         return self.data.refused
 
@@ -381,6 +392,26 @@ cdef class Row:
                 fewest = row.data.connections
         return fewest
 
+    cdef unsigned long long queues_elsewhere(self, long long before) noexcept nogil:
+        """The queues that others have for their own, as bits (0: number 1): of those who are READY and have a thread that has
+        had nothing to do at some time since `before`. (An event loop is marked busy for many reasons.)"""
+        cdef unsigned long long found = 0
+        cdef RowData* data
+        cdef int i
+        for i in range(self.row_count):
+            data = <RowData*>(self.base + i * self.stride)
+            if data != self.data and data.state == _READY and data.queue and (data.is_loop or self._may_serve(data, before)):
+                found |= <unsigned long long>1 << (data.queue - 1)
+        return found
+
+    cdef bint _may_serve(self, RowData* data, long long before) noexcept nogil:
+        cdef CellData* cells = <CellData*>(<char*>data + sizeof(RowData))
+        cdef int i
+        for i in range(self.shared_count):
+            if cells[i].busy_since_ns == 0 or cells[i].busy_since_ns > before:
+                return True
+        return False
+
     def beat(self):
         self.data.heartbeat_ns = monotonic()
 
@@ -414,6 +445,9 @@ cdef class Board:
             row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
             row.cell_count = cells
             row.shared_count = shared
+            row.base = base
+            row.stride = stride
+            row.row_count = rows
             self.rows.append(row)
 
     def detach(self):

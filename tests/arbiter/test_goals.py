@@ -38,6 +38,7 @@ def target(current: Plan, fallback: Plan | None = None, mode: Mode = Mode.RUNNIN
 ONE, TWO = child(1), child(2)
 NEW, NEWER = child(3, generation=2), child(4, generation=2)
 OLD_LEAVES = child(1, State.DRAINING, drained_at=1.0)
+OLD_BOOTS = child(1, State.BOOTING, drained_at=1.0)
 BOOTS = child(3, State.BOOTING, generation=2)
 MOLD = child(1, is_mold=True)
 ERROR = Problem(2, "there is no module 'site'\n  in line 1")
@@ -60,6 +61,18 @@ CASES: list[tuple[str, Goal, Picture, str | None]] = [
         Reloaded(2),
         Picture(target(plan(2)), [OLD_LEAVES, NEW, NEWER], accepting=frozenset({1, 3, 4})),
         None,
+    ),
+    (
+        "an old one was told before it was ready, and may be yet",
+        Reloaded(2),
+        Picture(target(plan(2)), [OLD_BOOTS, NEW, NEWER]),
+        None,
+    ),
+    (
+        "the old mold waits for its last worker",
+        Reloaded(2),
+        Picture(target(plan(2)), [MOLD, child(2, State.DRAINING, drained_at=1.0), NEW, NEWER]),
+        "serves with 2 workers; 1 worker of before finish",
     ),
     (
         "a later one is done",

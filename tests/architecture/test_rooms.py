@@ -102,6 +102,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "http1",
         "opening",
         "passing",
+        "queues",
     ),
     "runner": (
         *(

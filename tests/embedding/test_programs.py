@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -9,6 +10,9 @@ from runpy import run_path
 
 import pytest
 from embedding.program import GOES_ON, RECIPES, ended, program
+from harness.client import Client
+from harness.server import wait_for
+from integration.live import is_alive, message
 
 
 @pytest.mark.parametrize("preload", [pytest.param("", marks=pytest.mark.slow), "PRELOAD"])
@@ -88,6 +92,28 @@ def test_run_returns_and_leaves_nothing(tmp_path: Path) -> None:
             running.wait_said(GOES_ON, times=times)
         assert running.wait() == 0
         assert running.output.splitlines() == [GOES_ON, GOES_ON, "a child: 7"]
+
+
+def test_run_in_the_background(tmp_path: Path) -> None:
+    """Who has called it ends when the server is ready; the server's process goes on behind it at the end."""
+    code, said = ended("daemon_run.py", str(tmp_path))
+    assert code == 0, said
+    assert said.count("\n") == 1, said
+    assert said.startswith("tricorn: note: daemon: nobody starts the server again when it ends")
+    master = int((tmp_path / "pid").read_text())
+    try:
+        with Client(f"{tmp_path}/socket", timeout=10) as client:
+            client.send(message("/", fields=("Connection: close",)))
+            assert client.response().body == str(master).encode()
+        assert not (tmp_path / "over").exists()
+        os.kill(master, signal.SIGTERM)
+        wait_for((tmp_path / "over").exists, "the program goes on")
+        wait_for(lambda: not is_alive(master), "it ends")
+        assert (tmp_path / "over").read_text() == f"True {master}"
+        assert not (tmp_path / "pid").exists()
+    finally:
+        if is_alive(master):
+            os.killpg(master, signal.SIGKILL)
 
 
 #: A line of load_config → the one line that is said.

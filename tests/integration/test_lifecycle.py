@@ -337,13 +337,35 @@ def answer(path):
 """
 
 
+LIMITS = """
+import os
+
+def on_memory_limit(server, worker, size):
+    with open(os.path.join(os.path.dirname(__file__), "limits"), "a") as file:
+        print(os.getpid() == server.pid, worker.pid, size > 150 << 20, file=file)
+"""
+
+
+def with_limits_noted(directory: Path) -> tuple[str, str]:
+    (directory / "limits_conf.py").write_text(LIMITS)
+    return "--config", str(directory / "limits_conf.py")
+
+
+def limits_noted(directory: Path) -> str:
+    """What the hook on_memory_limit has noted."""
+    noted = directory / "limits"
+    wait_for(noted.exists, "the hook is called")
+    return noted.read_text()
+
+
 @pytest.mark.parametrize("measure", ["pss", pytest.param("rss", marks=pytest.mark.slow)])
 def test_a_worker_that_grows_is_replaced(kind: str, tmp_path: Path, measure: str) -> None:
-    options = ("--max-memory=150m", f"--memory-measure={measure}")
+    options = ("--max-memory=150m", f"--memory-measure={measure}", *with_limits_noted(tmp_path))
     with serving(tmp_path, GROWING, *options, kind=kind) as live, Load(live) as load:
         grown = told(live, "/grow")
         wait_for(lambda: told(live, "/") != grown, "a successor", deadline=15)
         live.wait_log("has more memory than max_memory: a successor takes its place")
+        assert limits_noted(tmp_path) == f"True {grown} True\n"
         load.check()
 
 
@@ -356,9 +378,11 @@ def test_a_worker_that_is_large_from_the_start_is_kept(kind: str, tmp_path: Path
 
 
 def test_a_worker_that_grows_too_much_is_killed(kind: str, tmp_path: Path) -> None:
-    with serving(tmp_path, GROWING, "--max-memory-hard=150m", kind=kind) as live:
+    options = ("--max-memory-hard=150m", *with_limits_noted(tmp_path))
+    with serving(tmp_path, GROWING, *options, kind=kind) as live:
         grown = told(live, "/grow")
         live.wait_log(f"Worker {grown} has more memory than max_memory_hard: killed it")
+        assert limits_noted(tmp_path) == f"True {grown} True\n"
         wait_for(lambda: told(live, "/") != grown, "another one", deadline=15)
         live.stop()
 

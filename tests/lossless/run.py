@@ -22,7 +22,7 @@ from pathlib import Path
 from lossless.count import Result, as_words, count, is_good
 from lossless.events import EVENTS, Event
 from lossless.report import lost, put_into, resent, table
-from lossless.service import PEERS, TRICORN, DidNotHappenError, Kind
+from lossless.service import OWN, PEERS, QUEUES, TRICORN, DidNotHappenError, Kind
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "build" / "lossless"
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = [r for r in results if (r.server, r.wire, r.event) != (kind.name, wire, event.name)]
         results.append(result)
         kept.write_text(json.dumps([as_words(r) for r in results], indent=1))
-        bad += kind in TRICORN and not is_good(result, event)
+        bad += kind in OWN and not is_good(result, event)
     text = _tables(results, options.peers)
     print(f"\n{text}")
     if options.page:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def cells(options: argparse.Namespace) -> Iterator[tuple[Kind, str, Event]]:
     for event in EVENTS:
-        for kind in [*([] if options.only_peers else TRICORN), *(PEERS if options.peers else ())]:
+        for kind in [*([] if options.only_peers else OWN), *(PEERS if options.peers else ())]:
             wires = event.wires if kind in TRICORN else ("plain",)
             for wire in wires:
                 is_chosen = options.event in event.name and options.server in kind.name
@@ -96,17 +96,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _tables(results: Sequence[Result], peers: Path | None) -> str:
     names = {result.server for result in results}
-    own = [kind.name for kind in TRICORN if kind.name in names]
+    own, queues = ([kind.name for kind in kinds if kind.name in names] for kinds in (TRICORN, QUEUES))
     others = [kind.name for kind in PEERS if kind.name in names]
     events = [event.name for event in EVENTS]
     parts = [_where()]
     if own:
-        mine = [result for result in results if result.server in own]
+        mine = [result for result in results if result.server in (*own, *queues)]
         gone, begun = sum(result.losses for result in mine), sum(result.begun for result in mine)
         parts += [f"Tricorn lost {gone:,} of {begun:,} requests.\n", table(results, own, events, lost)]
+    if queues:
+        parts += ["With a queue for each worker (`reuse_port`):\n", table(results, queues, events, lost)]
     if others:
         parts += [f"{_versions(peers)}:\n", table(results, others, events, lost)]
-    parts += ["Requests that had to be sent again:\n", table(results, [*own, *others], events, resent)]
+    parts += [
+        "Requests that had to be sent again:\n",
+        table(results, [*own, *queues, *others], events, resent),
+    ]
     return "\n".join(parts)
 
 

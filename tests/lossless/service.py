@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import tls
@@ -117,6 +117,17 @@ TRICORN = [
     ),
     Kind("Tricorn, ASGI", "asgi", f"{_START} --worker-class asgi", _TRICORN, **_OWN),
 ]
+#: The same, where each worker has a queue of its own.
+QUEUES = [
+    replace(
+        kind,
+        name=f"{kind.name}, reuse_port",
+        command=kind.command.replace("fd://{fd}", "127.0.0.1:{port} --reuse-port"),
+        takes_socket=False,
+    )
+    for kind in TRICORN
+]
+OWN = [*TRICORN, *QUEUES]
 _GUNICORN_START = "{bin}/gunicorn -b 127.0.0.1:{port} -w 2 --chdir {dir}"
 PEERS = [
     Kind("Gunicorn, sync", "wsgi", f"{_GUNICORN_START} -k sync", _GUNICORN, streams=False),
@@ -314,7 +325,7 @@ class Service:
 
     @property
     def is_own(self) -> bool:
-        return self.kind in TRICORN
+        return self.kind in OWN
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")

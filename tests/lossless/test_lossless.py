@@ -14,9 +14,10 @@ import pytest
 from lossless.clients import Tally, Trouble
 from lossless.count import Result, count, is_good, weigh
 from lossless.events import EVENTS, Event
-from lossless.service import TRICORN
+from lossless.service import QUEUES, TRICORN
 
 ONE_THREAD, THREADS, LOOP = TRICORN
+_, _, LOOPS_WITH_QUEUES = QUEUES
 NAMED = {event.name: event for event in EVENTS}
 
 CELLS = [
@@ -32,6 +33,7 @@ MORE = [
     ("refork", THREADS, "plain"),
     ("autoscale up", LOOP, "plain"),
     ("autoscale down", ONE_THREAD, "plain"),
+    ("USR2", LOOPS_WITH_QUEUES, "plain"),
 ]
 
 

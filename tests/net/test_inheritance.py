@@ -20,6 +20,7 @@ def handed_on(listeners: tuple[Listener, ...]) -> list[Listener]:
     table = json.loads(json.dumps(described(listeners)))
     for entry in table:
         entry["fd"] = os.dup(entry["fd"])
+        entry["more"] = [os.dup(fd) for fd in entry["more"]]
     return inherited(table)
 
 
@@ -35,6 +36,18 @@ def test_they_are_what_the_settings_want(tmp_path: Path) -> None:
     assert not any(each.socket.get_inheritable() or each.socket.getblocking() for each in newer)
     for listener in (*older, *newer):
         listener.close()
+
+
+def test_all_sockets_of_an_address_are_handed_on() -> None:
+    settings = Settings(bind=("127.0.0.1:0",), reuse_port=True, workers=3)
+    older = open_listeners(settings)
+    newer = handed_on(older)
+    (one,) = newer
+    assert open_listeners(settings, keep=newer) == (one,)
+    assert [each.getsockname() for each in one.sockets] == [older[0].socket.getsockname()] * 3
+    for listener in (*older, *newer):
+        listener.close()
+    assert [each.fileno() for each in one.sockets] == [-1] * 3
 
 
 def test_a_file_goes_with_its_owner(tmp_path: Path) -> None:

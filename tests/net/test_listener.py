@@ -73,6 +73,26 @@ def test_reuse_port_lets_a_second_instance_in(open_one: Open) -> None:
         open_one(again)
 
 
+def test_reuse_port_makes_a_queue_for_each_worker(open_one: Open) -> None:
+    one = open_one("127.0.0.1:0", reuse_port=True, workers=3)
+    assert {sock.getsockname() for sock in one.sockets} == {("127.0.0.1", port_of(one))}
+    fds, owners = zip(*one.queues, strict=True)
+    assert list(fds) == [sock.fileno() for sock in one.sockets]
+    assert [mask & 0b111111 for mask in owners] == [0b001001, 0b010010, 0b100100]
+    assert sum(owners) == (1 << listener_module.MOST_QUEUES) - 1
+    alone = open_one("127.0.0.1:0", reuse_port=True)
+    assert alone.queues == [(alone.fileno(), 0)]
+    many = open_one("127.0.0.1:0", reuse_port=True, workers=100)
+    assert len(many.sockets) == listener_module.MOST_QUEUES
+
+
+def test_a_reload_keeps_the_queues_that_there_are(open_one: Open) -> None:
+    one = open_one("127.0.0.1:0", reuse_port=True, workers=2)
+    again = Settings(bind=("127.0.0.1:0",), reuse_port=True, workers=4)
+    assert open_listeners(again, keep=(one,)) == (one,)
+    assert len(one.sockets) == 2
+
+
 def test_both_wildcards_on_one_port() -> None:
     with socket.create_server(("0.0.0.0", 0)) as probe:
         port = probe.getsockname()[1]

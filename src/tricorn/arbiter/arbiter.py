@@ -26,7 +26,7 @@ from setproctitle import setproctitle
 
 from tricorn import __version__, forks
 from tricorn.arbiter import decide as decisions
-from tricorn.arbiter import refork, silence
+from tricorn.arbiter import queues, refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.attendant import ROLE, Attendance, RunHealth
 from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
@@ -208,6 +208,7 @@ class Arbiter:
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
+        queues.report(first)
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial)
         self._hooks.ready(first, self._end_while_loading)
@@ -666,6 +667,7 @@ class Arbiter:
         _report_listeners(generation, known=listeners)
         _report_certificates(certificates)
         _report_refork(settings)
+        queues.report(generation)
         self._warn_about_reload(settings)
         self._settings = settings
         return None
@@ -695,7 +697,9 @@ class Arbiter:
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
-        names = ("pidfile", "health_bind", "control_socket", "control_socket_mode", "control_socket_disable")
+        names = ["pidfile", "health_bind", "control_socket", "control_socket_mode", "control_socket_disable"]
+        if set(settings.bind) & set(self._settings.bind):
+            names.append("reuse_port")
         for name in names:
             if getattr(settings, name) != getattr(self._settings, name):
                 log.warning("%s: the new value takes effect at the next start", name)
@@ -797,6 +801,7 @@ class Arbiter:
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
         row.stopping = int(self._target.mode in targets.STOPPING)
+        row.queue = queues.assign(generation, self._registry, now)
         is_attendant = generation.number == ATTENDANT
         worker = None if is_attendant else self._hooks.new_worker(generation, row)
         with self._forking(generation, ROLE if is_attendant else "worker", now):

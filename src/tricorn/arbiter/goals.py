@@ -75,7 +75,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Reloaded:
-    """This generation, or a later one, has all its workers, and no other serves."""
+    """This generation, or a later one, has all its workers, and those of before have gone, or finish what
+    they have: one that was told to leave while it boots may yet say that it is READY."""
 
     generation: int
 
@@ -87,8 +88,9 @@ class Reloaded:
         ready = now.serving
         if now.target.fallback is not None or not plan.proven or len(ready) < plan.workers:
             return None
-        others = [child for child in now.children if child.generation != plan.generation]
-        if any(child in ready or child.pid in now.accepting for child in others):
+        others = [child for child in now.children if not (child.is_mold or child.is_attendant)]
+        others = [child for child in others if child.generation != plan.generation]
+        if any(child.state is not State.DRAINING or child.pid in now.accepting for child in others):
             return None
         rest = f"; {_workers(now.leaving)} of before finish their requests" if now.leaving else ""
         return Answer(True, f"Generation {plan.generation} serves with {_workers(len(ready))}{rest}")

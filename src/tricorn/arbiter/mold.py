@@ -230,7 +230,8 @@ class Mold:
     def _load(self) -> bool:
         threads = set(threading.enumerate())
         ours = [self.orders.fileno(), self.signals.fileno(), self.casting.lifeline]
-        watched = [*ours, *(listener.fileno() for listener in self.casting.generation.listeners)]
+        listeners = self.casting.generation.listeners
+        watched = [*ours, *(sock.fileno() for each in listeners for sock in each.sockets)]
         try:
             with self.signals.mortal():
                 self.application = self.casting.load(self.casting.generation.settings, watched)

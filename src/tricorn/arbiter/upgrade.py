@@ -554,7 +554,7 @@ def seal(predecessor: str) -> None:
     """What is inherited is for this process. Called before any foreign code runs: programs that a
     configuration file starts would hold the port, and the end of the channel."""
     table = json.loads(predecessor)
-    for fd in (table["channel"], *(entry["fd"] for entry in table["listeners"])):
+    for fd in (table["channel"], *inheritance.descriptors(table["listeners"])):
         with suppress(OSError):  # written for another process
             os.set_inheritable(fd, False)
 
@@ -600,7 +600,7 @@ def _become(
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         before_exec()
-        listeners = (entry["fd"] for entry in table["listeners"])
+        listeners = inheritance.descriptors(table["listeners"])
         for fd in {table["channel"], *listeners, *(each.fd for each in start.sockets)}:
             with suppress(OSError):  # one that was passed to us, and is not used any more
                 os.set_inheritable(fd, True)

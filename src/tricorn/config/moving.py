@@ -65,7 +65,7 @@ DIFFERS: Mapping[str, str] = {
     "imported; the old code serves until the new one is ready",
     "reload_engine": "may also be `watchfiles`; `inotify` means that too",
     "reload_extra_files": "need not be there yet",
-    "reuse_port": "the sockets are opened once, by the master, so that another server can bind the same port",
+    "reuse_port": "each worker has a queue of its own, whose connections are not lost when the worker ends",
     "root_path": "begins with `/`",
     "secure_scheme_headers": "may also be set by an option",
     "spew": "leaves Tricorn's own lines out",

@@ -180,7 +180,10 @@ class Settings:
         flags=("--reuse-port",),
         parse=switch(),
         section=SOCKET,
-        doc="Set SO_REUSEPORT on the listening sockets, so that another server can bind the same port.",
+        doc="Listen with SO_REUSEPORT: each worker has a queue of its own at each TCP address, the kernel "
+        "spreads new connections over them, and another server can bind the same port. What waits for a "
+        "worker that is busy, or has gone, another one takes, some 20 ms later. There are as many queues as "
+        "workers at the start. Sockets that were passed to the server, and Unix sockets, have one for all.",
     )
 
     # ---------------------------------------------------------------------------------------- TLS

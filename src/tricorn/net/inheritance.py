@@ -24,12 +24,18 @@ def described(listeners: Iterable[Listener]) -> Table:
     return [
         {
             "fd": listener.fileno(),
+            "more": [sock.fileno() for sock in listener.more],
             "wanted": _words(listener.wanted),
             "address": _words(listener.address),
             "file": listener.file and [os.fsdecode(listener.file.path), listener.file.inode],
         }
         for listener in listeners
     ]
+
+
+def descriptors(table: Table) -> list[int]:
+    """All that the table names."""
+    return [fd for entry in table for fd in (entry["fd"], *entry.get("more", ()))]
 
 
 def inherited(table: Table) -> list[Listener]:
@@ -41,8 +47,14 @@ def inherited(table: Table) -> list[Listener]:
 
 
 def _inherited(entry: Mapping[str, Any]) -> Listener:
-    fd = int(entry["fd"])
     wanted, address = _address(entry["wanted"]), _address(entry["address"])
+    sock, *more = [_socket(int(fd), address) for fd in descriptors([dict(entry)])]
+    listener = Listener(sock, wanted, address, _file(entry.get("file")), more)
+    listener.disown()
+    return listener
+
+
+def _socket(fd: int, address: Address) -> socket.socket:
     try:
         sock = socket.socket(fileno=fd)
         is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -55,9 +67,7 @@ def _inherited(entry: Mapping[str, Any]) -> Listener:
         raise ListenError(f"Cannot listen on {address}: inherited descriptor {fd} is no listening socket")
     sock.set_inheritable(False)
     sock.setblocking(False)
-    listener = Listener(sock, wanted, address, _file(entry.get("file")))
-    listener.disown()
-    return listener
+    return sock
 
 
 def _file(entry: Any) -> FileIdentity | None:

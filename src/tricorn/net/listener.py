@@ -24,6 +24,9 @@ DEFAULT_SOCKET_MODE = 0o660
 #: connect(2) on a socket file that says so proves that nobody listens there.
 _NOBODY_LISTENS = (errno.ECONNREFUSED, errno.ENOENT)
 
+#: Sockets of one listener. Workers are many more only where the machine is large; they share then.
+MOST_QUEUES = 64
+
 #: Whoever holds the lock of a directory needs it for a few system calls.
 LOCK_PATIENCE = 5.0
 
@@ -59,12 +62,21 @@ class Listener:
 
     passed: a second queue beside that of the kernel, with the same life: what is put in at its first end,
     connections that a busy worker passes on, comes out at the second. All processes share both.
+
+    more: with `reuse_port`, further sockets at the same address, each with a queue of its own in the kernel.
+    They live and end with the first one.
     """
 
     def __init__(
-        self, sock: socket.socket, wanted: Address, address: Address, file: FileIdentity | None = None
+        self,
+        sock: socket.socket,
+        wanted: Address,
+        address: Address,
+        file: FileIdentity | None = None,
+        more: Sequence[socket.socket] = (),
     ) -> None:
         self.socket = sock
+        self.more = tuple(more)
         self.wanted = wanted
         self.address = address
         self.file = file
@@ -82,13 +94,31 @@ class Listener:
     def fileno(self) -> int:
         return self.socket.fileno()
 
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return (self.socket, *self.more)
+
+    @property
+    def queues(self) -> Sequence[tuple[int, int]]:
+        """Of each socket the descriptor, and whose it is: bit k for the workers whose number (`Row.queue`) is
+        k + 1. 0: everybody's, because there is only one.
+
+        A listener that a reload has kept may have fewer sockets than another one. So the numbers wrap round.
+        """
+        count = len(self.sockets)
+        if count == 1:
+            return [(self.fileno(), 0)]
+        masks = [sum(1 << bit for bit in range(at, MOST_QUEUES, count)) for at in range(count)]
+        return [(sock.fileno(), mask) for sock, mask in zip(self.sockets, masks, strict=True)]
+
     def close(self) -> None:
         # The file goes first: for as long as it is there somebody answers on it.
         if self.file is not None and self._owner == os.getpid():
             self.file.remove()
             self.file = None
         self._close_queue()
-        self.socket.close()
+        for sock in self.sockets:
+            sock.close()
 
     def _close_queue(self) -> None:
         for end in self.passed:
@@ -151,11 +181,10 @@ def _inode(path: bytes) -> tuple[int, int] | None:
 def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[Listener, ...]:
     """Listeners for each `bind`, in that order; those of `keep` that are wanted again stay as they are.
 
-    The master binds and the workers share, also with `reuse_port`. If each worker bound a socket of its own
-    (which is what SO_REUSEPORT is often used for), the kernel would spread new connections by hash over the
-    sockets, the busy worker's and the idle one's alike, and the queue of a worker that ends would be reset
-    with it. Set on the shared socket, `reuse_port` lets a second instance take the same port, so that one
-    release can hand over to the next.
+    The master binds, also with `reuse_port`, which makes a socket for each worker: the queue of a socket that
+    a worker had bound itself would be reset when it ends. Their number stays as it is while the listener
+    lives: a worker that runs already could not take what is in a new one, and what is in one that is closed
+    would be lost.
 
     Raises ConfigError if a value can never work, ListenError if the machine refuses. Then nothing stays open.
     """
@@ -174,7 +203,8 @@ def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[L
                 opened.append(listener)
             else:
                 # listen(2) on a listening socket only changes the length of its queue.
-                listener.socket.listen(settings.backlog)
+                for sock in listener.sockets:
+                    sock.listen(settings.backlog)
             listeners.append(listener)
     except BaseException:
         for listener in opened:
@@ -193,10 +223,10 @@ def _parse(text: str) -> Address:
 def _open(address: Address, settings: Settings, wanted: Sequence[Address]) -> Listener:
     match address:
         case TcpAddress():
-            sock = _open_tcp(address, settings, _shares_port_with_ipv4(address, wanted))
+            sock, *more = _open_tcp(address, settings, _shares_port_with_ipv4(address, wanted))
             host, port = sock.getsockname()[:2]
             # A name is shown as it was written, a port as it was chosen.
-            return Listener(sock, address, TcpAddress(address.host or host, port))
+            return Listener(sock, address, TcpAddress(address.host or host, port), more=more)
         case UnixAddress():
             sock = _open_unix(address, settings)
             return Listener(sock, address, address, FileIdentity.of(address))
@@ -205,22 +235,41 @@ def _open(address: Address, settings: Settings, wanted: Sequence[Address]) -> Li
             return Listener(sock, address, _name_of(sock, address))
 
 
-def _open_tcp(address: TcpAddress, settings: Settings, only_ipv6: bool) -> socket.socket:
+def _open_tcp(address: TcpAddress, settings: Settings, only_ipv6: bool) -> list[socket.socket]:
     family, sockaddr = _resolve(address)
+    opened: list[socket.socket] = []
     with _explained(address):
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            # Connections of a former instance in TIME_WAIT must not keep us from the port.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if settings.reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if only_ipv6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(sockaddr)
-            sock.listen(settings.backlog)
+            for _ in range(_queues_for(settings)):
+                opened.append(_listen_tcp(family, sockaddr, settings, only_ipv6))
+                sockaddr = opened[0].getsockname()  # with the port that the kernel has chosen
         except BaseException:
-            sock.close()
+            for sock in opened:
+                sock.close()
             raise
+    return opened
+
+
+def _queues_for(settings: Settings) -> int:
+    return min(settings.workers, MOST_QUEUES) if settings.reuse_port else 1
+
+
+def _listen_tcp(
+    family: socket.AddressFamily, sockaddr: tuple[str, int], settings: Settings, only_ipv6: bool
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        # Connections of a former instance in TIME_WAIT must not keep us from the port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if only_ipv6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(sockaddr)
+        sock.listen(settings.backlog)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

@@ -24,6 +24,8 @@ cdef class Admission:
     cdef long long count            # how many there were
     cdef long long unsaid           # since the log spoke
 
+    # Whether not everybody may wait for as long as it takes.
+    cdef bint has_limits(self) noexcept
     # Whether there is no place for one more. spare: so many are about to be served.
     cpdef bint is_full(self, long long spare) noexcept
     # Whether one that has waited since then has waited for too long.

@@ -44,6 +44,9 @@ cdef class Admission:
         self.fields = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", retry_after)]
         self.octet_fields = [(name.lower().encode(), value.encode()) for name, value in self.fields]
 
+    cdef bint has_limits(self) noexcept:
+        return self.most != 0 or self.longest != 0
+
     cpdef bint is_full(self, long long spare) noexcept:
         return self.most != 0 and self.waiting >= self.most + spare
 

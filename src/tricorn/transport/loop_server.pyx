@@ -17,6 +17,8 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.loop_watch cimport LoopWatch
+from tricorn.transport.opening cimport Entrance
+from tricorn.transport.queues cimport LOOK_NS
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
@@ -62,6 +64,16 @@ cdef class LoopServer(Server):
         self.worker.row.data.is_loop = 1
         self.loop_context.task_runner.loop.add_reader(self.worker.channels.poller.fd, self._on_ready)
         self._tick()
+        if self.queues is not None:
+            self._look_around()
+
+    def _look_around(self):
+        """A loop that does not come to it is one of those whose queues others take from."""
+        if self.stopped or self.worker.channels.draining:
+            return
+        self.loop_context.task_runner.loop.call_later(LOOK_NS / <double>SECOND, self._look_around)
+        if self.listening and self.queues.look(monotonic()):
+            self.settle()
 
     def drain(self, bint backlog, int code):
         """As Server.close_down."""
@@ -71,6 +83,16 @@ cdef class LoopServer(Server):
             self.close_down(self.loop_context.thread, backlog, code)
         finally:
             self.loop_context.task_runner.open = False
+
+    def take_remaining(self):
+        """As Server.take_rest, when nobody is left. Whether somebody has come."""
+        if self.has_rest:
+            self.loop_context.task_runner.open = True
+            try:
+                self.take_rest(self.loop_context.thread)
+            finally:
+                self.loop_context.task_runner.open = False
+        return self.worker.channels.count > 0
 
     def cut_streams(self, bint events_only):
         """As Server.end_streams."""
@@ -245,7 +267,8 @@ cdef class LoopServer(Server):
         fewest connections take it at once, the others the later the more they have."""
         cdef long long fewest = self.worker.row.fewest_connections_elsewhere()
         cdef long long excess = self.worker.channels.count - fewest
-        if fewest < 0 or self.worker.channels.draining:
+        # Where each loop has a queue of its own, the kernel has chosen.
+        if fewest < 0 or self.worker.channels.draining or (<Entrance>self.entrances[index]).owners:
             return self.accept(thread, index)
         if self.has_left or excess <= SLACK:
             self.has_left = False

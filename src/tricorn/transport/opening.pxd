@@ -24,6 +24,9 @@ cdef class Entrance:
     cdef readonly object builder    # the RequestBuilder for its requests
     cdef readonly object tls        # None: plain
     cdef readonly int outlet        # where connections are passed on, to come in at `fd`; -1: it is a listener's
+    cdef readonly unsigned long long owners     # the workers that it is for, as bits by their Row.queue; 0: for all
+    cdef bint wanted                # this worker takes who comes here, when it takes anybody
+    cdef bint watched               # it is in the poller
 
     # What is spoken behind the opening. rest: what was read behind it, or None. tls: what applications are told of it.
     cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls)

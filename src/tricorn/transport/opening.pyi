@@ -19,6 +19,12 @@ class Entrance:
     builder: EnvironBuilder | ScopeBuilder
     tls: Security | None
     outlet: int
+    owners: int
     def __init__(
-        self, fd: int, builder: EnvironBuilder | ScopeBuilder, tls: Security | None, outlet: int = -1
+        self,
+        fd: int,
+        builder: EnvironBuilder | ScopeBuilder,
+        tls: Security | None,
+        outlet: int = -1,
+        owners: int = 0,
     ) -> None: ...

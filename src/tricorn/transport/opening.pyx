@@ -33,10 +33,14 @@ cdef class Entrance:
     """tls: how connections are secured, an object with `context`, an ssl.SSLContext of which a new connection takes the present
     one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain.
 
-    outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx)."""
+    outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx).
 
-    def __init__(self, int fd, object builder, object tls, int outlet=-1):
+    owners: whose own queue it is (queues.pyx)."""
+
+    def __init__(self, int fd, object builder, object tls, int outlet=-1, unsigned long long owners=0):
         self.outlet = outlet
+        self.owners = owners
+        self.wanted = True
         self.fd = fd
         self.builder = builder
         self.tls = tls

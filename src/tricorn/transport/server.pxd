@@ -2,6 +2,7 @@ from tricorn.gateway.request_builder cimport Peer
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance
+from tricorn.transport.queues cimport Queues
 from tricorn.transport.request cimport Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport sockaddr_storage
@@ -14,6 +15,7 @@ cdef class Server:
     cdef readonly WorkerContext worker
     cdef Runner runner
     cdef list entrances             # Entrance
+    cdef Queues queues              # None: all entrances are for all workers
     cdef bint listening             # the listeners are in the poller
     cdef unsigned int serial
     cdef long long sweep_interval
@@ -23,12 +25,18 @@ cdef class Server:
     cdef long long shortages        # since then
     cdef long long returned_at      # when memory was last given back
     cdef long long started_ns       # when the youngest event began to be served
+    # Of the drain: it serves the backlog; some of that is still there, because descriptors were lacking; what WebSockets are closed with.
+    cdef bint takes_backlog
+    cdef bint has_rest
+    cdef int drain_code
 
     # What a transport fills in.
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1
     cdef int give_up(self, ThreadContext thread, Channel channel) except -1
 
     cdef int listen(self, bint on) except -1
+    cdef int settle(self) except -1
+    cdef int _watch(self, bint on) except -1
     cdef bint may_listen(self, long long now) except -1
     cdef bint may_be_woken_alone(self) noexcept
     cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1
@@ -37,6 +45,9 @@ cdef class Server:
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1
     cdef int expire_overdue(self, ThreadContext thread, long long now) except -1
     cdef int close_down(self, ThreadContext thread, bint backlog, int code=*) except -1
+    cdef int _take_last(self, ThreadContext thread) except -1
+    cdef int take_rest(self, ThreadContext thread) except -1
+    cdef int _begin_drains(self, unsigned int after) except -1
     cdef list end_streams(self, ThreadContext thread, bint events_only)
     cdef int flush_log(self) except -1
     cdef int _exhausted(self, int error) except -1

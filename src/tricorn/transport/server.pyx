@@ -14,6 +14,7 @@ from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.passing cimport take_descriptor
 from tricorn.transport.poller cimport READ
+from tricorn.transport.queues cimport maybe_queues
 from tricorn.transport.request cimport Compartment, Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
@@ -52,6 +53,7 @@ cdef class Server:
         self.runner = runner
         self.worker = runner.worker
         self.entrances = entrances
+        self.queues = maybe_queues(self.worker.row, entrances)
         self.sweep_interval = self._shortest_limit() // 8
         self.sweep_interval = max(min(self.sweep_interval, SECOND // 2), SECOND // 50)
 
@@ -83,15 +85,32 @@ cdef class Server:
     # ---- coming in ---------------------------------------------------------------------------------
 
     cdef int listen(self, bint on) except -1:
-        cdef int i
         if on == self.listening:
             return 0
-        for i in range(len(self.entrances)):
-            if on:
-                self.worker.channels.poller.add_listener((<Entrance>self.entrances[i]).fd, LISTENER_TOKENS + <unsigned int>i)
-            else:
-                self.worker.channels.poller.remove((<Entrance>self.entrances[i]).fd)
+        self._watch(on)
         self.listening = on
+        return 0
+
+    cdef int settle(self) except -1:
+        """This worker should take from other queues than before."""
+        cdef Queues queues = self.queues
+        queues.settle()
+        return self._watch(self.listening)
+
+    cdef int _watch(self, bint on) except -1:
+        cdef Entrance entrance
+        cdef bint wanted
+        cdef int i
+        for i in range(len(self.entrances)):
+            entrance = self.entrances[i]
+            wanted = on and entrance.wanted
+            if wanted == entrance.watched:
+                continue
+            if wanted:
+                self.worker.channels.poller.add_listener(entrance.fd, LISTENER_TOKENS + <unsigned int>i)
+            else:
+                self.worker.channels.poller.remove(entrance.fd)
+            entrance.watched = wanted
         return 0
 
     cdef bint may_listen(self, long long now) except -1:
@@ -283,6 +302,8 @@ cdef class Server:
         cdef long long pending = 0
         self._end_shortage(now)
         self._end_burst(now)
+        if self.has_rest and now >= self.accept_after:
+            self.take_rest(thread)
         for found in list(self.worker.channels.channels):
             if found is None:
                 continue
@@ -356,25 +377,47 @@ cdef class Server:
 
         backlog: serve those who were let into the backlog. Not needed where another worker will. code: what WebSockets are closed with.
         """
+        cdef Entrance entrance
+        cdef int i
+        self.listen(False)
+        self.drain_code = code
+        self.takes_backlog = backlog
+        self._take_last(thread)
+        for i in range(len(self.entrances)):
+            entrance = self.entrances[i]
+            if not backlog and entrance.wanted and entrance.outlet < 0 and self.may_be_woken_alone():
+                self.accept(thread, i, True, 1)
+        self.worker.channels.draining = True
+        return self._begin_drains(0)
+
+    cdef int _take_last(self, ThreadContext thread) except -1:
+        """Who waits, and waits for this worker alone."""
+        cdef int i
+        for i in range(len(self.entrances)):
+            # What busy workers have passed on lies in a queue that a newer master does not know.
+            if self.takes_backlog or (<Entrance>self.entrances[i]).outlet >= 0:
+                self.accept(thread, i, True, BACKLOG_RUN)
+        self.has_rest = self.accept_after > monotonic()
+        return 0
+
+    cdef int take_rest(self, ThreadContext thread) except -1:
+        """When the drain began there were not enough descriptors. Connections have ended since."""
+        cdef unsigned int before = self.serial
+        self._take_last(thread)
+        return self._begin_drains(before)
+
+    cdef int _begin_drains(self, unsigned int after) except -1:
+        """Tell the channels whose serial numbers come after this one."""
         cdef Channel channel
         cdef Protocol protocol
         cdef long long soon = monotonic() + SECOND
-        cdef int i
-        self.listen(False)
-        for i in range(len(self.entrances)):
-            # What busy workers have passed on lies in a queue that a newer master does not know.
-            if backlog or (<Entrance>self.entrances[i]).outlet >= 0:
-                self.accept(thread, i, True, BACKLOG_RUN)
-            elif self.may_be_woken_alone():
-                self.accept(thread, i, True, 1)
-        self.worker.channels.draining = True
         for found in list(self.worker.channels.channels):
             if found is None:
                 continue
             channel = <Channel>found
             protocol = channel.protocol
-            if not channel.closed:
-                protocol.begin_drain(soon, code)
+            if not channel.closed and channel.serial > after:
+                protocol.begin_drain(soon, self.drain_code)
         return 0
 
     cdef list end_streams(self, ThreadContext thread, bint events_only):

@@ -440,6 +440,8 @@ cdef class ThreadServer(Server):
                 while not (watched[0].revents or watched[1].revents or now >= self.next_sweep or now >= end):
                     if self.taken_over or draining or now_worn[0] != worn or self._all_busy(now) or self._is_overheld(now):
                         break
+                    if self.queues is not None and self.listening and self.queues.look(now):
+                        break
                     poll(watched, 2, self._tick_ms(now))
                     now = row.tick_ns = monotonic()
                 row.awaits_gil_ns = now
@@ -489,6 +491,8 @@ cdef class ThreadServer(Server):
             self.taken_over = False
             if self.pool.waiting:
                 self.worker.channels.wake()
+        if self.queues is not None and self.queues.changed:
+            self.settle()
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_interval
             self._sweep(now)
@@ -644,6 +648,12 @@ cdef class ThreadServer(Server):
         self.close_down(self.monitor, backlog)
         if self.pool.waiting:
             self.worker.channels.wake()
+
+    def take_remaining(self):
+        """As Server.take_rest, when nobody is left; the monitor does it. Whether somebody has come."""
+        if self.has_rest:
+            self.take_rest(self.monitor)
+        return self.worker.channels.count > 0
 
     def cut_streams(self, bint events_only):
         """As Server.end_streams; the monitor does it."""

@@ -40,6 +40,7 @@ cdef class WSGIRequest(Request):
     cdef void _note_wait(self, long long now) noexcept
     cdef int _wait(self, ThreadContext thread) except -1
     cdef int _take_turn(self, ThreadContext thread) except -1
+    cdef bint _is_left(self, long long now) noexcept
     cdef bint _was_left(self, long long now) noexcept
     cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int _begin(self, ThreadContext thread) except -1

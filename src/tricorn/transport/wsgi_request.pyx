@@ -315,12 +315,18 @@ cdef class WSGIRequest(Request):
         thread.now = monotonic()
         if self.compartment is self.runner.compartment:
             self._note_wait(thread.now)
-        if self.gone or self._was_left(thread.now):
+        if self.gone or self._is_left(thread.now):
             return self.give_up(thread)
         if admission.is_late(self.started_ns, thread.now):
             return self._decline(thread, True)
         self.leave_queue()
         return self._begin(thread)
+
+    cdef bint _is_left(self, long long now) noexcept:
+        """Whether its client has gone by now, when its turn has come. (In a queue without limits most do not wait for long, and would
+        pay a system call for it; of those who do the poller tells first.)"""
+        cdef Admission admission = self.compartment.admission
+        return (admission.has_limits() or admission.is_farewell(self.started_ns, now)) and self._was_left(now)
 
     cdef bint _was_left(self, long long now) noexcept:
         """Whether its client has gone while it waited. (Of one that has hardly waited that is not asked, as of one that has not.)"""

@@ -272,10 +272,10 @@ class Worker:
         )
         task_runner = TaskRunner(self.loop, contextvars.copy_context())
         loop_context = LoopContext(context, task_runner, self.application)
-        entrances = [
-            Entrance(listener.fileno(), self._builder(policy, listener, security is not None), security)
-            for listener, security in zip(self.assignment.listeners, self._securities(), strict=True)
-        ]
+        entrances = []
+        for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
+            builder = self._builder(policy, listener, security is not None)
+            entrances += [Entrance(fd, builder, security, owners=owners) for fd, owners in listener.queues]
         return LoopServer(loop_context, entrances, self._look)
 
     def _securities(self) -> Sequence[Security | None]:
@@ -355,6 +355,8 @@ class Worker:
             return
         worker = self.server.loop_context.worker
         done = worker.connections == 0 and not worker.owed and not self.server.loop_context.calls
+        if done and self.server.take_remaining():
+            return
         if done or time.monotonic() >= self.deadline:
             self._stop()
 

@@ -24,7 +24,6 @@ from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.hooks.found import HookError, said_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.kinds import Runner, WorkerKind
-from tricorn.net.listener import Listener
 from tricorn.sigaction import allow_core, restore_default, use_usual_stack
 from tricorn.workers import spew
 from tricorn.workers.context import ask_for_successor
@@ -54,7 +53,8 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     # by now.
     faulthandler.enable(2)
     use_usual_stack()
-    watched = Watched([*assignment.listeners, signals.fd, assignment.lifeline])
+    sockets = [sock for listener in assignment.listeners for sock in listener.sockets]
+    watched = Watched([*(sock.fileno() for sock in sockets), signals.fd, assignment.lifeline])
     settings = assignment.settings
     if settings.abort_core:
         allow_core()
@@ -155,10 +155,8 @@ class Watched:
     """Descriptors that must still be what they are when the application is there: some close all that they
     find."""
 
-    def __init__(self, fds: Sequence[int | Listener]) -> None:
-        self._numbers = [
-            fd for fd in (each if isinstance(each, int) else each.fileno() for each in fds) if fd >= 0
-        ]
+    def __init__(self, fds: Sequence[int]) -> None:
+        self._numbers = [fd for fd in fds if fd >= 0]
         self._before = self._identities()
 
     def _identities(self) -> list[tuple[int, int]]:

@@ -98,7 +98,8 @@ class Worker:
         entrances = []
         for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
             builder = self._builder(policy, listener, security is not None)
-            entrances.append(Entrance(listener.fileno(), builder, security))
+            for fd, owners in listener.queues:
+                entrances.append(Entrance(fd, builder, security, owners=owners))
             if security is None:
                 put, take = listener.passed
                 entrances.append(Entrance(take.fileno(), builder, None, put.fileno()))
@@ -231,7 +232,9 @@ class Worker:
         if self.deadline is None:
             return False
         now = monotonic()
-        if (self.context.connections == 0 and not self.context.owed) or now >= self.deadline:
+        if now >= self.deadline:
+            return True
+        if self.context.connections == 0 and not self.context.owed and not self.server.take_remaining():
             return True
         # Threads that have not found out that their responses were cut have nobody to answer.
         return now >= self.streams.cut_at + LAST_PIECE and self.server.unfinished == 0
