@@ -100,12 +100,17 @@ def _tables(results: Sequence[Result], peers: Path | None) -> str:
     others = [kind.name for kind in PEERS if kind.name in names]
     events = [event.name for event in EVENTS]
     parts = [_where()]
-    if own:
-        mine = [result for result in results if result.server in (*own, *queues)]
+    mine = [result for result in results if result.server in (*own, *queues)]
+    if mine:
         gone, begun = sum(result.losses for result in mine), sum(result.begun for result in mine)
-        parts += [f"Tricorn lost {gone:,} of {begun:,} requests.\n", table(results, own, events, lost)]
+        parts += [f"Tricorn lost {gone:,} of {begun:,} requests.\n"]
+    if own:
+        parts += [table(results, own, events, lost)]
     if queues:
-        parts += ["With a queue for each worker (`reuse_port`):\n", table(results, queues, events, lost)]
+        parts += [
+            "With a queue for each worker (`reuse_port`), over plain HTTP:\n",
+            table(results, queues, events, lost),
+        ]
     if others:
         parts += [f"{_versions(peers)}:\n", table(results, others, events, lost)]
     parts += [
