@@ -75,7 +75,8 @@ def frozen(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # it was killed, and reaped
+            os.kill(pid, signal.SIGCONT)
 
 
 def _listen(address: Address) -> socket.socket:

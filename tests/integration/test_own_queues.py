@@ -8,7 +8,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,7 @@ def test_who_serves_what(kind: str) -> None:
         assert served(came(live, stack)).keys() == {first, second}
         with frozen(second):
             assert served(came(live, stack)) == {first: MANY}
-        with frozen(second), suppress(ProcessLookupError), frozen(first):
+        with frozen(second), frozen(first):
             clients = came(live, stack)
             os.kill(first, signal.SIGKILL)
             wait_for(lambda: first not in children(live.pid), "it is dead")
@@ -108,7 +108,8 @@ def test_a_busy_worker_leaves_its_queue_to_a_free_one(kind: str, gate: Path) -> 
         assert [client.response().body for client in blocked] == [b"released"] * len(gates)
 
 
-@pytest.mark.parametrize("kind", ["sync", pytest.param("asgi", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_fewer_and_more_workers(kind: str) -> None:
     """A queue without a worker is everybody's; workers share where they are more; a newer master goes on."""
     with serving(kind) as (live, stack):
