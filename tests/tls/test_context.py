@@ -81,6 +81,35 @@ def test_a_client_of_old_gets_nothing(site: Issued, authority: Authority, settin
         meet(made(settings_for(site)), client, "site.test")
 
 
+def of_old(authority: Authority, ciphers: str) -> ssl.SSLContext:
+    """A client that knows only these suites of TLS 1.2."""
+    client = authority.client(maximum_version=ssl.TLSVersion.TLSv1_2)
+    client.set_ciphers(ciphers)
+    return client
+
+
+@pytest.mark.parametrize("ciphers", ["ECDHE+AESGCM", "ECDHE+CHACHA20"])
+def test_ciphers_by_default(
+    ciphers: str, site: Issued, authority: Authority, settings_for: MakeSettings
+) -> None:
+    cipher = meet(made(settings_for(site)), of_old(authority, ciphers), "site.test").server.cipher()
+    assert cipher is not None
+    assert cipher[0].startswith("ECDHE-ECDSA-")
+
+
+@pytest.mark.parametrize("ciphers", ["ECDHE+AES:!AESGCM:!AESCCM", "ECDHE+AESCCM"])
+def test_ciphers_that_are_off_by_default(
+    ciphers: str, site: Issued, authority: Authority, settings_for: MakeSettings
+) -> None:
+    """CBC above all. Whoever asks for them has them."""
+    client = of_old(authority, ciphers)
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.shared.cipher|handshake.failure"):
+        meet(made(settings_for(site)), client, "site.test")
+    cipher = meet(made(settings_for(site, ciphers=ciphers)), client, "site.test").server.cipher()
+    assert cipher is not None
+    assert cipher[0] in {each["name"] for each in client.get_ciphers()}
+
+
 def test_ciphers(site: Issued, authority: Authority, settings_for: MakeSettings) -> None:
     context = made(settings_for(site, ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"))
     client = authority.client(maximum_version=ssl.TLSVersion.TLSv1_2)

@@ -239,8 +239,9 @@ class Settings:
         flags=("--ciphers",),
         parse=optional(text(metavar="LIST", example="ECDHE+AESGCM:ECDHE+CHACHA20")),
         section=TLS,
-        doc="The ciphers for TLS 1.2, as an OpenSSL cipher list. If not set, Python's choice. Those of TLS "
-        "1.3 cannot be chosen; all of them are safe.",
+        doc="The ciphers for TLS 1.2, as an OpenSSL cipher list. If not set, those with ECDHE and "
+        "authenticated encryption, `ECDHE+AESGCM:ECDHE+CHACHA20`, and none with CBC. Those of TLS 1.3 cannot "
+        "be chosen; all of them are safe.",
     )
     ca_certs: str | None = setting(
         None,
