@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help build run test test-all test-sample cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos lossless
+.PHONY: help build run test test-all test-sample ktls cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos lossless
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -130,6 +130,9 @@ sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanit
 	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
 	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
 	exit $$status
+
+ktls: build  ## the tests of TLS on a kernel that has TLS (ten minutes; ARGS="tests/transport/test_kernel_tls.py": these)
+	PYTHONPATH=tests $(BIN)/python -m kernel.run $(ARGS)
 
 apps: build  ## published applications in a browser, beside their usual servers (ten minutes; ARGS="--only gradio")
 	PYTHONPATH=tests $(BIN)/python -m applications.run $(ARGS)

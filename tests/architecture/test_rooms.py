@@ -89,7 +89,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 #: from those below.
 FLOORS: dict[str, tuple[str, ...]] = {
     "channel": (
-        *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "tls", "tls_layer"),
+        *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "kernel_tls", "tls"),
+        "tls_layer",
         *("errors", "failures", "files", "stacks", "streams"),
     ),
     "protocol": (

@@ -17,6 +17,7 @@ CALLS = ("recv", "recvfrom", "recvmsg", "send", "sendto", "sendmsg", "sendfile",
 MAY = {
     "tricorn.transport.wire": "it is the interface",
     "tricorn.transport.tls": "a layer of it: the ciphertext of a connection",
+    "tricorn.transport.kernel_tls": "of that layer: where the kernel encrypts it",
     "tricorn.transport.tls_layer": "a layer of it: ends our side behind the goodbye",
     "tricorn.transport.system": "declares them",
 }

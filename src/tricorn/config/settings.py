@@ -243,6 +243,16 @@ class Settings:
         "authenticated encryption, `ECDHE+AESGCM:ECDHE+CHACHA20`, and none with CBC. Those of TLS 1.3 cannot "
         "be chosen; all of them are safe.",
     )
+    kernel_tls: str = setting(
+        "auto",
+        flags=("--kernel-tls",),
+        parse=one_of("auto", "on", "off"),
+        section=TLS,
+        doc="Whether the kernel encrypts what is sent over TLS, so that files (`wsgi.file_wrapper`, "
+        "`http.response.pathsend`) are not copied. `auto`: if its module `tls` is loaded, and OpenSSL can "
+        "use it. `on`: it must; as root, the module is loaded. A connection whose cipher the kernel does not "
+        "know is served without it.",
+    )
     ca_certs: str | None = setting(
         None,
         flags=("--ca-certs",),

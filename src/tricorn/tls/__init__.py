@@ -8,6 +8,7 @@
     distinguished.py  distinguished names as text
     material.py       everything that the files hold, checked, or a ConfigError
     context.py        from that and the settings to an ssl.SSLContext; Gunicorn's hook
+    kernel.py         whether the kernel can encrypt what is sent
     sni.py            the certificate for a name
     server.py         all of it together: `ServerTLS`, made once before the first fork
     renewal.py        new certificates for a running server

@@ -13,6 +13,7 @@ from typing import Any
 from tricorn.config.errors import ConfigError
 from tricorn.config.functions import function_of
 from tricorn.config.settings import Settings
+from tricorn.tls import kernel
 from tricorn.tls.material import Material, Pair, load_pair, trust
 
 #: Offered by ALPN (RFC 7301), best first. A client that offers none of these, or nothing, gets HTTP/1.1 too.
@@ -36,20 +37,32 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class ContextMaker:
-    """One way to make contexts. Raises ConfigError, as `make` does."""
+    """One way to make contexts. Raises ConfigError, as `make` does.
+
+    uses_kernel: connections give the keys of what they send to the kernel, if it takes them."""
 
     def __init__(self, settings: Settings, protocols: Sequence[str] = PROTOCOLS) -> None:
         self._settings = settings
         self._protocols = list(protocols)
         self._hook = maybe_hook(settings)
+        self.uses_kernel = False
 
     def make(self, pair: Pair, material: Material) -> ssl.SSLContext:
         """A context that shows this certificate."""
-        if self._hook is None:
-            return self._make(pair, material)
+        context = self._make(pair, material) if self._hook is None else self._ask(self._hook, pair, material)
+        context.options = context.options & ~kernel.ENABLE | (kernel.ENABLE if self.uses_kernel else 0)
+        return context
+
+    def obstacle(self, pair: Pair, material: Material) -> str | None:
+        """Why the kernel would not take the keys. None: it would."""
+        context = self._make(pair, material)
+        context.options |= kernel.ENABLE
+        return kernel.obstacle(context)
+
+    def _ask(self, hook: Callable[..., Any], pair: Pair, material: Material) -> ssl.SSLContext:
         settings = replace(self._settings, certfile=pair.certfile, keyfile=pair.keyfile)
         try:
-            made = self._hook(settings, lambda: self._make(pair, material))
+            made = hook(settings, lambda: self._make(pair, material))
         except ConfigError:
             raise
         except Exception as error:

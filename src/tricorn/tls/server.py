@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.tls import rules
+from tricorn.tls import kernel, rules
 from tricorn.tls.certificate import Certificate, DistinguishedName
 from tricorn.tls.context import PROTOCOLS, ContextMaker, unknown_ciphers
 from tricorn.tls.distinguished import OPENSSL, text_of
@@ -36,7 +36,7 @@ SOON = 14
 #: The settings that make contexts what they are. If one changes, so do the ticket keys.
 SETTINGS = (
     *("certfile", "keyfile", "keyfile_password", "keyfile_password_file", "certificates", "chdir"),
-    *("ca_certs", "cert_reqs", "crlfile", "ciphers", "tls_minimum_version", "ssl_context"),
+    *("ca_certs", "cert_reqs", "crlfile", "ciphers", "tls_minimum_version", "kernel_tls", "ssl_context"),
 )
 
 
@@ -65,6 +65,7 @@ class ServerTLS:
         self.settings = settings
         self.material = read_material(settings)
         self._maker = ContextMaker(settings, protocols)
+        self._maker.uses_kernel = self._finds_kernel()
         #: By context: the certificate that it shows, in PEM.
         self._shown: WeakKeyDictionary[ssl.SSLContext, str] = WeakKeyDictionary()
         self._chosen = self._make(self.material)
@@ -94,6 +95,17 @@ class ServerTLS:
     def is_same(self, settings: Settings) -> bool:
         """Whether these settings want the same contexts, but for the files' content."""
         return all(getattr(settings, name) == getattr(self.settings, name) for name in SETTINGS)
+
+    def _finds_kernel(self) -> bool:
+        """Whether the kernel is to encrypt what is sent. Raises ConfigError if it must and cannot."""
+        wish, first = self.settings.kernel_tls, self.material.pairs[0]
+        if wish == "off" or (wish == "auto" and not kernel.is_loaded()):
+            return False
+        obstacle = self._maker.obstacle(first, self.material)
+        if obstacle is not None and wish == "on":
+            hint = "load the module (`modprobe tls`), or write auto, which does without"
+            raise ConfigError("kernel_tls", "", f"the kernel cannot encrypt what is sent: {obstacle}", hint)
+        return obstacle is None
 
     def _make(self, material: Material) -> _Chosen:
         made = [(pair.leaf, self._maker.make(pair, material)) for pair in material.pairs]
@@ -128,6 +140,8 @@ class ServerTLS:
                 yield Remark(what, True)
         for word in unknown_ciphers(self.settings.ciphers or ""):
             yield Remark(f"ciphers: {ssl.OPENSSL_VERSION} does not know {word}, and leaves it out", True)
+        if self._maker.uses_kernel:
+            yield Remark("The kernel encrypts what is sent over TLS (kernel_tls)")
         if not self.is_renewable:
             yield Remark("ssl_context: its context has an sni_callback; renewed files need a reload (HUP)")
 

@@ -122,6 +122,8 @@ cdef class Channel:
     # Say that nothing follows, where there are words for it. False: that waits for the client, as what was sent before might.
     cdef bint says_goodbye(self) noexcept
     cdef int close(self) except -1
+    # Close an idle one. False: not yet, because the goodbye waits.
+    cdef bint leave(self) except -1
     # Our side is over, as soon as what is queued is sent; then what still comes is thrown away for a while.
     cdef int linger(self, ThreadContext thread) except -1
     cdef int forsake(self) noexcept

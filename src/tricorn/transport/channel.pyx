@@ -450,6 +450,16 @@ cdef class Channel:
         self.protocol = None
         return protocol.on_closed()
 
+    cdef bint leave(self) except -1:
+        if self.says_goodbye():
+            self.close()
+            return True
+        self.linger(None)       # nothing is finished yet, for which it would want a thread
+        self.deadline = 0
+        self.take_time_to_write()
+        self.watch()
+        return False
+
     cdef int forsake(self) noexcept:
         """In a process that the application made: the client stays with the process that we come from."""
         if self.closed:

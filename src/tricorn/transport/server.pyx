@@ -267,8 +267,7 @@ cdef class Server:
         for _, _, channel in idle:
             protocol = channel.protocol
             if closed < most and not channel.closed and not protocol.has_come():
-                channel.close()
-                closed += 1
+                closed += channel.leave()
         return closed > 0
 
     # ---- being there -------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+from tricorn.transport.kernel_tls cimport KernelTLS
 from tricorn.transport.system cimport iovec, off_t
 
 cdef extern from "<pthread.h>" nogil:
@@ -33,6 +34,8 @@ cdef struct Line:
     size_t unsent_at
     size_t unsent_end       # … of which these are left
     size_t unsent_room
+    KernelTLS* kernel       # which encrypts what is sent; NULL: the engine does
+    bint refused            # the peer wants other keys than the kernel has
 
 cdef class TLSWire:
     cdef Line line
@@ -41,6 +44,7 @@ cdef class TLSWire:
     cdef bint established       # the handshake is done
     cdef bint closing           # close_notify is on its way
     cdef bint more
+    cdef bint kept              # the goodbye is with the kernel, which has not got rid of it
     cdef int failed             # WIRE_CUT, WIRE_BROKEN: how it ended, for good
 
     cdef int handshake_step(self) except -9
@@ -60,9 +64,14 @@ cdef class TLSWire:
     cdef Py_ssize_t _open(self, char* into, Py_ssize_t size) except -9
     cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9
     cdef int _say_goodbye(self) except -9
+    cdef bint _owes_keys(self) noexcept
 
     cdef int _enter(self) noexcept
     cdef int _leave(self) noexcept
+    cdef Py_ssize_t _hand_over(self, const iovec* parts, int count, size_t total) noexcept
+    cdef Py_ssize_t _hand_over_file(self, int source, off_t* offset, size_t size) noexcept
+    cdef int _end_for_keys(self) noexcept
+    cdef Py_ssize_t _sort_kernel(self, Py_ssize_t n, int error) noexcept
     cdef int _sort(self) noexcept
     cdef int _flush_line(self) noexcept
 

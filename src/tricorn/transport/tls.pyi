@@ -12,6 +12,8 @@ class TLSWire:  # see new_wire() in tls.pxd; this is what Python sees of it
     @property
     def buffered(self) -> bool: ...
     @property
+    def in_kernel(self) -> bool: ...  # encrypts what is sent
+    @property
     def unsent(self) -> int: ...
     @property
     def interest(self) -> int: ...  # READ 1 | WRITE 2

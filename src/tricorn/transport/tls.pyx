@@ -19,6 +19,12 @@ calls of read() for each record), an SSLObject that is read until it raises SSLW
 Below both lies a Line: what the socket does not take is kept there, so an engine never has half a record to
 finish; and the end of the peer's bytes is noted there and not shown to the engine, so it can still write.
 
+If the context has OP_ENABLE_KTLS, libssl offers the keys of what is sent to the line at the end of the handshake. The
+line lets libssl's own kind of BIO give them to the kernel (nobody else knows their form), and what is sent goes past
+libssl from then on (kernel_tls.pyx). If the kernel does not take them, because of the cipher, because it is no TCP, or
+because the socket was full, nothing is different from a connection without. The kernel cannot change its keys: a peer
+that asks for new ones (KeyUpdate) gets an alert, and the connection ends.
+
 The GIL is kept while a record is dealt with, and given away for handshakes and for what is larger. OpenSSL
 does not allow two threads in one connection, so each operation holds the wire's lock; who has to wait for it
 gives the GIL away.
@@ -26,8 +32,8 @@ gives the GIL away.
 Guarantees: no private structure is read; an operation never blocks on the network; an idle wire holds no
 buffer; after `detach()` nothing touches the descriptor; WIRE_END means that the peer has said so.
 
-Limits: OP_ENABLE_KTLS has no effect. Renegotiation (TLS 1.2) is refused: the option for it is set in the
-context.
+Limits: what is received never passes the kernel's TLS. Renegotiation (TLS 1.2) is refused: the option for it is set
+in the context.
 
 Knows: descriptors, libssl. Must not know: HTTP, pollers, deadlines, settings.
 """
@@ -41,13 +47,16 @@ from cpython.object cimport PyObject
 from libc.string cimport memcpy
 from posix.dlfcn cimport RTLD_LAZY, dlopen, dlsym
 
+from tricorn.transport.kernel_tls cimport (
+    free_kernel_tls, kernel_is_out, kernel_send, kernel_send_file, kernel_send_record, new_kernel_tls,
+)
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.system cimport EAGAIN, EINTR, MSG_NOSIGNAL, errno, iovec, off_t, recv, send
 
 import sys
 
 cdef extern from "<errno.h>" nogil:
-    int EBADF, ENOMEM
+    int EBADF, EINVAL, ENOMEM, EPROTO
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t pread(int, void*, size_t, off_t)
@@ -86,6 +95,14 @@ cdef enum:
     # Ciphertext that one operation reads beyond what it is asked for. A peer that goes on changing keys, or sends
     # records of one byte, gives us work without end and nothing to return with: others get their turn.
     MOST_BESIDE = 32768
+    # Kinds of records (RFC 8446 §5.1), and what is not for the kernel to send (§4), said by an alert (§6).
+    ALERT = 21
+    HANDSHAKE = 22
+    DATA = 23
+    KEY_UPDATE = 24
+    FATAL = 2
+    INTERNAL_ERROR = 80
+    COPIES = -10            # never returned by an operation: the kernel does not send this file by itself
 
 
 # ---- the line: ciphertext and its descriptor ---------------------------------------------------------------
@@ -154,6 +171,8 @@ cdef bint _transmit(Line* line, const char* data, size_t size) noexcept nogil:
         return False
     if line.is_text:
         return True         # nothing: an alert must not come before what it understands
+    if line.kernel != NULL:
+        return _transmit_record(line, data, size)
     if line.staged != NULL and line.staged_end + size <= STAGE:
         memcpy(line.staged + line.staged_end, data, size)
         line.staged_end += size
@@ -208,15 +227,81 @@ cdef bint _flush(Line* line) noexcept nogil:
     cdef ssize_t n
     if line.unsent == NULL:
         return True
+    if line.kernel != NULL:
+        return _flush_records(line)
     n = _send_some(line, line.unsent + line.unsent_at, line.unsent_end - line.unsent_at)
     if n < 0:
         return False
     line.unsent_at += n
     if line.unsent_at == line.unsent_end:
-        PyMem_RawFree(line.unsent)
-        line.unsent = NULL
-        line.unsent_at = line.unsent_end = line.unsent_room = 0
+        _forget_unsent(line)
     return True
+
+
+cdef void _forget_unsent(Line* line) noexcept nogil:
+    PyMem_RawFree(line.unsent)
+    line.unsent = NULL
+    line.unsent_at = line.unsent_end = line.unsent_room = 0
+
+
+cdef bint _transmit_record(Line* line, const char* data, size_t size) noexcept nogil:
+    """Give the kernel what an engine says, which is not data, or keep it: kind, length (two bytes), plaintext."""
+    cdef unsigned char kind = line.kernel.kind if line.kernel.kind else DATA
+    cdef char[3] head
+    cdef ssize_t n = 0
+    line.kernel.kind = 0
+    if kind == HANDSHAKE and data[0] == KEY_UPDATE:
+        return _refuse_keys(line)
+    if line.unsent == NULL:
+        n = kernel_send_record(line.kernel, line.fd, kind, data, size, &line.error)
+        if n < 0:
+            return False
+        line.error = 0
+    if <size_t>n == size:
+        return True
+    data += n
+    size -= n
+    head[0] = <char>kind
+    head[1] = <char>(size >> 8)
+    head[2] = <char>size
+    return _keep(line, head, 3) and _keep(line, data, size)
+
+
+cdef bint _flush_records(Line* line) noexcept nogil:
+    cdef unsigned char* head
+    cdef size_t size
+    cdef ssize_t n
+    while line.unsent_at < line.unsent_end:
+        head = <unsigned char*>line.unsent + line.unsent_at
+        size = head[1] << 8 | head[2]
+        n = kernel_send_record(line.kernel, line.fd, head[0], <char*>head + 3, size, &line.error)
+        if n < 0:
+            return False
+        line.error = 0
+        if <size_t>n < size:
+            # The rest gets its head in the place of what is out.
+            size -= n
+            head[n] = head[0]
+            head[n + 1] = <unsigned char>(size >> 8)
+            head[n + 2] = <unsigned char>size
+            line.unsent_at += n
+            return True
+        line.unsent_at += 3 + size
+    _forget_unsent(line)
+    return True
+
+
+cdef bint _refuse_keys(Line* line) noexcept nogil:
+    """Say the only thing that may still be said with the old keys."""
+    cdef char[2] alert
+    cdef int error = 0
+    alert[0] = FATAL
+    alert[1] = INTERNAL_ERROR
+    if line.unsent == NULL:
+        kernel_send_record(line.kernel, line.fd, ALERT, alert, 2, &error)
+    line.refused = True
+    line.error = EPROTO
+    return False
 
 
 cdef void _clear(Line* line) noexcept nogil:
@@ -282,6 +367,7 @@ cdef class TLSWire:
     def __dealloc__(self):
         pthread_mutex_destroy(&self.lock)
         _clear(&self.line)
+        free_kernel_tls(self.line.kernel)
 
     cdef int _enter(self) noexcept:
         """Take the lock. Not 0: this thread has it already (we are in a callback of OpenSSL's, in Python)."""
@@ -365,7 +451,11 @@ cdef class TLSWire:
         cdef char scratch[2 * RECORD]       # which leave with one call
         cdef iovec part
         cdef Py_ssize_t sent = 0
-        cdef Py_ssize_t n = 0
+        cdef Py_ssize_t n = COPIES
+        if self.line.kernel != NULL:
+            n = self._hand_over_file(source, offset, size)
+            if n != COPIES:
+                return n
         while <size_t>sent < size:
             with nogil:
                 n = pread(source, scratch, min(size - <size_t>sent, sizeof(scratch)), offset[0])
@@ -411,7 +501,7 @@ cdef class TLSWire:
         self.line.fd = -1
         self.line.error = EBADF
         self.failed = self.failed or WIRE_CUT
-        self.more = False
+        self.more = self.kept = False
         _clear(&self.line)
         if alone:
             self._leave()
@@ -422,7 +512,7 @@ cdef class TLSWire:
         return self.more
 
     cdef bint has_unsent(self) noexcept:
-        return self.line.unsent != NULL
+        return self.line.unsent != NULL or self.kept
 
     cdef bint is_stalled(self) noexcept:
         """Whether `recv` would not read: the peer has to take what is unsent first."""
@@ -431,16 +521,70 @@ cdef class TLSWire:
     cdef int wants(self) noexcept:
         """What an operation that was blocked waits for, READ | WRITE."""
         cdef int interest = 0 if _is_stalled(&self.line) else READ
-        return interest | WRITE if self.line.unsent != NULL else interest
+        return interest | WRITE if self.has_unsent() else interest
 
     cdef int _flush_line(self) noexcept:
         if self.failed == WIRE_CUT or not _flush(&self.line):
             self.failed = self.failed or WIRE_CUT
             return WIRE_CUT
-        return WIRE_BLOCKED if self.line.unsent != NULL else WIRE_DONE
+        if self.line.unsent != NULL:
+            return WIRE_BLOCKED
+        if self.line.kernel != NULL and self.closing:
+            self.kept = not kernel_is_out(self.line.kernel, self.line.fd)
+        return WIRE_BLOCKED if self.kept else WIRE_DONE
+
+    # ---- past the engine -----------------------------------------------------------------------------------
+
+    cdef Py_ssize_t _hand_over(self, const iovec* parts, int count, size_t total) noexcept:
+        """As sendv, when nothing is unsent, to the kernel."""
+        cdef int error = 0
+        cdef Py_ssize_t n
+        if self._owes_keys():
+            return self._end_for_keys()
+        if total <= RECORD:
+            n = kernel_send(self.line.kernel, self.line.fd, parts, count, &error)
+        else:
+            with nogil:
+                n = kernel_send(self.line.kernel, self.line.fd, parts, count, &error)
+        return n if n > 0 else self._sort_kernel(n, error)
+
+    cdef Py_ssize_t _hand_over_file(self, int source, off_t* offset, size_t size) noexcept:
+        """As sendfile, to the kernel. COPIES: it does not read this kind of file."""
+        cdef int error = 0
+        cdef Py_ssize_t n
+        if self.failed:
+            return self.failed
+        if not self.established or self._enter() != 0:
+            return WIRE_BLOCKED
+        n = self._flush_line()
+        if n == WIRE_DONE and self._owes_keys():
+            n = self._end_for_keys()
+        elif n == WIRE_DONE:
+            with nogil:
+                n = kernel_send_file(self.line.kernel, self.line.fd, source, offset, size, &error)
+            if n < 0 and error == EINVAL:
+                n = COPIES
+            elif n < 0 or error:
+                n = self._sort_kernel(n, error)
+        self._leave()
+        return n
+
+    cdef int _end_for_keys(self) noexcept:
+        _refuse_keys(&self.line)
+        return self._sort()
+
+    cdef Py_ssize_t _sort_kernel(self, Py_ssize_t n, int error) noexcept:
+        if n == 0:
+            return WIRE_BLOCKED
+        self.line.error = error
+        self.failed = WIRE_CUT
+        return WIRE_CUT
 
     cdef int _sort(self) noexcept:
         """What the line says of an operation that came to nothing. 0: it is not the line's doing."""
+        if self.line.refused:
+            self.failed = WIRE_BROKEN
+            return WIRE_BROKEN
         if self.line.error:
             self.failed = WIRE_CUT
             return WIRE_CUT
@@ -464,6 +608,10 @@ cdef class TLSWire:
     cdef int _say_goodbye(self) except -9:
         """Write close_notify. Whether that works does not matter."""
         raise NotImplementedError
+
+    cdef bint _owes_keys(self) noexcept:
+        """Whether the peer has asked for other keys (KeyUpdate), which have to come before more data."""
+        return False
 
     # ---- who is at the other end ---------------------------------------------------------------------------
 
@@ -551,6 +699,11 @@ cdef class TLSWire:
         return self.has_buffered()
 
     @property
+    def in_kernel(self):
+        """Whether the kernel encrypts what is sent."""
+        return self.line.kernel != NULL
+
+    @property
     def unsent(self):
         """Bytes of ciphertext."""
         return self.line.unsent_end - self.line.unsent_at
@@ -574,6 +727,7 @@ cdef struct Libssl:
     int (*SSL_write)(void* ssl, const void* data, int size) noexcept nogil
     int (*SSL_shutdown)(void* ssl) noexcept nogil
     int (*SSL_has_pending)(const void* ssl) noexcept nogil
+    int (*SSL_get_key_update_type)(const void* ssl) noexcept nogil
     int (*SSL_get_error)(const void* ssl, int returned) noexcept nogil
     const char* (*SSL_get_servername)(const void* ssl, int kind) noexcept nogil
     void* (*SSL_get_ex_data)(const void* ssl, int index) noexcept nogil
@@ -586,6 +740,8 @@ cdef struct Libssl:
     int (*BIO_meth_set_write)(void* method, WriteHook) noexcept nogil
     int (*BIO_meth_set_ctrl)(void* method, ControlHook) noexcept nogil
     void* (*BIO_new)(const void* method) noexcept nogil
+    void* (*BIO_new_socket)(int fd, int close) noexcept nogil
+    long (*BIO_ctrl)(void* bio, int command, long number, void*) noexcept nogil
     int (*BIO_free)(void* bio) noexcept nogil
     int (*BIO_up_ref)(void* bio) noexcept nogil
     void (*BIO_set_data)(void* bio, void* data) noexcept nogil
@@ -607,12 +763,18 @@ cdef enum:
     CRYPTO_EX_INDEX_SSL = 0
     BIO_TYPE_SOURCE_SINK = 0x0400
     BIO_CTRL_FLUSH = 11
+    BIO_CTRL_SET_KTLS = 72              # a question: take these keys? 0: no
+    BIO_CTRL_GET_KTLS_SEND = 73
+    BIO_CTRL_SET_KTLS_TX_SEND_CTRL_MSG = 74
+    BIO_CTRL_CLEAR_KTLS_TX_CTRL_MSG = 75
+    BIO_NOCLOSE = 0
     BIO_FLAGS_READ = 0x01
     BIO_FLAGS_RWS = 0x07
     BIO_FLAGS_SHOULD_RETRY = 0x08
     SSL_CTRL_MODE = 33
     SSL_MODE_RELEASE_BUFFERS = 0x10
     SSL_ERROR_ZERO_RETURN = 6
+    SSL_KEY_UPDATE_NONE = -1
     APP_DATA = 0            # the index of SSL_get_app_data()
 
 cdef Libssl lib
@@ -662,12 +824,13 @@ cdef bint _bind() except -1:
     cdef void* handle = dlopen(PyBytes_AS_STRING(path) if path else NULL, RTLD_LAZY)
     cdef int i
     cdef Symbol* symbol
-    cdef Symbol[27] symbols = [
+    cdef Symbol[30] symbols = [
         Symbol("SSL_do_handshake", <void**>&lib.SSL_do_handshake),
         Symbol("SSL_read", <void**>&lib.SSL_read),
         Symbol("SSL_write", <void**>&lib.SSL_write),
         Symbol("SSL_shutdown", <void**>&lib.SSL_shutdown),
         Symbol("SSL_has_pending", <void**>&lib.SSL_has_pending),
+        Symbol("SSL_get_key_update_type", <void**>&lib.SSL_get_key_update_type),
         Symbol("SSL_get_error", <void**>&lib.SSL_get_error),
         Symbol("SSL_get_servername", <void**>&lib.SSL_get_servername),
         Symbol("SSL_get_ex_data", <void**>&lib.SSL_get_ex_data),
@@ -680,6 +843,8 @@ cdef bint _bind() except -1:
         Symbol("BIO_meth_set_write", <void**>&lib.BIO_meth_set_write),
         Symbol("BIO_meth_set_ctrl", <void**>&lib.BIO_meth_set_ctrl),
         Symbol("BIO_new", <void**>&lib.BIO_new),
+        Symbol("BIO_new_socket", <void**>&lib.BIO_new_socket),
+        Symbol("BIO_ctrl", <void**>&lib.BIO_ctrl),
         Symbol("BIO_free", <void**>&lib.BIO_free),
         Symbol("BIO_up_ref", <void**>&lib.BIO_up_ref),
         Symbol("BIO_set_data", <void**>&lib.BIO_set_data),
@@ -693,7 +858,7 @@ cdef bint _bind() except -1:
     ]
     if handle == NULL:
         return False
-    for i in range(27):
+    for i in range(30):
         symbol = &symbols[i]
         symbol.place[0] = dlsym(handle, symbol.name)
         if symbol.place[0] == NULL:
@@ -735,7 +900,39 @@ cdef int _bio_write(void* bio, const char* data, int size) noexcept nogil:
 
 
 cdef long _bio_control(void* bio, int command, long number, void* pointer) noexcept nogil:
-    return command == BIO_CTRL_FLUSH
+    cdef Line* line
+    if command == BIO_CTRL_FLUSH:
+        return 1
+    line = <Line*>lib.BIO_get_data(bio)
+    if line == NULL:
+        return 0
+    if command == BIO_CTRL_SET_KTLS:
+        return number != 0 and _give_keys(line, pointer)    # 0: of what is received
+    if line.kernel == NULL:
+        return 0
+    if command == BIO_CTRL_SET_KTLS_TX_SEND_CTRL_MSG:
+        line.kernel.kind = <unsigned char>number
+    elif command == BIO_CTRL_CLEAR_KTLS_TX_CTRL_MSG:
+        line.kernel.kind = 0
+    return command == BIO_CTRL_GET_KTLS_SEND
+
+
+cdef bint _give_keys(Line* line, void* keys) noexcept nogil:
+    """Have the kernel encrypt what is sent from now on. False: it does not, and libssl goes on."""
+    cdef void* bio
+    cdef bint taken
+    if line.kernel != NULL or not _flush(line) or line.unsent != NULL:
+        return False
+    bio = lib.BIO_new_socket(line.fd, BIO_NOCLOSE)
+    if bio == NULL:
+        return False
+    taken = lib.BIO_ctrl(bio, BIO_CTRL_SET_KTLS, True, keys) > 0
+    lib.BIO_free(bio)
+    if taken:
+        line.kernel = new_kernel_tls(line.fd)
+        if line.kernel == NULL:
+            line.error = ENOMEM
+    return taken
 
 
 @cython.no_gc_clear
@@ -830,6 +1027,8 @@ cdef class LibsslWire(TLSWire):
     cdef Py_ssize_t _seal(self, const iovec* parts, int count, size_t total) except -9:
         cdef Py_ssize_t taken
         cdef bint failed = False
+        if self.line.kernel != NULL:
+            return self._hand_over(parts, count, total)
         if total <= RECORD:
             taken = self._write(parts, count, &failed)
         else:
@@ -867,11 +1066,16 @@ cdef class LibsslWire(TLSWire):
         lib.ERR_clear_error()
         return 0
 
+    cdef bint _owes_keys(self) noexcept:
+        return lib.SSL_get_key_update_type(self.ssl) != SSL_KEY_UPDATE_NONE
+
     @property
     def reason(self):
         cdef const char* text
         if self.failed != WIRE_BROKEN:
             return None
+        if self.line.refused:
+            return "it asked for new keys, and the kernel cannot change them"
         text = lib.ERR_reason_error_string(self.code)
         return text.decode("ascii", "replace") if text != NULL else f"error {self.code:#x}"
 
