@@ -91,6 +91,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "channel": (
         *("system", "poller", "wire", "send_queue", "thread_context", "channel", "hold", "kernel_tls", "tls"),
         "tls_layer",
+        "relay",
         *("errors", "failures", "files", "stacks", "streams"),
     ),
     "protocol": (
@@ -104,6 +105,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "opening",
         "passing",
         "queues",
+        "client_socket",
     ),
     "runner": (
         *(

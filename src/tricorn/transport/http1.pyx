@@ -472,6 +472,7 @@ cdef class HTTP1(RequestProtocol):
         self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size
     ) except -1:
         """A head is complete. Returns how much of the `data` behind it is used."""
+        cdef Request request
         self.channel.deadline = 0
         if self.worker.has_probes and self._answer_probe(thread, head, size > 0):
             return 0
@@ -480,6 +481,8 @@ cdef class HTTP1(RequestProtocol):
         if head.wants_upgrade and head.framing == NO_BODY:
             # The request may become another protocol's at once, and what stands behind it goes there.
             self._keep(data, size)
+            request = self.request
+            request.offer_socket()
             self._start(thread, size > 0)
             return size
         if head.framing != NO_BODY:

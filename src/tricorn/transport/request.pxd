@@ -224,6 +224,12 @@ cdef class Request(AsyncExchange):
     cdef ThreadContext writing_thread(self)
     # It has an id: the application is to find it.
     cdef int offer_id(self) except -1
+    # It asks for another protocol, and what its client sends behind it lies ready (RequestProtocol.hand_over).
+    cdef int offer_socket(self) except -1
+    # Its connection becomes the application's, which is inside it. Raises GatewayError where that cannot be.
+    cdef int leave_to_application(self) except -1
+    # The worker drains, and its connection has been the application's for some time. code: for a WebSocket.
+    cdef int on_drain(self, int code) except -1
     # Add it to the access log.
     cdef int log_access(self, object log, long long elapsed, double wall) except -1
     # How long it was under way before its application got it, ns; -1: that is not known. elapsed: since then.

@@ -367,6 +367,15 @@ cdef class Request(AsyncExchange):
     cdef int offer_id(self) except -1:
         return 0
 
+    cdef int offer_socket(self) except -1:
+        return 0
+
+    cdef int leave_to_application(self) except -1:
+        raise NotImplementedError
+
+    cdef int on_drain(self, int code) except -1:
+        return 0
+
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         return 0
 

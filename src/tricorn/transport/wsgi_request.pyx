@@ -26,6 +26,7 @@ from tricorn.scoreboard cimport RowData, finish, monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport BodyStore, new_store
 from tricorn.transport.channel cimport AS_IT_IS, Channel
+from tricorn.transport.client_socket cimport SWITCHED, TakenOver, new_client_socket
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
@@ -66,6 +67,8 @@ ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
 cdef str WSGI_INPUT = "wsgi.input"
 cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str EARLY_HINTS = "wsgi.early_hints"
+cdef str SOCKET = "tricorn.socket"
+cdef str GUNICORN_SOCKET = "gunicorn.socket"
 cdef object BytesIO = io.BytesIO
 
 
@@ -465,6 +468,8 @@ cdef class WSGIRequest(Request):
         cdef object context = call.context
         cdef object visit = self.visit
         cdef object failure = None
+        if type(self.protocol) is TakenOver:
+            status = SWITCHED
         thread.call = call
         thread.active_ns = monotonic()
         thread.calling = True
@@ -507,6 +512,19 @@ cdef class WSGIRequest(Request):
         self.environ[REQUEST_ID_KEY] = self.request_id
         return 0
 
+    cdef int offer_socket(self) except -1:
+        self.environ[SOCKET] = self.environ[GUNICORN_SOCKET] = new_client_socket(self)
+        return 0
+
+    cdef int leave_to_application(self) except -1:
+        cdef WSGICall call = self.call
+        if self.thread is None or call is None or call.ended:
+            raise GatewayError("the connection cannot be taken over: no thread is serving the request")
+        if call.busy:
+            raise GatewayError("the connection cannot be taken over: the response is being written")
+        call.sent = True        # so nothing has to come any more
+        return 0
+
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef WSGICall call = self.call
         cdef StreamInput stream = None
@@ -542,6 +560,8 @@ cdef class WSGIRequest(Request):
         """The application raised. Returns the status that the client got, for the access log."""
         cdef RequestProtocol protocol = self.protocol
         cdef WorkerContext worker = self.runner.worker
+        if type(protocol) is TakenOver and is_a(error, (StopIteration, ConnectionError)):
+            return call.status      # so applications of Gunicorn's leave; or it only says that the client is gone
         cut = type(error) is RequestCut and self.cut_status
         if cut:
             worker.logger.info("A request body was cut off (%s %s): %s", self.method, self.uri, error)
