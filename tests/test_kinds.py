@@ -61,6 +61,6 @@ def test_what_gunicorn_has_is_here_or_absent() -> None:
 
 def test_shared_tests_run_with_every_kind() -> None:
     """The harness adds what tests have to know; a kind that is not there would be tested by nothing."""
-    assert {name: kind.interface for name, kind in KINDS.items()} == {
-        name: kind.interface.upper() for name, kind in server.KINDS.items()
+    assert {name: kind.interface.lower() for name, kind in KINDS.items()} == {
+        name: kind.interface for name, kind in server.KINDS.items()
     }

@@ -22,7 +22,7 @@ CLASS_NAME = re.compile(r"(\w+\.)*\w+[.:](\w+\.)*[A-Z]\w*")
 #: The word for no kind in particular: the application decides.
 AUTO = "auto"
 
-WSGI, ASGI = "WSGI", "ASGI"
+WSGI, ASGI, TORNADO = "WSGI", "ASGI", "Tornado"
 
 
 class Runner(Enum):
@@ -43,7 +43,9 @@ class WorkerKind:
     serve: the function that serves, as module:function; it is a workers.boot.Serve. Of a kind that is made
         of somebody's class it is the function itself; so is `prepare`.
     also: other names by which configurations ask for it. The first one is shown in the reference.
-    is_usual: `auto` takes it for applications of its interface.
+    serves_too: other interfaces whose applications it serves.
+    is_usual: `auto` takes it for applications of its interface. An interface has no usual kind if all of its
+        kinds have to prepare something.
     prepare: a function, as module:function, which the worker calls without arguments before it imports the
         application (with `preload_app`, a mold has imported it before). With `auto` the kind is not known
         by then, so a usual kind has none.
@@ -55,8 +57,13 @@ class WorkerKind:
     doc: str
     serve: str | Callable[..., int]
     also: tuple[str, ...] = ()
+    serves_too: tuple[str, ...] = ()
     is_usual: bool = False
     prepare: str | Callable[[], None] | None = None
+
+    def takes(self, interface: str) -> bool:
+        """Whether it serves applications with this interface."""
+        return interface == self.interface or interface in self.serves_too
 
 
 def table(*rows: WorkerKind) -> Mapping[str, WorkerKind]:
@@ -65,7 +72,7 @@ def table(*rows: WorkerKind) -> Mapping[str, WorkerKind]:
     usual = Counter(row.interface for row in rows if row.is_usual)
     if twice := [name for name, times in names.items() if times > 1]:
         raise ValueError(f"more than one kind of worker is called {twice[0]!r}")
-    if usual != Counter({row.interface for row in rows}):
+    if usual != Counter({row.interface for row in rows if row.prepare is None or row.is_usual}):
         raise ValueError("one kind of worker has to be the usual one for each interface")
     if any(row.is_usual and row.prepare for row in rows):
         raise ValueError("a usual kind of worker is chosen too late to prepare anything")
@@ -107,15 +114,22 @@ KINDS = table(
         ),
         is_usual=True,
     ),
+    WorkerKind(
+        "tornado",
+        interface=TORNADO,
+        runner=Runner.LOOP,
+        doc="serves Tornado's applications on an event loop (and WSGI applications as `gthread` does)",
+        serve="tricorn.workers.tornado:serve_tornado",
+        also=("gunicorn.workers.gtornado.TornadoWorker",),
+        serves_too=(WSGI,),
+        prepare="tricorn.workers.tornado:prepare",
+    ),
 )
 
 #: Gunicorn's other way to write one of its words: as an entry point of a distribution.
 EGG = "egg:gunicorn#"
 NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
 GREEN = "runs the application on green threads, which Tricorn does not have yet; write gthread, with threads"
-TORNADO = (
-    "serves Tornado's own applications; write auto if this is a WSGI application (tornado.wsgi.WSGIContainer)"
-)
 AIOHTTP = (
     "serves aiohttp's own applications, which are neither WSGI nor ASGI; start them with "
     "aiohttp.web.run_app(), or write asgi for an application that was made ASGI"
@@ -126,7 +140,7 @@ SANIC = "is Sanic's own server; an application of Sanic's is ASGI too: write asg
 #: Names of workers that are not here → why, and what to write instead. In lower case.
 ABSENT: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"), NOT_YET),
+        **dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet"), NOT_YET),
         **dict.fromkeys(
             (
                 "gunicorn.workers.geventlet.eventletworker",
@@ -135,7 +149,6 @@ ABSENT: Mapping[str, str] = MappingProxyType(
             ),
             GREEN,
         ),
-        "gunicorn.workers.gtornado.tornadoworker": TORNADO,
         **dict.fromkeys(
             (
                 "aiohttp.gunicornuvloopwebworker",
@@ -187,8 +200,10 @@ def absent() -> Mapping[str, str]:
 
 
 def usual(interface: str) -> WorkerKind:
-    """The kind that `auto` takes for an application with this interface."""
-    return next(kind for kind in KINDS.values() if kind.is_usual and kind.interface == interface)
+    """The kind that `auto` takes for an application with this interface; where there is none, the first that
+    serves such."""
+    suited = [kind for kind in KINDS.values() if kind.interface == interface]
+    return next((kind for kind in suited if kind.is_usual), suited[0])
 
 
 def running_on(runner: Runner) -> str:

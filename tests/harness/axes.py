@@ -41,11 +41,14 @@ class Kind:
     interface: of its applications, "wsgi" or "asgi".
     early: it calls the application before it has the body. So an application hears of a request whose body is
         broken, cut or too long: it is told that the client is gone, and is never given a body that ends well.
+    shared: the shared tests run with it. Else it has what others have been tested with (a transport, a
+        protocol), and tests of its own for the rest.
     """
 
     options: tuple[str, ...]
     interface: str = "wsgi"
     early: bool = False
+    shared: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ KINDS: dict[str, Kind] = {
     "sync": Kind(("--worker-class", "sync")),
     "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
     "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
+    "tornado": Kind(("--worker-class", "tornado"), interface="tornado", early=True, shared=False),
 }
 
 WIRES: dict[str, Wire] = {
@@ -104,7 +108,7 @@ ONE_WIRE: dict[str, tuple[str, str]] = {
 DELIVERIES = ("whole", "bytes", "cuts", "trailing")
 
 AXES: dict[str, tuple[str, ...]] = {
-    "kind": tuple(KINDS),
+    "kind": tuple(name for name, kind in KINDS.items() if kind.shared),
     "wire": tuple(WIRES),
     "delivery": DELIVERIES,
 }

@@ -47,6 +47,7 @@ TWINS = {
         "secured:app": "asgi_secured:app",
         "streams:app": "asgi_streams:app",
     },
+    "tornado": {},
 }
 
 BOOT_DEADLINE = 20.0

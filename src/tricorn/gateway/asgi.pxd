@@ -40,7 +40,7 @@ cdef class HTTPCall:
     cdef WaitQueue writers          # those in send()
     cdef readonly object task
     cdef object context             # contextvars.Context of the task, where that cannot tell it
-    cdef str method, uri            # for the log: the application may change what it is given
+    cdef readonly str method, uri   # for the log: the application may change what it is given
     cdef readonly str status
     cdef readonly object headers
     cdef bint starting              # it is in its first step: the transport says so

@@ -32,6 +32,7 @@ class Interface(Enum):
 
     WSGI = "WSGI"
     ASGI = "ASGI"
+    TORNADO = "Tornado"
 
 
 class AppLoadError(Exception):
@@ -239,7 +240,10 @@ MEANINGS = {(True, False): Interface.WSGI, (False, True): Interface.ASGI}
 
 
 def checked(app: Any, spec: str) -> Callable[..., Any]:
-    """The application, if it can be called in one of the two ways."""
+    """The application, if it can be called in one of the two ways, or is Tornado's."""
+    if is_tornado(app):
+        served: Callable[..., Any] = app
+        return served
     if not callable(app):
         raise AppLoadError(f"{spec!r} is not callable: it is {described(app)}")
     fits_wsgi = not is_async(app) and maybe_unfit(app, WSGI_CALL) is None
@@ -272,6 +276,8 @@ def kind_of(app: Callable[..., Any]) -> Interface:
 
 def maybe_kind_of(app: Callable[..., Any]) -> Interface | None:
     """The same, or None for a callable that takes anything: a decorator without functools.wraps, mostly."""
+    if is_tornado(app):
+        return Interface.TORNADO
     if is_async(app):
         return Interface.ASGI
     # What it takes itself comes before what it wraps: an adapter may wrap the other kind.
@@ -303,6 +309,13 @@ def is_async(app: Any) -> bool:
     if inspect.iscoroutinefunction(app):
         return True
     return not inspect.isclass(app) and inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
+
+
+def is_tornado(app: Any) -> bool:
+    """An Application of Tornado's, or what else its server would give requests to. Whoever made it has
+    imported Tornado."""
+    delegate = getattr(sys.modules.get("tornado.httputil"), "HTTPServerConnectionDelegate", None)
+    return isinstance(delegate, type) and isinstance(app, delegate)
 
 
 def is_double_callable(app: Any) -> bool:

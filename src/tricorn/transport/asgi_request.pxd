@@ -32,18 +32,20 @@ cdef class Line(Compartment):
     cdef int has_ended(self) except -1
     cdef int _move(self) except -1
     cdef int _let_in_all(self, ThreadContext thread) except -1
-    cdef int _let_in(self, ASGIRequest request, ThreadContext thread) except -1
+    cdef int _let_in(self, Request request, ThreadContext thread) except -1
 
 # Its turn. (A Protocol, since it is given turns as those are.)
 @cython.final
 cdef class Turn(Protocol):
     cdef Line line
 
-@cython.final
+# Derived from where applications of a loop have another interface (tornado_request.pyx).
 cdef class LoopRunner(Runner):
     cdef LoopContext loop_context
     cdef object open_socket         # makes a Socket of a request and its handshake
 
+    # Log where a task waits whose request has been silent for slow_request_time. call: one of LoopContext.calls.
+    cdef int tell_slow(self, object call, long long now) except -1
     cdef ASGIRequest _fresh(self)
     cdef int _cork(
         self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1

@@ -88,7 +88,6 @@ cdef ASGIRequest new_asgi_request(LoopRunner runner):
     return request
 
 
-@cython.final
 cdef class LoopRunner(Runner):
     """Requests run as tasks of one event loop.
 
@@ -141,6 +140,13 @@ cdef class LoopRunner(Runner):
         request.call = call
         request.socket = call.line = self.open_socket(request, handshake)
         return request
+
+    cdef int tell_slow(self, object call, long long now) except -1:
+        cdef ASGIRequest request = <ASGIRequest>(<HTTPCall?>call).exchange
+        # What runs behind a complete response is nobody's wait, and a WebSocket may be silent.
+        if request is None or request.socket is not None or request.gone or (<HTTPCall>call).task is None:
+            return 0
+        return request.say_slow() if request.is_slow(now) else 0
 
     cdef ASGIRequest _fresh(self):
         """One that was used before, if there is any."""
@@ -231,19 +237,19 @@ cdef class Line(Compartment):
 
     cdef int _let_in_all(self, ThreadContext thread) except -1:
         """As many as may run now."""
-        cdef ASGIRequest request
+        cdef Request request
         cdef int served = 0
         self.moves = False
         while self.waiting and self.has_room():
             if served == LINE_RUN:
                 return self._move()
-            request = <ASGIRequest>self.waiting.popleft()
+            request = <Request>self.waiting.popleft()
             if request.waits:
                 served += 1
                 self._let_in(request, thread)
         return 0
 
-    cdef int _let_in(self, ASGIRequest request, ThreadContext thread) except -1:
+    cdef int _let_in(self, Request request, ThreadContext thread) except -1:
         cdef Channel channel = request.protocol.channel
         cdef LoopRunner runner = self.runner
         try:
@@ -651,7 +657,7 @@ cdef class ASGIRequest(Request):
         ))
         self.answer_without(thread, 504)
         self.end(thread)
-        loop_context.cancel(call)
+        loop_context.cancel(call.task, call.method, call.uri)
         return call.let_go()
 
     cdef ThreadContext writing_thread(self):

@@ -13,7 +13,7 @@ cdef class LoopContext:
     cdef Batch batch                # what is held back while events are gone through
     cdef object application         # a coroutine function of (scope, receive, send)
     cdef object compression         # DeflatePolicy, of WebSockets
-    cdef readonly set calls         # whose tasks run
+    cdef readonly set calls         # HTTPCalls whose tasks run, or else what has `task`, `method` and `uri`
     cdef bint starting              # the request that the cell's label tells is in its first step
     cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list abandoned             # of these, those that are cancelled when their time is up
@@ -22,7 +22,7 @@ cdef class LoopContext:
 
     cdef int later(self, object protocol) except -1
     cdef int started(self, HTTPCall call) except -1
-    cdef int finished(self, HTTPCall call) except -1
+    cdef int finished(self, object call) except -1
     cdef int abandon(self, HTTPCall call, long long now) except -1
-    cdef int cancel(self, HTTPCall call) except -1
+    cdef int cancel(self, object task, str method, str uri) except -1
     cdef int cancel_overdue(self, long long now) except -1

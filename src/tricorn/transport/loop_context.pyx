@@ -46,7 +46,7 @@ cdef class LoopContext:
             return 0
         call.cancel_at = now + self.worker.disconnect_grace
         if self.worker.disconnect_grace == 0 and call.task is not None:
-            return self.cancel(call)
+            return self.cancel(call.task, call.method, call.uri)
         self.abandoned.append(call)
         return 0
 
@@ -54,23 +54,22 @@ cdef class LoopContext:
         """Its first step is over, in which nobody could cancel it; its client may have gone meanwhile."""
         if call.cancel_at and self.worker.disconnect_grace == 0:
             self.abandoned.remove(call)
-            return self.cancel(call)
+            return self.cancel(call.task, call.method, call.uri)
         return 0
 
-    cdef int finished(self, HTTPCall call) except -1:
+    cdef int finished(self, object call) except -1:
         """Its task is over. Where the loop took its last step, no batch of events says that the loop has nothing to do."""
         self.calls.discard(call)
         if not self.calls and not self.thread.collecting:
             self.thread.cell.busy_since_ns = 0
         return 0
 
-    cdef int cancel(self, HTTPCall call) except -1:
+    cdef int cancel(self, object task, str method, str uri) except -1:
         """The task, or what it awaits, may be of a class of the application's."""
-        task = call.task
         try:
             task.cancel()
         except BaseException as error:
-            report(self.worker.logger, "a task could not be cancelled (%s %s)", call.method, call.uri, error=error)
+            report(self.worker.logger, "a task could not be cancelled (%s %s)", method, uri, error=error)
         return 0
 
     cdef int cancel_overdue(self, long long now) except -1:
@@ -81,5 +80,5 @@ cdef class LoopContext:
         self.abandoned = [call for call in self.abandoned if (<HTTPCall>call).cancel_at > now]
         for call in overdue:
             if call.task is not None and not call.ended:
-                self.cancel(call)
+                self.cancel(call.task, call.method, call.uri)
         return 0

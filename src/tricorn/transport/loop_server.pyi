@@ -8,7 +8,11 @@ class LoopServer:
 
     loop_context: LoopContext
     def __init__(
-        self, loop_context: LoopContext, entrances: list[Entrance], on_change: Callable[[], None]
+        self,
+        loop_context: LoopContext,
+        entrances: list[Entrance],
+        on_change: Callable[[], None],
+        runner: object = None,
     ) -> None: ...
     def open(self) -> None: ...
     def drain(self, backlog: bool, code: int) -> None: ...

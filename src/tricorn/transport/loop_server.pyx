@@ -10,9 +10,8 @@ Any loop with add_reader() will do: uvloop, asyncio's, another.
 Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
 """
 
-from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport RowData, monotonic
-from tricorn.transport.asgi_request cimport ASGIRequest, new_loop_runner
+from tricorn.transport.asgi_request cimport LoopRunner, new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
@@ -46,10 +45,11 @@ cdef class LoopServer(Server):
     """The transport of one worker with an event loop.
 
     loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when the worker is worn or the last connection of a drain has gone.
+    runner: the LoopRunner; None: that for ASGI.
     """
 
-    def __init__(self, LoopContext loop_context, list entrances, on_change):
-        Server.__init__(self, new_loop_runner(loop_context, new_socket), entrances)
+    def __init__(self, LoopContext loop_context, list entrances, on_change, LoopRunner runner=None):
+        Server.__init__(self, new_loop_runner(loop_context, new_socket) if runner is None else runner, entrances)
         self.loop_context = loop_context
         self.on_change = on_change
         loop_context.schedule = self._schedule
@@ -104,14 +104,16 @@ cdef class LoopServer(Server):
 
     def close(self):
         """End what is left at once: tasks are cancelled, connections closed."""
+        cdef LoopContext loop_context
         cdef Channel channel
         self.stopped = True
         if self.loop_watch is not None:
             self.loop_watch.stop()
         self.loop_context.task_runner.loop.remove_reader(self.worker.channels.poller.fd)
         self.listen(False)
-        for call in [call for call in self.loop_context.calls if call.task is not None]:
-            self.loop_context.cancel(call)
+        loop_context = self.loop_context
+        for call in [call for call in loop_context.calls if call.task is not None]:
+            loop_context.cancel(call.task, call.method, call.uri)
         for found in list(self.worker.channels.channels):
             if found is not None:
                 channel = <Channel>found
@@ -240,15 +242,9 @@ cdef class LoopServer(Server):
 
     cdef int _tell_slow(self, long long now) except -1:
         """Log where tasks wait whose request has been silent for slow_request_time, once for each request."""
-        cdef HTTPCall call
-        cdef ASGIRequest request
+        cdef LoopRunner runner = <LoopRunner>self.runner
         for call in list(self.loop_context.calls):
-            request = <ASGIRequest>call.exchange
-            # What runs behind a complete response is nobody's wait, and a WebSocket may be silent.
-            if request is None or request.socket is not None or request.gone or call.task is None:
-                continue
-            if request.is_slow(now):
-                request.say_slow()
+            runner.tell_slow(call, now)
         return 0
 
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:

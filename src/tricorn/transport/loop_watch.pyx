@@ -10,7 +10,6 @@ A process that was suspended is no blocked loop: then this thread is late itself
 Knows: the loop's tasks, the row. Must not know: what follows for the worker, settings.
 """
 
-from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport RowData, monotonic
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.system cimport usleep
@@ -103,7 +102,6 @@ cdef class LoopWatch:
     def _blocker(self):
         """The task that has the loop, in words, with its request where it is one's own."""
         cdef LoopContext loop_context = self.loop_context
-        cdef HTTPCall call
         if loop_context.starting:       # it is in none of the calls yet
             return (<bytes>loop_context.thread.cell.request).decode("latin-1")
         task = current_task(loop_context.task_runner.loop)

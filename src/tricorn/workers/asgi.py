@@ -22,7 +22,6 @@ from threading import Thread, get_ident  # bound before the application can put 
 from typing import TYPE_CHECKING, Any
 
 from tricorn import drain, forks, kinds, scoreboard
-from tricorn.config.settings import Settings
 from tricorn.gateway.lifespan import Lifespan, LifespanError
 from tricorn.gateway.scope import ScopeBuilder
 from tricorn.gateway.waiting import TaskRunner, as_coroutine_function
@@ -128,6 +127,8 @@ def factory(name: str) -> Callable[[], Any]:
 class Worker:
     """One process's service, from the application's start-up to its shutdown."""
 
+    interface = "ASGI"
+
     def __init__(
         self, assignment: Assignment, application: Any, signals: SignalPipe, loop: asyncio.AbstractEventLoop
     ) -> None:
@@ -138,19 +139,40 @@ class Worker:
         self.loop = loop
         self.thread = get_ident()
         self.lifeline = assignment.lifeline
-        self.application = as_coroutine_function(application)
-        self.lifespan = Lifespan(
+        self.application = self._adapted(application)
+        self.lifespan = self._new_lifespan()
+        self.exit_code = EXIT_OK
+        self.warmup: Warmup | None = None  # while it is under way
+        self.deadline: float | None = None  # of the drain
+        self.watch: Thread | None = None  # over the loop
+        self.drain = Drain()
+
+    # ---- what depends on the interface -------------------------------------------------------------
+
+    def _adapted(self, application: Any) -> Any:
+        """The form in which the transport takes the application."""
+        return as_coroutine_function(application)
+
+    def _new_lifespan(self) -> Lifespan:
+        settings = self.settings
+        return Lifespan(
             self.application,
             mode=settings.asgi_lifespan,
             log=log,
             startup_timeout=settings.asgi_lifespan_startup_timeout,
             shutdown_timeout=settings.asgi_lifespan_shutdown_timeout,
         )
-        self.exit_code = EXIT_OK
-        self.warmup: Warmup | None = None  # while it is under way
-        self.deadline: float | None = None  # of the drain
-        self.watch: Thread | None = None  # over the loop
-        self.drain = Drain()
+
+    def _farewell(self) -> float:
+        """How long the application's shutdown may take, seconds."""
+        if self.settings.asgi_lifespan == "off":
+            return 0
+        return min(self.settings.asgi_lifespan_shutdown_timeout or UNLIMITED, UNLIMITED)
+
+    def _server_of(self, loop_context: LoopContext, entrances: list[Entrance]) -> LoopServer:
+        return LoopServer(loop_context, entrances, self._look)
+
+    # ---- its life ----------------------------------------------------------------------------------
 
     def run(self) -> int:
         self._beat()
@@ -173,7 +195,12 @@ class Worker:
         self.server = self._make_server()
         forks.let_go(self._let_go)
         self.server.open()
-        log.info("Worker %d serves ASGI on %s", os.getpid(), type(self.loop).__module__.partition(".")[0])
+        log.info(
+            "Worker %d serves %s on %s",
+            os.getpid(),
+            self.interface,
+            type(self.loop).__module__.partition(".")[0],
+        )
         self.loop.add_reader(self.signals.fd, self._obey)
         if self.lifeline >= 0:
             self.loop.add_reader(self.lifeline, self._orphaned)
@@ -276,7 +303,7 @@ class Worker:
         for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
             builder = self._builder(policy, listener, security is not None)
             entrances += [Entrance(fd, builder, security, owners=owners) for fd, owners in listener.queues]
-        return LoopServer(loop_context, entrances, self._look)
+        return self._server_of(loop_context, entrances)
 
     def _securities(self) -> Sequence[Security | None]:
         if self.assignment.certificates is None:
@@ -399,7 +426,7 @@ class Worker:
         if self.watch is not None:
             self.watch.join(LEFTOVERS)  # it ends at its next tick; a mold has no threads of ours
         self._finish(self._settle(calls))
-        self._allow(farewell_of(self.settings) + FAREWELL)
+        self._allow(self._farewell() + FAREWELL)
         self._finish(self.lifespan.shutdown())
         self._allow(FAREWELL)
         self._finish(self.loop.shutdown_asyncgens())
@@ -438,13 +465,6 @@ class Worker:
         # Threads of the default executor end with the process: nobody waits for what they still do.
         asyncio.set_event_loop(None)
         self.loop.close()
-
-
-def farewell_of(settings: Settings) -> float:
-    """How long the application's shutdown may take, seconds."""
-    if settings.asgi_lifespan == "off":
-        return 0
-    return min(settings.asgi_lifespan_shutdown_timeout or UNLIMITED, UNLIMITED)
 
 
 def server_of(listener: Listener) -> tuple[str, int | None]:

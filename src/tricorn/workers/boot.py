@@ -229,7 +229,12 @@ def end_stranger(when: str, error: BaseException | None = None) -> NoReturn:
 def check_kind(settings: Settings, application: Callable[..., Any]) -> None:
     """An application that does not tell its kind is taken at the settings' word. Raises AppLoadError."""
     wanted, found = kinds.maybe_kind(settings.worker_class), maybe_kind_of(application)
-    if wanted is not None and found is not None and wanted.interface != found.value:
+    if wanted is None and found is not None and not kinds.usual(found.value).is_usual:
+        raise AppLoadError(
+            f"{settings.wsgi_app!r} is an application for {found.value}; write --worker-class "
+            f"{kinds.usual(found.value).name}"
+        )
+    if wanted is not None and found is not None and not wanted.takes(found.value):
         wrapper = WRAPPERS.get((found.value, wanted.interface))
         hint = f"; or wrap it: {wrapper}" if wrapper else ""
         raise AppLoadError(
