@@ -12,7 +12,7 @@ import pytest
 # What asserts for the tests and is no test module.
 pytest.register_assert_rewrite("harness", "integration", "transport.served", "faults.served")
 
-from harness.axes import AXES, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
+from harness.axes import AXES, KINDS, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
 from harness.combinations import in_sample, pairwise  # noqa: E402
 from harness.server import Servers  # noqa: E402
 
@@ -108,7 +108,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     which = config.getoption("--combinations")
     if which == "all":
         return
-    chosen = {item.nodeid for group in _by_function(items) for item in _pairwise(group)}
+    candidates = [
+        item for item in items if not _is_rare(item) or item.nodeid.removeprefix("tests/").startswith(OFTEN)
+    ]
+    chosen = {item.nodeid for group in _by_function(candidates) for item in _pairwise(group)}
     if which == "sample":
         seed = config.getoption("--seed")
         left_out = [item for item in items if item.nodeid not in chosen or item.get_closest_marker("slow")]
@@ -158,6 +161,8 @@ def _row(item: pytest.Item) -> tuple[Hashable, ...]:
     columns: dict[tuple[str, ...], list[Hashable]] = {}
     for name in sorted(params.keys() - axes.keys()):
         columns.setdefault(_given_with(item, name), []).append(_key(params[name]))
+    if _is_rare(item):
+        columns = {}  # not each case
     row = (*(axes[name] for name in sorted(axes)), *(tuple(columns[names]) for names in sorted(columns)))
     return row or (None,)  # what has no columns is a row all the same
 
@@ -170,6 +175,13 @@ def _given_with(item: pytest.Item, name: str) -> tuple[str, ...]:
         if name in names:
             return tuple(names)
     return (name,)
+
+
+def _is_rare(item: pytest.Item) -> bool:
+    """Whether it runs on a kind of worker of which `make test` takes little."""
+    callspec = getattr(item, "callspec", None)
+    kind = None if callspec is None else callspec.params.get("kind")
+    return isinstance(kind, str) and kind in KINDS and KINDS[kind].rare
 
 
 def _key(value: object) -> Hashable:

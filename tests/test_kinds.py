@@ -25,6 +25,7 @@ WRONG = {
     "usual one": [*KINDS.values(), replace(GREEN, is_usual=True)],
     "the usual one for each": [*KINDS.values(), replace(GREEN, interface="CGI")],
     "too late": [replace(kind, prepare="green:patch") for kind in KINDS.values()],
+    "too late to prepare": [replace(kind, patch="green:patch") for kind in KINDS.values()],
 }
 
 
@@ -40,7 +41,7 @@ def test_a_row_may_be_added() -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_functions_of_a_kind_exist(kind: WorkerKind) -> None:
-    for path in filter(None, (kind.serve, kind.prepare)):
+    for path in filter(None, (kind.serve, kind.prepare, kind.patch)):
         module, _, function = path.partition(":")
         assert callable(getattr(import_module(module), function))
 
@@ -55,8 +56,10 @@ def test_what_gunicorn_has_is_here_or_absent() -> None:
     assert {"sync", "gthread"} <= here
     assert {"gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"} <= here | set(ABSENT)
     assert set(ABSENT) - here <= set(absent())
-    assert absent()["egg:gunicorn#gevent"] == ABSENT["gevent"]
+    assert absent()["egg:gunicorn#tornado"] == ABSENT["tornado"]
     assert other_names()["egg:gunicorn#sync"] == "sync"
+    for name in ("gevent_wsgi", "egg:gunicorn#gevent_pywsgi", "gunicorn.workers.ggevent.geventworker"):
+        assert other_names()[name] == "gevent"
 
 
 def test_shared_tests_run_with_every_kind() -> None:

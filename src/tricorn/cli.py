@@ -23,12 +23,13 @@ from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
 from tricorn.config.errors import ConfigError
+from tricorn.config.packages import check_package
 from tricorn.config.reference import print_config
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import DEFAULT, load
 from tricorn.gateway.loader import AppLoadError
 from tricorn.http.forwarded import TrustedPeers
-from tricorn.kinds import is_class_name
+from tricorn.kinds import is_class_name, maybe_kind
 from tricorn.log.access_format import compile_format, unknown_atoms
 from tricorn.net.activation import PREDECESSOR, VARIABLES, Passed, by_number, handed_over
 from tricorn.net.address import Address, FdAddress, TcpAddress, parse_bind
@@ -197,9 +198,14 @@ def application_name(settings: Settings) -> str:
 def application_of(settings: Settings, descriptors: Sequence[int]) -> Callable[..., Any]:
     """For a mold. It knows no gateway, so it gets the error in its own words."""
     from tricorn.arbiter.mold import BootError
-    from tricorn.workers.boot import Watched, load, raised
+    from tricorn.workers.boot import Watched, load, maybe_too_late, maybe_unprepared, raised
 
     watched = Watched(descriptors)
+    kind = maybe_kind(settings.worker_class)
+    if kind is not None:
+        reason = maybe_too_late(kind, settings) or maybe_unprepared(kind, is_mold=True)
+        if reason is not None:
+            raise BootError(reason)
     try:
         application = load(settings)
         watched.check()
@@ -598,6 +604,7 @@ class Launch:
             from tricorn.worker_classes import resolved
 
             settings = resolved(settings)
+        check_package(settings)
         if logs:
             from tricorn.log.setup import configure
 

@@ -30,6 +30,7 @@ class Runner(Enum):
 
     THREADS = "threads"
     LOOP = "one event loop"
+    GREEN = "green threads"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class WorkerKind:
     prepare: a function, as module:function, which the worker calls without arguments before it imports the
         application (with `preload_app`, a mold has imported it before). With `auto` the kind is not known
         by then, so a usual kind has none.
+    patch: another one, for what has to be done before the application is imported in any case: with
+        `preload_app` the mold calls it too, before the workers that are forked from it do.
+    needs: the package that it is made of, which Tricorn does not bring along; empty: none. The extra that
+        brings it has the same name.
     """
 
     name: str
@@ -60,6 +65,8 @@ class WorkerKind:
     serves_too: tuple[str, ...] = ()
     is_usual: bool = False
     prepare: str | Callable[[], None] | None = None
+    patch: str | None = None
+    needs: str = ""
 
     def takes(self, interface: str) -> bool:
         """Whether it serves applications with this interface."""
@@ -74,12 +81,15 @@ def table(*rows: WorkerKind) -> Mapping[str, WorkerKind]:
         raise ValueError(f"more than one kind of worker is called {twice[0]!r}")
     if usual != Counter({row.interface for row in rows if row.prepare is None or row.is_usual}):
         raise ValueError("one kind of worker has to be the usual one for each interface")
-    if any(row.is_usual and row.prepare for row in rows):
+    if any(row.is_usual and (row.prepare or row.patch) for row in rows):
         raise ValueError("a usual kind of worker is chosen too late to prepare anything")
     return MappingProxyType({row.name: row for row in rows})
 
 
 THREADED = "tricorn.workers.threaded:serve_threaded"
+
+#: Gunicorn's other way to write one of its words: as an entry point of a distribution.
+EGG = "egg:gunicorn#"
 
 KINDS = table(
     WorkerKind(
@@ -123,13 +133,38 @@ KINDS = table(
         also=("gunicorn.workers.gtornado.TornadoWorker",),
         serves_too=(WSGI,),
         prepare="tricorn.workers.tornado:prepare",
+        needs="tornado",
+    ),
+    WorkerKind(
+        "gevent",
+        interface=WSGI,
+        runner=Runner.GREEN,
+        doc="serves WSGI applications with up to `green_requests` greenlets; the standard library is patched "
+        "before the application is imported, so that what waits lets others go on",
+        serve="tricorn.workers.gevent_hub:serve",
+        also=(
+            "gunicorn.workers.ggevent.GeventWorker",
+            "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+            "gevent_wsgi",
+            "gevent_pywsgi",
+            f"{EGG}gevent_wsgi",
+            f"{EGG}gevent_pywsgi",
+        ),
+        patch="tricorn.workers.gevent_hub:patch",
+        needs="gevent",
+    ),
+    WorkerKind(
+        "eventlet",
+        interface=WSGI,
+        runner=Runner.GREEN,
+        doc="does the same with Eventlet",
+        serve="tricorn.workers.eventlet_hub:serve",
+        also=("gunicorn.workers.geventlet.EventletWorker",),
+        patch="tricorn.workers.eventlet_hub:patch",
+        needs="eventlet",
     ),
 )
 
-#: Gunicorn's other way to write one of its words: as an entry point of a distribution.
-EGG = "egg:gunicorn#"
-NOT_YET = "is a worker of Gunicorn that Tricorn does not have yet"
-GREEN = "runs the application on green threads, which Tricorn does not have yet; write gthread, with threads"
 AIOHTTP = (
     "serves aiohttp's own applications, which are neither WSGI nor ASGI; start them with "
     "aiohttp.web.run_app(), or write asgi for an application that was made ASGI"
@@ -140,15 +175,6 @@ SANIC = "is Sanic's own server; an application of Sanic's is ASGI too: write asg
 #: Names of workers that are not here → why, and what to write instead. In lower case.
 ABSENT: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet"), NOT_YET),
-        **dict.fromkeys(
-            (
-                "gunicorn.workers.geventlet.eventletworker",
-                "gunicorn.workers.ggevent.geventpywsgiworker",
-                "gunicorn.workers.ggevent.geventworker",
-            ),
-            GREEN,
-        ),
         **dict.fromkeys(
             (
                 "aiohttp.gunicornuvloopwebworker",

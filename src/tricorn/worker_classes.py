@@ -182,6 +182,8 @@ def adopted(settings: Settings, found: type[Worker], origin: str) -> Settings:
             doc=f"is a class of its own, based on `{base.name}`",
             serve=life.serve,
             prepare=life.prepare,
+            patch=base.patch,
+            needs=base.needs,
         )
     )
     return replace(settings, warnings=warnings)

@@ -119,7 +119,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
             "server",
             "thread_server",
         ),
-        *("loop_watch", "loop_server", "tornado_request"),
+        *("loop_watch", "loop_server", "tornado_request", "green_server"),
     ),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from faults.judge import is_whole
 from faults.paths import LAST, NOTHING, PATHS
-from harness.axes import KINDS, ONE_OF_EACH
+from harness.axes import FREQUENT, KINDS, ONE_OF_EACH
 from harness.cases import head
 from harness.server import frozen
 from integration.live import Live, entered, message
@@ -38,7 +38,7 @@ HARMLESS_WAYS = ("short", "EAGAIN", "EINTR", "ECONNABORTED", "nothing", "spuriou
 
 @pytest.fixture(scope="module")
 def storms(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Storm]]:
-    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1") for kind in KINDS}
+    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1") for kind in FREQUENT}
     yield running
     for storm in running.values():
         storm.stop()
@@ -47,7 +47,7 @@ def storms(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def secured(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Storm]]:
     """Over TLS."""
-    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1", "tls") for kind in KINDS}
+    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1", "tls") for kind in FREQUENT}
     yield running
     for storm in running.values():
         storm.stop()
@@ -103,7 +103,7 @@ def test_it_happens(storms: dict[str, Storm], call: str, way: str) -> None:
     storm.calm()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FREQUENT)
 @pytest.mark.parametrize("way", HARMLESS_WAYS)
 def test_what_is_harmless_is_not_seen_however_often_it_comes(
     storms: dict[str, Storm], kind: str, way: str
@@ -121,7 +121,7 @@ def test_what_is_harmless_is_not_seen_however_often_it_comes(
         assert is_whole(got, reference), f"{name}: {len(got.data)} bytes of {len(reference.data)}; {struck}"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FREQUENT)
 @pytest.mark.parametrize("way", ["EAGAIN", "short"])
 def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_first(
     secured: dict[str, Storm], kind: str, way: str
@@ -139,7 +139,7 @@ def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_fi
         assert is_whole(got, reference)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FREQUENT)
 @pytest.mark.parametrize("way", HARMLESS_WAYS)
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_a_connection_serves_many_requests(
@@ -156,7 +156,7 @@ def test_a_connection_serves_many_requests(
     storm.calm()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FREQUENT)
 def test_a_body_may_come_in_pieces_when_it_is_asked_for(storms: dict[str, Storm], kind: str) -> None:
     """Each receive() reads a part of it at once; when there is nothing to read, the socket is watched."""
     storm = storms[kind]

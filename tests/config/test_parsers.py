@@ -165,8 +165,8 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("timeout", "inf", "is not a number of seconds", ""),
     ("timeout", True, "is not a number of seconds", ""),
     ("worker_class", "gthreads", "'gthreads' is not one of auto, sync, gthread", "did you mean gthread?"),
-    ("worker_class", "gevent", "does not have yet", "auto, sync, gthread"),
-    ("worker_class", "egg:gunicorn#gevent", "does not have yet", "auto, sync, gthread"),
+    ("worker_class", "tornado", "does not have yet", "auto, sync, gthread"),
+    ("worker_class", "egg:gunicorn#tornado", "does not have yet", "auto, sync, gthread"),
     ("worker_class", object, "is not one of auto, sync, gthread, asgi", "write one of auto"),
     ("worker_class", "my.worker", "'my.worker' is not one of auto, sync, gthread, asgi", "write one of auto"),
     (
@@ -174,12 +174,6 @@ REFUSED: list[tuple[str, object, str, str]] = [
         "aiohttp.GunicornWebWorker",
         "neither WSGI nor ASGI",
         "start them with aiohttp.web.run_app()",
-    ),
-    (
-        "worker_class",
-        "gunicorn.workers.ggevent.GeventWorker",
-        "on green threads",
-        "write gthread, with threads",
     ),
     (
         "asgi_loop",

@@ -141,7 +141,7 @@ EXPECTED: dict[str, Taken | Refused] = {
     "uvicorn_class_object": Taken({"worker_class": "asgi"}, (f"{ASGI}.workers.UvicornWorker' is",)),
     # What it is shows when it is imported.
     "uvicorn_subclass": Taken({"worker_class": "site_workers.HeadlessUvicornWorker"}),
-    "gevent": Refused("worker_class: 'gevent' is a worker of Gunicorn that Tricorn does not have yet"),
+    "gevent": Taken({"worker_class": "gevent", "worker_connections": 1024}),
     "behind_a_proxy": Taken(
         {"forwarded_allow_ips": ("*",), "umask": 0o007, "proxy_protocol": "auto", "proxy_allow_ips": ("*",)}
     ),
@@ -218,8 +218,8 @@ EXPECTED: dict[str, Taken | Refused] = {
         noted=TMP,
     ),
     "opentelemetry": Taken({"workers": 4, "worker_class": "sync", "accesslog": "-"}, ignored("post_fork")),
-    "gevent_psycogreen": Refused(
-        "worker_class: 'gevent' is a worker of Gunicorn that Tricorn does not have yet"
+    "gevent_psycogreen": Taken(
+        {"workers": 4, "worker_class": "gevent", "worker_connections": 100}, ignored("post_fork")
     ),
     "netbox": Taken(
         {"bind": ("127.0.0.1:8001",), "workers": 5, "threads": 3, "timeout": 120, "max_requests_jitter": 500}

@@ -101,7 +101,8 @@ WRONG = {
     '{ "/a" = { threads = 0 } }': "'/a', threads: 0 is",
     '{ "/a" = { max_queue = 5 } }': (
         "'/a', max_queue: its requests wait with all others, so they have no limit of their own "
-        "(tricorn.toml); give the route `threads` (WSGI) or `max_concurrency` (ASGI) too"
+        "(tricorn.toml); give the route `threads` (WSGI on threads) or `max_concurrency` "
+        "(ASGI, green threads) too"
     ),
     '{ "/a" = { max_queue_time = 5 } }': "'/a', max_queue_time: its requests wait with all others",
     "[5]": "[5] is not a table of routes (tricorn.toml); write path prefixes with their settings",
@@ -122,6 +123,7 @@ def test_what_is_wrong(table: str, tmp_path: Path) -> None:
 APART = {
     "gthread": ("threads", "max_concurrency", "a worker that has threads has no such thing"),
     "asgi": ("max_concurrency", "threads", "a worker that has one event loop has no such thing"),
+    "gevent": ("max_concurrency", "threads", "a worker that has green threads has no such thing"),
 }
 
 

@@ -35,6 +35,12 @@ class GeventWorker:
 GeventWorker.__module__ = "gunicorn.workers.ggevent"
 
 
+class TornadoWorker: ...
+
+
+TornadoWorker.__module__ = "gunicorn.workers.gtornado"
+
+
 class Configured(UvicornWorker):
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
@@ -48,6 +54,13 @@ class Configured(UvicornWorker):
 
 
 class Green(GeventWorker): ...
+
+
+class Tornadic(TornadoWorker): ...
+
+
+class OfGreenThreads(Worker):
+    kind = "gevent"
 
 
 class Traced(Worker):
@@ -72,8 +85,8 @@ class OfNoKind(Worker):
     kind = "green"
 
 
-class OfGreenThreads(Worker):
-    kind = "gevent"
+class OfTornado(Worker):
+    kind = "tornado"
 
 
 class OfGunicornsBase(gunicorn.Worker):
@@ -122,6 +135,11 @@ def test_a_class_of_its_own() -> None:
     assert kind is not None
     assert (kind.interface, kind.runner) == (kinds.WSGI, kinds.Runner.THREADS)
     assert made.warnings == ()
+    green = kinds.maybe_kind(resolved(settings_for("site_of_workers.OfGreenThreads")).worker_class)
+    assert green is not None
+    assert (green.runner, green.needs) == (kinds.Runner.GREEN, "gevent")
+    assert green.patch == kinds.KINDS["gevent"].patch
+    assert resolved(settings_for("site_of_workers.Green")).worker_class == "gevent"
     (said,) = resolved(settings_for("site_of_workers.OfLoops")).warnings
     assert said.startswith(
         "worker_class: handle_quit, notify of 'site_of_workers.OfLoops' is not called; do it in"
@@ -129,10 +147,10 @@ def test_a_class_of_its_own() -> None:
 
 
 REFUSED = {
-    "Green": "is based on gunicorn.workers.ggevent.geventworker, which runs the application on green threads",
+    "Tornadic": "is based on gunicorn.workers.gtornado.tornadoworker, which serves Tornado's own app",
     "OfRequests": "defines handle_request, which Tricorn does not call: it serves by itself (",
     "OfNoKind": "has the kind 'green' (gunicorn.conf.py); set kind to one of sync, gthread, asgi",
-    "OfGreenThreads": "has the kind 'gevent', which is a worker of Gunicorn that Tricorn does not have yet",
+    "OfTornado": "has the kind 'tornado', which is a worker of Gunicorn that Tricorn does not have yet",
     "OfGunicornsBase": "is a server of its own: its base is gunicorn.workers.base.Worker",
     "Nothing": "is not a subclass of tricorn.workers.base.Worker (gunicorn.conf.py); docs/embedding.md says",
     "Number": "is not a class (gunicorn.conf.py); name a subclass",

@@ -24,7 +24,7 @@ from faults.judge import Stream, is_whole, what_is_wrong
 from faults.paths import BUSY_PATHS, LAST, NOTHING, PATHS, Path
 from faults.plan import Fault
 from faults.served import Faulty, Servers, Steps
-from harness.axes import KINDS_OF
+from harness.axes import FREQUENT, KINDS_OF
 
 EVERYTHING = os.environ.get("FAULTS") == "all"
 SEED = os.environ.get("FAULT_SEED", "1")
@@ -90,6 +90,7 @@ CASES = [
     for name, path in (PATHS | BUSY_PATHS).items()
     for interface in path.interfaces
     for kind in KINDS_OF[interface]
+    if kind in FREQUENT
 ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.axes import KINDS_OF
+from harness.axes import KINDS, KINDS_OF
 from harness.client import Client, Response
 from harness.server import wait_for
 from integration.live import Live, in_background, message
@@ -475,6 +475,8 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_file_wrapper(serve: Serve, kind: str, name: str, sendfile: str) -> None:
     """The client gets what read() would have given, from where the file stands."""
+    if name == "pipe" and KINDS[kind].rare:
+        pytest.skip("a file of the application's own waits outside of the hub, as its writer does for it")
     live = serve(sendfile, kind=kind)
     with live.connect() as client:
         for _ in range(2):

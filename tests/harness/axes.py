@@ -43,12 +43,14 @@ class Kind:
         broken, cut or too long: it is told that the client is gone, and is never given a body that ends well.
     shared: the shared tests run with it. Else it has what others have been tested with (a transport, a
         protocol), and tests of its own for the rest.
+    rare: `make test` takes little of it, see `OFTEN`.
     """
 
     options: tuple[str, ...]
     interface: str = "wsgi"
     early: bool = False
     shared: bool = True
+    rare: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,14 @@ KINDS: dict[str, Kind] = {
     "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
     "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
     "tornado": Kind(("--worker-class", "tornado"), interface="tornado", early=True, shared=False),
+    "gevent": Kind(("--worker-class", "gevent"), rare=True),
+    "eventlet": Kind(("--worker-class", "eventlet"), rare=True),
 }
+
+#: What `make test` takes of kinds that are rare, by the beginning of its name below tests/: there each of
+#: them meets each value of the other axes, but not each case. Their servers take longest to start, and all
+#: but the way in which an application waits is code that other kinds run too.
+OFTEN = ("conformance/test_framing.py", "integration/test_green.py")
 
 WIRES: dict[str, Wire] = {
     "plain": Wire(),
@@ -118,5 +127,7 @@ KINDS_OF = {
     interface: [name for name, kind in KINDS.items() if kind.interface == interface]
     for interface in ("wsgi", "asgi")
 }
+#: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
+FREQUENT = [name for name, kind in KINDS.items() if not kind.rare]
 #: The first kind of each interface: for what does not depend on threads.
 ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]

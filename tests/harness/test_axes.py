@@ -10,7 +10,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from harness.axes import AXES
+from harness.axes import AXES, KINDS
 
 TESTS = Path(__file__).parent.parent
 #: Tests of each sort: along two axes with cases, along one with two sorts of cases, along one, along none of
@@ -24,6 +24,9 @@ FILES = (
 TWO_SORTS_OF_CASES = "integration/test_standard_streams.py::test_it_serves["
 ALONG_ALL = "tests/conformance/test_expect.py::test_other_expectations"
 SEVERAL = {axis: values for axis, values in AXES.items() if len(values) > 1}
+RARE = {name for name, kind in KINDS.items() if kind.rare}
+#: Where `make test` takes them.
+OFTEN = "conformance/test_framing.py"
 
 
 @cache
@@ -39,6 +42,11 @@ def collected(*options: str) -> frozenset[str]:
 
 def quick(*options: str) -> frozenset[str]:
     return collected("-m", "not slow", *options)
+
+
+def frequent(tests: frozenset[str]) -> frozenset[str]:
+    """Without kinds that are rare."""
+    return frozenset(test for test in tests if not any(kind in test for kind in RARE))
 
 
 def rows(tests: frozenset[str]) -> set[frozenset[str]]:
@@ -62,14 +70,25 @@ def test_the_whole_product_is_there() -> None:
 def test_each_pair_of_values_appears() -> None:
     """So each case meets each kind and each delivery."""
     every, some = rows(collected()), rows(quick("--combinations=pairwise"))
-    assert pairs(some) == pairs(every)
+    assert pairs(some) == pairs({row for row in every if not row & RARE})
     assert len(some) < len(every) / 2
+
+
+def test_kinds_that_are_rare_meet_little() -> None:
+    """Not each case, but each value of the other axes."""
+    tests = collected("--combinations=pairwise", OFTEN)
+    rows = [set(test.partition("[")[2][:-1].split("-")) for test in tests if "::test_content_length[" in test]
+    others = {value for axis, values in SEVERAL.items() if axis != "kind" for value in values}
+    for kind in RARE:
+        met = [row for row in rows if kind in row]
+        assert others <= set().union(*met)
+        assert len(met) < len(rows) / 4
 
 
 def test_each_sort_of_cases_is_an_axis() -> None:
     every, some = (
         {tuple(test.partition("[")[2][:-1].rsplit("-", 2)) for test in tests if TWO_SORTS_OF_CASES in test}
-        for tests in (quick(), quick("--combinations=pairwise"))
+        for tests in (frequent(quick()), quick("--combinations=pairwise"))
     )
     ordered = [{frozenset(enumerate(row)) for row in rows} for rows in (every, some)]
     assert pairs(ordered[1]) == pairs(ordered[0])
@@ -78,7 +97,7 @@ def test_each_sort_of_cases_is_an_axis() -> None:
 
 def test_what_has_one_axis_or_none_is_run_whole() -> None:
     alone = ("conformance", TWO_SORTS_OF_CASES)
-    whole = {test for test in quick() if not any(words in test for words in alone)}
+    whole = {test for test in frequent(quick()) if not any(words in test for words in alone)}
     assert whole <= quick("--combinations=pairwise")
 
 

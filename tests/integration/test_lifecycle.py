@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.axes import KINDS_OF, ONE_OF_EACH
+from harness.axes import FREQUENT, KINDS, KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
 from harness.server import APPS, frozen, wait_for
 from integration.answering import serving, told
@@ -271,13 +271,14 @@ def test_max_requests_with_one_client(kind: str) -> None:
 
 def test_no_connection_waits_for_a_worker_that_has_left(kind: str) -> None:
     """Of all that wait at a listener the kernel may have woken only the one that was just told to stop."""
+    most = 6 if KINDS[kind].rare else 16  # they take longer to start
     with Live("life:app", "--max-requests=1", kind=kind) as live:
         served = set()
         for _ in poll_until(20):
             served.add(live.request("/").body.split()[0])
-            if len(served) == 16:
+            if len(served) == most:
                 break
-        assert len(served) == 16
+        assert len(served) == most
         live.stop()
 
 
@@ -395,14 +396,17 @@ def test_a_start_that_takes_too_long_is_aborted(kind: str, tmp_path: Path) -> No
     def answer(path):
         return str(os.getpid())
     """
-    with serving(tmp_path, source, "--boot-timeout=0.5", kind=kind) as live:
+    limit = 4 if KINDS[kind].rare else 0.5
+    with serving(tmp_path, source, f"--boot-timeout={limit}", kind=kind) as live:
         (worker,) = live.workers()
         (tmp_path / "slow").touch()
         live.signal(KILL, worker)
         live.wait_log("s (boot_timeout): aborting it; it is importing the application")
         (tmp_path / "slow").unlink()
         assert told(live, "/") != str(worker)
-        assert re.search(r'site_app\.py", line \d+ in <module>', live.log()), "where its thread was"
+        # On green threads what sleeps is no thread's.
+        where = re.search(r'site_app\.py", line \d+ in <module>', live.log())
+        assert where or KINDS[kind].rare, "where its thread was"
         live.stop()
 
 
@@ -456,9 +460,12 @@ def test_a_stream_that_stalls_behind_its_head_is_cut(kind: str, gate: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS_OF["wsgi"] if kind in FREQUENT])
 def test_a_request_that_no_exception_reaches_costs_its_worker(kind: str) -> None:
-    """It is in C code, so its worker is replaced; nobody waits for it, and nobody else is hurt."""
+    """It is in C code, so its worker is replaced; nobody waits for it, and nobody else is hurt.
+
+    (On green threads an exception reaches what sleeps.)
+    """
     options = ("--request-timeout=0.5", "--graceful-timeout=1")
     with Live("life:app", *options, kind=kind) as live, live.connect(timeout=20) as client:
         (worker,) = live.workers()
@@ -485,7 +492,9 @@ def test_a_frozen_worker_is_replaced(kind: str) -> None:
                 client.response()
         log = live.wait_log("no sign of life", deadline=10)
         assert str(worker) in log
-        assert "one of its threads holds the GIL, for " in log
+        # On green threads there is one thread, which cannot say what of the two it is.
+        why = "its event loop is blocked" if KINDS[kind].rare else "one of its threads holds the GIL, for "
+        assert why in log
         assert "GET /freeze" in log
         live.wait_log("life.py", deadline=5)  # the stack that the worker left behind
         live.wait_log("is ready", times=2)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from harness.server import Server
 
+from tricorn.kinds import KINDS
+
 #: The command, with one row more in the table.
 COMMAND = """
 from tricorn import kinds
@@ -21,7 +23,7 @@ kinds.KINDS = kinds.table(
         runner=kinds.Runner.LOOP,
         doc="is made up for a test",
         serve="green_kind:serve",
-        also=("elsewhere.GreenWorker", "gevent"),
+        also=("elsewhere.GreenWorker", "egg:meinheld#gunicorn_worker"),
         prepare="green_kind:prepare",
     ),
 )
@@ -90,7 +92,7 @@ def run(site: Path, *arguments: str, **environ: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("word", ["green", "Green", "elsewhere.GreenWorker", "gevent"])
+@pytest.mark.parametrize("word", ["green", "Green", "elsewhere.GreenWorker", "egg:meinheld#gunicorn_worker"])
 def test_it_serves(site: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRICORN_TEST_COMMAND", f"{sys.executable} {site / 'command.py'}")
     server = Server("green_site:app", ["--chdir", str(site), "--threads", "4", "-k", word])
@@ -113,11 +115,12 @@ def test_what_cannot_be_prepared_is_said(site: Path) -> None:
 
 
 def test_words_know_it(site: Path) -> None:
-    assert "One of auto, sync, gthread, asgi, green." in " ".join(run(site, "--help").stdout.split())
+    names = ", ".join(("auto", *KINDS, "green"))
+    assert f"One of {names}." in " ".join(run(site, "--help").stdout.split())
     assert "green" in run(site, "--print-config", "-k", "elsewhere.GreenWorker", "x:y").stdout
     refused = run(site, "-k", "grin", "x:y")
     assert refused.returncode == 2
-    assert "'grin' is not one of auto, sync, gthread, asgi, green" in refused.stderr
+    assert f"'grin' is not one of {names}" in refused.stderr
     wrong = run(site, "--check-config", "-k", "green", "green_site:live")
     assert "is an application for ASGI, and worker_class 'green' serves WSGI" in wrong.stderr
     reference = run(site, "reference").stdout

@@ -151,11 +151,14 @@ ThreadWorker = worker("ThreadWorker", "gthread", "gthread")
 ASGIWorker = worker("ASGIWorker", "gasgi", "asgi")
 EventletWorker = worker("EventletWorker", "geventlet", "eventlet", AsyncWorker)
 GeventWorker = worker("GeventWorker", "ggevent", "gevent", AsyncWorker)
-GeventPyWSGIWorker = worker("GeventPyWSGIWorker", "ggevent", "gevent_pywsgi", GeventWorker)
+GeventPyWSGIWorker = worker("GeventPyWSGIWorker", "ggevent", "gevent", GeventWorker)
 TornadoWorker = worker("TornadoWorker", "gtornado", "tornado")
 
 SUPPORTED_WORKERS: dict[str, str] = {
     "sync": "gunicorn.workers.sync.SyncWorker",
     "gthread": "gunicorn.workers.gthread.ThreadWorker",
     "asgi": "gunicorn.workers.gasgi.ASGIWorker",
+    "gevent": "gunicorn.workers.ggevent.GeventWorker",
+    "gevent_pywsgi": "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+    "eventlet": "gunicorn.workers.geventlet.EventletWorker",
 }

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from os import read  # ours, also when a preloaded application puts another one in its place
 from select import POLLIN, poll
 from types import FrameType
 
@@ -335,7 +336,7 @@ class SignalPipe:
     def _read(self) -> None:
         while True:
             try:
-                self._arrived += os.read(self._reader, 4096)
+                self._arrived += read(self._reader, 4096)
             except BlockingIOError:
                 return
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from os import getpid  # ours, also when a preloaded application puts another one in its place
+from os import getpid, write  # ours, also when a preloaded application puts others in their place
 from socket import socket
 from typing import Any, NoReturn
 
@@ -193,7 +193,7 @@ class Status:
             return  # the number may be another file's here
         # BlockingIOError: it has been told enough. BrokenPipeError: the master is gone, the lifeline says so.
         with suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._writer, message)
+            write(self._writer, message)
 
     def close(self) -> None:
         os.close(self._writer)

@@ -14,7 +14,9 @@ from tricorn.config.settings import Settings
 from tricorn.kinds import Runner, maybe_kind
 
 #: What a route says to have something of its own, by what its requests run on.
-APART: Mapping[Runner, str] = MappingProxyType({Runner.THREADS: "threads", Runner.LOOP: "max_concurrency"})
+APART: Mapping[Runner, str] = MappingProxyType(
+    {Runner.THREADS: "threads", Runner.LOOP: "max_concurrency", Runner.GREEN: "max_concurrency"}
+)
 
 #: What it may say then, and only then: of those that share their threads or tasks, all wait in one queue.
 OF_A_QUEUE = ("max_queue", "max_queue_time")
@@ -35,7 +37,7 @@ def check(settings: Settings) -> None:
                 settings.origins["routes"],
                 f"{shortened(prefix)}, {limits[0]}: its requests wait with all others, so they have no limit "
                 "of their own",
-                "give the route `threads` (WSGI) or `max_concurrency` (ASGI) too",
+                "give the route `threads` (WSGI on threads) or `max_concurrency` (ASGI, green threads) too",
             )
     kind = maybe_kind(settings.worker_class)
     if kind is not None and (misfit := maybe_misfit(settings, kind.runner)):
@@ -45,8 +47,8 @@ def check(settings: Settings) -> None:
 def maybe_misfit(settings: Settings, runner: Runner) -> tuple[str, str] | None:
     """What a route asks for that workers with this do not have, and what to write instead."""
     for prefix, values in settings.routes.items():
-        for other, name in APART.items():
-            if name in values and other is not runner:
+        for name in APART.values():
+            if name in values and name != APART[runner]:
                 what = f"{shortened(prefix)}, {name}: a worker that has {runner.value} has no such thing"
                 return what, f"write {APART[runner]}, the number of its requests that may run at once"
     return None

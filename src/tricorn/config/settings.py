@@ -375,7 +375,19 @@ class Settings:
         in_routes=True,
         doc="How many requests an ASGI worker runs at once: tasks that have not ended, WebSockets not "
         "counted. Further requests wait their turn. 0 means no limit. In a route: so many of its requests, "
-        "counted and queued apart from all others.",
+        "counted and queued apart from all others. On green threads the lower one of this and "
+        "`green_requests` counts.",
+    )
+    green_requests: int = setting(
+        1000,
+        flags=("--green-requests",),
+        parse=whole_number(example=200),
+        section=WORKERS,
+        fills=(Core.TERMS, "green_requests"),
+        doc="How many requests a worker with green threads "
+        f"({kinds.running_on(Runner.GREEN)}) runs at once, each in a greenlet of its own. Further requests "
+        "wait their turn. Connections without a request take no greenlet, and are bounded by "
+        "`worker_connections`. 0 means no limit.",
     )
     timeout: float = setting(
         30.0,
@@ -423,8 +435,8 @@ class Settings:
         doc="How long the application may work on a request without sending anything to the client. If it "
         "is not set: the value of `timeout` where a request holds a thread "
         f"({kinds.running_on(Runner.THREADS)}); no limit where it only holds a task "
-        f"({kinds.running_on(Runner.LOOP)}), because event streams and long polls may be silent for "
-        "long. 0 means no limit.",
+        f"({kinds.running_on(Runner.LOOP)}) or a green thread ({kinds.running_on(Runner.GREEN)}), because "
+        "event streams and long polls may be silent for long. 0 means no limit.",
     )
     slow_request_time: float = setting(
         0.0,

@@ -11,6 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+#: Bound here: gevent and Eventlet put in its place what waits instead of raising.
+new_socket = socket.socket
+
 #: Of a Unix socket whose other end has been made anew: how long until it is tried again, in seconds.
 RETRY = 1.0
 
@@ -66,7 +69,7 @@ class Datagrams:
     def __init__(self, place: Place) -> None:
         family, self._address = resolved(place, socket.SOCK_DGRAM)
         self._is_path = bool(place.path)
-        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        self._socket = new_socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._connected = False
         self._tried_at = -RETRY
         self.lost = 0

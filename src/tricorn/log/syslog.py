@@ -24,6 +24,9 @@ from typing import Protocol
 from tricorn.log.datagrams import Datagrams, Place, place_of, resolved
 from tricorn.log.escape import escape_line
 
+#: Bound here: gevent and Eventlet put in its place what waits instead of raising.
+new_socket = socket.socket
+
 #: The facilities of syslog.h (RFC 5424 §6.2.1).
 FACILITIES = {
     "kern": 0,
@@ -134,7 +137,7 @@ class Frames:
         if now - self._tried_at < RETRY:
             raise BlockingIOError
         self._tried_at = now
-        made = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        made = new_socket(self._family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._socket = made
         made.connect_ex(self._address)  # what becomes of it, the first send says
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from os import write  # bound before Eventlet can put in its place what waits instead of raising
 from select import POLLOUT, poll
 
 # How long a record waits for a pipe whose reader is slow, in seconds. Records are rare; a reader that is gone
@@ -49,7 +50,7 @@ class Writer:
         while data:
             if not regular and not waiting.poll(patience):
                 raise TimeoutError("the reader of the log has stalled")
-            written = os.write(self.fd, data if regular else data[:PIPE_PIECE])
+            written = write(self.fd, data if regular else data[:PIPE_PIECE])
             data = data[written:]
             self.torn = bool(data)
 

@@ -75,8 +75,21 @@ cdef class CallDeadline(Deadline):
         return <Request>self.call.exchange
 
 
+cdef class CallersDeadline(Deadline):
+    cdef object call(self):
+        return None
+
+    cdef Request request(self):
+        call = self.call()
+        return None if call is None else <Request>(<WSGICall>call).exchange
+
+    def bound(self):
+        call = self.call()
+        return NO_DEADLINE if call is None else deadline_of_call(call)
+
+
 @cython.final
-cdef class ThreadDeadline(Deadline):
+cdef class ThreadDeadline(CallersDeadline):
     """Of whatever request the calling thread serves."""
 
     cdef list threads       # ThreadContexts
@@ -88,14 +101,6 @@ cdef class ThreadDeadline(Deadline):
             if thread.ident == ident:
                 return thread.call
         return None
-
-    cdef Request request(self):
-        call = self.call()
-        return None if call is None else <Request>(<WSGICall>call).exchange
-
-    def bound(self):
-        call = self.call()
-        return NO_DEADLINE if call is None else deadline_of_call(call)
 
 
 cdef Deadline NO_DEADLINE = Deadline()

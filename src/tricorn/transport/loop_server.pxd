@@ -10,9 +10,6 @@ cdef class LoopServer(Server):
     cdef long long swept_requests   # how many requests were over then
     cdef bint stopped
     cdef LoopWatch loop_watch       # None: nobody watches
-    cdef bint has_left              # a new connection to other workers: the next one it takes
-
-    cdef int _meet(self, ThreadContext thread, int index) except -1
 
     cdef int _serve(self) except -1
     cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept

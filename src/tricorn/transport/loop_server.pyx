@@ -16,7 +16,6 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.loop_watch cimport LoopWatch
-from tricorn.transport.opening cimport Entrance
 from tricorn.transport.queues cimport LOOK_NS
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
@@ -32,13 +31,6 @@ cdef long long SECOND = 1000000000
 cdef long long HOLD_NS = 1000000
 cdef long long HOLD_BRIEFLY_NS = 100000
 cdef int HOLD_FOR = 8
-# New connections that a loop takes in a row where other workers want some too.
-cdef int SHARED_RUN = 4
-# Of new connections: so many more than another worker has make no difference; beyond that, each makes it wait so long. The others
-# need some 0.1 ms, if they are free.
-cdef long long SLACK = 2
-cdef long long LEAVE_NS = 500000
-cdef long long MOST_EXCESS = 10
 
 
 cdef class LoopServer(Server):
@@ -250,7 +242,7 @@ cdef class LoopServer(Server):
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:
         cdef unsigned long long count
         if token != WAKER_TOKEN:
-            return self._meet(thread, <int>(token - LISTENER_TOKENS))
+            return self.meet(thread, <int>(token - LISTENER_TOKENS))
         read(self.worker.channels.waker, &count, sizeof(count))
         if self.worker.channels.draining or self.worker.worn:
             self.on_change()
@@ -258,22 +250,8 @@ cdef class LoopServer(Server):
             self.listen(True)
         return 0
 
-    cdef int _meet(self, ThreadContext thread, int index) except -1:
-        """Somebody wants to connect, and all loops of the server that have nothing else to do have heard of it. Those with the
-        fewest connections take it at once, the others the later the more they have."""
-        cdef long long fewest = self.worker.row.fewest_connections_elsewhere()
-        cdef long long excess = self.worker.channels.count - fewest
-        # Where each loop has a queue of its own, the kernel has chosen.
-        if fewest < 0 or self.worker.channels.draining or (<Entrance>self.entrances[index]).owners:
-            return self.accept(thread, index)
-        if self.has_left or excess <= SLACK:
-            self.has_left = False
-            return self.accept(thread, index, False, SHARED_RUN)
-        self.has_left = True
-        self.listen(False)
-        self.loop_context.task_runner.loop.call_later(
-            min(excess, MOST_EXCESS) * LEAVE_NS / <double>SECOND, self._listen_again
-        )
+    cdef int listen_later(self, double seconds) except -1:
+        self.loop_context.task_runner.loop.call_later(seconds, self._listen_again)
         return 0
 
     def _listen_again(self):

@@ -57,6 +57,8 @@ cdef class Compartment:
     cdef object waiting             # deque, in the order in which they proceed: Requests, and Protocols that gave way
     cdef RequestProtocol nowhere    # whose are the requests that wait no more
 
+    # How many more requests could run in it, just now.
+    cdef int free(self) noexcept
     # Those at the head of the queue that have been refused or given up.
     cdef int forget_passed_over(self) except -1
 

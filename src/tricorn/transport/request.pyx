@@ -98,6 +98,9 @@ cdef class Compartment:
         else:
             self.admission = Admission(worker.row, route.max_queue, route.max_queue_time, route.name())
 
+    cdef int free(self) noexcept:
+        return 0
+
     cdef int forget_passed_over(self) except -1:
         """While nobody takes them up, they would stay where they are."""
         cdef object waiting = self.waiting

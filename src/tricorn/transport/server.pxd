@@ -29,10 +29,13 @@ cdef class Server:
     cdef bint takes_backlog
     cdef bint has_rest
     cdef int drain_code
+    cdef bint has_left              # a new connection to other workers: the next one it takes (of a loop)
 
     # What a transport fills in.
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1
     cdef int give_up(self, ThreadContext thread, Channel channel) except -1
+    # Have `listen` called again, if it then still may, so many seconds from here; of a loop.
+    cdef int listen_later(self, double seconds) except -1
 
     cdef int listen(self, bint on) except -1
     cdef int settle(self) except -1
@@ -40,6 +43,7 @@ cdef class Server:
     cdef bint may_listen(self, long long now) except -1
     cdef bint may_be_woken_alone(self) noexcept
     cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1
+    cdef int meet(self, ThreadContext thread, int index) except -1
     cdef bint make_room(self)
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1

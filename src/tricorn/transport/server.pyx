@@ -28,6 +28,7 @@ cdef enum:
     ACCEPT_RUN = 32         # connections accepted in a row, before others get their turn
     BACKLOG_RUN = 65536     # at the end, where nobody else will: all that a kernel may have let in
     BURST = 16777216        # bytes that were queued for slow clients: their memory is worth giving back
+    SHARED_RUN = 4          # new connections that a loop takes in a row where other workers want some too
 
 WAKER_TOKEN = 0xFFFFFFFF
 LISTENER_TOKENS = 0x80000000
@@ -36,6 +37,11 @@ cdef long long SECOND = 1000000000
 cdef long long REMINDER = 10 * SECOND
 cdef long long CALM = 2 * SECOND
 cdef long long NEVER = 0x7FFFFFFFFFFFFFFF
+# Of new connections of a loop: so many more than another worker has make no difference; beyond that, each makes it wait so long. The
+# others need some 0.1 ms, if they are free.
+cdef long long SLACK = 2
+cdef long long LEAVE_NS = 500000
+cdef long long MOST_EXCESS = 10
 
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
@@ -73,6 +79,9 @@ cdef class Server:
         """Serving it failed through a fault of ours. The others need not suffer."""
         cdef Runner runner = self.runner
         return runner.give_up(channel, sys.exception())
+
+    cdef int listen_later(self, double seconds) except -1:
+        raise NotImplementedError
 
     cdef bint may_be_woken_alone(self) noexcept:
         """Whether for a new connection perhaps nobody but us was woken, and we are free to serve it.
@@ -156,6 +165,21 @@ cdef class Server:
                 return 0
             self._welcome(thread, fd, &address, entrance)
         return 0
+
+    cdef int meet(self, ThreadContext thread, int index) except -1:
+        """Somebody wants to connect, and all loops of the server that have nothing else to do have heard of it. Those with the
+        fewest connections take it at once, the others the later the more they have."""
+        cdef long long fewest = self.worker.row.fewest_connections_elsewhere()
+        cdef long long excess = self.worker.channels.count - fewest
+        # Where each loop has a queue of its own, the kernel has chosen.
+        if fewest < 0 or self.worker.channels.draining or (<Entrance>self.entrances[index]).owners:
+            return self.accept(thread, index)
+        if self.has_left or excess <= SLACK:
+            self.has_left = False
+            return self.accept(thread, index, False, SHARED_RUN)
+        self.has_left = True
+        self.listen(False)
+        return self.listen_later(min(excess, MOST_EXCESS) * LEAVE_NS / <double>SECOND)
 
     cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1:
         cdef WorkerContext worker = self.worker

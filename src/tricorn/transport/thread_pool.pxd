@@ -19,8 +19,6 @@ cdef class ThreadPool(Compartment):
     cdef object prefix              # of the route that has them for itself; None: they serve whatever comes, and read it
     cdef list parked                # the Parkings of those of a route that have nothing to do
 
-    # How many of them are not in the application.
-    cdef int free(self) noexcept
     # Something waits for one of them.
     cdef int call_one(self) except -1
     # It is over: those of a route that sleep should look.

@@ -23,7 +23,7 @@ cdef class Terms:
     # messages
     cdef public Py_ssize_t websocket_max_queue
     # 0 switches a limit off
-    cdef public long long max_queue, max_concurrency
+    cdef public long long max_queue, max_concurrency, green_requests
     cdef public int threads             # that serve whatever comes, where requests run on threads
     cdef public bint buffering, sendfile, websocket_compression
     cdef public long long max_connections, max_requests

@@ -3,6 +3,7 @@ cimport cython
 from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.transport.body cimport BodyStore
+from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Request, Runner
 
@@ -16,13 +17,20 @@ cdef enum Stage:
 cdef class EarlyHints:
     cdef list threads
 
-@cython.final
-cdef class ThreadRunner(Runner):
+# On what WSGI applications run: threads, green threads.
+cdef class WSGIRunner(Runner):
     cdef WSGIRequest _fresh(self)
+    # The application waits for its client, on whatever it runs on, for so long at most.
+    cdef int await_input(self, Channel channel, int timeout_ms) except -1
+    cdef int await_output(self, Channel channel, int timeout_ms) except -1
+
+@cython.final
+cdef class ThreadRunner(WSGIRunner):
+    pass
 
 @cython.final
 cdef class WSGIRequest(Request):
-    cdef ThreadRunner runner
+    cdef WSGIRunner runner
     cdef Stage stage
     # While it waits for a thread to begin on
     cdef bint is_expected           # when it came, there was one for it

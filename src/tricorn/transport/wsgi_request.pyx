@@ -1,4 +1,4 @@
-"""A request whose application may block: WSGI, on the threads of a worker.
+"""A request whose application may block: WSGI, on the threads of a worker, or on green threads (green_server.pyx).
 
 The plan. A request of which all is here (or whose body the application reads itself) takes the thread that has read it, or waits in a queue
 for one that may call the application. When its client is behind by more than `response_buffer_size`, the iterator is left as it is, and any
@@ -78,24 +78,13 @@ cdef ThreadRunner new_thread_runner(object worker):
     return runner
 
 
-cdef WSGIRequest new_wsgi_request(ThreadRunner runner):
+cdef WSGIRequest new_wsgi_request(WSGIRunner runner):
     cdef WSGIRequest request = WSGIRequest.__new__(WSGIRequest)
     request.runner = runner
     return request
 
 
-@cython.final
-cdef class ThreadRunner(Runner):
-    """Requests run on whichever thread of their ThreadPool is free."""
-
-    cdef Compartment new_compartment(self, Route route):
-        cdef ThreadPool pool
-        if route is not None and route.threads == NOT_ITS_OWN:
-            return None
-        pool = ThreadPool(self, route)
-        pool.size = self.worker.threads if route is None else <int>route.threads
-        return pool
-
+cdef class WSGIRunner(Runner):
     cdef Request new_request(self, RequestProtocol protocol, RequestHead head):
         cdef WSGIRequest request = self._fresh()
         request.method = method_of(head)
@@ -115,6 +104,33 @@ cdef class ThreadRunner(Runner):
         request.stage = STAGE_READ
         request.cut_status = 0
         return request
+
+    cdef int await_input(self, Channel channel, int timeout_ms) except -1:
+        raise NotImplementedError
+
+    cdef int await_output(self, Channel channel, int timeout_ms) except -1:
+        raise NotImplementedError
+
+
+@cython.final
+cdef class ThreadRunner(WSGIRunner):
+    """Requests run on whichever thread of their ThreadPool is free."""
+
+    cdef Compartment new_compartment(self, Route route):
+        cdef ThreadPool pool
+        if route is not None and route.threads == NOT_ITS_OWN:
+            return None
+        pool = ThreadPool(self, route)
+        pool.size = self.worker.threads if route is None else <int>route.threads
+        return pool
+
+    cdef int await_input(self, Channel channel, int timeout_ms) except -1:
+        channel.await_input(timeout_ms)
+        return 0
+
+    cdef int await_output(self, Channel channel, int timeout_ms) except -1:
+        wire_await_output(channel.fd, timeout_ms)
+        return 0
 
     cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         # What another thread holds back must not come behind what we send.
@@ -299,9 +315,9 @@ cdef class WSGIRequest(Request):
 
     cdef int _wait(self, ThreadContext thread) except -1:
         """For a thread, if as many may."""
-        cdef ThreadPool pool = <ThreadPool>self.compartment
-        cdef Admission admission = pool.admission
-        cdef int free = pool.free()
+        cdef Compartment compartment = self.compartment
+        cdef Admission admission = compartment.admission
+        cdef int free = compartment.free()
         self.started_ns = thread.now = monotonic()
         if admission.is_full(free):
             return self._decline(thread, False)
@@ -486,7 +502,7 @@ cdef class WSGIRequest(Request):
         """There is a hook for when its client is served."""
         cdef WSGICall call = self.call
         cdef RequestProtocol protocol = self.protocol
-        cdef ThreadRunner runner = self.runner
+        cdef WSGIRunner runner = self.runner
         cdef object context = call.context
         cdef object visit = self.visit
         cdef Compartment compartment = self.compartment
@@ -606,9 +622,10 @@ cdef class WSGIRequest(Request):
     cdef int wait_uncongested(self) except -1:
         cdef ThreadContext thread = self.writing_thread()
         cdef Channel channel = self.protocol.channel
+        cdef WSGIRunner runner = self.runner
         cdef long long before
         while self.congested():
-            wire_await_output(channel.fd, SLICE_MS)
+            runner.await_output(channel, SLICE_MS)
             before = channel.queue.pending if channel.queue is not None else 0
             channel.flush(thread)
             if channel.queue is None or channel.queue.pending < before:
@@ -641,7 +658,8 @@ cdef class WSGIRequest(Request):
         """Get bytes from the client. Raises RequestCut."""
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
-        cdef WorkerContext worker = self.runner.worker
+        cdef WSGIRunner runner = self.runner
+        cdef WorkerContext worker = runner.worker
         cdef ssize_t n
         cdef long long give_up_at = 0
         protocol.ask_for_body(self)
@@ -660,7 +678,7 @@ cdef class WSGIRequest(Request):
                 self._cut(400, "the client went away before the request body was complete")
             if give_up_at and monotonic() >= give_up_at:
                 self._cut(408, "the client stopped sending the request body")
-            channel.await_input(_slice(give_up_at))
+            runner.await_input(channel, _slice(give_up_at))
 
     def _cut(self, int status, text):
         cdef RequestProtocol protocol = self.protocol

@@ -10,6 +10,7 @@ import faulthandler
 import logging
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -59,8 +60,11 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     if settings.abort_core:
         allow_core()
     wanted = kinds.maybe_kind(settings.worker_class)
-    if wanted is not None and (reason := maybe_unprepared(wanted)) is not None:
-        return failed(assignment, reason)
+    if wanted is not None:
+        if assignment.application is None and (said := maybe_too_late(wanted, settings)) is not None:
+            log.warning("%s", said)
+        if (reason := maybe_unprepared(wanted)) is not None:
+            return failed(assignment, reason)
     if settings.spew:
         spew.start()
     reason = ""
@@ -132,15 +136,29 @@ def function_at(path: str | Callable[..., Any]) -> Any:
     return getattr(import_module(module), function)
 
 
-def maybe_unprepared(kind: WorkerKind) -> str | None:
+def maybe_unprepared(kind: WorkerKind, *, is_mold: bool = False) -> str | None:
     """Do what this kind needs before the application is imported. Why that cannot be done, or None."""
-    if kind.prepare is None:
-        return None
+    steps = (kind.patch,) if is_mold else (kind.patch, kind.prepare)
     try:
-        function_at(kind.prepare)()
+        for step in steps:
+            if step is not None:
+                function_at(step)()
     except Exception as error:  # noqa: BLE001 - the library that the kind is made of is foreign code
         return f"worker_class {kind.name!r} cannot be used: {type(error).__name__}: {error}"
     return None
+
+
+def maybe_too_late(kind: WorkerKind, settings: Settings) -> str | None:
+    """What to say where the application is there before the library can be patched for this kind; None: it is
+    not."""
+    module = (settings.wsgi_app or "").partition(":")[0]
+    if kind.patch is None or settings.loader is not None or module not in sys.modules:
+        return None
+    return (
+        f"the module {module!r} of the application has been imported before the standard library was patched "
+        f"for worker_class {kind.name!r}, so what it has taken from that may hold up all other requests; do "
+        "not import it in the configuration file"
+    )
 
 
 def failed(assignment: Assignment, text: str) -> int:

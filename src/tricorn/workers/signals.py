@@ -12,6 +12,7 @@ import os
 import signal
 from contextlib import suppress
 from enum import Enum
+from os import read, write  # bound before Eventlet can put in their place what waits instead of raising
 from types import FrameType
 from typing import Any
 
@@ -101,19 +102,19 @@ class SignalPipe:
     def wake(self) -> None:
         """Make `fd` readable, from any thread, without a command."""
         with suppress(BlockingIOError):  # it is readable as it is
-            os.write(self._writer, b"\0")
+            write(self._writer, b"\0")
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         # An event loop may have set a wakeup descriptor of its own in place of ours. Otherwise the number is
         # in the pipe twice, which asks for nothing more.
         with suppress(BlockingIOError):
-            os.write(self._writer, bytes((number,)))
+            write(self._writer, bytes((number,)))
 
     def take(self) -> list[Command]:
         """All commands since the last call, each once; makes `fd` quiet again."""
         numbers = b""
         with suppress(BlockingIOError):
-            while data := os.read(self.fd, 512):
+            while data := read(self.fd, 512):
                 numbers += data
         return list(dict.fromkeys(COMMANDS[number] for number in numbers if number in COMMANDS))
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock, Thread  # bound before the application can put others in their place
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tricorn import __version__, drain, forks, scoreboard
 from tricorn.config.bulkheads import reserved_threads
@@ -32,6 +32,7 @@ from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
+from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.boot import failed
 from tricorn.workers.context import (
     ask_for_successor,
@@ -64,25 +65,50 @@ LAST_PIECE = 1.0
 def serve_threaded(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
     """Serve a WSGI application until told to stop, or until the master is gone. Returns the exit code of the
     process."""
-    return Worker(assignment, application, signals).run()
+    return ThreadWorker(assignment, application, signals).run()
+
+
+class Server(Protocol):
+    """What a worker wants of its transport: see transport/thread_server.pyx."""
+
+    stuck: bool
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def unfinished(self) -> int: ...
+    def watch(self, interrupt: int, lifeline: int, timeout: float) -> None: ...
+    def drain(self, backlog: bool) -> None: ...
+    def take_remaining(self) -> bool: ...
+    def cut_streams(self, events_only: bool) -> list[str]: ...
+    def stop(self) -> None: ...
+    def nudge(self) -> None: ...
+    def forsake(self) -> None: ...
+    def hold_back(self) -> None: ...
+    def let_in(self) -> None: ...
+    def admit(self, fd: int) -> None: ...
 
 
 class Worker:
-    """One process's service, from READY to its end."""
+    """One process's service, from READY to its end, whatever its applications run on."""
 
-    def __init__(self, assignment: Assignment, application: Any, signals: SignalPipe) -> None:
+    #: Whether the application may be called while it already runs, beside what the settings say of threads.
+    calls_overlap = False
+
+    def __init__(
+        self, assignment: Assignment, application: Any, signals: SignalPipe, server: ServerMaker
+    ) -> None:
         settings = assignment.settings
         self.assignment = assignment
         self.settings = settings
         self.signals = signals
         self.lifeline = assignment.lifeline
         policy = header_policy(settings)
-        request_timeout = settings.timeout if settings.request_timeout is None else settings.request_timeout
-        self.is_single = settings.threads == 1
-        context = contextvars.copy_context() if self.is_single else None
         visitors = maybe_visitors(assignment, application, is_loop=False)
-        self.context = worker_context(assignment, application, policy, request_timeout, context, visitors)
-        self.server = ThreadServer(self.context, self._entrances(policy))
+        self.context = worker_context(
+            assignment, application, policy, self._request_timeout(), self._context(), visitors
+        )
+        self.server = server(self.context, self._entrances(policy))
         self.exit_code = EXIT_OK
         self.warm_pages = pages(settings)
         if self.warm_pages:
@@ -90,8 +116,14 @@ class Worker:
         self.deadline: float | None = None  # of the drain
         self.streams = StreamLimits(settings, self.server.cut_streams)
         self.next_renewal = 0.0
-        self.ending = Lock()  # held by who ends the process
         forks.let_go(self.server.forsake)
+
+    def _request_timeout(self) -> float:
+        raise NotImplementedError
+
+    def _context(self) -> contextvars.Context | None:
+        """What each request runs in a copy of; None: an empty one."""
+        return contextvars.copy_context()
 
     def _entrances(self, policy: HeaderPolicy) -> list[Entrance]:
         """The listeners, and where connections come in that came to them and that other workers pass on."""
@@ -114,29 +146,8 @@ class Worker:
 
     def _builder(self, policy: HeaderPolicy, listener: Listener, is_tls: bool) -> EnvironBuilder:
         environ = base_environ(self.settings, listener, "https" if is_tls else "http")
+        environ["wsgi.multithread"] |= self.calls_overlap
         return EnvironBuilder(environ, policy, os.environ.get("SCRIPT_NAME", ""))
-
-    def run(self) -> int:
-        if self.is_single:
-            Thread(target=self._keep_beside, name="tricorn-monitor", daemon=True).start()
-            self.server.serve()
-            self._wait_for_threads()
-        else:
-            self.server.start()
-            self._keep()
-        self.ending.acquire()
-        self.assignment.retired()
-        return self.exit_code
-
-    def _keep_beside(self) -> None:
-        """As a thread of its own. Ends the process if the main thread stays inside the application."""
-        try:
-            self._keep()
-        except BaseException:
-            log.critical("The monitor of the worker failed", exc_info=True)
-            os.abort()
-        if self.server.running and self.ending.acquire(blocking=False):
-            self.assignment.leave(self.exit_code)
 
     def _keep(self) -> None:
         """Keep house until the worker's end."""
@@ -241,13 +252,62 @@ class Worker:
 
     def _end(self) -> None:
         self.server.stop()
-        self._wait_for_threads()
+        self._wait_for_last()
 
-    def _wait_for_threads(self) -> None:
+    def _wait_for_last(self) -> None:
         """Those that are inside the application then end with the process."""
         end = monotonic() + LAST_CALL
         while self.server.running and monotonic() < end:
-            sleep(0.002)
+            self._sleep(0.002)
+
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
+
+
+#: Makes it of what its connections share and of where clients come in.
+ServerMaker = Callable[[WorkerContext, list[Entrance]], Server]
+
+
+class ThreadWorker(Worker):
+    """On threads."""
+
+    def __init__(self, assignment: Assignment, application: Any, signals: SignalPipe) -> None:
+        self.is_single = assignment.settings.threads == 1
+        self.ending = Lock()  # held by who ends the process
+        super().__init__(assignment, application, signals, self._make_server)
+
+    def _make_server(self, context: WorkerContext, entrances: list[Entrance]) -> ThreadServer:
+        self.threads = ThreadServer(context, entrances)
+        return self.threads
+
+    def _request_timeout(self) -> float:
+        given = self.settings.request_timeout
+        return self.settings.timeout if given is None else given
+
+    def _context(self) -> contextvars.Context | None:
+        return super()._context() if self.is_single else None
+
+    def run(self) -> int:
+        if self.is_single:
+            Thread(target=self._keep_beside, name="tricorn-monitor", daemon=True).start()
+            self.threads.serve()
+            self._wait_for_last()
+        else:
+            self.threads.start()
+            self._keep()
+        self.ending.acquire()
+        self.assignment.retired()
+        return self.exit_code
+
+    def _keep_beside(self) -> None:
+        """As a thread of its own. Ends the process if the main thread stays inside the application."""
+        try:
+            self._keep()
+        except BaseException:
+            log.critical("The monitor of the worker failed", exc_info=True)
+            os.abort()
+        if self.server.running and self.ending.acquire(blocking=False):
+            self.assignment.leave(self.exit_code)
 
 
 def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 import time
+from _thread import start_new_thread  # bound before anybody can put greenlets in the place of threads
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from socket import socket, socketpair
-from threading import Thread  # bound before the application can put others in their place
 from urllib.parse import urlsplit
 
 from tricorn import __version__
@@ -93,7 +93,7 @@ class Warmup:
         self.failure: str | None = None
 
     def start(self) -> None:
-        Thread(target=self._run, name="tricorn-warmup", daemon=True).start()
+        start_new_thread(self._run, ())
 
     def _run(self) -> None:
         started = time.monotonic()

@@ -1,0 +1,87 @@
+"""gevent: its patch of the standard library, and what a worker wants of its hub.
+
+Knows: gevent. Must not know: what is served. gevent is imported when one of the two functions is called: the
+master, which imports this module, is never patched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tricorn.handover import Assignment
+from tricorn.workers.green import serve_green
+from tricorn.workers.signals import SignalPipe
+
+
+def patch() -> None:
+    """All of it, as Gunicorn's worker does. In a worker that comes from a mold that is done."""
+    import gevent
+    from gevent import monkey
+
+    if monkey.is_module_patched("socket"):
+        # What the application has done when it was imported may have made a hub: the mold's.
+        gevent.reinit()
+        return
+    monkey.patch_all()
+
+
+def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
+    return serve_green(assignment, application, signals, GeventHub())
+
+
+class ElapsedError(Exception):
+    """A wait is over."""
+
+
+class GeventHub:
+    """See transport/green_server.pyi."""
+
+    def __init__(self) -> None:
+        import gevent
+        from gevent import socket
+
+        self.name = f"gevent {gevent.__version__}"
+        hub = gevent.get_hub()
+        self.switch: Callable[[], object] = hub.switch
+        self.sleep: Callable[[float], object] = gevent.sleep
+        self._loop = hub.loop
+        self._wait_read = socket.wait_read
+        self._wait_write = socket.wait_write
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self._loop.run_callback(callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> None:
+        timer = self._loop.timer(seconds)
+
+        def fire() -> None:
+            timer.close()
+            callback()
+
+        timer.start(fire)
+
+    def watch(self, fd: int, callback: Callable[[], object]) -> Watch:
+        return Watch(self._loop.io(fd, 1), callback)
+
+    def wait(self, fd: int, writing: bool, seconds: float) -> None:
+        wait = self._wait_write if writing else self._wait_read
+        try:
+            wait(fd, timeout=seconds, timeout_exc=ElapsedError())
+        except ElapsedError:
+            return
+
+
+class Watch:
+    """watcher: of gevent's, for one descriptor."""
+
+    def __init__(self, watcher: Any, callback: Callable[[], object]) -> None:
+        self._watcher = watcher
+        self._callback = callback
+
+    def start(self) -> None:
+        if not self._watcher.active:
+            self._watcher.start(self._callback)
+
+    def stop(self) -> None:
+        self._watcher.stop()

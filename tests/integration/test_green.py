@@ -1,0 +1,239 @@
+"""Workers with green threads: what waits lets others go on, and everything else is as on threads.
+
+What holds for all kinds of workers is tested with these too (harness/axes.py); here is what they promise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.client import Client
+from harness.server import wait_for
+from integration.live import Live, Load, message
+
+GREEN = ("gevent", "eventlet")
+BIG = 30_000_000  # more than both sockets' buffers and the server's own hold
+LIMIT = 0.3
+
+
+@pytest.fixture(scope="module", params=GREEN)
+def live(request: pytest.FixtureRequest) -> Iterator[Live]:
+    """Requests are not buffered, and may take long."""
+    with Live("greens:app", "--no-request-buffering", "--request-timeout=60", kind=request.param) as live:
+        yield live
+        live.stop()
+
+
+def told(live: Live, path: str) -> str:
+    response = live.request(path)
+    assert response.status == 200, f"{response.status}\n{live.log()}"
+    return response.body.decode()
+
+
+@contextlib.contextmanager
+def asking(live: Live, *paths: str) -> Iterator[list[Client]]:
+    """Clients, each of which has asked for one of these."""
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for path in paths:
+            client = stack.enter_context(live.connect(timeout=20))
+            client.send(message(path))
+            clients.append(client)
+        yield clients
+
+
+def answers(clients: list[Client]) -> list[str]:
+    return [client.response().body.decode() for client in clients]
+
+
+def overlap(live: Live, number: int) -> None:
+    told(live, "/leave")
+    with asking(live, *[f"/meet?{number}"] * number) as clients:
+        assert set(answers(clients)) == {"met"}
+
+
+def test_what_waits_lets_others_go_on(live: Live) -> None:
+    overlap(live, 100)
+
+
+@pytest.mark.slow
+def test_a_thousand_at_once(live: Live) -> None:
+    overlap(live, 999)
+
+
+def test_what_a_greenlet_and_a_request_have_for_themselves(live: Live) -> None:
+    """Ten at once, twice: neither has one what another has, nor what one before had."""
+    for _ in range(2):
+        told(live, "/leave")
+        with asking(live, *[f"/own?t{number}&10" for number in range(10)]) as clients:
+            assert answers(clients) == [f"t{number} t{number} unset unset" for number in range(10)]
+
+
+@pytest.fixture
+def slow_server() -> Iterator[int]:
+    """The port of a server that answers only when twenty clients are there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            clients = [listener.accept()[0] for _ in range(20)]
+            for client in clients:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\nslow")
+                client.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(20)
+
+
+def test_sockets_of_the_application_wait_beside_each_other(live: Live, slow_server: int) -> None:
+    with asking(live, *[f"/through?{slow_server}"] * 20) as clients:
+        assert answers(clients) == ["slow"] * 20
+
+
+def test_threads_queues_and_processes(live: Live) -> None:
+    assert told(live, "/later") == "one two"
+    assert told(live, "/command") == "printed"
+
+
+def test_a_body_that_is_awaited_holds_up_nobody(live: Live) -> None:
+    with live.connect(timeout=20) as client:
+        client.send(message("/read", method="POST", fields=("Content-Length: 20",)) + b"x" * 10)
+        told(live, "/")
+        assert client.is_quiet(0.05)
+        client.send(b"y" * 10)
+        assert client.response().body == b"20 True"
+
+
+@pytest.mark.parametrize("path", ["/write", "/pieces"])
+def test_a_client_that_does_not_read_holds_up_nobody(live: Live, path: str) -> None:
+    """Nor does its greenlet lose what was kept for it."""
+    with live.connect(timeout=20) as client:
+        client.send(message(f"{path}?{BIG // 65536 * 65536}"))
+        told(live, "/")
+        told(live, "/")
+        response = client.response()
+    assert response.complete
+    assert len(response.body) >= BIG // 65536 * 65536
+    assert path == "/write" or response.body.endswith(b"True kept")
+
+
+def test_clients_that_leave_leave_no_greenlet(live: Live) -> None:
+    leaving(live, 30)
+
+
+@pytest.mark.slow
+def test_no_greenlet_is_left_of_a_hundred_thousand_requests(live: Live) -> None:
+    def ask() -> None:
+        with live.connect(timeout=20) as client:
+            for _ in range(250):
+                client.send(message("/") * 50)
+                for _ in range(50):
+                    client.response()
+
+    leaving(live, 100)
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    leaving(live, 100)
+
+
+def leaving(live: Live, number: int) -> None:
+    """In the middle of a response, of a body, of a wait of the application's."""
+    before = int(told(live, "/greenlets"))
+    for _ in range(number // 3):
+        with live.connect() as client:
+            client.send(message(f"/pieces?{BIG}"))
+            client.more()
+        with live.connect() as client:
+            client.send(message("/read", method="POST", fields=("Content-Length: 20",)) + b"x")
+        with live.connect() as client:
+            client.send(message("/later"))
+    wait_for(lambda: int(told(live, "/greenlets")) <= before, f"no more greenlets than {before}")
+
+
+def test_an_application_cannot_end_the_worker(live: Live) -> None:
+    pid = told(live, "/")
+    told(live, "/exit")
+    assert told(live, "/") == pid
+    live.wait_log("The application tried to end the worker")
+
+
+def test_early_hints_and_the_deadline_know_their_greenlet(live: Live) -> None:
+    response = live.request("/early")
+    assert [each.status for each in response.interim] == [103]
+    assert response.body == b"True False True"
+
+
+@pytest.mark.parametrize("kind", GREEN)
+def test_time_limits_bounds_and_the_drain(kind: str, tmp_path: Path) -> None:
+    """One server: request_timeout, green_requests, max_queue, slow_request_time, a drain."""
+    options = (
+        f"--request-timeout={LIMIT * 4}",
+        f"--slow-request-time={LIMIT}",
+        "--green-requests=2",
+        "--max-queue=1",
+    )
+    gates = [tmp_path / name for name in ("one", "two", "three", "four")]
+    with Live("greens:app", *options, kind=kind) as live:
+        with asking(live, *[f"/wait?{gate}" for gate in gates[:2]]) as clients:
+            for gate in gates[:2]:
+                wait_for(Path(f"{gate}.in").exists, "the application is inside")
+            with asking(live, f"/wait?{gates[2]}") as waiting:
+                refused = live.request("/")
+                assert (refused.status, refused.get("Retry-After")) == (503, "1")
+                gates[0].touch()
+                assert clients[0].response().body == b"released"
+                wait_for(Path(f"{gates[2]}.in").exists, "the third one is inside")
+                gates[2].touch()
+                assert waiting[0].response().body == b"released"
+            assert clients[1].response().status == 504
+        assert Path(f"{gates[1]}.end").read_text() == "RequestTimeout"
+        log = live.wait_log(f"A request takes longer than request_timeout: GET /wait?{gates[1]}"[:90])
+        assert "its greenlet is at" in log
+        assert "in wait" in log
+        assert "A request takes longer than slow_request_time: " in log
+        with asking(live, f"/wait?{gates[3]}") as clients:
+            wait_for(Path(f"{gates[3]}.in").exists, "the application is inside")
+            live.terminate()
+            gates[3].touch()
+            assert clients[0].response().body == b"released"
+        live.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", GREEN)
+def test_a_hub_that_is_blocked_is_found(kind: str) -> None:
+    with Live("greens:app", "--timeout=1", kind=kind) as live:
+        with asking(live, "/spin"):
+            log = live.wait_log("has shown no sign of life")
+            assert "its event loop is blocked" in log
+            live.wait_log("in spin")
+            live.wait_log("is ready", times=2)
+        told(live, "/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", GREEN)
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_reload_loses_nothing(kind: str, preload: bool) -> None:
+    options = ("--preload",) if preload else ()
+    with Live("greens:app", *options, kind=kind, workers=2) as live:
+        before = set(live.workers())
+        with Load(live, "/") as load:
+            load.wait_served(50)
+            live.signal(signal.SIGHUP)
+            wait_for(lambda: not before & set(live.workers()), "the workers have been replaced", deadline=15)
+            load.wait_served(50)
+        load.check()
+        assert told(live, "/later") == "one two"
+        live.stop()
