@@ -23,7 +23,6 @@ from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import Written, parsed
 from tricorn.config.uvicorn import run_settings
 from tricorn.handover import Assignment
-from tricorn.kinds import WorkerKind
 from tricorn.workers.base import Worker
 from tricorn.workers.boot import function_at
 from tricorn.workers.signals import SignalPipe
@@ -175,15 +174,14 @@ def adopted(settings: Settings, found: type[Worker], origin: str) -> Settings:
     function_at(base.serve)  # imported in the master, as for any kind
     life = Life(found, settings)
     kinds.adopt(
-        WorkerKind(
-            name,
-            interface=base.interface,
-            runner=base.runner,
+        replace(
+            base,
+            name=name,
             doc=f"is a class of its own, based on `{base.name}`",
             serve=life.serve,
+            also=(),
+            is_usual=False,
             prepare=life.prepare,
-            patch=base.patch,
-            needs=base.needs,
         )
     )
     return replace(settings, warnings=warnings)
@@ -208,6 +206,9 @@ class Life:
         self._worker: Worker | None = None
 
     def prepare(self) -> None:
+        """After the kind's own: that may be what the class builds on."""
+        if (prepare := kinds.KINDS[self._class.kind].prepare) is not None:
+            function_at(prepare)()
         self._worker = self._class(self._settings)
         self._worker.init_process()
 

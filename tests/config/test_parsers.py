@@ -165,8 +165,7 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("timeout", "inf", "is not a number of seconds", ""),
     ("timeout", True, "is not a number of seconds", ""),
     ("worker_class", "gthreads", "'gthreads' is not one of auto, sync, gthread", "did you mean gthread?"),
-    ("worker_class", "tornado", "does not have yet", "auto, sync, gthread"),
-    ("worker_class", "egg:gunicorn#tornado", "does not have yet", "auto, sync, gthread"),
+    ("worker_class", "egg:meinheld#gunicorn_worker", "is a server of its own, in C", "write auto"),
     ("worker_class", object, "is not one of auto, sync, gthread, asgi", "write one of auto"),
     ("worker_class", "my.worker", "'my.worker' is not one of auto, sync, gthread, asgi", "write one of auto"),
     (

@@ -96,8 +96,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"date_header": False, "reload_dirs": None, "ws": "none"}, "ws: this parameter"),
     ({"wsgi_app": "x:y"}, "wsgi_app: the application is the first argument"),
     (
-        {"worker_class": "tornado"},
-        "worker_class: 'tornado' is a worker of Gunicorn that Tricorn does not have yet",
+        {"worker_class": "sanic.worker.GunicornWorker"},
+        "worker_class: 'sanic.worker.GunicornWorker' is Sanic's own server",
     ),
     ({"config": "no.toml"}, "config: there is no file 'no.toml' (tricorn.run())"),
 ]

@@ -41,6 +41,12 @@ class TornadoWorker: ...
 TornadoWorker.__module__ = "gunicorn.workers.gtornado"
 
 
+class GunicornWebWorker: ...
+
+
+GunicornWebWorker.__module__ = "aiohttp.worker"
+
+
 class Configured(UvicornWorker):
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
@@ -57,6 +63,9 @@ class Green(GeventWorker): ...
 
 
 class Tornadic(TornadoWorker): ...
+
+
+class OfAiohttp(GunicornWebWorker): ...
 
 
 class OfGreenThreads(Worker):
@@ -140,6 +149,10 @@ def test_a_class_of_its_own() -> None:
     assert (green.runner, green.needs) == (kinds.Runner.GREEN, "gevent")
     assert green.patch == kinds.KINDS["gevent"].patch
     assert resolved(settings_for("site_of_workers.Green")).worker_class == "gevent"
+    assert resolved(settings_for("site_of_workers.Tornadic")).worker_class == "tornado"
+    tornado = kinds.maybe_kind(resolved(settings_for("site_of_workers.OfTornado")).worker_class)
+    assert tornado is not None
+    assert (tornado.interface, tornado.serves_too) == (kinds.TORNADO, (kinds.WSGI,))
     (said,) = resolved(settings_for("site_of_workers.OfLoops")).warnings
     assert said.startswith(
         "worker_class: handle_quit, notify of 'site_of_workers.OfLoops' is not called; do it in"
@@ -147,10 +160,9 @@ def test_a_class_of_its_own() -> None:
 
 
 REFUSED = {
-    "Tornadic": "is based on gunicorn.workers.gtornado.tornadoworker, which serves Tornado's own app",
+    "OfAiohttp": "is based on aiohttp.worker.gunicornwebworker, which serves aiohttp's own applications",
     "OfRequests": "defines handle_request, which Tricorn does not call: it serves by itself (",
     "OfNoKind": "has the kind 'green' (gunicorn.conf.py); set kind to one of sync, gthread, asgi",
-    "OfTornado": "has the kind 'tornado', which is a worker of Gunicorn that Tricorn does not have yet",
     "OfGunicornsBase": "is a server of its own: its base is gunicorn.workers.base.Worker",
     "Nothing": "is not a subclass of tricorn.workers.base.Worker (gunicorn.conf.py); docs/embedding.md says",
     "Number": "is not a class (gunicorn.conf.py); name a subclass",

@@ -128,6 +128,6 @@ KINDS_OF = {
     for interface in ("wsgi", "asgi")
 }
 #: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
-FREQUENT = [name for name, kind in KINDS.items() if not kind.rare]
+FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]
 #: The first kind of each interface: for what does not depend on threads.
 ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]

@@ -52,6 +52,21 @@ def wait_note(server: Server, text: str) -> None:
     wait_for(has_come, f"{text!r} in {seen}")
 
 
+def test_a_class_of_its_own_on_it(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import tornado.web\nfrom tricorn.workers.base import Worker\n"
+        "class Own(Worker):\n    kind = 'tornado'\n"
+        "    def init_process(self):\n        self.log.info('Mine')\n"
+        "class Hello(tornado.web.RequestHandler):\n    def get(self):\n        self.write('hello')\n"
+        "app = tornado.web.Application([('/', Hello)])\n"
+        "def wsgi(environ, start_response):\n    start_response('200 OK', [])\n    return [b'on a thread']\n"
+    )
+    for app, body in (("own:app", b"hello"), ("own:wsgi", b"on a thread")):
+        with Live(app, "--worker-class", "own.Own", kind="tornado", chdir=tmp_path) as live:
+            assert live.request("/").body == body
+            assert "Mine" in live.log()
+
+
 # -- handlers
 
 

@@ -127,6 +127,6 @@ def test_words_know_it(site: Path) -> None:
     for said in (
         "`green` is made up for a test.",
         "`elsewhere.GreenWorker` as `green`",
-        "task (asgi, green)",
+        "task (asgi, tornado, green)",
     ):
         assert said in reference

@@ -11,7 +11,6 @@ Knows: what an application of Tornado's is served with. Must not know: the maste
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,9 +36,7 @@ _loops: list[asyncio.AbstractEventLoop] = []
 
 
 def prepare() -> None:
-    """Before the application is imported. Raises ModuleNotFoundError."""
-    if importlib.util.find_spec("tornado") is None:
-        raise ModuleNotFoundError("Tornado is not installed; pip install 'tricorn[tornado]'")
+    """Before the application is imported."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     _loops.append(loop)

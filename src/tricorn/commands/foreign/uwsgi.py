@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tricorn import kinds
 from tricorn.commands.foreign.rows import (
     NO,
     Row,
@@ -35,8 +34,7 @@ JOBS = "there is no such thing; a queue such as Celery or RQ, or a timer of syst
 CACHE = "there is no cache in the server; Redis or memcached is one"
 ROUTING = "requests are not rewritten; let the proxy, or the application, do that"
 EMPEROR = "there is no emperor; a unit of systemd for each application does the same"
-GREEN_THREADS = "gevent" in kinds.words()
-NO_GREEN = "there are no green threads; gthread, with threads, or ASGI"
+NO_GREEN = "there are none of this kind; gevent has green threads, and ASGI an event loop"
 MERCY = "the time counts for all ways to stop: a reload, a stop, a worker that is replaced"
 HARAKIRI = "only the request is ended, with 504, and its stack is logged; the worker goes on"
 LAZY = "each worker loads the application itself; that is the default"
@@ -149,7 +147,7 @@ ROWS: Mapping[str, Row] = {
     "cpu-affinity": lost(
         "workers run where the kernel puts them; taskset, or CPUAffinity= of systemd, limits all"
     ),
-    "gevent": lost(NO_GREEN) if not GREEN_THREADS else same("worker_connections", worker_class="gevent"),
+    "gevent": same("green_requests", worker_class="gevent"),
     "gevent-monkey-patch": needless(takes_value=False),
     "asyncio": lost(NO_GREEN),
     "async": lost(NO_GREEN),
