@@ -244,7 +244,7 @@ class Settings:
         "be chosen; all of them are safe.",
     )
     kernel_tls: str = setting(
-        "auto",
+        "off",
         flags=("--kernel-tls",),
         parse=one_of("auto", "on", "off"),
         section=TLS,
