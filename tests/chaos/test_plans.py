@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,9 @@ def test_what_is_passed_on_arrives(library: Path, tmp_path: Path, way: str) -> N
     gate = tmp_path / "gate"
     with Live("life:app", workers=2, environ=plan.environ(library)) as live:
         free = live.workers()[1]
-        with live.connect() as client, live.connect() as other:
-            with frozen(free):
+        with ExitStack() as stack:
+            with frozen(free):  # so that both come to the other one
+                client, other = (stack.enter_context(live.connect()) for _ in range(2))
                 for each, path in ((client, "/"), (other, f"/block?{gate}")):
                     each.send(message(path))
                 assert client.response().body != b"%d 1" % free

@@ -14,7 +14,7 @@ import time
 import asgi_misbehave
 import misbehave
 import pytest
-from harness.axes import KINDS, KINDS_OF, ONE_OF_EACH
+from harness.axes import AXES, KINDS, KINDS_OF, ONE_OF_EACH
 from harness.cases import NEXT, SMUGGLED, head
 from harness.client import Client, Response
 from harness.server import BOOT_DEADLINE, Server, Servers, wait_for
@@ -30,8 +30,8 @@ def each_name(table: str) -> pytest.MarkDecorator:
         ("kind", "name"),
         [
             (name, entry)
-            for name, kind in KINDS.items()
-            for entry in getattr(APPLICATIONS[kind.interface], table)
+            for name in AXES["kind"]
+            for entry in getattr(APPLICATIONS[KINDS[name].interface], table)
         ],
     )
 
@@ -42,9 +42,9 @@ def each_path(*paths: str) -> pytest.MarkDecorator:
         ("kind", "path"),
         [
             (name, path)
-            for name, kind in KINDS.items()
+            for name in AXES["kind"]
             for path in paths
-            if path in APPLICATIONS[kind.interface].PAGES
+            if path in APPLICATIONS[KINDS[name].interface].PAGES
         ],
     )
 

@@ -71,6 +71,15 @@ def fetched(port: int, path: str = "/") -> str:
         return text
 
 
+def shown(port: int) -> str:
+    """What a browser shows, an error's page too."""
+    try:
+        return fetched(port)
+    except urllib.error.HTTPError as error:
+        text: str = error.read().decode()
+        return text
+
+
 def test_development(project: Path, tmp_path: Path) -> None:
     """Checks, migrations, static files, a reload for code and one for a template; from another directory."""
     port = free_port()
@@ -96,10 +105,13 @@ def test_development(project: Path, tmp_path: Path) -> None:
         change(project / "templates" / "home.html", "<p>", "<b>")
         started.wait(lambda: fetched(port) == "<b>second</p>", "the new template is used")
 
-        # Django finds a mistake: the old code serves until it is mended.
-        change(project / "mysite" / "settings.py", "$", '\nSTATICFILES_DIRS = "wrong"\n')
+        # Django finds a mistake: that is the page, until it is mended.
+        settings = project / "mysite" / "settings.py"
+        change(settings, "$", '\nSTATICFILES_DIRS = "wrong"\n')
         started.wait_log("staticfiles.E001")
-        assert fetched(port) == "<b>second</p>"
+        started.wait(lambda: "staticfiles.E001" in shown(port), "the page says why")
+        change(settings, 'STATICFILES_DIRS = "wrong"', "")
+        started.wait(lambda: shown(port) == "<b>second</p>", "it is mended")
         started.process.send_signal(signal.SIGINT)
         assert started.process.wait(20) == 0
 

@@ -237,7 +237,6 @@ def _dies(notes: Notes, live: Live, number: signal.Signals, moments: list[str]) 
     assert victim not in end["living"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_requests_that_are_not_as_others(kind: str, tmp_path: Path, notes: Notes) -> None:
     """A hook changes them, the application or the hook raises, they take too long, the worker has to go."""
     (tmp_path / "echoing.py").write_text(ECHO[KINDS[kind].interface])
