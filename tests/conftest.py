@@ -12,7 +12,7 @@ import pytest
 # What asserts for the tests and is no test module.
 pytest.register_assert_rewrite("harness", "integration", "transport.served", "faults.served")
 
-from harness.axes import AXES, KINDS, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
+from harness.axes import AXES, KINDS, NOT_OF_RARE, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
 from harness.combinations import in_sample, pairwise  # noqa: E402
 from harness.server import Servers  # noqa: E402
 
@@ -127,10 +127,12 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest
 
 
 def _has_sense(item: pytest.Item) -> bool:
-    """What is bound to one wire does not run over the others."""
+    """What is bound to one wire does not run over the others, nor where a kind is left out on that kind."""
     callspec = getattr(item, "callspec", None)
     wire = None if callspec is None else callspec.params.get("wire")
     name = item.nodeid.removeprefix("tests/")
+    if _is_rare(item) and name.startswith(NOT_OF_RARE):
+        return False
     return wire not in AXES["wire"] or all(
         wire == only for start, (only, _) in ONE_WIRE.items() if name.startswith(start)
     )
