@@ -430,15 +430,16 @@ def test_a_start_that_takes_long(tmp_path: Path, manager: Manager, limit: str) -
 # -- the units to copy
 
 DEPLOY = Path(__file__).parent.parent.parent / "examples/deploy"
+UNITS = [path for path in DEPLOY.iterdir() if path.suffix in (".service", ".socket")]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 def test_the_units_are_in_order(tmp_path: Path) -> None:
-    for unit in DEPLOY.iterdir():
+    for unit in UNITS:
         text = unit.read_text().replace("/srv/mysite/venv/bin/tricorn", sys.executable)
         (tmp_path / unit.name).write_text(text)
-    units = [str(tmp_path / unit.name) for unit in DEPLOY.iterdir()]
+    units = [str(tmp_path / unit.name) for unit in UNITS]
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *units],
         capture_output=True,
@@ -454,7 +455,7 @@ def test_the_pages_show_the_same_units() -> None:
     """Without the comments, and without what is explained in the file alone."""
     page = (DEPLOY.parent.parent / "docs/deployment.md").read_text()
     blocks = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    for unit in (path for path in DEPLOY.iterdir() if path.suffix in (".service", ".socket")):
+    for unit in UNITS:
         lines = set(unit.read_text().splitlines())
         section = "[Socket]" if unit.suffix == ".socket" else "[Service]"
         (block,) = [block for block in blocks if section in block]
