@@ -132,3 +132,5 @@ cdef class Channel:
     cdef int _fall_behind(self) except -1
 
 cdef Channel new_channel(ChannelTable table, int fd, unsigned int serial)
+# The same with a place in the table. Whose the descriptor is from here on, whatever happens.
+cdef Channel channel_of(ChannelTable table, int fd, unsigned int serial)

@@ -154,6 +154,15 @@ cdef Channel new_channel(ChannelTable table, int fd, unsigned int serial):
     return channel
 
 
+cdef Channel channel_of(ChannelTable table, int fd, unsigned int serial):
+    try:
+        table.make_place(fd)
+        return new_channel(table, fd, serial)
+    except MemoryError:
+        close_fd(fd)
+        raise
+
+
 @cython.final
 @cython.no_gc
 cdef class Channel:

@@ -50,8 +50,6 @@ cdef class GreenServer(Server):
     cdef Batch batch                # what is held back
     cdef bint collecting            # others wait to be started: what is sent may be held back
     cdef long long longest_ns       # that a greenlet had control at first, of late; fades
-    cdef long long swept_ns         # when deadlines were last looked at
-    cdef long long swept_requests   # how many requests were over then
     cdef readonly bint stuck        # a request does not end although it was told to
     cdef bint stopped
     cdef bint at_rest               # the main greenlet waits to be told that there is something to do
@@ -72,7 +70,6 @@ cdef class GreenServer(Server):
     cdef int _forget_others(self, int interrupt, int lifeline) except -1
     cdef int _rest(self) except -1
     cdef int _turn(self) except -1
-    cdef int _serve(self) except -1
     cdef int _let_proceed(self) except -1
     cdef int _resume_reader(self) except -1
     cdef int _interrupt(self) except -1
@@ -84,8 +81,6 @@ cdef class GreenServer(Server):
     cdef int _left_application(self, GreenContext context) except -1
     cdef bint _wait_for_client(self, GreenContext context, WSGIRequest request) except -1
     cdef int _sweep(self, long long now) except -1
-    cdef long long _catch_up(self) except -1
-    cdef void _note_wait(self, long long late) noexcept
     cdef int _interrupt_overdue(self, long long now) except -1
     cdef int _tell_slow(self, long long now) except -1
     cdef int _end_dropped(self) except -1

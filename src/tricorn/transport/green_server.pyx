@@ -34,7 +34,7 @@ from greenlet import getcurrent, greenlet
 
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.http.buffer cimport Buffer
-from tricorn.scoreboard cimport RowData, count_request, monotonic, set_label
+from tricorn.scoreboard cimport count_request, monotonic, set_label
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.deadline cimport CallersDeadline
 from tricorn.transport.hold cimport Batch, new_batch
@@ -42,7 +42,7 @@ from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.queues cimport LOOK_NS
 from tricorn.transport.request cimport Afterwards, Compartment, Request, Runner
 from tricorn.transport.routes cimport NOT_ITS_OWN, Route
-from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
+from tricorn.transport.server cimport BATCH, LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.system cimport read
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport Layer
@@ -58,7 +58,6 @@ cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
 
 cdef enum:
-    BATCH = 64
     # Greenlets that are started in a row, before those that wait for the hub get their turn.
     START_RUN = 64
     SPARE = 64
@@ -218,7 +217,7 @@ cdef class GreenServer(Server):
         self.spare = []
         self.overdue = []
         self.main = current_greenlet()
-        self.reader = ThreadContext()
+        self.reader = self.keeper = ThreadContext()
         self.reader.cell = worker.row.cell(0)
         self.reader.ident = PyThread_get_thread_ident()
         self.batch = new_batch(self.reader)
@@ -486,7 +485,7 @@ cdef class GreenServer(Server):
         if self.tick_due:
             self.tick_due = False
             self._sweep(now)
-        self._serve()
+        self.serve_batch()
         self._let_proceed()
         if self.queues is not None and self.queues.changed:
             self.settle()
@@ -496,8 +495,7 @@ cdef class GreenServer(Server):
                 self.listen(True)
         return 0
 
-    cdef int _serve(self) except -1:
-        """Deal with a batch of events. Returns how many they were."""
+    cdef int serve_batch(self) except -1:
         cdef Event events[BATCH]
         cdef ThreadContext reader = self.reader
         cdef int n = self.worker.channels.poller.fetch(events, BATCH, 0)
@@ -533,10 +531,7 @@ cdef class GreenServer(Server):
     # ---- the sweep ---------------------------------------------------------------------------------------
 
     cdef int _sweep(self, long long now) except -1:
-        self._note_wait(now - self.swept_ns - self.sweep_interval)
-        if now - self.swept_ns > 2 * self.sweep_interval:
-            now = self._catch_up()
-        self.swept_ns = self.reader.now = now
+        self.reader.now = now = self.begin_sweep(now)
         self.worker.row.data.heartbeat_ns = now
         self.expire_overdue(self.reader, now)
         if self.worker.shortest_timeout:
@@ -549,20 +544,6 @@ cdef class GreenServer(Server):
         if not self.listening and self.may_listen(now):
             self.listen(True)
         return 0
-
-    cdef void _note_wait(self, long long late) noexcept:
-        """Requests that have come since the last sweep have found the hub as late as this one does."""
-        cdef RowData* row = self.worker.row.data
-        cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
-        row.waited_ns += max(late, <long long>0) * max(requests - self.swept_requests, <long long>1)
-        self.swept_requests = requests
-
-    cdef long long _catch_up(self) except -1:
-        """The hub was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
-        cdef int batches = self.worker.channels.count // BATCH + 1
-        while self._serve() == BATCH and batches > 0:
-            batches -= 1
-        return monotonic()
 
     cdef int _interrupt_overdue(self, long long now) except -1:
         """Have RequestTimeout raised in greenlets whose request has been silent for too long."""
@@ -613,20 +594,6 @@ cdef class GreenServer(Server):
         return 0
 
     # ---- the end -----------------------------------------------------------------------------------------
-
-    def drain(self, bint backlog):
-        """As Server.close_down."""
-        self.close_down(self.reader, backlog)
-
-    def take_remaining(self):
-        """As Server.take_rest, when nobody is left. Whether somebody has come."""
-        if self.has_rest:
-            self.take_rest(self.reader)
-        return self.worker.channels.count > 0
-
-    def cut_streams(self, bint events_only):
-        """As Server.end_streams."""
-        return self.end_streams(self.reader, events_only)
 
     def stop(self):
         """Begin with nothing more; what runs may go on for as long as the hub does."""

@@ -6,14 +6,9 @@ from tricorn.transport.thread_context cimport ThreadContext
 cdef class LoopServer(Server):
     cdef readonly LoopContext loop_context
     cdef object on_change           # called when the worker should look: it is worn, or a drain is over
-    cdef long long swept_ns         # when deadlines were last looked at
-    cdef long long swept_requests   # how many requests were over then
     cdef bint stopped
     cdef LoopWatch loop_watch       # None: nobody watches
 
-    cdef int _serve(self) except -1
     cdef bint _is_held_long(self, ThreadContext thread, int events) noexcept
-    cdef void _note_wait(self, long long late) noexcept
-    cdef long long _catch_up(self) except -1
     cdef int _beat(self, long long now) except -1
     cdef int _tell_slow(self, long long now) except -1

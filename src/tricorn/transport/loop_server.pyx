@@ -10,7 +10,7 @@ Any loop with add_reader() will do: uvloop, asyncio's, another.
 Knows: the loop's interface (add_reader, call_soon, call_later). Must not know: signals, settings, HTTP.
 """
 
-from tricorn.scoreboard cimport RowData, monotonic
+from tricorn.scoreboard cimport monotonic
 from tricorn.transport.asgi_request cimport LoopRunner, new_loop_runner
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.hold cimport Batch
@@ -19,12 +19,9 @@ from tricorn.transport.loop_watch cimport LoopWatch
 from tricorn.transport.queues cimport LOOK_NS
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, Event
-from tricorn.transport.server cimport LISTENER_TOKENS, WAKER_TOKEN, Server
+from tricorn.transport.server cimport BATCH, LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.system cimport read
 from tricorn.transport.websocket import new_socket
-
-cdef enum:
-    BATCH = 64
 
 cdef long long SECOND = 1000000000
 # How long a small send may be held back for others to go with it: in a batch of so many events, and of fewer.
@@ -43,6 +40,7 @@ cdef class LoopServer(Server):
     def __init__(self, LoopContext loop_context, list entrances, on_change, LoopRunner runner=None):
         Server.__init__(self, new_loop_runner(loop_context, new_socket) if runner is None else runner, entrances)
         self.loop_context = loop_context
+        self.keeper = loop_context.thread
         self.on_change = on_change
         loop_context.schedule = self._schedule
         # A worker of this kind beats in its sweep.
@@ -72,25 +70,23 @@ cdef class LoopServer(Server):
         self.loop_context.drain_code = code
         self.loop_context.task_runner.open = True
         try:
-            self.close_down(self.loop_context.thread, backlog, code)
+            self.close_down(self.keeper, backlog, code)
         finally:
             self.loop_context.task_runner.open = False
 
     def take_remaining(self):
-        """As Server.take_rest, when nobody is left. Whether somebody has come."""
-        if self.has_rest:
-            self.loop_context.task_runner.open = True
-            try:
-                self.take_rest(self.loop_context.thread)
-            finally:
-                self.loop_context.task_runner.open = False
-        return self.worker.channels.count > 0
-
-    def cut_streams(self, bint events_only):
-        """As Server.end_streams."""
+        if not self.has_rest:
+            return self.worker.channels.count > 0
         self.loop_context.task_runner.open = True
         try:
-            return self.end_streams(self.loop_context.thread, events_only)
+            return Server.take_remaining(self)
+        finally:
+            self.loop_context.task_runner.open = False
+
+    def cut_streams(self, bint events_only):
+        self.loop_context.task_runner.open = True
+        try:
+            return Server.cut_streams(self, events_only)
         finally:
             self.loop_context.task_runner.open = False
 
@@ -126,10 +122,9 @@ cdef class LoopServer(Server):
         watch.run()
 
     def _on_ready(self):
-        self._serve()
+        self.serve_batch()
 
-    cdef int _serve(self) except -1:
-        """Deal with a batch of events. Returns how many they were."""
+    cdef int serve_batch(self) except -1:
         cdef Event events[BATCH]
         cdef ThreadContext thread = self.loop_context.thread
         cdef Batch batch = self.loop_context.batch
@@ -191,26 +186,8 @@ cdef class LoopServer(Server):
         if self.stopped:
             return
         self.loop_context.task_runner.loop.call_later(self.sweep_interval / <double>SECOND, self._tick)
-        self._note_wait(now - self.swept_ns - self.sweep_interval)
-        if now - self.swept_ns > 2 * self.sweep_interval:
-            now = self._catch_up()
-        self.swept_ns = now
-        self._beat(now)
-
-    cdef void _note_wait(self, long long late) noexcept:
-        """Requests that have come since the last sweep have found the loop as late as this one does."""
-        cdef RowData* row = self.worker.row.data
-        cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
-        row.waits += 1
-        row.waited_ns += max(late, <long long>0) * max(requests - self.swept_requests, <long long>1)
-        self.swept_requests = requests
-
-    cdef long long _catch_up(self) except -1:
-        """The loop was blocked: what clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
-        cdef int batches = self.worker.channels.count // BATCH + 1
-        while self._serve() == BATCH and batches > 0:
-            batches -= 1
-        return monotonic()
+        self.worker.row.data.waits += 1
+        self._beat(self.begin_sweep(now))
 
     cdef int _beat(self, long long now) except -1:
         cdef LoopContext loop_context = self.loop_context

@@ -15,9 +15,8 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
+from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, channel_of
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.system cimport close as close_fd
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport PEER_LEFT, WIRE_AGAIN, wire_end, wire_peer
 
@@ -35,21 +34,10 @@ cdef RelayEnd new_end(Relay relay, Channel channel):
     return end
 
 
-cdef Channel new_descriptor(Channel beside, int fd):
-    """A channel for a descriptor of ours, which is the channel's from here on, whatever happens. It counts as a connection: it takes a place."""
-    cdef ChannelTable table = beside.table
-    try:
-        table.make_place(fd)
-        # Another descriptor with the client's number: no earlier channel had both.
-        return new_channel(table, fd, beside.serial)
-    except MemoryError:
-        close_fd(fd)
-        raise
-
-
 cdef int begin_relay(Channel client, int fd, bytes first, str label, Protocol behind) except -1:
-    cdef Channel application = new_descriptor(client, fd)
     cdef ChannelTable table = client.table
+    # It counts as a connection. Another descriptor with the client's number: no earlier channel had both.
+    cdef Channel application = channel_of(table, fd, client.serial)
     cdef Relay relay = Relay.__new__(Relay)
     relay.label = label
     relay.behind = behind

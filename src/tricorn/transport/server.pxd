@@ -11,8 +11,12 @@ from tricorn.transport.system cimport sockaddr_storage
 cdef unsigned long long WAKER_TOKEN
 cdef unsigned long long LISTENER_TOKENS
 
+cdef enum:
+    BATCH = 64                      # events that a loop fetches at once
+
 cdef class Server:
     cdef readonly WorkerContext worker
+    cdef ThreadContext keeper       # of who sweeps the deadlines, and deals with the drain
     cdef Runner runner
     cdef list entrances             # Entrance
     cdef Queues queues              # None: all entrances are for all workers
@@ -29,13 +33,18 @@ cdef class Server:
     cdef bint takes_backlog
     cdef bint has_rest
     cdef int drain_code
-    cdef bint has_left              # a new connection to other workers: the next one it takes (of a loop)
+    # Of a loop
+    cdef bint has_left              # a new connection to other workers: the next one it takes
+    cdef long long swept_ns         # when deadlines were last looked at
+    cdef long long swept_requests   # how many requests were over then
 
     # What a transport fills in.
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1
     cdef int give_up(self, ThreadContext thread, Channel channel) except -1
     # Have `listen` called again, if it then still may, so many seconds from here; of a loop.
     cdef int listen_later(self, double seconds) except -1
+    # Deal with a batch of events. Returns how many they were; of a loop.
+    cdef int serve_batch(self) except -1
 
     cdef int listen(self, bint on) except -1
     cdef int settle(self) except -1
@@ -45,6 +54,7 @@ cdef class Server:
     cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1
     cdef int meet(self, ThreadContext thread, int index) except -1
     cdef bint make_room(self)
+    cdef long long begin_sweep(self, long long now) except -1
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1
     cdef int expire_overdue(self, ThreadContext thread, long long now) except -1

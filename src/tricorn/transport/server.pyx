@@ -9,7 +9,7 @@ import sys
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport monotonic
-from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, new_channel
+from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, channel_of
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.passing cimport take_descriptor
@@ -19,7 +19,7 @@ from tricorn.transport.request cimport Compartment, Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    TCP_NODELAY, accept4, close, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    TCP_NODELAY, accept4, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socklen_t, tricorn_pending_error, tricorn_return_memory,
 )
 from tricorn.transport.wire cimport wire_has_input
@@ -81,6 +81,9 @@ cdef class Server:
         return runner.give_up(channel, sys.exception())
 
     cdef int listen_later(self, double seconds) except -1:
+        raise NotImplementedError
+
+    cdef int serve_batch(self) except -1:
         raise NotImplementedError
 
     cdef bint may_be_woken_alone(self) noexcept:
@@ -217,16 +220,10 @@ cdef class Server:
 
     cdef Channel _channel_of(self, int fd):
         """Whose the descriptor is from here on, whatever happens."""
-        cdef ChannelTable channels = self.worker.channels
         self.serial += 1
         if self.serial == 0:
             self.serial = 1
-        try:
-            channels.make_place(fd)
-            return new_channel(channels, fd, self.serial)
-        except MemoryError:
-            close(fd)
-            raise
+        return channel_of(self.worker.channels, fd, self.serial)
 
     cdef int _exhausted(self, int error) except -1:
         """The machine has nothing left for another connection. It is said at once, and then every few seconds how often.
@@ -295,6 +292,21 @@ cdef class Server:
         return closed > 0
 
     # ---- being there -------------------------------------------------------------------------------
+
+    cdef long long begin_sweep(self, long long now) except -1:
+        """Of a loop. Requests that have come since the last sweep have found it as late as this one does. If it was blocked, what
+        clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
+        cdef long long late = max(now - self.swept_ns - self.sweep_interval, <long long>0)
+        cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
+        cdef int batches = self.worker.channels.count // BATCH + 1
+        self.worker.row.data.waited_ns += late * max(requests - self.swept_requests, <long long>1)
+        self.swept_requests = requests
+        if late > self.sweep_interval:
+            while self.serve_batch() == BATCH and batches > 0:
+                batches -= 1
+            now = monotonic()
+        self.swept_ns = now
+        return now
 
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1:
         cdef Channel channel
@@ -394,6 +406,20 @@ cdef class Server:
                 channel = <Channel>found
                 channel.forsake()
         self.worker.forsake()
+
+    def drain(self, bint backlog):
+        """As close_down()."""
+        self.close_down(self.keeper, backlog)
+
+    def take_remaining(self):
+        """As take_rest(), when nobody is left. Whether somebody has come."""
+        if self.has_rest:
+            self.take_rest(self.keeper)
+        return self.worker.channels.count > 0
+
+    def cut_streams(self, bint events_only):
+        """As end_streams()."""
+        return self.end_streams(self.keeper, events_only)
 
     cdef int close_down(self, ThreadContext thread, bint backlog, int code=0) except -1:
         """Take no new connections; idle ones close soon, the others after their request.

@@ -139,7 +139,7 @@ cdef class ThreadServer(Server):
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
             builder.provide("wsgi.early_hints", EarlyHints(self.all_threads))       # once: what follows copies its environ
             builder.provide("tricorn.deadline", deadline_of_threads(self.all_threads))
-        self.monitor = ThreadContext()
+        self.monitor = self.keeper = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
         self.listen(True)
@@ -644,20 +644,9 @@ cdef class ThreadServer(Server):
     # ---- the end -----------------------------------------------------------------------------------
 
     def drain(self, bint backlog):
-        """As Server.close_down; the monitor does it."""
-        self.close_down(self.monitor, backlog)
+        Server.drain(self, backlog)
         if self.pool.waiting:
             self.worker.channels.wake()
-
-    def take_remaining(self):
-        """As Server.take_rest, when nobody is left; the monitor does it. Whether somebody has come."""
-        if self.has_rest:
-            self.take_rest(self.monitor)
-        return self.worker.channels.count > 0
-
-    def cut_streams(self, bint events_only):
-        """As Server.end_streams; the monitor does it."""
-        return self.end_streams(self.monitor, events_only)
 
     def stop(self):
         """Ask the threads to end after what they are doing."""
