@@ -221,8 +221,7 @@ def other_names() -> Mapping[str, str]:
 
 def absent() -> Mapping[str, str]:
     """Names for what we do not have → why, and what to write instead."""
-    reasons = {**ABSENT, **{f"{EGG}{word}": said for word, said in ABSENT.items() if word.isidentifier()}}
-    return {word: said for word, said in reasons.items() if word not in KINDS and word not in other_names()}
+    return {word: said for word, said in ABSENT.items() if word not in KINDS and word not in other_names()}
 
 
 def usual(interface: str) -> WorkerKind:

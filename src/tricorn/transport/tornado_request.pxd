@@ -40,9 +40,7 @@ cdef class TornadoRequest(Request):
     cdef object context             # contextvars.Context
     cdef object delegate            # tornado.httputil.HTTPMessageDelegate; None: it has no more to hear
     cdef bint is_upgrade            # it asks for another protocol
-    cdef bint has_begun             # the application has the head
-    cdef bint awaits                # … and wants no more for now
-    cdef bint is_whole              # it has all of the body
+    cdef bint awaits                # the application wants no more of the body for now
     cdef bint input_ended           # the client will send no more
     cdef bint is_detached           # the connection is the application's
     cdef list body                  # pieces that have arrived and that the application has not got

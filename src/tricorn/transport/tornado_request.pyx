@@ -121,7 +121,7 @@ cdef class TornadoRunner(LoopRunner):
         cdef TornadoRequest request = <TornadoRequest>self.spares.take()
         if request is None:
             return new_tornado_request(self)
-        request.has_begun = request.awaits = request.is_whole = request.input_ended = request.is_detached = False
+        request.awaits = request.input_ended = request.is_detached = False
         request.body_size = request.joined = 0
         request.gone_ns = 0
         request.status = None
@@ -408,7 +408,6 @@ cdef class TornadoRequest(Request):
         cdef LoopContext loop_context = self.loop_context
         cdef TornadoConnection connection = new_connection(self)
         self.connection = connection
-        self.has_begun = True
         self.context = PyContext_Copy(loop_context.task_runner.context)
         if self.request_id is not None:
             self.context.run(REQUEST_ID.set, self.request_id)
@@ -510,7 +509,6 @@ cdef class TornadoRequest(Request):
         cdef object failure = None
         cdef object delegate = self.delegate
         self.delegate = None
-        self.is_whole = True
         connection.delegate = delegate
         self.runner._expect_task(connection)
         try:

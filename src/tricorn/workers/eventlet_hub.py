@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tricorn.handover import Assignment
-from tricorn.workers.green import serve_green
+from tricorn.workers.green import ElapsedError, serve_green
 from tricorn.workers.signals import SignalPipe
 
 
@@ -27,10 +27,6 @@ def patch() -> None:
 
 def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
     return serve_green(assignment, application, signals, EventletHub())
-
-
-class ElapsedError(Exception):
-    """A wait is over."""
 
 
 class EventletHub:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tricorn.handover import Assignment
-from tricorn.workers.green import serve_green
+from tricorn.workers.green import ElapsedError, serve_green
 from tricorn.workers.signals import SignalPipe
 
 
@@ -28,10 +28,6 @@ def patch() -> None:
 
 def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
     return serve_green(assignment, application, signals, GeventHub())
-
-
-class ElapsedError(Exception):
-    """A wait is over."""
 
 
 class GeventHub:

@@ -39,6 +39,10 @@ def serve_green(assignment: Assignment, application: Any, signals: SignalPipe, l
     return GreenWorker(assignment, application, signals, library).run()
 
 
+class ElapsedError(Exception):
+    """A wait of the library is over, which has no other way to say so."""
+
+
 class GreenWorker(Worker):
     calls_overlap = True
 

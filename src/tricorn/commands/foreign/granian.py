@@ -188,7 +188,5 @@ def translate(words: Sequence[str], variables: Mapping[str, str]) -> Translation
     finish(bare, to)
     if "worker_class" not in to.settings and not any(RSGI in each for each in to.lost):
         to.lose(f"--interface: {RSGI}")
-    for name, said in DEFAULTS:
-        if name not in to.settings:
-            to.remark(f"{name}: {said}")
+    to.remark_defaults(DEFAULTS)
     return to

@@ -191,9 +191,7 @@ def of_file(path: Path) -> Translation:
 
 
 def finished(to: Translation) -> Translation:
-    for name, said in DEFAULTS:
-        if name not in to.settings:
-            to.remark(f"{name}: {said}")
+    to.remark_defaults(DEFAULTS)
     return to
 
 

@@ -6,7 +6,7 @@ Knows: the forms of a row. Must not know: any server, any setting.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -35,6 +35,12 @@ class Translation:
 
     def default(self, name: str, value: object) -> None:
         self.settings.setdefault(name, value)
+
+    def remark_defaults(self, defaults: Iterable[tuple[str, str]]) -> None:
+        """defaults: of settings that are others where nothing is written, what is to be known."""
+        for name, said in defaults:
+            if name not in self.settings:
+                self.remark(f"{name}: {said}")
 
     def remark(self, text: str) -> None:
         if text not in self.remarks:

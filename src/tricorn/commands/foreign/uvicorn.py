@@ -153,9 +153,7 @@ def translate(words: Sequence[str], variables: Mapping[str, str]) -> Translation
     to.default("accesslog", "-")
     if not to.settings["accesslog"]:
         del to.settings["accesslog"]
-    for name, said in DEFAULTS:
-        if name not in to.settings:
-            to.remark(f"{name}: {said}")
+    to.remark_defaults(DEFAULTS)
     return to
 
 

@@ -407,6 +407,4 @@ def finish(to: Translation) -> None:
     elif "accesslog" not in settings:
         settings["accesslog"] = "-"
         to.remark(f"accesslog: {LOGGED}")
-    for name, said in DEFAULTS:
-        if name not in settings:
-            to.remark(f"{name}: {said}")
+    to.remark_defaults(DEFAULTS)
