@@ -50,25 +50,39 @@ cdef class LoopRunner(Runner):
     cdef int _cork(
         self, Channel channel, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
 
-@cython.final
-cdef class ASGIRequest(Request):
+# What requests of a loop have in common, whatever interface their application has.
+cdef class LoopRequest(Request):
     cdef LoopRunner runner
     cdef LoopContext loop_context
     cdef ScopeBuilder builder
     cdef dict scope
-    cdef HTTPCall call
-    cdef Socket socket              # of a request for a WebSocket
     cdef list body                  # pieces that have arrived and that the application has not taken
     cdef Py_ssize_t body_size
-    cdef Py_ssize_t joined          # pieces that have come before those that are decoded now
-    cdef int body_reads             # in a row, for an application that takes what it gets at once
     cdef long long active_ns        # when the application last gave something to the client
     cdef bint input_ended           # the client will send no more
+
+    # What an interface fills in.
+    # Whether more of the body may be read.
+    cdef bint wants_body(self) noexcept
+    # It is to run now.
+    cdef int begin(self, ThreadContext thread) except -1
+    # There is no place for it. late: it has waited for too long.
+    cdef int turn_away(self, ThreadContext thread, bint late) except -1
+    # Its application has given nothing to the client for request_timeout.
+    cdef int time_out(self, ThreadContext thread) except -1
+    # It has begun, and its client had closed its side before.
+    cdef int missed_end(self, ThreadContext thread) except -1
+
+    cdef int begin_or_wait(self, ThreadContext thread) except -1
+
+@cython.final
+cdef class ASGIRequest(LoopRequest):
+    cdef HTTPCall call
+    cdef Socket socket              # of a request for a WebSocket
+    cdef Py_ssize_t joined          # pieces that have come before those that are decoded now
+    cdef int body_reads             # in a row, for an application that takes what it gets at once
     cdef bint takes_trailers        # the client does
 
-    cdef int _begin_or_wait(self, ThreadContext thread) except -1
-    cdef int _begin(self, ThreadContext thread) except -1
-    cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int conclude(self, HTTPCall call, object failure) except -1
     cdef bint answer_without(self, ThreadContext thread, int status) except -1
     cdef int end(self, ThreadContext thread) except -1
@@ -76,6 +90,5 @@ cdef class ASGIRequest(Request):
     cdef int fail(self, HTTPCall call, object failure) except -1
     cdef int log_within(self, HTTPCall call, object record) except -1
     cdef int say_slow(self) except -1
-    cdef int _time_out(self, ThreadContext thread) except -1
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket)

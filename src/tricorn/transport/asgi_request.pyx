@@ -286,8 +286,22 @@ cdef class Ending:
         request.conclude(self.call, failure_of(task))
 
 
-@cython.final
-cdef class ASGIRequest(Request):
+cdef class LoopRequest(Request):
+    cdef bint wants_body(self) noexcept:
+        return False
+
+    cdef int begin(self, ThreadContext thread) except -1:
+        raise NotImplementedError
+
+    cdef int turn_away(self, ThreadContext thread, bint late) except -1:
+        raise NotImplementedError
+
+    cdef int time_out(self, ThreadContext thread) except -1:
+        raise NotImplementedError
+
+    cdef int missed_end(self, ThreadContext thread) except -1:
+        return 0
+
     # ---- its body ------------------------------------------------------------------------------------
 
     cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
@@ -298,6 +312,86 @@ cdef class ASGIRequest(Request):
         self.body.append((<const char*>data)[:size])
         self.body_size += size
         return 0
+
+    # ---- what its protocol tells ---------------------------------------------------------------------
+
+    cdef int on_queued(self) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.look_again(self)
+
+    cdef int interest(self) noexcept:
+        if self.input_ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
+            return 0
+        return READ
+
+    cdef bint overdue(self, long long now) noexcept:
+        cdef Admission admission = self.compartment.admission
+        if self.body_is_late(now):
+            return True
+        if self.waits:
+            return admission.is_late(self.started_ns, now)
+        return self.limit_ns != 0 and not self.gone and now > self.due(now)
+
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Channel channel = protocol.channel
+        if channel.deadline and channel.deadline <= now:
+            wire_cut(channel.fd)        # it reads nothing
+            return channel.lose()
+        if self.body_is_late(now):
+            return protocol.cut_body(thread, refusal(SLOW_BODY))
+        return self.turn_away(thread, True) if self.waits else self.time_out(thread)
+
+    cdef long long silent_since(self, long long now) noexcept:
+        return self.active_ns
+
+    cdef ThreadContext writing_thread(self):
+        return self.loop_context.thread
+
+    cdef int touch(self) except -1:
+        if self.runner.worker.shortest_timeout or self.runner.worker.shortest_slow:
+            self.active_ns = monotonic()
+        return 0
+
+    # ---- its turn ------------------------------------------------------------------------------------
+
+    cdef int start(self, ThreadContext thread) except -1:
+        """Begin, unless as many run as may."""
+        return self.begin_or_wait(thread) if (<Line>self.compartment).most else self.begin(thread)
+
+    cdef int begin_or_wait(self, ThreadContext thread) except -1:
+        cdef Line line = <Line>self.compartment
+        cdef Admission admission = line.admission
+        if line.has_room() and not admission.waiting:
+            return self.begin(thread)
+        self.started_ns = thread.now
+        if admission.is_full(0):
+            return self.turn_away(thread, False)
+        self.waits = True
+        admission.enter()
+        line.waiting.append(self)
+        return 0
+
+    cdef int proceed(self, ThreadContext thread) except -1:
+        """Its turn has come to begin."""
+        cdef RequestProtocol protocol = self.protocol
+        cdef Admission admission = self.compartment.admission
+        if not protocol.take_up(self):
+            return 0
+        thread.now = monotonic()
+        if admission.is_late(self.started_ns, thread.now):
+            self.turn_away(thread, True)
+        else:
+            self.leave_queue()
+            self.begin(thread)
+            if self.input_ended and self.protocol is protocol:
+                self.missed_end(thread)
+        return protocol.settle(thread)
+
+
+@cython.final
+cdef class ASGIRequest(LoopRequest):
+    # ---- its body ------------------------------------------------------------------------------------
 
     cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         cdef list body = self.body
@@ -366,36 +460,6 @@ cdef class ASGIRequest(Request):
             return 0
         return call.flushed()
 
-    cdef int on_queued(self) except -1:
-        cdef RequestProtocol protocol = self.protocol
-        return protocol.look_again(self)
-
-    cdef int interest(self) noexcept:
-        if self.input_ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
-            return 0
-        return READ
-
-    cdef bint overdue(self, long long now) noexcept:
-        cdef Admission admission = self.compartment.admission
-        if self.body_is_late(now):
-            return True
-        if self.waits:
-            return admission.is_late(self.started_ns, now)
-        return self.limit_ns != 0 and not self.gone and now > self.due(now)
-
-    cdef int expire(self, ThreadContext thread, long long now) except -1:
-        cdef RequestProtocol protocol = self.protocol
-        cdef Channel channel = protocol.channel
-        if channel.deadline and channel.deadline <= now:
-            wire_cut(channel.fd)        # it reads nothing
-            return channel.lose()
-        if self.body_is_late(now):
-            return protocol.cut_body(thread, refusal(SLOW_BODY))
-        return self._decline(thread, True) if self.waits else self._time_out(thread)
-
-    cdef long long silent_since(self, long long now) noexcept:
-        return self.active_ns
-
     cdef int say_slow(self) except -1:
         """Its application has given nothing to the client for slow_request_time."""
         cdef HTTPCall call = self.call
@@ -446,41 +510,13 @@ cdef class ASGIRequest(Request):
     # ---- serving -------------------------------------------------------------------------------------
 
     cdef int start(self, ThreadContext thread) except -1:
-        """Begin, unless as many run as may. (Of WebSockets there may be any number.)"""
-        if (<Line>self.compartment).most and self.socket is None:
-            return self._begin_or_wait(thread)
-        return self._begin(thread)
+        """Of WebSockets there may be any number."""
+        return self.begin(thread) if self.socket is not None else LoopRequest.start(self, thread)
 
-    cdef int _begin_or_wait(self, ThreadContext thread) except -1:
-        cdef Line line = <Line>self.compartment
-        cdef Admission admission = line.admission
-        if line.has_room() and not admission.waiting:
-            return self._begin(thread)
-        self.started_ns = thread.now
-        if admission.is_full(0):
-            return self._decline(thread, False)
-        self.waits = True
-        admission.enter()
-        line.waiting.append(self)
-        return 0
+    cdef int missed_end(self, ThreadContext thread) except -1:
+        return self.on_input_end(thread)
 
-    cdef int proceed(self, ThreadContext thread) except -1:
-        """Its turn has come to begin."""
-        cdef RequestProtocol protocol = self.protocol
-        cdef Admission admission = self.compartment.admission
-        if not protocol.take_up(self):
-            return 0
-        thread.now = monotonic()
-        if admission.is_late(self.started_ns, thread.now):
-            self._decline(thread, True)
-        else:
-            self.leave_queue()
-            self._begin(thread)
-            if self.input_ended and self.protocol is protocol:
-                self.on_input_end(thread)
-        return protocol.settle(thread)
-
-    cdef int _decline(self, ThreadContext thread, bint late) except -1:
+    cdef int turn_away(self, ThreadContext thread, bint late) except -1:
         cdef WorkerContext worker = self.runner.worker
         cdef RequestProtocol protocol = self.protocol
         cdef HTTPCall call = self.call
@@ -494,7 +530,7 @@ cdef class ASGIRequest(Request):
         self.call.status = status
         self.call.headers = ()
 
-    cdef int _begin(self, ThreadContext thread) except -1:
+    cdef int begin(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
         cdef LoopContext loop_context = self.loop_context
         cdef Runner runner = self.runner
@@ -642,7 +678,7 @@ cdef class ASGIRequest(Request):
             task_runner.open = was_open
         return 0
 
-    cdef int _time_out(self, ThreadContext thread) except -1:
+    cdef int time_out(self, ThreadContext thread) except -1:
         """request_timeout is over: the task is cancelled, its client is answered without it."""
         cdef WorkerContext worker = self.runner.worker
         cdef LoopContext loop_context = self.loop_context
@@ -659,14 +695,6 @@ cdef class ASGIRequest(Request):
         self.end(thread)
         loop_context.cancel(call.task, call.method, call.uri)
         return call.let_go()
-
-    cdef ThreadContext writing_thread(self):
-        return self.loop_context.thread
-
-    cdef int touch(self) except -1:
-        if self.runner.worker.shortest_timeout or self.runner.worker.shortest_slow:
-            self.active_ns = monotonic()
-        return 0
 
     # ---- what the gateway calls (gateway/exchange.pxd) ---------------------------------------------
 

@@ -1,10 +1,7 @@
 cimport cython
 
-from tricorn.gateway.scope cimport ScopeBuilder
-from tricorn.http.request cimport RequestHead
-from tricorn.transport.asgi_request cimport LoopRunner
+from tricorn.transport.asgi_request cimport LoopRequest, LoopRunner
 from tricorn.transport.loop_context cimport LoopContext
-from tricorn.transport.request cimport Request
 from tricorn.transport.thread_context cimport ThreadContext
 
 cdef class TornadoRequest
@@ -30,31 +27,19 @@ cdef class TornadoRunner(LoopRunner):
     cdef int _expect_none(self) except -1
 
 @cython.final
-cdef class TornadoRequest(Request):
-    cdef TornadoRunner runner
-    cdef LoopContext loop_context
-    cdef ScopeBuilder builder
-    cdef dict scope
+cdef class TornadoRequest(LoopRequest):
     cdef str target                 # what Tornado takes for the URI
     cdef TornadoConnection connection
     cdef object context             # contextvars.Context
     cdef object delegate            # tornado.httputil.HTTPMessageDelegate; None: it has no more to hear
     cdef bint is_upgrade            # it asks for another protocol
     cdef bint awaits                # the application wants no more of the body for now
-    cdef bint input_ended           # the client will send no more
     cdef bint is_detached           # the connection is the application's
-    cdef list body                  # pieces that have arrived and that the application has not got
-    cdef Py_ssize_t body_size
-    cdef Py_ssize_t joined          # pieces that have come before those that are decoded now
     cdef long long length           # of the body; -1: it is not declared
     cdef long long gone_ns          # when the client ended its side; 0: it has not
-    cdef long long active_ns
     cdef str status
     cdef object fields              # of the response
 
-    cdef int _begin_or_wait(self, ThreadContext thread) except -1
-    cdef int _begin(self, ThreadContext thread) except -1
-    cdef int _decline(self, ThreadContext thread, bint late) except -1
     cdef int _deliver(self) except -1
     cdef int _await(self, object awaitable) except -1
     cdef int _failed(self, object error) except -1
@@ -62,7 +47,6 @@ cdef class TornadoRequest(Request):
     cdef int _end(self) except -1
     cdef int _part(self) except -1
     cdef int _leave(self) except -1
-    cdef int _time_out(self, ThreadContext thread) except -1
     cdef int log_within(self, object record) except -1
     cdef object _within(self, object function, object argument)
 

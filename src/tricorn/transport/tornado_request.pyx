@@ -15,22 +15,20 @@ Knows: the interfaces of tornado.httputil, tasks. Must not know: framing, how th
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
 
 from tricorn.gateway.request_builder cimport method_of
 from tricorn.gateway.scope cimport ScopeBuilder
 from tricorn.gateway.waiting cimport TaskRunner, call_within, failure_of
-from tricorn.http.h1 cimport LONG_BODY, SLOW_BODY, refusal
+from tricorn.http.h1 cimport LONG_BODY, refusal
 from tricorn.http.request cimport BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.admission cimport Admission
-from tricorn.transport.asgi_request cimport Line, LoopRunner
+from tricorn.transport.asgi_request cimport Line, LoopRequest, LoopRunner
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.client_socket cimport TakenOver, take_over
 from tricorn.transport.loop_context cimport LoopContext
-from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport STREAMED, Delivery, Request, RequestProtocol, Runner, give_terms
+from tricorn.transport.request cimport Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport wire_cut
 from tricorn.transport.worker_context cimport WorkerContext
@@ -122,7 +120,7 @@ cdef class TornadoRunner(LoopRunner):
         if request is None:
             return new_tornado_request(self)
         request.awaits = request.input_ended = request.is_detached = False
-        request.body_size = request.joined = 0
+        request.body_size = 0
         request.gone_ns = 0
         request.status = None
         request.fields = None
@@ -225,17 +223,8 @@ cdef class Resumption:
 
 
 @cython.final
-cdef class TornadoRequest(Request):
+cdef class TornadoRequest(LoopRequest):
     # ---- its body --------------------------------------------------------------------------------------
-
-    cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
-        self.body = []
-        return STREAMED
-
-    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
-        self.body.append((<const char*>data)[:size])
-        self.body_size += size
-        return 0
 
     cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         self.wait_for_body(not is_over and self.wants_body())
@@ -285,39 +274,10 @@ cdef class TornadoRequest(Request):
             return 0
         return connection.flushed()
 
-    cdef int on_queued(self) except -1:
-        cdef RequestProtocol protocol = self.protocol
-        return protocol.look_again(self)
-
-    cdef int interest(self) noexcept:
-        if self.input_ended or self.gone or (self.protocol.body_is_open(self) and not self.wants_body()):
-            return 0
-        return READ
-
     cdef bint overdue(self, long long now) noexcept:
-        cdef Admission admission = self.compartment.admission
-        if self.body_is_late(now):
+        if self.gone_ns and not self.waits and now > self.gone_ns + self.runner.worker.disconnect_grace:
             return True
-        if self.waits:
-            return admission.is_late(self.started_ns, now)
-        if self.gone_ns and now > self.gone_ns + self.runner.worker.disconnect_grace:
-            return True
-        return self.limit_ns != 0 and not self.gone and now > self.due(now)
-
-    cdef int expire(self, ThreadContext thread, long long now) except -1:
-        cdef RequestProtocol protocol = self.protocol
-        cdef Channel channel = protocol.channel
-        if channel.deadline and channel.deadline <= now:
-            wire_cut(channel.fd)        # it reads nothing
-            return channel.lose()
-        if self.body_is_late(now):
-            return protocol.cut_body(thread, refusal(SLOW_BODY))
-        if self.waits:
-            return self._decline(thread, True)
-        return channel.lose() if self.gone_ns else self._time_out(thread)
-
-    cdef long long silent_since(self, long long now) noexcept:
-        return self.active_ns
+        return LoopRequest.overdue(self, now)
 
     cdef object produces(self):
         cdef TornadoConnection connection = self.connection
@@ -356,38 +316,7 @@ cdef class TornadoRequest(Request):
 
     # ---- serving ---------------------------------------------------------------------------------------
 
-    cdef int start(self, ThreadContext thread) except -1:
-        """Begin, unless as many run as may."""
-        return self._begin_or_wait(thread) if (<Line>self.compartment).most else self._begin(thread)
-
-    cdef int _begin_or_wait(self, ThreadContext thread) except -1:
-        cdef Line line = <Line>self.compartment
-        cdef Admission admission = line.admission
-        if line.has_room() and not admission.waiting:
-            return self._begin(thread)
-        self.started_ns = thread.now
-        if admission.is_full(0):
-            return self._decline(thread, False)
-        self.waits = True
-        admission.enter()
-        line.waiting.append(self)
-        return 0
-
-    cdef int proceed(self, ThreadContext thread) except -1:
-        """Its turn has come to begin."""
-        cdef RequestProtocol protocol = self.protocol
-        cdef Admission admission = self.compartment.admission
-        if not protocol.take_up(self):
-            return 0
-        thread.now = monotonic()
-        if admission.is_late(self.started_ns, thread.now):
-            self._decline(thread, True)
-        else:
-            self.leave_queue()
-            self._begin(thread)
-        return protocol.settle(thread)
-
-    cdef int _decline(self, ThreadContext thread, bint late) except -1:
+    cdef int turn_away(self, ThreadContext thread, bint late) except -1:
         cdef WorkerContext worker = self.runner.worker
         cdef RequestProtocol protocol = self.protocol
         cdef str news
@@ -403,7 +332,7 @@ cdef class TornadoRequest(Request):
         if self.fields is None:
             self.fields = ()
 
-    cdef int _begin(self, ThreadContext thread) except -1:
+    cdef int begin(self, ThreadContext thread) except -1:
         cdef Runner runner = self.runner
         cdef LoopContext loop_context = self.loop_context
         cdef TornadoConnection connection = new_connection(self)
@@ -423,14 +352,15 @@ cdef class TornadoRequest(Request):
 
     def _open(self, TornadoConnection connection):
         """Give the application the head."""
+        cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object failure = None
         cdef object awaited = None
-        self.runner._expect_task(connection)
+        runner._expect_task(connection)
         try:
             awaited = self._within(self._received, connection)
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
-        self.runner._expect_none()
+        runner._expect_none()
         connection.note_task()
         if self.connection is not connection:
             return
@@ -442,7 +372,7 @@ cdef class TornadoRequest(Request):
             self._deliver()
 
     def _received(self, TornadoConnection connection):
-        cdef TornadoRunner runner = self.runner
+        cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object visit = self.visit
         if visit is not None and runner.worker.greets:
             visit._before(self.scope)
@@ -506,16 +436,17 @@ cdef class TornadoRequest(Request):
         return self._finish_delivery(connection)
 
     def _finish_delivery(self, TornadoConnection connection):
+        cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object failure = None
         cdef object delegate = self.delegate
         self.delegate = None
         connection.delegate = delegate
-        self.runner._expect_task(connection)
+        runner._expect_task(connection)
         try:
             self._within(delegate.finish, NOTHING)
         except BaseException as error:
             failure = error
-        self.runner._expect_none()
+        runner._expect_none()
         connection.note_task()
         if failure is not None and self.connection is connection:
             self._failed(failure)
@@ -540,7 +471,7 @@ cdef class TornadoRequest(Request):
         cdef RequestProtocol protocol = self.protocol
         cdef TornadoConnection connection = self.connection
         self.delegate = None
-        if is_a(error, self.runner.input_error) and not connection.is_finished:
+        if is_a(error, (<TornadoRunner>self.runner).input_error) and not connection.is_finished:
             self.log_within(partial(worker.log_refusal, protocol.peer.host, error))
             self._answer(400)
             return self._end()
@@ -588,13 +519,17 @@ cdef class TornadoRequest(Request):
         self.visit = None
         return self.log_within(partial(visit._finish, self.scope, self.status or CLIENT_GONE, self.fields or (), self.body_sent))
 
-    cdef int _time_out(self, ThreadContext thread) except -1:
-        """request_timeout is over: the task is cancelled, the client is answered without it."""
+    cdef int time_out(self, ThreadContext thread) except -1:
+        """request_timeout is over: the task is cancelled, the client is answered without it. One that has gone is not."""
         cdef WorkerContext worker = self.runner.worker
         cdef LoopContext loop_context = self.loop_context
         cdef TornadoConnection connection = self.connection
         cdef object visit = self.visit
         cdef object task = connection.task
+        cdef Channel channel
+        if self.gone_ns:
+            channel = self.protocol.channel
+            return channel.lose()
         worker.row.data.errors += 1
         if visit is not None:
             visit._timed_out()
@@ -643,25 +578,17 @@ cdef class TornadoRequest(Request):
         cdef TornadoConnection connection = self.connection
         handler = _handler_of(connection.delegate) if connection is not None else None
         if getattr(handler, "ws_connection", None) is not None:
-            self.runner.loop.call_soon(handler.close, code, context=self.context)
-        return 0
-
-    cdef ThreadContext writing_thread(self):
-        return self.loop_context.thread
-
-    cdef int touch(self) except -1:
-        if self.runner.worker.shortest_timeout or self.runner.worker.shortest_slow:
-            self.active_ns = monotonic()
+            (<TornadoRunner>self.runner).loop.call_soon(handler.close, code, context=self.context)
         return 0
 
 
 cdef TornadoConnection new_connection(TornadoRequest request):
     cdef TornadoConnection self = TornadoConnection.__new__(TornadoConnection)
     self.request = request
-    self.runner = request.runner
+    self.runner = <TornadoRunner>request.runner
     self.method = request.method
     self.uri = request.uri
-    self.most_body = request.runner.most_body
+    self.most_body = self.runner.most_body
     return self
 
 
