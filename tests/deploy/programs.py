@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -50,10 +51,16 @@ def example(name: str, replaced: Mapping[str, object]) -> str:
     return text
 
 
+#: The kernel gives them to nobody who asks for any port (ip(7), ip_local_port_range), so to no client.
+PORTS = range(20_000, 30_000)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.create_server((host, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """One that nobody listens on now."""
+    while True:
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server((host, port)):
+            return port
 
 
 def environ(**more: str) -> dict[str, str]:

@@ -63,6 +63,11 @@ class Faulty:
             f"{interface}_paths:app", options, kind=self._kind, wire=self._wire, environ=self._environ
         ).start()
         self.pid = self._worker()
+        # At once after its start it may still have one more.
+        with self.server.connect() as client:
+            client.send(head(b"Connection: close", start=b"GET /last HTTP/1.1"))
+            assert client.response().body == b"last"
+            client.wait_closed()
         self._at_rest = self._descriptors()
 
     def restart(self) -> None:
@@ -75,14 +80,17 @@ class Faulty:
         """As many requests as the worker takes at a time stay in the application."""
         gates = [self._gate.with_name(f"gate{number}") for number in range(_MOST[self._kind])]
         with contextlib.ExitStack() as stack:
-            for gate in gates:
-                _occupy(stack.enter_context(self.server.connect()), gate)
+            clients = [stack.enter_context(self.server.connect()) for _ in gates]
+            for client, gate in zip(clients, gates, strict=True):
+                _occupy(client, gate)
             self._at_rest += len(gates)
             try:
                 yield
             finally:
                 for gate in gates:
                     gate.touch()
+                for client in clients:
+                    assert client.response().body == b"last"  # so nobody looks for his gate any more
                 self._at_rest -= len(gates)
         wait_for(lambda: self._descriptors() <= self._at_rest, "they are over")
         for gate in gates:

@@ -126,7 +126,8 @@ def test_who_fills_his_own_threads_is_in_nobodys_way(clients: Crowd, gate: Path)
     assert late.is_quiet(0.05)
     assert [response.body for response in released(slow[:2])] == [b"released"] * 2
 
-    # And the reverse: the route has its own, whatever the others do.
+    # And the reverse: the route has its own, whatever the others do. (Answers come before their calls end.)
+    entered(slow[2][1])
     assert clients.live.request(f"{SLOW[clients.kind]}?{slow[0][1]}").body == b"released"
     assert released(slow[2:])[0].status == 200
     assert late.is_quiet(0.01)
