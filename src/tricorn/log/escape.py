@@ -49,7 +49,7 @@ def _escaped_bytes(found: re.Match[str]) -> str:
     character = found[0]
     if ord(character) < 256:
         return f"\\x{ord(character):02X}"
-    return "".join(f"\\x{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return "".join([f"\\x{byte:02X}" for byte in character.encode("utf-8", "surrogatepass")])
 
 
 def _escaped(found: re.Match[str]) -> str:

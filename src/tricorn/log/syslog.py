@@ -241,4 +241,4 @@ class SyslogHandler(logging.Handler):
 
 
 def severity_of(level: int) -> int:
-    return next((severity for lowest, severity in SEVERITIES if level >= lowest), DEBUG)
+    return [*[severity for lowest, severity in SEVERITIES if level >= lowest], DEBUG][0]
