@@ -58,12 +58,16 @@ _FOREIGN = ("TRICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, deadline: float = 5.0) -> Any:
-    """The first true value of `condition`; a failure after `deadline` seconds."""
+    """The first true value of `condition`; a failure after `deadline` seconds.
+
+    What takes long is looked at less often, since looking takes processor time, which the server needs too.
+    """
     deadline *= PATIENCE
-    end = time.monotonic() + deadline
+    begun = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {deadline} s in vain: {what}"
-        time.sleep(0.002)
+        waited = time.monotonic() - begun
+        assert waited < deadline, f"waited {deadline} s in vain: {what}"
+        time.sleep(min(max(0.002, waited / 30), 0.01))
     return value
 
 

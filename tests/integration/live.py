@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import threading
 import time
@@ -100,12 +101,20 @@ class Live(Server):
 
     def wait_log(self, text: str, *, times: int = 1, deadline: float = 10.0) -> str:
         """The log, once it holds `text` so many times."""
-        wait_for(
-            lambda: self.log().count(text) >= times,
-            f"{text!r} {times} times in the log",
-            deadline=deadline,
-        )
+        size = -1
+
+        def is_there() -> bool:
+            nonlocal size
+            before, size = size, self._log_size()
+            return size != before and self.log().count(text) >= times
+
+        wait_for(is_there, f"{text!r} {times} times in the log", deadline=deadline)
         return self.log()
+
+    def _log_size(self) -> int:
+        if self.errorlog is None:
+            return self.log_mark()
+        return self.errorlog.stat().st_size if self.errorlog.exists() else 0
 
     def request(
         self, path: str, *, method: str = "GET", body: bytes = b"", fields: Sequence[str] = ()
@@ -162,7 +171,12 @@ class Load:
     200. What the contract of a keep-alive connection allows is no failure: a server may close one between two
     requests (RFC 9112 §9.3.1), and if it did so before a byte of an answer, a `GET` is sent again on a new
     connection, as every client library does; `resent` counts these.
+
+    Between two requests a client does nothing for up to `PAUSE` seconds, by chance: so they meet each moment
+    of what the server does in another order, and leave it the processor time to do it.
     """
+
+    PAUSE = 0.004
 
     def __init__(self, server: Server, path: str = "/", clients: int = 4) -> None:
         self.server = server
@@ -219,6 +233,7 @@ class Load:
                 client = None
                 continue
             self._note(response)
+            self._stop.wait(random.uniform(0, self.PAUSE))
             if "close" in response.connection and client is not None:
                 client.close()
                 client = None

@@ -39,9 +39,9 @@ class Pool:
 def same_worker(live: Live) -> Iterator[None]:
     """Before and after it one and the same process answers."""
     before = live.request("/").body
-    mark = len(live.log())
+    mark = live.log_mark()
     yield
-    assert live.request("/").body == before, f"the worker died\n{live.log()[mark:][-4000:]}"
+    assert live.request("/").body == before, f"the worker died\n{live.log(mark)[-4000:]}"
 
 
 def appears(path: Path) -> str:
