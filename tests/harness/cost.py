@@ -53,7 +53,6 @@ def _least(cost: Callable[[int], float], size: int) -> tuple[float, float]:
 def processor_seconds(work: Callable[[], object]) -> float:
     """Of one call, in this process; without the collector, whose work is not linear."""
     times = 1
-    gc.collect()
     gc.disable()
     try:
         while True:
