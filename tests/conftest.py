@@ -14,6 +14,7 @@ pytest.register_assert_rewrite("harness", "integration", "transport.served", "fa
 
 from harness.axes import AXES, KINDS, NOT_OF_RARE, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
 from harness.combinations import in_sample, pairwise  # noqa: E402
+from harness.nursery import end_cradles  # noqa: E402
 from harness.server import Servers  # noqa: E402
 
 
@@ -23,6 +24,10 @@ def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the signa
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001 - the signature of a hook
+    end_cradles()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 - the signature of a hook

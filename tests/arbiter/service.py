@@ -12,7 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.nursery import Process, maybe_forked
+
 SERVE = Path(__file__).with_name("serve.py")
+#: What of Tricorn it imports.
+MODULES = ("tricorn.arbiter.arbiter", "tricorn.arbiter.farewell", "tricorn.tls.renewal")
 
 
 class Service:
@@ -20,7 +24,7 @@ class Service:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Process | None = None
         self.mood()
         (home / "events").touch()
 
@@ -49,22 +53,32 @@ class Service:
         it."""
         self.settings(**settings)
         command = [sys.executable, str(SERVE), str(self.home)]
-        if confine is not None:
-            command = ["sh", "-c", 'read go && exec "$@"', "sh", *command]
         with open(self.home / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                command, stderr=log, stdin=subprocess.PIPE, env={**os.environ, **(environ or {})}
-            )
-        if confine is not None:
-            confine(self.pid)
-        self.process.stdin.write(b"go\n")
-        self.process.stdin.close()
+            if confine is None:
+                self._run(command, {**os.environ, **(environ or {})}, log.fileno())
+            else:
+                self._run_confined(command, confine, log.fileno())
         if ready is None:
             ready = settings.get("workers", 2)
         if ready:
             self.wait(lambda: len(self.ready()) == ready or self.process.poll() is not None)
             assert self.process.poll() is None, f"the master has ended; log:\n{self.log()}"
         return self
+
+    def _run(self, command: list[str], environ: dict[str, str], log: int) -> None:
+        with open(os.devnull) as nothing:
+            descriptors = {0: nothing.fileno(), 1: 1, 2: log}
+            self.process = maybe_forked(
+                command, MODULES, environ=environ, cwd=Path.cwd(), descriptors=descriptors, new_session=False
+            ) or subprocess.Popen(command, stderr=log, stdin=nothing, env=environ)
+
+    def _run_confined(self, command: list[str], confine: Callable[[int], None], log: int) -> None:
+        wrapped = ["sh", "-c", 'read go && exec "$@"', "sh", *command]
+        self.process = subprocess.Popen(wrapped, stderr=log, stdin=subprocess.PIPE)
+        confine(self.process.pid)
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"go\n")
+        self.process.stdin.close()
 
     @property
     def pid(self) -> int:

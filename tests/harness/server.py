@@ -28,6 +28,7 @@ from typing import Any
 
 from harness.axes import KINDS, WIRES
 from harness.client import Address, Client, ClosedError
+from harness.nursery import Process, imports_of, maybe_forked
 from harness.patience import PATIENCE
 
 APPS = Path(__file__).parent.parent / "apps"
@@ -98,8 +99,11 @@ def _listen(address: Address) -> socket.socket:
 class Server:
     """One running server. `start` returns when it answers; `stop` checks how it ended.
 
+    may_be_forked: from a process that has the imports behind it (nursery.py); not if the start is tested.
     preamble: bytes that each of our own control connections sends first (a PROXY header).
     """
+
+    may_be_forked = True
 
     def __init__(
         self,
@@ -123,7 +127,7 @@ class Server:
         if isinstance(self.address, tuple):
             self.address = self.address[:2]
         self.log_file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Process | None = None
         self.worker_pid: int | None = None
         self.told = False
         self.pass_fds: tuple[int, ...] = ()  # besides the listener
@@ -139,14 +143,15 @@ class Server:
         """Run it. Without `wait` the first client waits in the backlog until the server is there."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
         environ.update(self.environ)
-        self.process = subprocess.Popen(
+        descriptors = (self.listener.fileno(), *self.pass_fds)
+        self.process = self._maybe_forked(environ, descriptors) or subprocess.Popen(
             self.command,
             cwd=APPS,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=self.log_file,
             stderr=self.log_file,
-            pass_fds=(self.listener.fileno(), *self.pass_fds),
+            pass_fds=descriptors,
             start_new_session=True,  # so that the whole family can be killed by its group id
         )
         try:
@@ -156,6 +161,21 @@ class Server:
             self.kill()
             raise
         return self
+
+    def _maybe_forked(self, environ: dict[str, str], descriptors: Sequence[int]) -> Process | None:
+        words = self.command
+        if not self.may_be_forked or words[1:3] != ["-m", "tricorn"]:
+            return None
+        log = self.log_file.fileno()
+        with open(os.devnull) as nothing:
+            return maybe_forked(
+                words,
+                imports_of(words),
+                environ=environ,
+                cwd=APPS,
+                descriptors={0: nothing.fileno(), 1: log, 2: log} | {fd: fd for fd in descriptors},
+                new_session=True,
+            )
 
     def _wait_ready(self) -> None:
         """Until it answers. One connection waits in the backlog while the server boots."""

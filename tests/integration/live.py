@@ -125,6 +125,12 @@ class Live(Server):
             return client.response(method)
 
 
+class Started(Live):
+    """One that is not forked: the beginning of the process is part of what is tested."""
+
+    may_be_forked = False
+
+
 def message(path: str, *, method: str = "GET", body: bytes = b"", fields: Sequence[str] = ()) -> bytes:
     """A request as it stands on the wire; with a Content-Length if it has a body."""
     lines = [f"{method} {path} HTTP/1.1", "Host: live.example", *fields]

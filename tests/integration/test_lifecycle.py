@@ -17,7 +17,7 @@ from harness.axes import FREQUENT, KINDS, KINDS_OF, ONE_OF_EACH
 from harness.client import Client, ClosedError
 from harness.server import APPS, frozen, wait_for
 from integration.answering import serving, told
-from integration.live import Live, Load, entered, is_alive, message, poll_until
+from integration.live import Live, Load, Started, entered, is_alive, message, poll_until
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 
@@ -187,6 +187,7 @@ def test_a_signal_at_any_moment_of_the_start(
     config.write_text(SLOW_CONFIG.format(home=str(tmp_path)))
     (tmp_path / "theapp.py").write_text(SLOW_APP.format(home=str(tmp_path)))
     live = Live("theapp:app", "-c", str(config), *options, chdir=tmp_path)
+    live.may_be_forked = moment != "config"
     live.start(wait=False)
     try:
         wait_for(
@@ -223,7 +224,7 @@ def test_a_signal_at_random_moments_of_the_start(tmp_path: Path, number: signal.
     config.write_text(SLOW_CONFIG.format(home=str(tmp_path)).replace("time.sleep(0.2)", ""))
     for step in range(12):
         (tmp_path / "config").unlink(missing_ok=True)
-        live = Live("life:app", "-c", str(config))
+        live = Started("life:app", "-c", str(config))
         live.start(wait=False)
         try:
             wait_for(lambda: (tmp_path / "config").exists(), "it has begun", deadline=20)

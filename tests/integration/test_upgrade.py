@@ -18,7 +18,7 @@ import pytest
 from harness.axes import ONE_OF_EACH
 from harness.server import wait_for
 from integration.answering import write_site
-from integration.live import Live, Load, children, entered, is_alive, message
+from integration.live import Load, Started, children, entered, is_alive, message
 
 TERM, INT, QUIT, HUP, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL
 USR1, USR2, WINCH = signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH
@@ -43,7 +43,7 @@ def answer(path):
 """
 
 
-class Service(Live):
+class Service(Started):
     """One whose master may change. program: what starts it. binds_itself: without the harness's socket."""
 
     program: Path | None = None

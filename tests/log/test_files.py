@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from harness.axes import KINDS_OF
 from harness.server import wait_for
-from integration.live import Live
+from integration.live import Started
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -85,7 +85,7 @@ DIRECTORIES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def served(place: Path, logs: Path, kind: str, *options: str) -> Live:
+def served(place: Path, logs: Path, kind: str, *options: str) -> Started:
     interface = "asgi" if kind in KINDS_OF["asgi"] else "wsgi"
     (place / "failing.py").write_text(APPS[interface])
     # What workers import when they need it, and nobody cannot: see above.
@@ -94,7 +94,7 @@ def served(place: Path, logs: Path, kind: str, *options: str) -> Live:
     )
     with open(place / "gunicorn.conf.py", "a") as config:
         config.write(f"accesslog = '{logs}/access.log'\n")
-    return Live(
+    return Started(
         "failing:app",
         *("-c", str(place / "gunicorn.conf.py"), "--access-logformat", "%(q)s"),
         *options,
@@ -125,7 +125,7 @@ def maybe_stat(pid: int, fd: str) -> os.stat_result | None:
         return None
 
 
-def check_rotation(live: Live, logs: Path, rotate: Callable[[Path], object]) -> None:
+def check_rotation(live: Started, logs: Path, rotate: Callable[[Path], object]) -> None:
     """Both logs go on in the files that stand at their paths, for the master and for each worker."""
     live.request("/?before")
     for turn in range(2):
@@ -228,7 +228,7 @@ def test_a_reload_that_changes_the_files(place: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--error-logfile", "--access-logfile"])
 def test_what_cannot_be_opened_is_said_at_start(option: str, place: Path) -> None:
-    live = Live("failing:app", option, str(place / "missing" / "x.log"), chdir=place)
+    live = Started("failing:app", option, str(place / "missing" / "x.log"), chdir=place)
     (place / "failing.py").write_text(APPS["wsgi"])
     live.start(wait=False)
     try:
