@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
+# Images of containers set it. Then all that is started here would compile the same modules each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help build run test test-all test-sample ktls cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos lossless
 
 help:  ## show what can be made

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
+import importlib.util
+import os
 import re
 import signal
+import sys
 from collections.abc import Hashable, Iterator
 
 import pytest
@@ -15,19 +19,33 @@ pytest.register_assert_rewrite("harness", "integration", "transport.served", "fa
 from harness.axes import AXES, KINDS, NOT_OF_RARE, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
 from harness.combinations import in_sample, pairwise  # noqa: E402
 from harness.nursery import end_cradles  # noqa: E402
-from harness.server import Servers  # noqa: E402
+from harness.server import APPS, Servers  # noqa: E402
 
 
-def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the signature of a hook
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # once for all processes of the run
+        _compile()
+    _heed_signals()
+
+
+def _compile() -> None:
+    """What servers import. They do not write down what they compile, so each would do it again."""
+    package = importlib.util.find_spec("tricorn")
+    assert package is not None
+    for place in (*(package.submodule_search_locations or ()), APPS):
+        compileall.compile_dir(place, quiet=2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001 - the signature of a hook
+    end_cradles()
+
+
+def _heed_signals() -> None:
     """A shell starts what runs in the background with these ignored. No server may inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001 - the signature of a hook
-    end_cradles()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 - the signature of a hook
@@ -37,6 +55,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 -
     """
     gc.collect()
     gc.freeze()
+    # What is collected has been written down as pytest has compiled it. Of what tests write themselves two
+    # versions within a second have one time stamp: none may be kept for the other, here and in servers.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 #: What the processes that a test starts are told by.
