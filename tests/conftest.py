@@ -155,8 +155,7 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest
 
 def _has_sense(item: pytest.Item) -> bool:
     """What is bound to one wire does not run over the others, nor where a kind is left out on that kind."""
-    callspec = getattr(item, "callspec", None)
-    wire = None if callspec is None else callspec.params.get("wire")
+    wire = _params(item).get("wire")
     name = item.nodeid.removeprefix("tests/")
     if _is_rare(item) and name.startswith(NOT_OF_RARE):
         return False
@@ -174,42 +173,47 @@ def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
 
 
 def _pairwise(items: list[pytest.Item]) -> list[pytest.Item]:
-    rows = [_row(item) for item in items]
+    together = _given_together(items[0])
+    rows = [_row(item, together) for item in items]
     return [items[number] for number in pairwise(rows, [item.nodeid for item in items])]
 
 
-def _row(item: pytest.Item) -> tuple[Hashable, ...]:
+def _row(item: pytest.Item, together: dict[str, tuple[str, ...]]) -> tuple[Hashable, ...]:
     """The item's value of each axis, and of whatever else it is parametrised by: one column for each
     `parametrize`, whose arguments belong together.
 
     A test that knows no axes may call other things by their names.
     """
-    callspec = getattr(item, "callspec", None)
-    params = {} if callspec is None else dict(callspec.params)
+    params = _params(item)
     axes = {name: value for name, value in params.items() if value in AXES.get(name, ())}
     columns: dict[tuple[str, ...], list[Hashable]] = {}
     for name in sorted(params.keys() - axes.keys()):
-        columns.setdefault(_given_with(item, name), []).append(_key(params[name]))
+        columns.setdefault(together.get(name, (name,)), []).append(_key(params[name]))
     if _is_rare(item):
         columns = {}  # not each case
     row = (*(axes[name] for name in sorted(axes)), *(tuple(columns[names]) for names in sorted(columns)))
     return row or (None,)  # what has no columns is a row all the same
 
 
-def _given_with(item: pytest.Item, name: str) -> tuple[str, ...]:
-    """The arguments that the same mark gives values to; of a fixture's own parameter itself."""
+def _given_together(item: pytest.Item) -> dict[str, tuple[str, ...]]:
+    """Of each argument of the test's function all that the same mark gives values to."""
+    together: dict[str, tuple[str, ...]] = {}
     for mark in item.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs["argnames"]
         names = re.split(r"\s*,\s*", names.strip()) if isinstance(names, str) else names
-        if name in names:
-            return tuple(names)
-    return (name,)
+        for name in names:
+            together.setdefault(name, tuple(names))
+    return together
+
+
+def _params(item: pytest.Item) -> dict[str, object]:
+    callspec = getattr(item, "callspec", None)
+    return {} if callspec is None else callspec.params
 
 
 def _is_rare(item: pytest.Item) -> bool:
     """Whether it runs on a kind of worker of which `make test` takes little."""
-    callspec = getattr(item, "callspec", None)
-    kind = None if callspec is None else callspec.params.get("kind")
+    kind = _params(item).get("kind")
     return isinstance(kind, str) and kind in KINDS and KINDS[kind].rare
 
 
