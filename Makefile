@@ -82,7 +82,7 @@ docs: build  ## write the reference of the settings, and what Gunicorn's mean he
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dist: build  ## a source distribution and a wheel for any Linux of these years, in dist/; the wheel is tried out
-	rm -rf dist build/wheel && $(BIN)/python -m build -q --no-isolation
+	rm -rf dist build/wheel && flock .stamps.lock $(BIN)/python -m build -q --no-isolation
 	mkdir -p build/wheel && mv dist/*.whl build/wheel
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
 	$(BIN)/python tools/try_wheel.py dist/*.whl
