@@ -372,6 +372,95 @@ ini = more.ini
 threads = 9
 """
 
+SUPERVISORD = """
+[supervisord]
+nodaemon = true
+[program:web]  ; the site
+command = gunicorn -w 2 a:b   ; both
+environment = GUNICORN_CMD_ARGS="--threads 3",B='2'
+[program:ws]
+command=/srv/bin/uvicorn a:b
+[program:jobs]
+command=celery -A a worker
+"""
+COMPOSE = """
+services:
+  flow:
+    image: gunicorn
+    command: ["gunicorn", '-w', 2,
+              "a:b"]  # two
+  text: {}
+  words:
+    command: gunicorn -w 3 a:b  # three
+    healthcheck:
+      test: [CMD, curl, localhost]
+  folded:
+    command: >-
+      sh -c "./migrate &&
+
+             gunicorn -w 4 a:b"
+  lines:
+    environment:
+      - command=5
+    entrypoint: ["./entry.sh"]
+    # as arguments of the script
+    command:
+    - gunicorn
+    - "-w"
+    - '5'
+    - a:b
+  quoted:
+    command: "gunicorn -w 6
+              a:b"
+  jobs:
+    command: celery -A a worker
+  more:
+    command:
+      - sh
+      - -c
+      - |
+        ./migrate
+        gunicorn -w 7 a:b
+"""
+KUBERNETES = """
+spec:
+  containers:
+    - name: web
+      args: [-w, "2", a:b]
+      ports: [{containerPort: 80}]
+      command:
+        - gunicorn
+        - --bind=:80
+    - args: ["gunicorn -b :$PORT a:b"]
+      command: ["sh", "-c"]
+    - command: [nginx]
+"""
+UWSGI_MAGIC = """
+[uwsgi]
+for-readers = a name that is used
+ini = :%n
+chdir = %dsrc
+if-env = DEBUG
+py-autoreload = 1
+for = x y
+env = X=%(_)
+endfor =
+if-not-file = /x
+workers = 1
+endif =
+endif =
+env = HOST=%h
+ini = more.ini
+master = %(for-readers)
+disable-logging = 1
+for-times = 3
+ini = none.ini
+
+[shop]
+workers = %k
+wsgi-file = shop.wsgi
+http-socket = /run/%n.sock
+"""
 FILES = [
     (
         "Procfile",
@@ -395,6 +484,26 @@ FILES = [
         "start.sh",
         "#!/bin/sh\nset -e\nexec gunicorn -w 2 \\\n   a:b  # this one\n",
         ["exec tricorn a:b --workers 2"],
+    ),
+    (
+        "supervisord.conf",
+        SUPERVISORD,
+        ["tricorn a:b --workers 2 --threads 3", "tricorn a:b --access-logfile -"],
+    ),
+    (
+        "override.conf",
+        "[Service]\nExecStart=\nExecStart=/v/bin/gunicorn -w 3 a:b\n",
+        ["tricorn a:b --workers 3"],
+    ),
+    ("compose.yaml", COMPOSE, [f"{'./entry.sh ' * (n == 5)}tricorn a:b --workers {n}" for n in range(2, 8)]),
+    ("deployment.yml", KUBERNETES, ["tricorn a:b --bind :80 --workers 2", "tricorn a:b --bind :$PORT"]),
+    (
+        "shop.ini",
+        UWSGI_MAGIC,
+        [
+            "tricorn shop.wsgi --chdir {here}/src --env HOST=%h --preload --bind unix:/run/shop.sock "
+            "--workers auto --threads 3"
+        ],
     ),
     (
         "uwsgi.ini",
@@ -422,7 +531,19 @@ FILES = [
 def test_a_file(name: str, text: str, ours: list[str], here: Path) -> None:
     (here / name).write_text(text)
     (here / "more.ini").write_text("[uwsgi]\nthreads = 3\n")
-    assert [Answer(found).command() for found in in_file(here / name)] == ours
+    wanted = [each.format(here=here) if "{here}" in each else each for each in ours]
+    assert [Answer(found).command() for found in in_file(here / name)] == wanted
+
+
+def test_what_is_left_out_of_a_file_of_uwsgis_is_said(here: Path) -> None:
+    (here / "shop.ini").write_text(UWSGI_MAGIC)
+    (here / "more.ini").write_text("[uwsgi]\nini = shop.ini\n")
+    assert Answer(next(in_file(here / "shop.ini"))).translation.lost == [
+        "if-env = DEBUG: a configuration of ours decides nothing; left out: py-autoreload = 1, "
+        "for = x y, env = X=%(_), endfor, if-not-file = /x, workers = 1, endif",
+        "env HOST=%h: uWSGI fills in %h; write what it stands for",
+        "for-times = 3: a configuration of ours decides nothing; left out: ini = none.ini",
+    ]
 
 
 def test_what_a_place_sets_in_the_environment(here: Path) -> None:

@@ -49,8 +49,9 @@ a table for tricorn.toml or pyproject.toml; what is different then; and what the
   tricorn check                      what it finds here
 
 Servers: {servers}.
-Files: a Procfile, a Dockerfile (CMD and ENTRYPOINT, both forms), a unit of systemd (ExecStart), a shell
-script; gunicorn.conf.py (which is run, as Gunicorn runs it), hypercorn.toml, uwsgi.ini.
+Files: a Procfile, a Dockerfile (CMD and ENTRYPOINT, both forms), a unit of systemd (ExecStart), supervisord's
+(command), those of Compose and Kubernetes (entrypoint, command, args), a shell script; gunicorn.conf.py
+(which is run, as Gunicorn runs it), hypercorn.toml, uwsgi.ini.
 Without a word it looks for those, by their usual names.
 
 Options:

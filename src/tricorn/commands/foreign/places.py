@@ -1,5 +1,5 @@
-"""Where a server's command line stands: a text, a Procfile, a Dockerfile, a unit of systemd, a shell
-script; and files that have settings of one server.
+"""Where a server's command line stands: a text, a Procfile, a Dockerfile, a unit of systemd, a file of
+supervisord, of Compose or of Kubernetes, a shell script; and files that have settings of one server.
 
 Knows: the forms of these files, what the servers' commands are called. Must not know: any server's settings.
 """
@@ -10,10 +10,12 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from configparser import Error as IniError
+from configparser import RawConfigParser
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from tricorn.commands.foreign import granian, gunicorn, hypercorn, uvicorn, uwsgi
+from tricorn.commands.foreign import compose, granian, gunicorn, hypercorn, uvicorn, uwsgi
 from tricorn.commands.foreign.rows import Translation
 
 #: A server → from the words behind its name, variables and a directory, what it is here.
@@ -27,6 +29,7 @@ SERVERS: Mapping[str, Callable[[Sequence[str], Mapping[str, str], Path], Transla
 #: Looked for if nothing is named: files that have commands or settings.
 USUAL = (
     *("Procfile", "Dockerfile", "Containerfile", "*.service", "entrypoint.sh", "docker-entrypoint.sh"),
+    *("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml", "supervisord.conf"),
     *("gunicorn.conf.py", "hypercorn.toml", "uwsgi.ini"),
 )
 #: FastAPI's own command, which is Uvicorn.
@@ -125,8 +128,8 @@ def fastapi_words(words: Sequence[str]) -> Iterator[str]:
 def in_shell(
     text: str, where: str, directory: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[Invocation]:
-    """Each command of a line."""
-    for part in re.split(r"&&|\|\||;|\|", text):
+    """Each command of a line, or of several."""
+    for part in re.split(r"&&|\|\||;|\||\n", text.replace("\\\n", " ")):
         try:
             words = shlex.split(part, comments=True)
         except ValueError:
@@ -146,13 +149,18 @@ def in_file(path: Path) -> Iterator[Found]:
     text = path.read_text(encoding="utf-8")
     if name.endswith(".toml"):
         yield SettingsFile(path, hypercorn.of_file)
+    elif re.search(r"^\[program:", text, re.MULTILINE):
+        yield from in_supervisors_file(text, path)
     elif name.endswith(".ini"):
         yield SettingsFile(path, uwsgi.of_file)
+    elif name.endswith((".yaml", ".yml")):
+        for number, words in compose.commands_in(text):
+            yield from in_words(words, f"{path}, line {number}", path.parent)
     elif name.startswith("Procfile"):
         yield from in_procfile(text, path)
     elif re.match(r"(.*\.)?(Dockerfile|Containerfile)(\..*)?$", name, re.IGNORECASE):
         yield from in_dockerfile(text, path)
-    elif name.endswith(".service"):
+    elif name.endswith(".service") or re.search(r"^\[Service\]", text, re.MULTILINE):
         yield from in_unit(text, path)
     else:
         yield from in_script(text, path)
@@ -199,6 +207,27 @@ def in_unit(text: str, path: Path) -> Iterator[Invocation]:
             commands.append((number, value.lstrip("@-:+!")))
     for number, command in commands:
         yield from in_words(shlex.split(command), f"{path}, line {number}", path.parent, variables)
+
+
+def in_supervisors_file(text: str, path: Path) -> Iterator[Invocation]:
+    """supervisord: `[program:x]` with `command` and `environment`."""
+    lines = text.splitlines()
+    file = RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
+    try:
+        file.read_string(text)
+    except IniError as error:
+        raise ValueError(f"{path}: {error.message.splitlines()[0]}") from None
+    for section in file.sections():
+        name = section.removeprefix("program:")
+        if name == section or not (command := file.get(section, "command", fallback="")):
+            continue
+        pairs = re.findall(
+            r"""(\w+)=("[^"]*"|'[^']*'|[^,\s]*)""", file.get(section, "environment", fallback="")
+        )
+        variables = {variable: value.strip("\"'") for variable, value in pairs}
+        number = next(at for at, line in enumerate(lines, start=1) if line.startswith(f"[{section}]"))
+        where = f"{path}, line {number}: {name}"
+        yield from in_words(shlex.split(command.replace("%%", "%")), where, path.parent, variables)
 
 
 @dataclass

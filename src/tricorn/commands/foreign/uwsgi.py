@@ -79,6 +79,11 @@ def daemon(value: str) -> Mapping[str, object]:
     return {"daemon": True, **log_file(value)}
 
 
+def processes(value: str) -> str:
+    """%k: as many as there are processors."""
+    return "auto" if value == CORES else value
+
+
 def megabytes(value: str) -> str:
     return f"{int(value)}m"
 
@@ -136,7 +141,7 @@ ROWS: Mapping[str, Row] = {
     "py-call-osafterfork": needless(takes_value=False),
     # processes
     "master": needless("there is always one", takes_value=False),
-    "processes": same("workers"),
+    "processes": same("workers", convert=processes),
     "threads": same("threads"),
     "cheaper": Row(cheaper, CHEAPER),
     "cheaper-initial": Row(lambda value: {"initial": value}),
@@ -282,7 +287,14 @@ ALIASES: Mapping[str, str] = {
     "reload-on-as-limit": "reload-on-as",
 }
 #: Switches that need no row of their own in INI files either.
-FILES = ("ini", "yaml", "yml", "xml", "json", "config")
+FILES = ("ini", "inherit", "include", "yaml", "yml", "xml", "json", "config")
+#: How many processors there are.
+CORES = "%k"
+#: What only a running uWSGI knows: names of machine and user, times, the emperor's directory.
+FOR_UWSGI = re.compile(r"%[hkoOtTiIuUgGvVjJ](?!\w)")
+#: From here to one of END_OF_BLOCK lines count, or not, or many times.
+BLOCK = re.compile(r"(if-[\w-]+|for(each|-glob|-times|-readline)?)(?= =|$)")
+END_OF_BLOCK = ("endif", "end-if", "endfor", "end-for")
 ROUTES = ("route", "final-route", "error-route", "response-route")
 
 DEFAULTS = (
@@ -333,31 +345,80 @@ def takes_value(name: str) -> bool:
     return name in FILES or row is None or not row.is_switch
 
 
-def in_file(path: Path, section: str) -> Iterator[tuple[str, str]]:
-    """Not configparser's kind of INI: a name may stand there again and again."""
+def in_file(
+    path: Path, section: str, outer: frozenset[tuple[Path, str]] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """Not configparser's kind of INI: a name may stand there again and again.
+
+    outer: files and sections that name this one.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         yield "ini", f"{path.name}: cannot be read: {error}"
         return
-    known: dict[str, str] = {}
+    if (path, section) in outer:
+        return
+    known = magic(path, section)
+    used = set(re.findall(r"%\(([\w-]+)\)", text))
+    for name, value in without_blocks(of_section(text, section)):
+        value = re.sub(r"%(?:\(([\w-]+)\)|([\w%]))", lambda found: filled(found, known), value)
+        value = re.sub(r"\$\((\w+)\)", r"$\1", value)
+        known[name] = value
+        other, colon, part = value.partition(":")
+        if name in FILES and (other.endswith(".ini") or (colon and not other)):
+            inside = path.parent / other if other else path
+            yield from in_file(inside, part or "uwsgi", outer | {(path, section)})
+        elif name not in used or ALIASES.get(name, name) in ROWS:
+            yield name, value or "true"
+
+
+def without_blocks(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What stands between `if-env` or `for` and its end comes as one, by the name of the beginning."""
+    opening, inner, depth = "", [], 0
+    for name, value in lines:
+        depth += bool(BLOCK.fullmatch(name)) - (depth > 0 and name in END_OF_BLOCK)
+        line = f"{name} = {value}" if value else name
+        if depth and not opening:
+            opening = line
+        elif depth:
+            inner.append(line)
+        elif opening:
+            yield opening, ", ".join(inner)
+            opening, inner = "", []
+        else:
+            yield name, value
+    if opening:
+        yield opening, ", ".join(inner)
+
+
+def of_section(text: str, section: str) -> Iterator[tuple[str, str]]:
     here = ""
-    for line in map(str.strip, lines):
-        if not line or line[0] in "#;":
-            continue
+    for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             here = line.strip("[]")
-            continue
-        if here != section:
-            continue
-        name, _, value = (part.strip() for part in line.partition("="))
-        value = re.sub(r"%\(([\w-]+)\)", lambda found: known.get(found[1], found[0]), value)
-        value = re.sub(r"\$\((\w+)\)", r"$\1", value.replace("%d", f"{path.parent}/"))
-        known[name] = value
-        if name in FILES and value.endswith(".ini"):
-            yield from in_file(path.parent / value, "uwsgi")
-        else:
-            yield name, value or "true"
+        elif here == section and line and line[0] not in "#;":
+            name, _, value = line.partition("=")
+            yield name.strip(), value.strip()
+
+
+def magic(path: Path, section: str) -> dict[str, str]:
+    """What uWSGI fills in for `%n` and others (uWSGI documentation, "Configuring uWSGI", Magic variables)."""
+    whole = path.absolute()
+    return {
+        "p": str(whole),
+        "d": f"{whole.parent}/",
+        "c": whole.parent.name,
+        "s": whole.name,
+        "n": whole.stem,
+        "e": whole.suffix.lstrip("."),
+        "x": section,
+        "%": "%",
+    }
+
+
+def filled(found: re.Match[str], known: Mapping[str, str]) -> str:
+    return known.get(found[1] or found[2], found[0])
 
 
 def of_pairs(pairs: Iterator[tuple[str, str]]) -> Translation:
@@ -366,6 +427,11 @@ def of_pairs(pairs: Iterator[tuple[str, str]]) -> Translation:
         name = ALIASES.get(written, written)
         if name in ROWS:
             ROWS[name].apply(written, value, to)
+            if not ROWS[name].is_lost and (name, value) != ("processes", CORES):
+                for left in FOR_UWSGI.findall(value):
+                    to.lose(f"{written} {value}: uWSGI fills in {left}; write what it stands for")
+        elif BLOCK.match(written):
+            to.lose(f"{written}: a configuration of ours decides nothing; left out: {value}")
         elif written in FILES:
             to.lose(
                 f"{written} {value}" if ": cannot" in value else f"{written} {value}: only INI files are read"
