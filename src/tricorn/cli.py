@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tricorn import patches
 from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
@@ -198,9 +199,11 @@ def application_name(settings: Settings) -> str:
 def application_of(settings: Settings, descriptors: Sequence[int]) -> Callable[..., Any]:
     """For a mold. It knows no gateway, so it gets the error in its own words."""
     from tricorn.arbiter.mold import BootError
+    from tricorn.log.setup import heed_access_logger
     from tricorn.workers.boot import Watched, load, maybe_too_late, maybe_unprepared, raised
 
     watched = Watched(descriptors)
+    heed_access_logger(settings)
     kind = maybe_kind(settings.worker_class)
     if kind is not None:
         reason = maybe_too_late(kind, settings) or maybe_unprepared(kind, is_mold=True)
@@ -424,6 +427,28 @@ def with_remarks(settings: Settings) -> Settings:
     return replace(settings, warnings=(*settings.warnings, *said))
 
 
+def with_patches(settings: Settings) -> Settings:
+    """The same, with what is to be said of a standard library that was patched for gevent."""
+    kind = maybe_kind(settings.worker_class)
+    if is_class_name(settings.worker_class) or (kind is not None and kind.name == "gevent"):
+        return settings  # its workers do it again
+    said = (
+        "monkey.patch_all() of gevent was called while the settings were read, and is undone: worker_class "
+        f"is {settings.worker_class} ({settings.origins['worker_class']})"
+    )
+    return replace(settings, warnings=(*settings.warnings, said))
+
+
+def check_patches() -> None:
+    if patches.is_eventlets():
+        raise ConfigError(
+            "config",
+            "",
+            "eventlet.monkey_patch() was called while the settings were read, and the master cannot work so",
+            "leave it out: workers of worker_class eventlet do it before the application is imported",
+        )
+
+
 def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
     """Listen on the sockets that systemd has opened, if it has: whoever made them wants them to be used.
 
@@ -542,8 +567,16 @@ class Launch:
         self.added_variables: list[str] = []
 
     def settings(self) -> Settings:
-        with gunicorn.installed_if_used():
-            settings = self.read(self.environ, self.cwd)
+        from tricorn.log import given
+
+        try:
+            with gunicorn.installed_if_used(), given.reading():
+                settings = self.read(self.environ, self.cwd)
+        finally:
+            is_patched = patches.undo()
+        if is_patched:
+            settings = with_patches(settings)
+        check_patches()
         if any("gunicorn" in origin for origin in settings.origins.values()):
             gunicorn.install()  # its functions may import something when they are called
         return with_remarks(checked(with_sockets(with_paste(settings, self.cwd), self.sockets)))

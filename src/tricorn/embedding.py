@@ -22,7 +22,7 @@ from typing import Any
 
 from setproctitle import getproctitle, setproctitle
 
-from tricorn import cli, forks
+from tricorn import cli, forks, patches
 from tricorn.config.errors import ConfigError
 from tricorn.config.program import Application, ProgramSettings
 from tricorn.config.settings import Settings
@@ -137,6 +137,7 @@ def restored() -> Iterator[None]:
             signal.pthread_sigmask, signal.SIG_SETMASK, signal.pthread_sigmask(signal.SIG_BLOCK, ())
         )
         after.callback(adopt_orphans, adopts_orphans())
+        after.callback(patches.redo)
         after.callback(setproctitle, getproctitle())
         after.callback(_put_back_directory, os.getcwd())
         logger = logging.getLogger("tricorn.error")

@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "hooks", "machine", "procfs", "control", "summary"),
+    *("drain", "hooks", "machine", "procfs", "control", "summary", "patches"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "drain",
         "summary",
         "hooks",
+        "patches",
     },
     "arbiter": {
         "config",
@@ -70,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sigaction": set(),
     "parentage": set(),
     "drain": set(),
+    "patches": set(),
     "summary": set(),
     "machine": set(),
     "procfs": set(),
@@ -77,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": ROOMS - ABOVE_CLI,
     "worker_classes": {"workers", "config", "kinds", "handover", "compat"},
     "compat": set(),
-    "embedding": {"cli", "config", "gateway", "forks", "log", "parentage"},
+    "embedding": {"cli", "config", "gateway", "forks", "log", "parentage", "patches"},
     "app": {"embedding", "workers", "gateway", "config", "kinds", "net", "compat"},
     "testing": {"embedding", "cli", "arbiter", "gateway", "config", "kinds", "net", "tls"},
     "contrib": set(),

@@ -64,6 +64,17 @@ def test_a_subclass_of_uvicorns_worker_is_ours_with_its_settings() -> None:
         assert served.stop() == 0
 
 
+@pytest.mark.slow
+def test_a_program_that_patches_the_standard_library() -> None:
+    """Workers have it, the master does without, and afterwards the program has it again."""
+    with program(RECIPES / "patched.py") as patched:
+        patched.wait_said("is ready")
+        assert patched.get() == (200, b"gevent.hub")
+        assert patched.stop() == 0
+        patched.wait_said(f"{GOES_ON} gevent.hub True")
+        assert "Traceback" not in patched.output
+
+
 @pytest.mark.parametrize(
     ("words", "body"),
     [

@@ -6,10 +6,12 @@ import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from log.test_setup import Settings
 
+from tricorn.compat.gunicorn import MODULES, found_at
 from tricorn.config.errors import ConfigError
 from tricorn.log import setup
 from tricorn.log.datagrams import Place
@@ -76,7 +78,7 @@ def test_records(sock: socket.socket, capfd: pytest.CaptureFixture[str]) -> None
     setup.logger().info("", extra={"metric": "a:b|c\n", "value": 12.0, "mtype": "timer"})
     for wrong in ({"metric": "x", "value": "1|c\ny:1", "mtype": "counter"}, {"metric": "x", "value": 1}):
         LOGGER.info("", extra=wrong)
-    setup.gauge("gunicorn.workers", 4)
+    setup.metric("gunicorn.workers", 4, "gauge")
     expected = [
         *(b"gunicorn.log.%s:1|c" % level for level in (b"warning", b"error", b"exception", b"critical")),
         *(b"orders:3|c", b"load:0.5|g", b"depth:0|h", b"a_b_c_:12|ms", b"gunicorn.workers:4|g"),
@@ -85,6 +87,26 @@ def test_records(sock: socket.socket, capfd: pytest.CaptureFixture[str]) -> None
     lines = capfd.readouterr().err.splitlines()
     assert sum("]" in line for line in lines) == 6, "a record that is nothing but a metric is no line"
     assert "said too" in lines[-1]
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_subclass_of_gunicorns_sends_its_own(sock: socket.socket) -> None:
+    class Orders(gunicorns_statsd()):  # type: ignore[misc]
+        def access(self, *_: object) -> None:
+            self.increment("orders", 2)
+            self.decrement("stock", 2, sampling_rate=1.0)
+            self.gauge("load", 0.5)
+            self.timer("packing", 12)
+            self.histogram("size", 3)
+
+    setup.configure(Settings(statsd_host=f"127.0.0.1:{sock.getsockname()[1]}", logger_class=Orders))
+    setup.logger().access(None, None, {}, None)
+    expected = [b"orders:2|c", b"stock:-2|c", b"load:0.5|g", b"packing:12|ms", b"size:3|h"]
+    assert [sock.recv(1500) for _ in expected] == expected
+
+
+def gunicorns_statsd() -> Any:
+    return found_at(MODULES["instrument.statsd"]["Statsd"])
 
 
 @pytest.mark.usefixtures("own_log")

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from harness.server import wait_for
+from log.forms import ENVIRON
+from log.test_setup import Settings
 
+from tricorn.log import setup
 from tricorn.log.datagrams import Place
 from tricorn.log.error import TextFormatter
 from tricorn.log.syslog import (
@@ -213,3 +216,35 @@ def test_a_path_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / "log").unlink()
     assert syslog._carrier.lost >= 1
     syslog.close()
+
+
+@pytest.mark.usefixtures("own_log")
+@pytest.mark.parametrize("is_left_out", [False, True])
+def test_what_the_settings_say(tmp_path: Path, is_left_out: bool) -> None:
+    """Facility and names, and whether requests are told there too."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "log"))
+        receiver.setblocking(False)
+        chosen = Settings(
+            str(tmp_path / "error.log"),
+            access_log_format="%(U)s",
+            syslog=True,
+            syslog_addr=f"unix://{tmp_path}/log",
+            syslog_facility="local3",
+            syslog_prefix="shop",
+            disable_redirect_access_to_syslog=is_left_out,
+        )
+        setup.configure(chosen)
+        logging.getLogger("tricorn.error").warning("a warning")
+        access = setup.open_access_log(chosen)
+        assert (access is None) == is_left_out
+        if access is not None:
+            access.record(ENVIRON, "200 OK", [], 5, 1, 0.0)
+            access.flush()
+        said = [receiver.recv(1 << 16)]
+        with contextlib.suppress(BlockingIOError):
+            said.append(receiver.recv(1 << 16))
+    expected = [b"<156>gunicorn.shop.error: [%d] a warning" % HERE]
+    if not is_left_out:
+        expected.append(b"<158>gunicorn.shop.access: [%d] /a b" % HERE)
+    assert [each.rstrip(b"\0") for each in said] == expected

@@ -51,7 +51,7 @@ MODULES: Mapping[str, Mapping[str, str]] = {
         "Logger": "tricorn.log.logger:Logger",
     },
     "instrument": {},
-    "instrument.statsd": {"Statsd": "tricorn.log.logger:Logger"},
+    "instrument.statsd": {"Statsd": "tricorn.log.logger:Statsd"},
     "http": {"Request": f"{CLASSES}:Request"},
     "http.errors": {"NoMoreData": f"{CLASSES}:NoMoreData", "ParseException": f"{CLASSES}:ParseException"},
     "http.message": {"Request": f"{CLASSES}:Request"},

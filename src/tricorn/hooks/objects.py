@@ -18,7 +18,7 @@ from typing import Any
 from tricorn.config.gunicorn import MISSING
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.log import setup as log_setup
-from tricorn.log.error import ERROR_LOGGER
+from tricorn.log.error import ERROR_LOGGER, take_over_access
 from tricorn.net.address import TcpAddress, UnixAddress, parse_bind, shown
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Row
@@ -31,6 +31,7 @@ class Log:
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
         self.error_log = logging.getLogger(ERROR_LOGGER)
+        self.access_log: logging.Logger = take_over_access()
         self.loglevel = self.error_log.level
         # Bound once: a record tells where it was logged by looking a fixed number of frames up.
         self.critical = self.error_log.critical
@@ -293,6 +294,10 @@ class Worker:
         self._alive = bool(value)
         if not value and self._wish is not None:
             self._wish()
+
+    def is_seen(self, *, alive: bool) -> None:
+        """As the process sees it that forks workers."""
+        self._alive = alive
 
     def notify(self) -> None:
         """The server does this by itself."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 
-from tricorn.log import outlets
+from tricorn.log import given, outlets
 from tricorn.log.error import ACCESS_ALIASES, ACCESS_LOGGER, ALIASES, ERROR_LOGGER, ErrorLogger, SteadyLogger
 
 
 def start_afresh() -> None:
     """Nothing is open, and the loggers are like any other."""
     outlets.start_afresh()
+    given.start_afresh()
     for name, aliases in ((ERROR_LOGGER, ALIASES), (ACCESS_LOGGER, ACCESS_ALIASES)):
         logger = logging.getLogger(name)
         if not isinstance(logger, SteadyLogger):

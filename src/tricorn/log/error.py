@@ -350,7 +350,7 @@ def take_over(
         logger.propagate = (
             False  # an application that configures the root logger must not get every record twice
         )
-        _name(logger, ALIASES)
+        name_alike(ERROR_LOGGER)
     if type(logger.own.formatter) in (type(None), ErrorFormatter, JSONFormatter):
         logger.own.setFormatter(formatter)
     return logger
@@ -382,10 +382,22 @@ def take_over_access() -> SteadyLogger:
         assert isinstance(logger, SteadyLogger)
         logger.own_level = logging.INFO
         logger.propagate = False
-        _name(logger, ACCESS_ALIASES)
+        name_alike(ACCESS_LOGGER)
     return logger
 
 
-def _name(logger: logging.Logger, aliases: tuple[str, ...]) -> None:
-    for name in aliases:
-        logging.root.manager.loggerDict[name] = logger
+def name_alike(name: str) -> logging.Logger:
+    """The logger of this name of ours, which Gunicorn's and Uvicorn's names lead to from now on.
+
+    Who has got another one by such a name before has one that hands on to it.
+    """
+    logger = logging.getLogger(name)
+    known = logging.root.manager.loggerDict
+    for alias in ALIASES if name == ERROR_LOGGER else ACCESS_ALIASES:
+        before = known.get(alias)
+        if before is not logger and isinstance(before, logging.Logger):
+            logger.handlers += [each for each in before.handlers if each not in logger.handlers]
+            logger.filters += [each for each in before.filters if each not in logger.filters]
+            before.handlers, before.parent, before.propagate = [], logger, True
+        known[alias] = logger
+    return logger

@@ -222,6 +222,29 @@ class Logger:
         log.addHandler(outlets.syslog_handler(cfg, name))
 
 
+class Statsd(Logger):
+    """Gunicorn's class that sends metrics. Here they are sent with any class (`statsd_host`), so it only has
+    the methods by which subclasses send their own."""
+
+    def gauge(self, name: str, value: float) -> None:
+        outlets.put_metric(name, value, "gauge")
+
+    def increment(self, name: str, value: float, sampling_rate: float = 1.0) -> None:
+        """sampling_rate: Gunicorn's, which only says it and samples nothing."""
+        del sampling_rate
+        outlets.put_metric(name, value, "counter")
+
+    def decrement(self, name: str, value: float, sampling_rate: float = 1.0) -> None:
+        self.increment(name, -value, sampling_rate)
+
+    def timer(self, name: str, value: float) -> None:
+        """In milliseconds."""
+        outlets.put_metric(name, value, "timer")
+
+    def histogram(self, name: str, value: float) -> None:
+        outlets.put_metric(name, value, "histogram")
+
+
 def _named(kind: str, pairs: Any) -> dict[str, Any]:
     found = {}
     for pair in pairs:

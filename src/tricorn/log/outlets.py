@@ -285,6 +285,11 @@ def syslog_lines(settings: LogSettings) -> SyslogLines | None:
     return SyslogLines(process.syslog, syslog_prefix(settings))
 
 
+def put_metric(name: str, value: float, kind: str) -> None:
+    if process.statsd is not None:
+        process.statsd.put(name, value, kind)
+
+
 def take_metric(extra: Mapping[str, Any]) -> None:
     if process.statsd is not None:
         process.statsd.take(extra)
@@ -294,7 +299,10 @@ def take_metric(extra: Mapping[str, Any]) -> None:
 
 
 def set_up(error: logging.Logger, access: logging.Logger, settings: LogSettings) -> None:
-    """Give the loggers the handlers that the settings name. The error log's own is there already."""
+    """Give the loggers the handlers that the settings name."""
+    own = getattr(error, "own", None)
+    if own is not None and own not in error.handlers:
+        error.handlers.insert(0, own)
     if settings.accesslog is not None:
         line = logging.Formatter("%(message)s")
         access.addHandler(handler_for(settings, settings.accesslog, line, is_access=True))

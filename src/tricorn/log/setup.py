@@ -17,10 +17,11 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from tricorn.config.errors import ConfigError
-from tricorn.log import logconfig, outlets
+from tricorn.log import given, logconfig, outlets
 from tricorn.log.access import AccessLog
 from tricorn.log.access_format import for_terminal
 from tricorn.log.error import (
+    ACCESS_LOGGER,
     ERROR_LOGGER,
     METHODS,
     DescriptorHandler,
@@ -47,9 +48,11 @@ def configure(settings: LogSettings) -> None:
     try:
         _configure(settings)
     except ConfigError:
+        given.refuse()
         if before is not None:
             _configure(before)
         raise
+    given.accept()
     process.settings = settings
 
 
@@ -76,6 +79,8 @@ def _configure(settings: LogSettings) -> None:
     if _is_special(settings) or process.logger is not None:
         start_anew(level, formatter)
         _restore_root()
+    for name in (ERROR_LOGGER, ACCESS_LOGGER):
+        given.put(name, logging.getLogger(name))
     process.logger = _logger(settings, error) if _is_special(settings) else None
     outlets.adopt(list(_handlers()) if logconfig.source(settings) else [])
     process.files.keep(process.wanted)
@@ -93,11 +98,15 @@ def _restore_root() -> None:
 def _is_special(settings: LogSettings) -> bool:
     """Whether more than the two files is to be set up. Else the loggers are left as an application has
     them."""
-    return bool(settings.logger_class or logconfig.source(settings) or settings.syslog)
+    return bool(
+        settings.logger_class or logconfig.source(settings) or settings.syslog or given.changes_requests()
+    )
 
 
 def _logger(settings: LogSettings, error: ErrorLogger) -> Any:
     kind = _class_of(settings)
+    # It says itself where records go; ours is put back by `Logger.setup`, unless a class leaves that out.
+    error.removeHandler(error.own)
     try:
         logger = kind(settings)
     except ConfigError:
@@ -105,7 +114,9 @@ def _logger(settings: LogSettings, error: ErrorLogger) -> Any:
     except Exception as trouble:  # foreign code
         what = f"{_called(kind)} raised {type(trouble).__name__}: {trouble}"
         raise _bad_class(settings, what) from trouble
-    if kind is not Logger:
+    if not error.handlers:
+        error.addHandler(error.own)
+    if kind is not Logger or given.is_there():
         logconfig.call_as_gunicorn()
     error.front = logger if _is_front(logger, error) else None
     return logger
@@ -168,6 +179,14 @@ def _is_unusual(handler: logging.Handler) -> bool:
     form = handler.formatter
     plain = type(form) is logging.Formatter and form._fmt == Logger.access_fmt
     return not own or not plain or bool(handler.filters) or handler.level > logging.INFO
+
+
+def heed_access_logger(settings: LogSettings) -> None:
+    """Before the application is loaded: what hooks have put on the access log's logger counts."""
+    access = take_over_access()
+    error = logging.getLogger(ERROR_LOGGER)
+    if process.logger is None and (access.handlers or access.filters) and isinstance(error, ErrorLogger):
+        process.logger = _logger(settings, error)
 
 
 def open_access_log(settings: LogSettings) -> AccessLog | None:
@@ -236,10 +255,9 @@ def error_stream() -> TextIO:
     )
 
 
-def gauge(name: str, value: int) -> None:
-    """Send a metric of the master's, where metrics are sent."""
-    if process.statsd is not None:
-        process.statsd.put(name, value, "gauge")
+def metric(name: str, value: int, kind: str) -> None:
+    """Send one of the master's, where metrics are sent. kind: as statsd.py has them."""
+    outlets.put_metric(name, value, kind)
 
 
 def logger() -> Any:

@@ -7,6 +7,7 @@ them), who logs what, settings.
     gunicorn.request.duration         timer, milliseconds
     gunicorn.request.status.NNN       counter
     gunicorn.workers                  gauge
+    gunicorn.backlog                  histogram
     gunicorn.log.{critical,error,warning,exception}   counters
 
 A record may carry a metric of its own, as in Gunicorn; with an empty message it is nothing else:

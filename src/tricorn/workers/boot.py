@@ -17,7 +17,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
 
-from tricorn import forks, kinds, scoreboard
+from tricorn import forks, kinds, patches, scoreboard
 from tricorn.config import bulkheads
 from tricorn.config.settings import Settings
 from tricorn.gateway.loader import AppLoadError, checked, kind_of, load_application, maybe_kind_of
@@ -25,6 +25,7 @@ from tricorn.handover import EXIT_BOOT, Assignment
 from tricorn.hooks.found import HookError, said_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.kinds import Runner, WorkerKind
+from tricorn.log import setup as log_setup
 from tricorn.sigaction import allow_core, restore_default, use_usual_stack
 from tricorn.workers import spew
 from tricorn.workers.context import ask_for_successor
@@ -57,6 +58,8 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     sockets = [sock for listener in assignment.listeners for sock in listener.sockets]
     watched = Watched([*(sock.fileno() for sock in sockets), signals.fd, assignment.lifeline])
     settings = assignment.settings
+    if assignment.application is None:
+        log_setup.heed_access_logger(settings)
     if settings.abort_core:
         allow_core()
     wanted = kinds.maybe_kind(settings.worker_class)
@@ -154,6 +157,8 @@ def maybe_too_late(kind: WorkerKind, settings: Settings) -> str | None:
     module = (settings.wsgi_app or "").partition(":")[0]
     if kind.patch is None or settings.loader is not None or module not in sys.modules:
         return None
+    if patches.is_undone():
+        return None  # the configuration has patched it, and did so first, as it is told to
     return (
         f"the module {module!r} of the application has been imported before the standard library was patched "
         f"for worker_class {kind.name!r}, so what it has taken from that may hold up all other requests; do "

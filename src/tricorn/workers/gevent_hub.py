@@ -1,7 +1,7 @@
 """gevent: its patch of the standard library, and what a worker wants of its hub.
 
 Knows: gevent. Must not know: what is served. gevent is imported when one of the two functions is called: the
-master, which imports this module, is never patched.
+master, which imports this module, is never patched, and where a configuration did it that was undone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tricorn import patches
 from tricorn.handover import Assignment
 from tricorn.workers.green import ElapsedError, serve_green
 from tricorn.workers.signals import SignalPipe
@@ -19,6 +20,7 @@ def patch() -> None:
     import gevent
     from gevent import monkey
 
+    patches.redo()
     if monkey.is_module_patched("socket"):
         # What the application has done when it was imported may have made a hub: the mold's.
         gevent.reinit()
