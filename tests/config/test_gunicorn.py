@@ -35,7 +35,6 @@ NOT_YET = {
         *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
         *DIRTY_HOOKS,
     ),
-    "statsd": ("enable_backlog_metric",),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
     "HTTP/2": (
         *("http_protocols", "http2_cleartext", "http2_max_concurrent_streams", "http2_initial_window_size"),

@@ -149,6 +149,10 @@ def test_a_misspelt_variable_is_mentioned_and_a_foreign_one_is_not(tmp_path: Pat
             "worker_class: 'uvicorn.workers.UvicornWorker' is read as 'asgi', Tricorn's own worker; write",
         ),
         (["-k", "asgi", "--threads", "4"], "threads: 4 has no effect with worker_class asgi"),
+        (
+            ["--enable-backlog-metric"],
+            "enable_backlog_metric: has no effect without statsd_host (command line)",
+        ),
     ],
 )
 def test_what_may_surprise_is_said_in_one_line(argv: list[str], said: str, tmp_path: Path) -> None:

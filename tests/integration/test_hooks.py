@@ -338,6 +338,58 @@ def test_a_service_that_runs_survives_its_hooks(tmp_path: Path, notes: Notes) ->
         assert "The hook on_exit raised ValueError" in live.log()
 
 
+#: As it is published for Gunicorn again and again. There is no number to spare.
+NUMBERED = """
+import os
+
+def on_starting(server):
+    server._worker_id_overload = set()
+
+def nworkers_changed(server, new_value, old_value):
+    server._worker_id_current_workers = new_value
+
+def _next_worker_id(server):
+    if server._worker_id_overload:
+        return server._worker_id_overload.pop()
+    in_use = set(w._worker_id for w in tuple(server.WORKERS.values()) if w.alive)
+    free = set(range(1, server._worker_id_current_workers + 1)) - in_use
+    return free.pop()
+
+def on_reload(server):
+    server._worker_id_overload = set(range(1, server.cfg.workers + 1))
+
+def pre_fork(server, worker):
+    worker._worker_id = _next_worker_id(server)
+
+def post_fork(server, worker):
+    os.environ["APP_WORKER_ID"] = str(worker._worker_id)
+"""
+NUMBER = """
+def answer(path):
+    return f"{os.getpid()} {os.environ['APP_WORKER_ID']}"
+"""
+
+
+@pytest.mark.parametrize("preload", ["--preload", pytest.param("--no-preload", marks=pytest.mark.slow)])
+def test_a_successor_has_the_number_of_whom_it_replaces(preload: str, tmp_path: Path) -> None:
+    """It is forked while the worker before it still serves, which the recipe sees alive no longer then."""
+    (tmp_path / "conf.py").write_text(NUMBERED)
+    options = ("-c", str(tmp_path / "conf.py"), preload, "--max-requests", "3")
+    with serving(tmp_path, NUMBER, *options, kind="sync", workers=2) as live:
+        seen: dict[str, str] = {}
+
+        def are_six() -> bool:
+            pid, number = told(live, "/").split()
+            assert seen.setdefault(pid, number) == number
+            return len(seen) >= 6
+
+        wait_for(are_six, "they are replaced", deadline=10)
+        assert set(seen.values()) == {"1", "2"}
+        live.signal(signal.SIGTERM)
+        assert live.wait_exit() == 0
+        assert "The hook" not in live.log()
+
+
 SLOW = """
 import signal, time
 

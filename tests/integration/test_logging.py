@@ -152,6 +152,7 @@ def test_syslog_and_statsd(kind: str, tmp_path: Path) -> None:
         options = (
             *("--log-syslog", f"--log-syslog-to=unix://{tmp_path}/syslog#dgram", "--log-syslog-prefix=shop"),
             *(f"--statsd-host=127.0.0.1:{statsd.getsockname()[1]}", "--statsd-prefix=test"),
+            "--enable-backlog-metric",
             "--access-logformat=%(s)s %(U)s %({x-evil}i)s",
         )
         with serving(tmp_path, SITE, *options, kind=kind) as live:
@@ -170,6 +171,7 @@ def test_syslog_and_statsd(kind: str, tmp_path: Path) -> None:
     assert any(b"200 /a\\x0A<11>sshd: forged" in message for message in said)
     assert any(b"#012ValueError: needle" in message for message in said)
     assert b"test.gunicorn.workers:1|g" in metrics
+    assert b"test.gunicorn.backlog:0|h" in metrics
     assert b"test.gunicorn.log.exception:1|c" in metrics
     assert any(re.fullmatch(rb"test\.gunicorn\.request\.duration:\d+\.\d{3}\|ms", each) for each in metrics)
 

@@ -290,8 +290,7 @@ class Arbiter:
         if settings.preload_app and not self._adopts_orphans:
             adopt_orphans()  # so that workers which a mold forks are children of this process
             self._adopts_orphans = True
-        known = [each for each in self._listeners if each not in self._attendance.listeners]
-        listeners = open_listeners(settings, keep=known)
+        listeners = open_listeners(settings, keep=self._applications_listeners())
         self._listeners += [listener for listener in listeners if listener not in self._listeners]
         previous = self._latest_generation()
         generation = Generation(
@@ -305,6 +304,10 @@ class Arbiter:
         )
         self._generations[number] = generation
         return generation
+
+    def _applications_listeners(self) -> list[Listener]:
+        """Those of workers."""
+        return [each for each in self._listeners if each not in self._attendance.listeners]
 
     def _latest_generation(self) -> Generation | None:
         return self._generations[max(self._generations)] if self._generations else None
@@ -347,7 +350,9 @@ class Arbiter:
             self._control.tell()
             self._forget_old_generations()
             self._attend_certificates()
-            self._headcount.attend(self._registry, time.monotonic())
+            self._headcount.attend(
+                self._registry, self._applications_listeners(), self._settings, time.monotonic()
+            )
             self._wait()
 
     def _take_signals(self) -> None:
@@ -808,7 +813,8 @@ class Arbiter:
             if worker is not None and generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
                 wanted = self._hooks.server.num_workers or 0
-                child = order(mold, row, self._registry.order_number(), worker, wanted)
+                number, leaving = self._registry.order_number(), self._hooks.leaving()
+                child = order(mold, row, number, worker, wanted, leaving)
             else:
                 if worker is not None:
                     self._hooks.before_fork(generation, worker)

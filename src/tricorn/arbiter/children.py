@@ -155,6 +155,10 @@ class ChildRecord:
         told = (self.drained_at, self.interrupted_at, self.aborted_at, self.killed_at)
         return any(instant is not None for instant in told)
 
+    def is_leaving(self, now: float) -> bool:
+        """It was told to end, or another one is to take its place."""
+        return self.was_told_to_end or self.why_worn(now) is not None
+
     @property
     def serves(self) -> bool:
         return self.was_ready and self.is_worker and not self.was_told_to_end

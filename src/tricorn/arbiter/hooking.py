@@ -20,7 +20,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -129,12 +129,16 @@ class MasterHooks:
             worker.bury()
             self.tell(child.generation.hooks, "child_exit", worker)
 
+    def leaving(self) -> list[int]:
+        """The process ids of workers that go, or are to be replaced."""
+        now = monotonic()
+        return [child.pid for child in self._registry if child.worker is not None and child.is_leaving(now)]
+
     def _workers(self) -> dict[int, Worker]:
-        return {
-            child.pid: child.worker
-            for child in self._registry
-            if child.worker is not None and not child.is_ordered
-        }
+        there = [child for child in self._registry if child.worker is not None and not child.is_ordered]
+        workers = {child.pid: child.worker for child in there if child.worker is not None}
+        tell_who_leaves(workers, self.leaving())
+        return workers
 
     # -- details -------------------------------------------------------------------------------------------
 
@@ -220,6 +224,13 @@ class Attendant:
                 told = 2 * took
             if self.asked_at is not None and monotonic() - self.asked_at >= PATIENCE:
                 signal.pthread_kill(self._thread, signal.SIGCHLD)
+
+
+def tell_who_leaves(workers: Mapping[int, Worker], leaving: Collection[int]) -> None:
+    """`worker.alive` is False of those for the process that forks. Configurations that number their workers
+    look there for the numbers that are free (a successor is forked while the one before still serves)."""
+    for pid, worker in workers.items():
+        worker.is_seen(alive=pid not in leaving)
 
 
 def worker_of(server: Server, generation: Generation, row: Row, age: int) -> Worker:

@@ -11,11 +11,11 @@ others depend. Each generation has a mold of its own, and the master never runs 
 
 A worker may become the next mold (`refork_after`, or a command): it ends as any other, and goes on as a mold.
 
-An order is the number of the row on which the worker will write, for hooks its age and how many workers are
-wanted, the writing end of its status pipe, and the socket by which it gets orders itself if it becomes a
-mold. There is no answer on this way: the row tells the process id, the pipe tells why there is none, and if
-the pipe ends before there is one, nothing was forked, whatever has become of the mold. So the master never
-waits for it.
+An order is the number of the row on which the worker will write, for hooks its age, how many workers are
+wanted and which ones are leaving, the writing end of its status pipe, and the socket by which it gets orders
+itself if it becomes a mold. There is no answer on this way: the row tells the process id, the pipe tells why
+there is none, and if the pipe ends before there is one, nothing was forked, whatever has become of the mold.
+So the master never waits for it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from setproctitle import setproctitle
 from tricorn import forks, scoreboard
 from tricorn.arbiter import farewell
 from tricorn.arbiter.children import ChildRecord, Generation
-from tricorn.arbiter.hooking import worker_of
+from tricorn.arbiter.hooking import tell_who_leaves, worker_of
 from tricorn.arbiter.signals import SignalPipe, become_stranger
 from tricorn.arbiter.spawn import (
     Birth,
@@ -72,8 +72,9 @@ BEAT = 1.0
 #: wait for its workers, so INT is for the master to hear.
 ENDS = frozenset({signal.SIGTERM})
 
-#: More than an order ever has.
-ORDER_MAX = 64
+#: More than an order ever has: so many process ids, and three numbers.
+LEAVING_MAX = 4096
+ORDER_MAX = 1 << 16
 
 #: Loads the application that the settings name. The descriptors must be what they were when it is there. May
 #: raise BootError.
@@ -127,10 +128,12 @@ def start_mold(casting: Casting) -> ChildRecord:
     return record
 
 
-def order(mold: ChildRecord, row: Row, number: int, worker: Worker, workers: int) -> ChildRecord:
+def order(
+    mold: ChildRecord, row: Row, number: int, worker: Worker, workers: int, leaving: Sequence[int]
+) -> ChildRecord:
     """Tell it to fork a worker for this row; gives the worker's record, with this number of the order.
 
-    worker: what hooks are given of it. workers: how many are wanted.
+    worker: what hooks are given of it. workers: how many are wanted. leaving: process ids.
 
     OSError: it cannot be told; it has ended, or takes no orders.
     """
@@ -144,7 +147,8 @@ def order(mold: ChildRecord, row: Row, number: int, worker: Worker, workers: int
         ours, theirs = _orders()
         undo.enter_context(ours)
         passed.enter_context(theirs)
-        send_fds(mold.orders, [b"%d %d %d" % (row.index, worker.age, workers)], [writer, theirs.fileno()])
+        numbers = (row.index, worker.age, workers, *leaving[:LEAVING_MAX])
+        send_fds(mold.orders, [" ".join(map(str, numbers)).encode()], [writer, theirs.fileno()])
         undo.pop_all()
     return ChildRecord(
         number, generation, row, reader, started_at=monotonic(), mold=mold.pid, orders=ours, worker=worker
@@ -179,6 +183,8 @@ class Mold:
     orders_of_worker: socket | None = None
     #: What hooks are given of the workers that it has forked, by process id.
     workers: dict[int, Worker] = field(default_factory=dict)
+    #: Process ids of those that are leaving.
+    leaving: list[int] = field(default_factory=list)
 
     def work(self, writer: int) -> int:
         self.status = Status(writer)
@@ -289,7 +295,7 @@ class Mold:
         self.writer, theirs = fds
         self.orders_of_worker = socket(AF_UNIX, SOCK_SEQPACKET, 0, theirs)
         status = Status(self.writer)
-        index, age, workers = map(int, message.split())
+        index, age, workers, *self.leaving = map(int, message.split())
         row = self.casting.generation.board[index]
         worker = worker_of(self.casting.server, self.casting.generation, row, age)
         try:
@@ -327,6 +333,7 @@ class Mold:
         """The workers that it has forked and that there still are: the master clears their rows."""
         pids = {row.pid for row in self.casting.generation.board}
         self.workers = {pid: worker for pid, worker in self.workers.items() if pid in pids}
+        tell_who_leaves(self.workers, self.leaving)
         return dict(self.workers)
 
     def _job(self, row: Row, worker: Worker) -> Job:

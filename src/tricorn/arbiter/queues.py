@@ -27,8 +27,7 @@ def assign(generation: Generation, children: Iterable[ChildRecord], now: float) 
 
 
 def _stays(child: ChildRecord, generation: Generation, now: float) -> bool:
-    is_leaving = child.was_told_to_end or child.why_worn(now) is not None
-    return child.generation is generation and child.is_worker and not is_leaving
+    return child.generation is generation and child.is_worker and not child.is_leaving(now)
 
 
 def choose(taken: Iterable[int], count: int) -> int:

@@ -137,9 +137,6 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_VERSION, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
-    "enable_backlog_metric": Missing(
-        WARN, "Tricorn sends no metric of the backlog yet", ("--enable-backlog-metric",), switch=True
-    ),
     **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }
 

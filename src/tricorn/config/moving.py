@@ -43,6 +43,7 @@ DIFFERS: Mapping[str, str] = {
     "control_socket": "each server has its own by default, in a directory that only its user can write to",
     "daemon": "the command returns when the server is ready, or with the reason why it is not; logs have "
     "to go to files; see [below](#in-the-background)",
+    "enable_backlog_metric": "also counts requests that wait in workers: connections are accepted at once",
     "enable_stdio_inheritance": "needed where `daemon` is to log to a redirected stream",
     "errorlog": "`None` and an empty text mean `-`",
     "forwarded_allow_ips": "trusts clients on Unix sockets only if it has `unix` in it; X-Forwarded-For, "

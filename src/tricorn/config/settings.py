@@ -1094,6 +1094,14 @@ class Settings:
         section=LOGGING,
         doc="Tags for all metrics, separated by commas, in the form that DogStatsD knows.",
     )
+    enable_backlog_metric: bool = setting(
+        False,
+        flags=("--enable-backlog-metric",),
+        parse=switch(),
+        section=LOGGING,
+        doc="Also send once a second how many clients wait (`gunicorn.backlog`): connections that nobody has "
+        "accepted yet, of TCP addresses, and requests that wait in workers for a thread or a task.",
+    )
 
     # ------------------------------------------------------------------------------------ process
     config: str | None = setting(

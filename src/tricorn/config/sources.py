@@ -235,6 +235,11 @@ def remarks_together(settings: Settings) -> Iterator[str]:
             "request_id_response: has no effect without request_id_header "
             f"({settings.origins['request_id_response']})"
         )
+    if settings.enable_backlog_metric and settings.statsd_host is None:
+        yield (
+            "enable_backlog_metric: has no effect without statsd_host "
+            f"({settings.origins['enable_backlog_metric']})"
+        )
     if settings.info_to_stdout and settings.errorlog != "-":
         yield (
             f"info_to_stdout: has no effect, because errorlog is {settings.errorlog} "
