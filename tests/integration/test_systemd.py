@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from harness.server import wait_for
 
 from tricorn.arbiter.systemd import ServiceManager
+from tricorn.net.activation import FIRST
 
 APP = """
 import os
@@ -32,6 +33,15 @@ def app(environ, start_response):
 ACTIVATE = (
     'export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=web:secure:web LISTEN_PIDFDID=1 {more}; exec "$@"'
 )
+
+
+def numbering(descriptors: Sequence[int]) -> list[str]:
+    """Commands of a shell that give these the numbers 3, 4, …, each by way of one that is beyond all of them:
+    whatever numbers they have, none is overwritten before it was moved."""
+    beyond = max(FIRST + len(descriptors), *descriptors) + 1
+    high = range(beyond, beyond + len(descriptors))
+    moves = [f"exec {number}<&{fd}" for number, fd in zip(high, descriptors, strict=True)]
+    return [*moves, *(f"exec {place}<&{number} {number}<&-" for place, number in enumerate(high, FIRST))]
 
 
 class Unit:
@@ -57,13 +67,8 @@ class Unit:
         if watchdog:
             environ["WATCHDOG_USEC"] = f"{watchdog * 1e6:.0f}"
         if sockets:
-            # The shell gives the descriptors their numbers; first the highest, so that none is overwritten.
-            numbers = {each.fileno(): 50 + place for place, each in enumerate(self.sockets)}
-            moves = [f"exec {high}<&{fd}" for fd, high in numbers.items()]
-            moves += [f"exec {3 + place}<&{50 + place} {50 + place}<&-" for place in range(sockets)]
-            script = "; ".join(
-                [*moves, ACTIVATE.format(count=sockets, more="WATCHDOG_PID=$$").replace("$$", pid)]
-            )
+            activate = ACTIVATE.format(count=sockets, more="WATCHDOG_PID=$$").replace("$$", pid)
+            script = "; ".join([*numbering([each.fileno() for each in self.sockets]), activate])
             command = ["bash", "-c", script, "bash", *command]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -109,6 +114,18 @@ def get(listener: socket.socket) -> bytes:
 
 
 # -- sockets
+
+
+@pytest.mark.parametrize("numbers", [(12, 13, 14), (48, 49, 50), (50, 48, 49), (5, 4, 3), (4, 6, 3)])
+def test_the_harness_passes_what_is_meant(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    """Which descriptors this process has free when it starts a service depends on what ran before."""
+    opened = []
+    for number, name in zip(numbers, "abc", strict=True):
+        (tmp_path / name).write_text(name)
+        opened.append(f"exec {number}<{name}")
+    script = "; ".join([*opened, *numbering(numbers), "exec cat /dev/fd/3 /dev/fd/4 /dev/fd/5"])
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=10, check=False)
+    assert (done.stdout, done.stderr) == (b"abc", b"")
 
 
 @pytest.mark.parametrize("count", [1, 3])
