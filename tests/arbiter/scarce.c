@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The order is that of CALLS in scarcity.py. */
-enum call { NONE, FORK, PIPE, MMAP, POLL, OPEN, EPOLL_CREATE };
+enum call { NONE, FORK, PIPE, MMAP, POLL, OPEN, EPOLL_CREATE, EXEC, EPOLL_CTL };
 
 struct plan {
     int32_t master;
@@ -70,6 +70,18 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 int epoll_create1(int flags)
 {
     return fails(EPOLL_CREATE) ? -1 : REAL(epoll_create1)(flags);
+}
+
+int execve(const char *path, char *const arguments[], char *const environ[])
+{
+    return fails(EXEC) ? -1 : REAL(execve)(path, arguments, environ);
+}
+
+/* Of a listener only: what becomes of a connection that cannot be watched is asked elsewhere (tests/faults). */
+int epoll_ctl(int poller, int operation, int fd, struct epoll_event *event)
+{
+    int begins = operation == EPOLL_CTL_ADD && event->events & EPOLLEXCLUSIVE;
+    return begins && fails(EPOLL_CTL) ? -1 : REAL(epoll_ctl)(poller, operation, fd, event);
 }
 
 /* Shared memory only: the interpreter's own is another matter. */

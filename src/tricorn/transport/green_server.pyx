@@ -491,8 +491,7 @@ cdef class GreenServer(Server):
             self.settle()
         if self.listens_again:
             self.listens_again = False
-            if not self.listening and self.may_listen(monotonic()):
-                self.listen(True)
+            self.listen_again(monotonic())
         return 0
 
     cdef int serve_batch(self) except -1:
@@ -524,8 +523,7 @@ cdef class GreenServer(Server):
         if token != WAKER_TOKEN:
             return self.meet(thread, <int>(token - LISTENER_TOKENS))
         read(self.worker.channels.waker, &count, sizeof(count))
-        if not self.listening and self.may_listen(monotonic()):
-            self.listen(True)
+        self.listen_again(monotonic())
         return 0
 
     # ---- the sweep ---------------------------------------------------------------------------------------
@@ -541,8 +539,7 @@ cdef class GreenServer(Server):
         if self.parked:
             self._end_dropped()
         self.flush_log()
-        if not self.listening and self.may_listen(now):
-            self.listen(True)
+        self.listen_again(now)
         return 0
 
     cdef int _interrupt_overdue(self, long long now) except -1:

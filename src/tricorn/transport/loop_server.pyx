@@ -203,8 +203,7 @@ cdef class LoopServer(Server):
         finally:
             loop_context.task_runner.open = False
         self.flush_log()
-        if not self.listening and self.may_listen(now):
-            self.listen(True)
+        self.listen_again(now)
         if self.worker.channels.draining or self.worker.worn:
             self.on_change()
         return 0
@@ -223,8 +222,7 @@ cdef class LoopServer(Server):
         read(self.worker.channels.waker, &count, sizeof(count))
         if self.worker.channels.draining or self.worker.worn:
             self.on_change()
-        if not self.listening and self.may_listen(monotonic()):
-            self.listen(True)
+        self.listen_again(monotonic())
         return 0
 
     cdef int listen_later(self, double seconds) except -1:
@@ -232,5 +230,5 @@ cdef class LoopServer(Server):
         return 0
 
     def _listen_again(self):
-        if not self.stopped and not self.listening and self.may_listen(monotonic()):
-            self.listen(True)
+        if not self.stopped:
+            self.listen_again(monotonic())

@@ -47,8 +47,10 @@ cdef class Server:
     cdef int serve_batch(self) except -1
 
     cdef int listen(self, bint on) except -1
+    cdef int listen_again(self, long long now) except -1
     cdef int settle(self) except -1
     cdef int _watch(self, bint on) except -1
+    cdef int _try_to_listen(self) except -1
     cdef bint may_listen(self, long long now) except -1
     cdef bint may_be_woken_alone(self) noexcept
     cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1

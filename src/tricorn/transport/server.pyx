@@ -103,11 +103,29 @@ cdef class Server:
         self.listening = on
         return 0
 
+    cdef int listen_again(self, long long now) except -1:
+        """If there is room now."""
+        return self._try_to_listen() if not self.listening and self.may_listen(now) else 0
+
     cdef int settle(self) except -1:
         """This worker should take from other queues than before."""
         cdef Queues queues = self.queues
         queues.settle()
-        return self._watch(self.listening)
+        return self._try_to_listen() if self.listening else self._watch(False)
+
+    cdef int _try_to_listen(self) except -1:
+        """Where the kernel has no memory to watch the listeners with (ENOMEM, ENOSPC: epoll_ctl(2)), a little later: those who come
+        wait meanwhile, and those who are here are served."""
+        cdef int error = 0
+        try:
+            self._watch(True)
+        except OSError as refused:
+            error = refused.errno
+        self.listening = error == 0
+        if error == 0:
+            return 0
+        self._watch(False)
+        return self._exhausted(error)
 
     cdef int _watch(self, bint on) except -1:
         cdef Entrance entrance

@@ -504,7 +504,7 @@ cdef class ThreadServer(Server):
         if self.listening or not self.may_listen(now):
             return 0
         if not self.taken_over:
-            return self.listen(True)
+            return self._try_to_listen()
         # What we took would wait behind what runs here, and end with it if that outlives `graceful_timeout`.
         if now < self.leave_until or self.worker.row.another_is_free():
             return 0
