@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from arbiter.scarcity import without_descriptors
 from harness.axes import KINDS_OF
 from harness.server import wait_for
 from integration.live import Started
@@ -248,4 +249,21 @@ def test_a_directory_that_has_gone_is_said_once(place: Path) -> None:
         live.request("/?after")
         wait_for(lambda: "needleafter" in text_of(gone / "error.log"), "the old file is in use")
         assert text_of(gone / "error.log").count("Cannot reopen") == 2  # the error log and the access log
+        live.stop()
+
+
+def test_a_worker_without_descriptors_goes_on_in_the_old_files(place: Path) -> None:
+    """And has the new ones after the next rotation."""
+    with served(place, place, "sync") as live:
+        workers = live.workers()
+        with without_descriptors(*workers):
+            for name in LOGS:
+                move_away(place / name)
+            old = next(place.glob("error.log.*"))
+            live.signal(signal.SIGUSR1)
+            for name in LOGS:
+                said = f"Cannot reopen {place / name}: Too many open files; the old file stays in use"
+                wait_for(lambda said=said: text_of(old).count(said) == 2, "both workers say so")
+        check_rotation(live, place, move_away)
+        assert live.workers() == workers
         live.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -178,6 +179,37 @@ class TestRotation:
         text = (moved / "error.log").read_text()
         assert "Cannot reopen" in text
         assert "still here" in text
+
+    def test_workers_that_cannot_get_the_new_files(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The kernel bounds how many descriptors are under way; the master goes on."""
+
+        def send_fds(*_: object) -> None:
+            raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+        setup.configure(Settings(str(path)))
+        monkeypatch.setattr("socket.send_fds", send_fds)
+        setup.reopen()
+        assert f"Cannot reopen {path}: {os.strerror(errno.ETOOMANYREFS)}; the old file" in path.read_text()
+
+    def test_a_handler_of_the_applications_may_do_anything(self, path: Path, tmp_path: Path) -> None:
+        class Once(logging.FileHandler):
+            def _open(self) -> Any:
+                if getattr(self, "stream", None) is not None:
+                    raise KeyError("once")
+                return super()._open()
+
+        setup.configure(Settings(str(path)))
+        own = Once(tmp_path / "own.log")
+        logging.getLogger("shop").addHandler(own)
+        moved = path.rename(tmp_path / "old")
+        setup.reopen()
+        logging.getLogger("shop").error("sold out")
+        assert (tmp_path / "own.log").read_text() == "sold out\n"
+        own.close()
+        assert moved.read_text() == ""
+        said = path.read_text()
+        assert f"Cannot reopen {tmp_path}/own.log: its handler raised; the old file stays in use\n" in said
+        assert "KeyError: 'once'" in said
 
     def test_standard_streams_are_left_alone(self, capfd: pytest.CaptureFixture[str]) -> None:
         chosen = Settings(accesslog="-")

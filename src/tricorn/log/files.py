@@ -18,11 +18,12 @@ others, however many there are. Guarantees:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 # O_APPEND: several processes write to one file, and `copytruncate` of logrotate works.
 # O_NONBLOCK: opening a FIFO without a reader fails at once instead of stopping the start.
@@ -77,7 +78,7 @@ class Files:
         What cannot be opened stays as it was; `complain` hears of it.
         """
         if not self._is_master:
-            self._take()
+            self._take(complain)
             return
         for path, fd in self._open.items():
             try:
@@ -86,12 +87,12 @@ class Files:
                 complain(path, error)
             else:
                 _replace(fd, fresh)
-        self._pin()
+        self._pin(complain)
 
-    def catch_up(self) -> None:
+    def catch_up(self, complain: Complain) -> None:
         """In a worker: a rotation may have come between the fork and its signal handlers."""
         if not self._is_master:
-            self._take()
+            self._take(complain)
 
     def close(self) -> None:
         for fd in self._open.values():
@@ -99,16 +100,26 @@ class Files:
         self._open.clear()
         self.let_go()
 
-    def _pin(self) -> None:
+    def _pin(self, complain: Complain) -> None:
         paths = list(self._open)[:MOST_FILES]
         try:
             # Without room for descriptors the kernel closes them.
             while self._reader.recv(MESSAGE):
                 continue
         except BlockingIOError:
-            socket.send_fds(self._writer, [json.dumps(paths).encode()], [self._open[path] for path in paths])
+            self._hand_out(paths, complain)
 
-    def _take(self) -> None:
+    def _hand_out(self, paths: Sequence[str], complain: Complain) -> None:
+        message = json.dumps(paths).encode()
+        try:
+            socket.send_fds(self._writer, [message], [self._open[path] for path in paths])
+        except (
+            OSError
+        ) as error:  # too many descriptors are under way, or no memory: workers go on as they are
+            for path in paths:
+                complain(path, error)
+
+    def _take(self, complain: Complain) -> None:
         """Put what is pinned in the place of what is open."""
         # Not socket.recv_fds(): it takes flags and does not use them (CPython 3.11 to 3.13).
         flags = socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC
@@ -116,12 +127,17 @@ class Files:
             message, notes, *_ = self._reader.recvmsg(MESSAGE, socket.CMSG_LEN(4 * MOST_FILES), flags)
         except BlockingIOError:
             return  # there was no rotation yet
-        fds = array("i", notes[0][2]) if notes else []
-        for path, fd in zip(json.loads(message), fds, strict=True):
+        paths = json.loads(message)
+        fds = array("i", notes[0][2]) if notes else array("i")
+        for path, fd in zip(paths, fds, strict=False):
             if path in self._open:
                 _replace(self._open[path], fd)
             else:
                 os.close(fd)
+        # The kernel has kept back those that this process has no room for.
+        for path in paths[len(fds) :]:
+            if path in self._open:
+                complain(path, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
 
 
 def _replace(fd: int, fresh: int) -> None:

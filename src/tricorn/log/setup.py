@@ -195,7 +195,7 @@ def open_access_log(settings: LogSettings) -> AccessLog | None:
     Each worker makes its own after the fork, on the descriptor that it has from the master: what is buffered
     belongs to one process.
     """
-    process.files.catch_up()
+    process.files.catch_up(_complain)
     outlets.hold()
     _call("close_on_exec")
     meter = process.statsd.meter if process.statsd is not None else None
@@ -323,6 +323,8 @@ def _reopen(handler: logging.FileHandler) -> None:
         before.close()
     except OSError as error:
         _complain(handler.baseFilename, error)
+    except Exception:  # noqa: BLE001 - a class of the application's may do anything
+        _complain_of(handler.baseFilename, "its handler raised", exc_info=True)
     finally:
         if lock is not None:
             lock.release()
@@ -339,6 +341,10 @@ def _call(method: str) -> None:
 
 
 def _complain(path: str, error: OSError) -> None:
+    _complain_of(path, error.strerror)
+
+
+def _complain_of(path: str, why: str | None, *, exc_info: bool = False) -> None:
     logging.getLogger(ERROR_LOGGER).warning(
-        "Cannot reopen %s: %s; the old file stays in use", path, error.strerror
+        "Cannot reopen %s: %s; the old file stays in use", path, why, exc_info=exc_info
     )
