@@ -27,6 +27,9 @@ from tricorn.tls.pem import CERTIFICATES, REVOCATION_LISTS, Block, PEMError, blo
 
 UNREADABLE = "is not one that OpenSSL can read"
 
+#: What to do about a lack of descriptors or memory.
+LIMITS = "look at the limits of the process (ulimit)"
+
 #: Of a password, in bytes: what Python's ssl module hands to OpenSSL at most.
 PASSWORD_MAX = 1024
 
@@ -271,6 +274,10 @@ def load_pair(context: ssl.SSLContext, pem: bytes, password: str | None) -> None
         except FileNotFoundError:
             what = "/proc is not mounted, through which OpenSSL gets it"
             raise ConfigError("certfile", "", what, "mount it, or leave out what hides it") from None
+        except ssl.SSLError:
+            raise
+        except OSError as error:  # no descriptor is left for OpenSSL, say
+            raise ConfigError("certfile", "", f"OpenSSL cannot read it: {error.strerror}", LIMITS) from error
 
 
 class _memory_file:  # noqa: N801 - used like the functions of contextlib, which are written so
@@ -281,7 +288,7 @@ class _memory_file:  # noqa: N801 - used like the functions of contextlib, which
             self._fd = os.memfd_create("tricorn-tls", os.MFD_CLOEXEC)
         except OSError as error:
             what = f"no file in memory can be made, through which OpenSSL gets it: {error.strerror}"
-            raise ConfigError("certfile", "", what, "look at the limits of the process (ulimit)") from error
+            raise ConfigError("certfile", "", what, LIMITS) from error
         left = memoryview(content)
         while left:
             left = left[os.write(self._fd, left) :]

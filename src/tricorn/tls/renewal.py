@@ -61,6 +61,7 @@ class Renewal:
         self._shared = SharedPage()
         self._taken = self._shared.write(encoded(self.tls.material))
         self._refused = b""
+        self._failed: tuple[Mapping[str, Signature], str] | None = None
         self._warned: datetime | None = None
         self._due = 0.0
 
@@ -85,18 +86,28 @@ class Renewal:
         is_settled, self._seen = found == self._seen, found
         if not is_settled or found == self._done:
             return None
+        before, done = self.tls.material, self._done
+        # First: a stop may interrupt the function of ssl_context, and then it is not to be called again.
         self._done = found
-        before = self.tls.material
         try:
             self.reload()
         except ConfigError as error:
-            # Its text says everything: a traceback would show our own lines.
-            log.error("A certificate was not renewed, the old one stays in use: %s", error)  # noqa: TRY400
-            return Outcome(error=str(error))
+            self._done = done
+            return self._maybe_said(found, str(error))
         outcome = Outcome(_news(before, self.tls.material))
         for line in outcome.renewed:
             log.info("%s", line)
         return outcome
+
+    def _maybe_said(self, found: Mapping[str, Signature], error: str) -> Outcome | None:
+        """Of files that cannot be used. They are read again at each look, since the fault need not be theirs
+        (no descriptor is left), but nothing is said twice."""
+        if self._failed == (found, error):
+            return None
+        self._failed = (found, error)
+        # Its text says everything: a traceback would show our own lines.
+        log.error("A certificate was not renewed, the old one stays in use: %s", error)
+        return Outcome(error=error)
 
     def reload(self) -> None:
         """Reads the files as they are now, and publishes what they hold. Raises ConfigError, and then
