@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tricorn.arbiter.children import BOOT_ALLOWANCE, IMPORT_ALLOWANCE, boot_timeout_of
+from tricorn.arbiter.children import BOOT_ALLOWANCE, IMPORT_ALLOWANCE, boot_timeout_of, lifetime_of
 from tricorn.config.settings import Settings
 
 
@@ -22,3 +22,10 @@ from tricorn.config.settings import Settings
 )
 def test_how_long_a_start_may_take(settings: Settings, seconds: float) -> None:
     assert boot_timeout_of(settings) == seconds
+
+
+def test_workers_of_one_age_are_not_all_replaced_at_once() -> None:
+    found = [lifetime_of(Settings(max_lifetime=10.0, max_lifetime_jitter=5.0)) for _ in range(100)]
+    assert 10.0 <= min(found) < 11.0
+    assert 14.0 < max(found) <= 15.0
+    assert lifetime_of(Settings(max_lifetime_jitter=5.0)) == 0.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,14 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import queues, refork, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.attendant import ROLE, Attendance, RunHealth
-from tricorn.arbiter.children import ChildRecord, Generation, Registry, boot_timeout_of, rows_for
+from tricorn.arbiter.children import (
+    ChildRecord,
+    Generation,
+    Registry,
+    boot_timeout_of,
+    lifetime_of,
+    rows_for,
+)
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged, without_fork
 from tricorn.arbiter.goals import Answer, refusal
@@ -823,7 +829,7 @@ class Arbiter:
                 if worker is not None:
                     worker.pid = pid
                 _log_start(child)
-            child.lifetime = _lifetime(generation.settings)
+            child.lifetime = lifetime_of(generation.settings)
             self._registry.add(child)
 
     def _job(self, generation: Generation, row: Row, worker: Worker | None) -> Job:
@@ -1066,12 +1072,6 @@ def _terms(settings: Settings) -> dict[str, Any]:
 def _boot_limit(settings: Settings) -> float:
     """How long it may take until all workers are ready, seconds; 0: any time."""
     return boot_timeout_of(settings) * (2 if settings.preload_app else 1)
-
-
-def _lifetime(settings: Settings) -> float:
-    if not settings.max_lifetime:
-        return 0.0
-    return settings.max_lifetime + random.uniform(0, settings.max_lifetime_jitter)
 
 
 def _board_for(settings: Settings, previous: Generation | None) -> Board:

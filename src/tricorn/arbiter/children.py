@@ -10,6 +10,7 @@ what); what the worker says about itself stands in its row, and why it cannot bo
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,13 @@ def boot_timeout_of(settings: Settings) -> float:
         return 0.0
     start_up = settings.asgi_lifespan_startup_timeout + IMPORT_ALLOWANCE
     return max(BOOT_ALLOWANCE, settings.timeout, start_up)
+
+
+def lifetime_of(settings: Settings) -> float:
+    """Of one worker, which is not that of its siblings, seconds; 0: no limit."""
+    if not settings.max_lifetime:
+        return 0.0
+    return settings.max_lifetime + random.uniform(0, settings.max_lifetime_jitter)
 
 
 @dataclass
