@@ -113,9 +113,8 @@ class Files:
         message = json.dumps(paths).encode()
         try:
             socket.send_fds(self._writer, [message], [self._open[path] for path in paths])
-        except (
-            OSError
-        ) as error:  # too many descriptors are under way, or no memory: workers go on as they are
+        except OSError as error:
+            # Too many descriptors are under way, or there is no memory. Workers go on as they are.
             for path in paths:
                 complain(path, error)
 
