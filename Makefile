@@ -9,7 +9,7 @@ CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Images of containers set it. Then all that is started here would compile the same modules each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help build run test test-all test-sample ktls cert check format lint types bench instructions fuzz sanitize conformance docs dist clean apps chaos lossless
+.PHONY: help build run test test-all test-sample ktls cert check format lint types bench instructions fuzz sanitize sanitize-threads sanitize-green conformance docs dist clean apps chaos lossless
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -110,7 +110,8 @@ lossless: build  ## count requests while the server is reloaded, resized, killed
 # Its own copy of the package: the usual modules stay as they are. Reports go to files, since a test that
 # captures the output would swallow them. CPython itself never frees everything, so leaks are not looked for here
 # (tests/http/test_cost.py does, but for its look at resident memory: the sanitizer holds back what is freed).
-SANITIZED := build/sanitize
+# Green threads have a copy without the checks of the stack, since their stacks are copied away and back.
+SANITIZED = build/sanitize/$(CHECKS)
 SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32:log_path=$(CURDIR)/$(SANITIZED)/report \
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
@@ -121,16 +122,26 @@ SANITIZED_SERVERS := $(wildcard tests/faults tests/integration/test_asgi_[mstwe]
 	tests/transport/test_*.py)
 # They look at resident memory or at processor time: the sanitizer holds back what is freed, and is slow.
 MEASURING := work_is_linear or is_let_go or left_to_the_client or makes_send_wait or stops_the_client or cost_little or are_bounded
+GREEN := gevent or eventlet
 
-sanitize: build  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
-	TRICORN_SANITIZE=1 flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
+sanitize: sanitize-threads sanitize-green  ## tests and fuzzing of the compiled modules under AddressSanitizer and UBSan
+
+sanitize-threads: CHECKS = 1
+sanitize-threads: SELECTED = not ($(MEASURING) or $(GREEN))
+sanitize-threads: THEN = $(SANITIZER) -m fuzz.driver --seconds 20
+sanitize-green: CHECKS = heap
+sanitize-green: SELECTED = ($(GREEN)) and not ($(MEASURING))
+sanitize-green: THEN = true
+
+sanitize-threads sanitize-green: build
+	TRICORN_SANITIZE=$(CHECKS) flock .stamps.lock $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
 		--build-lib $(SANITIZED)/lib --build-temp $(SANITIZED)/tmp build_ext
 	rm -f $(SANITIZED)/report.*
 	$(SANITIZER) -c 'import tricorn.http.h1 as m; assert "$(SANITIZED)" in m.__file__, m.__file__'
 	status=0; \
 	$(SANITIZER) -m pytest -q -p no:cacheprovider -o faulthandler_timeout=900 tests/http tests/gateway tests/log tests/fuzz $(SANITIZED_SERVERS) \
-		--deselect tests/http/test_cost.py::test_a_million_heads -k 'not ($(MEASURING))' $(ARGS) || status=1; \
-	$(SANITIZER) -m fuzz.driver --seconds 20 || status=1; \
+		--deselect tests/http/test_cost.py::test_a_million_heads -k '$(SELECTED)' $(ARGS) || status=1; \
+	$(THEN) || status=1; \
 	if ls $(SANITIZED)/report.* >/dev/null 2>&1; then cat $(SANITIZED)/report.*; status=1; fi; \
 	exit $$status
 
