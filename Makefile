@@ -91,7 +91,8 @@ clean:  ## remove what was built (not the virtual environments)
 	rm -rf build dist src/*.egg-info
 	find src -name '*.so' -o -name '*.c' -path '*/tricorn/*' | xargs -r rm -f
 
-conformance: build  ## the Autobahn test-suite on our WebSocket (five to ten minutes; ARGS=--quick: ten seconds)
+conformance: build  ## h2spec, where it is; the Autobahn test-suite on our WebSocket (ten minutes; ARGS=--quick: ten seconds)
+	PYTHONPATH=tests $(BIN)/python -m http2.h2spec
 	PYTHONPATH=tests $(BIN)/python -m autobahn.run $(ARGS)
 
 FUZZ_SECONDS ?= 60
@@ -117,7 +118,7 @@ SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
 	PYTHONMALLOC=malloc TRICORN_TEST_PATIENCE=5 PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
 
-SANITIZED_SERVERS := $(wildcard tests/faults tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
+SANITIZED_SERVERS := $(wildcard tests/faults tests/http2 tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
 	$(patsubst %,tests/integration/test_%.py,admission autoscaling drain even_load inheritance preload refork time_limits tls warmup) \
 	tests/transport/test_*.py)
 # They look at resident memory or at processor time: the sanitizer holds back what is freed, and is slow.

@@ -77,10 +77,17 @@ def command(arguments: Sequence[str]) -> int:
     closed = fill_standard_streams()
     service = maybe_service(arguments)
     if service is None:
-        text, read = maybe_words(arguments, summaries()), None
+        text, read = maybe_words(arguments, summaries(), about_http2), None
     else:
         text, read = service.maybe_words(arguments[1:]), partial(service.read, tuple(arguments[1:]))
     return carry_out(Launch(arguments, closed, read)) if text is None else show(text)
+
+
+def about_http2() -> str:
+    from tricorn.workers.protocols import maybe_library
+
+    library = maybe_library()
+    return f"HTTP/2: {library}" if library else "HTTP/2: not built (libnghttp2 was not found)"
 
 
 def carry_out(launch: Launch) -> int:
@@ -380,6 +387,16 @@ def check_statsd(settings: Settings) -> None:
         parse_host(settings.statsd_host)
 
 
+def check_protocols(settings: Settings) -> None:
+    from tricorn.workers.protocols import maybe_library
+
+    if "h2" in settings.http_protocols and maybe_library() is None:
+        hint = "install libnghttp2-dev (1.50 or newer) and build again, or leave h2 out"
+        raise ConfigError(
+            "http_protocols", settings.origins["http_protocols"], "this build of Tricorn has no HTTP/2", hint
+        )
+
+
 #: Values whose grammar belongs to another room. Checked here, a mistake is found before anything starts.
 CHECKS: dict[str, Callable[[Settings], object]] = {
     "bind": check_addresses,
@@ -389,6 +406,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "health_bind": check_health_address,
     "ready_path": check_probes,
     "certfile": rules.check,
+    "http_protocols": check_protocols,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),

@@ -104,6 +104,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "worker_context",
         "request",
         "http1",
+        "http2",
         "opening",
         "passing",
         "queues",

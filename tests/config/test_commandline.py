@@ -76,8 +76,8 @@ def test_refuses(words: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--http2-max-frame-size", "9", "app:app"],
-        ["--http2-max-frame-size=9", "app:app"],
+        ["--dirty-timeout", "9", "app:app"],
+        ["--dirty-timeout=9", "app:app"],
         ["--permit-obsolete-folding", "app:app"],
     ],
 )
@@ -94,7 +94,7 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
         ["--protocol", "http"],
         ["--dirty-workers", "0"],
         ["--http-parser", "auto"],
-        ["--http2-max-frame-size=16384"],
+        ["--dirty-timeout=300"],
     ],
 )
 def test_says_nothing_of_an_option_that_asks_for_what_we_do(words: list[str]) -> None:

@@ -171,12 +171,12 @@ def test_refuses_a_location(location: str, said: str, tmp_path: Path) -> None:
 
 
 def test_gunicorn_settings_that_can_be_left_out_are_mentioned(tmp_path: Path) -> None:
-    text = "http2_max_frame_size = 9\nworkers = 2\ndef post_fork(server, worker): ...\n"
+    text = "dirty_timeout = 9\nworkers = 2\ndef post_fork(server, worker): ...\n"
     settings = settings_with("gunicorn.conf.py", text, tmp_path)
     assert settings.workers == 2
     assert settings.warnings == (
-        "http2_max_frame_size is ignored (gunicorn.conf.py): Tricorn does not support HTTP/2 yet; "
-        "clients get HTTP/1.1",
+        "dirty_timeout is ignored (gunicorn.conf.py): Tricorn has no dirty arbiters, which the application "
+        "needs",
     )
 
 

@@ -36,10 +36,6 @@ NOT_YET = {
         *DIRTY_HOOKS,
     ),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
-    "HTTP/2": (
-        *("http_protocols", "http2_cleartext", "http2_max_concurrent_streams", "http2_initial_window_size"),
-        *("http2_max_frame_size", "http2_max_header_list_size"),
-    ),
 }
 #: Defaults that are not written down here, because they depend on the machine, or go with what is missing.
 OTHER_DEFAULTS = {"control_socket", "control_socket_mode", "syslog_addr"}
@@ -158,8 +154,8 @@ def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Pa
     [
         ("dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("protocol = 'uwsgi'", "does not speak the uwsgi protocol"),
-        ("http_protocols = 'h2,h1'", 'write http_protocols = "h1" if HTTP/1.1 will do'),
-        ("http2_cleartext = True", "HTTP/2"),
+        ("http2_cleartext = 'anywhere'", "'anywhere' is not one of off, prior-knowledge, anyone"),
+        ("http2_cleartext = 'upgrade'", "is no longer a part of HTTP/2"),
     ],
 )
 def test_what_would_change_what_is_served_is_an_error(text: str, said: str, tmp_path: Path) -> None:
@@ -200,6 +196,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "loglevel": (None,),  # it fails later
     "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
+    "http2_initial_window_size": (False, "false"),  # 0: nobody may send a body
     **dict.fromkeys(("workers", "threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
     "umask": (True, False, "1_000"),
     "control_socket_mode": (True, False, "1_000", 4, "4", 0o22),  # it would let everybody in

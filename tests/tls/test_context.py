@@ -57,9 +57,7 @@ def test_alpn(
 
 
 def test_other_protocols(site: Issued, authority: Authority, settings_for: MakeSettings) -> None:
-    settings = settings_for(site)
-    material = read_material(settings)
-    context = ContextMaker(settings, ("h2", "http/1.1")).make(material.pairs[0], material)
+    context = made(settings_for(site, http_protocols=("h2", "h1")))
     client = authority.client()
     client.set_alpn_protocols(["http/1.1", "h2"])
     assert meet(context, client, "site.test").server.selected_alpn_protocol() == "h2"

@@ -167,16 +167,21 @@ def nearest_flag(flag: str) -> str:
 # -------------------------------------------------------------------------------------- --help
 
 
-def maybe_words(arguments: Sequence[str], commands: Mapping[str, str] = MappingProxyType({})) -> str | None:
+def maybe_words(
+    arguments: Sequence[str],
+    commands: Mapping[str, str] = MappingProxyType({}),
+    about_build: Callable[[], str] | None = None,
+) -> str | None:
     """The text of --help or --version if one of them is asked for. commands: what `tricorn WORD` may be
-    besides, in words."""
+    besides, in words. about_build: what else there is to say of the version."""
     for word in arguments:
         if word == "--":
             break
         if word in HELP:
             return help_text(commands=commands)
         if word in VERSION:
-            return f"tricorn {__version__}"
+            said = about_build() if about_build is not None else ""
+            return f"tricorn {__version__}" + (f"\n{said}" if said else "")
     return None
 
 

@@ -46,8 +46,6 @@ SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the
 #: ssl.PROTOCOL_TLS, _TLS_CLIENT and _TLS_SERVER, as numbers, texts and names: all mean any version.
 ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER")
 NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
-NO_H2 = "Tricorn does not support HTTP/2 yet; clients get HTTP/1.1"
-INSISTS_ON_H2 = 'Tricorn does not support HTTP/2 yet; write http_protocols = "h1" if HTTP/1.1 will do'
 NO_FOLDING = (
     "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
 )
@@ -110,19 +108,6 @@ MISSING: Mapping[str, Missing] = {
     "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),
     "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",), harmless=(1,)),
     "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",), harmless=(30,)),
-    "http_protocols": Missing(REFUSE, INSISTS_ON_H2, ("--http-protocols",), harmless=("h1", ["h1"])),
-    "http2_cleartext": Missing(
-        REFUSE,
-        "Tricorn does not support HTTP/2 yet; clients that insist on it would fail",
-        ("--http2-cleartext",),
-        harmless=("off",),
-    ),
-    "http2_max_concurrent_streams": Missing(
-        WARN, NO_H2, ("--http2-max-concurrent-streams",), harmless=(100,)
-    ),
-    "http2_initial_window_size": Missing(WARN, NO_H2, ("--http2-initial-window-size",), harmless=(65535,)),
-    "http2_max_frame_size": Missing(WARN, NO_H2, ("--http2-max-frame-size",), harmless=(16384,)),
-    "http2_max_header_list_size": Missing(WARN, NO_H2, ("--http2-max-header-list-size",), harmless=(65536,)),
     "http_parser": Missing(NOTE, ONE_PARSER, ("--http-parser",), harmless=("auto",)),
     "worker_tmp_dir": Missing(NOTE, HEARTBEATS, ("--worker-tmp-dir",)),
     "tmp_upload_dir": Missing(NOTE, UPLOADS),

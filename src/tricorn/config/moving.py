@@ -23,6 +23,7 @@ BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 #: Defaults of Gunicorn that ours differ from, as they are shown; not those that depend on the machine.
 DEFAULTS: Mapping[str, str] = {
     "forwarded_allow_ips": "127.0.0.1,::1",
+    "http2_cleartext": "off",
     "keepalive": "2",
     "limit_request_line": "4094",
     "proxy_allow_ips": "127.0.0.1,::1",

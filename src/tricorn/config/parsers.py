@@ -346,6 +346,24 @@ def one_of(
     return Kind(convert, words, "WORD", choices[-1], choices, remark=remark)
 
 
+def cleartext() -> Kind[str]:
+    """Who may speak HTTP/2 without TLS. Gunicorn's users also write a switch."""
+    old = "no longer a part of HTTP/2 (RFC 9113 §3.1); write prior-knowledge"
+    word = one_of(
+        "off",
+        "prior-knowledge",
+        "anyone",
+        absent={"upgrade": f"is {old}", "both": f"has upgrade in it, {old}"},
+    )
+
+    def convert(written: object) -> str:
+        if written is None or written is False:
+            return "off"
+        return "prior-knowledge" if written is True else word.convert(written)
+
+    return replace(word, convert=convert)
+
+
 def log_level() -> Kind[str]:
     """A level by its name, by another one that Python has for it, or by its number."""
     choices = ("debug", "info", "warning", "error", "critical")

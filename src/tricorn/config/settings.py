@@ -19,6 +19,7 @@ from tricorn.config.parsers import (
     addresses,
     assignments,
     class_names,
+    cleartext,
     field_names,
     field_values,
     file_patterns,
@@ -61,6 +62,7 @@ from tricorn.kinds import Runner
 APPLICATION = "Application"
 SOCKET = "Server socket"
 TLS = "TLS"
+HTTP2 = "HTTP/2"
 WORKERS = "Workers"
 PROBES = "Health checks"
 CLIENT = "Client time limits"
@@ -285,6 +287,57 @@ class Settings:
         doc="A function that makes or changes the `ssl.SSLContext`, as in Gunicorn. It is called with the "
         "settings and a function that returns the context that Tricorn would use. With several "
         "certificates it is called for each, and again when one is renewed.",
+    )
+
+    # ------------------------------------------------------------------------------------- HTTP/2
+
+    http_protocols: tuple[str, ...] = setting(
+        ("h1",),
+        flags=("--http-protocols",),
+        parse=words_of("h2", "h1"),
+        section=HTTP2,
+        doc="The versions of HTTP that clients may speak, best first: `h2,h1` or `h1`. HTTP/1.1 is always "
+        "there for clients that speak nothing else. With TLS the client chooses (ALPN); without TLS see "
+        "`http2_cleartext`. HTTP/2 needs a build with nghttp2, which `tricorn --version` tells.",
+    )
+    http2_cleartext: str = setting(
+        "prior-knowledge",
+        flags=("--http2-cleartext",),
+        parse=cleartext(),
+        section=HTTP2,
+        doc="With `h2` in `http_protocols`, who may speak HTTP/2 without TLS, by beginning with it: trusted "
+        "peers (`forwarded_allow_ips`) with `prior-knowledge`, all with `anyone`. On the same port HTTP/1.1 "
+        "is spoken to those who begin with that.",
+    )
+    http2_max_concurrent_streams: int = setting(
+        100,
+        flags=("--http2-max-concurrent-streams",),
+        parse=whole_number(1, 1 << 30, example=250),
+        section=HTTP2,
+        doc="How many requests a client may have under way on one connection. What it has given up counts "
+        "until the application is done with it.",
+    )
+    http2_initial_window_size: int = setting(
+        65535,
+        flags=("--http2-initial-window-size",),
+        parse=size(1, (1 << 31) - 1, example="256k"),
+        section=HTTP2,
+        doc="How much of a request's body a client may send before the application has taken any of it.",
+    )
+    http2_max_frame_size: int = setting(
+        16384,
+        flags=("--http2-max-frame-size",),
+        parse=size(16384, (1 << 24) - 1, example="64k"),
+        section=HTTP2,
+        doc="The largest frame that a client may send.",
+    )
+    http2_max_header_list_size: int = setting(
+        65536,
+        flags=("--http2-max-header-list-size",),
+        parse=size(example="32k"),
+        section=HTTP2,
+        doc="Largest size of a request's fields over HTTP/2, with 32 bytes for each (RFC 9113 §6.5.2). 0 "
+        "leaves it to the limits of HTTP/1, which hold too.",
     )
 
     # ------------------------------------------------------------------------------------ workers

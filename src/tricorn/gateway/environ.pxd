@@ -14,6 +14,7 @@ cdef class EnvironBuilder(RequestBuilder):
 
     # method, target: of the head, which the caller keeps too.
     cdef dict build(self, RequestHead head, Peer peer, str method, str target)
+    cdef int _version(self, dict environ, int version) except -1
     cdef int _address(self, dict environ, Peer peer) except -1
     cdef int _host(self, dict environ, value) except -1
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1

@@ -47,6 +47,9 @@ cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
 cdef str GET = sys.intern("GET")
 cdef str HTTP_10 = sys.intern("HTTP/1.0")
+cdef str HTTP_20 = sys.intern("HTTP/2.0")
+cdef str TRAILERS = sys.intern("tricorn.trailers")
+cdef str GUNICORNS_TRAILERS = sys.intern("gunicorn.http2.send_trailers")
 
 
 cdef object _make_key(RequestHead head, Field* field):
@@ -135,8 +138,8 @@ cdef class EnvironBuilder(RequestBuilder):
             PyDict_SetItem(environ, PATH_INFO, _path(head))
         if head.has_query:
             PyDict_SetItem(environ, QUERY_STRING, head.text(head.query))
-        if head.version == 10:
-            PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_10)
+        if head.version != 11:
+            self._version(environ, head.version)
         if peer.host is not self.usual_host:
             self._address(environ, peer)
         PyDict_SetItem(environ, REMOTE_PORT, peer.port())
@@ -149,6 +152,12 @@ cdef class EnvironBuilder(RequestBuilder):
         if self.may_claim(head, peer):
             self._forwarded(environ, head, peer)
         return environ
+
+    cdef int _version(self, dict environ, int version) except -1:
+        PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_10 if version == 10 else HTTP_20)
+        if version == 20 and TRAILERS in self.base:
+            PyDict_SetItem(environ, GUNICORNS_TRAILERS, self.base[TRAILERS])    # Gunicorn's name, where Gunicorn has it
+        return 0
 
     cdef int _address(self, dict environ, Peer peer) except -1:
         """The address of a peer that is not the usual one. Who comes twice in a row (a proxy does) becomes that."""

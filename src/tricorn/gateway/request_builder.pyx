@@ -123,6 +123,8 @@ cdef object method_of(RequestHead head):
         return GET
     if head.method.length == 4 and memcmp(p, b"POST", 4) == 0:
         return POST
+    if head.is_websocket:
+        return GET      # to hooks and logs, whatever carries it: in HTTP/2 it is asked for by CONNECT (RFC 8441)
     return sys.intern(head.text(head.method))
 
 

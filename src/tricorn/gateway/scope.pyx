@@ -170,7 +170,9 @@ cdef class ScopeBuilder(RequestBuilder):
         if head.version == 10:
             PyDict_SetItem(scope, HTTP_VERSION, "1.0")
             PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(self.extensions_10))
-        trailers[0] = self.offers_trailers and head.version == 11 and _takes_trailers(head)
+        elif head.version == 20:
+            PyDict_SetItem(scope, HTTP_VERSION, "2")
+        trailers[0] = self.offers_trailers and head.version != 10 and _takes_trailers(head)
         if trailers[0]:
             PyDict_SetItem(scope, EXTENSIONS, {**self.extensions_11, "http.response.trailers": OFFERED})
         if self.state:

@@ -1,6 +1,6 @@
 cimport cython
 
-from tricorn.gateway.exchange cimport Exchange
+from tricorn.gateway.exchange cimport AsyncExchange, Exchange
 
 cdef enum Outcome:
     COMPLETE = 0
@@ -19,6 +19,7 @@ cdef class WSGICall:
     cdef object iterator
     cdef readonly str status
     cdef readonly list headers
+    cdef list trailers              # pairs of bytes that follow the body; None: there are none
     cdef bint sent                  # the head is out, or on its way
     cdef bint ended                 # the response is decided: nothing comes behind it
     cdef bint busy                  # the exchange is at it: nobody may call it from inside of itself
@@ -38,3 +39,5 @@ cdef class WSGICall:
     cdef int _close(self) except -1
     cdef int abandon(self) except -1
     cdef int early_hints(self, headers) except -1
+    cdef int add_trailers(self, headers) except -1
+    cdef long long _whole(self, Py_ssize_t size) noexcept

@@ -18,6 +18,9 @@ from cpython.ref cimport Py_DECREF
 
 cimport cython
 
+from tricorn.http.fields cimport TRAILER_NAME, CheckedField, check_field, check_trailer
+from tricorn.http.names cimport NameSlot, name_slots
+
 from tricorn.gateway.errors import GatewayError
 
 cdef extern from "Python.h":
@@ -52,6 +55,7 @@ cdef extern from *:
 ctypedef int (*Unchecked)(WSGICall, object, dict) noexcept
 
 DEFAULT_BLOCK_SIZE = 65536
+cdef NameSlot* NAMES = name_slots()
 cdef object MISSING = object()
 cdef object ListIterator = type(iter([]))
 
@@ -146,6 +150,28 @@ cdef class WSGICall:
             self.busy = False
         return 0
 
+    cdef int add_trailers(self, headers) except -1:
+        """Fields that follow the body: a list of (name, value), as for start_response. They are known before the body ends. Raises
+        GatewayError, ResponseError."""
+        cdef CheckedField field
+        if type(headers) is not list:
+            raise GatewayError(f"the trailers must be a list, not {type(headers).__name__}")
+        if self.ended:
+            raise GatewayError("trailers were given after the end of the response")
+        trailers = [] if self.trailers is None else list(self.trailers)
+        for pair in headers:
+            if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not str or type(pair[1]) is not str:
+                raise GatewayError("each trailer must be a tuple of a name and a value, both str")
+            check_field(<tuple>pair, False, NAMES, TRAILER_NAME, &field)
+            check_trailer(&field)
+            trailers.append((pair[0].encode("latin-1"), pair[1].encode("latin-1")))
+        self.trailers = trailers
+        return 0
+
+    cdef long long _whole(self, Py_ssize_t size) noexcept:
+        """The length of the body that it is told by; where trailers follow, it does not end the response."""
+        return size if self.trailers is None else -1
+
     # ---- what the transport calls ------------------------------------------------------------------
 
     cdef int run(self, object application, dict environ, object context) except -1:
@@ -199,7 +225,7 @@ cdef class WSGICall:
             return self._deliver_whole(<list>iterable)
         if type(iterable) is tuple:
             return self._deliver_whole(list(iterable))
-        if isinstance(iterable, FileWrapper) and not self.sent and self.status is not None:
+        if isinstance(iterable, FileWrapper) and not self.sent and self.status is not None and self.trailers is None:
             if self._put_file((<FileWrapper>iterable).filelike):
                 self.ended = True
                 self._close()
@@ -221,7 +247,7 @@ cdef class WSGICall:
         else:
             body = _joined(pieces)
         if PyBytes_GET_SIZE(body) or not self.sent:
-            self._put(body, PyBytes_GET_SIZE(body))
+            self._put(body, self._whole(PyBytes_GET_SIZE(body)))
         return self._finish()
 
     cdef int _iterate(self) except -1:
@@ -243,7 +269,7 @@ cdef class WSGICall:
             if PyBytes_GET_SIZE(piece):
                 self._put(_exactly(piece), -1)
         if not self.sent:
-            self._put(b"", 0)
+            self._put(b"", self._whole(0))
         return self._finish()
 
     cdef int _put(self, bytes piece, long long length) except -1:
@@ -282,7 +308,10 @@ cdef class WSGICall:
     cdef int _finish(self) except -1:
         cdef Exchange exchange = self.exchange
         self.ended = True
-        exchange.finish()
+        if self.trailers is None:
+            exchange.finish()
+        else:
+            (<AsyncExchange?>exchange).finish_with(self.trailers)
         self._close()
         return COMPLETE
 

@@ -1,4 +1,4 @@
-from tricorn.http.request cimport Framing, Limits, RequestHead
+from tricorn.http.request cimport Framing, Limits, RequestHead, Span
 
 cdef enum Progress:
     REFUSED = -1
@@ -40,11 +40,21 @@ cdef enum Refusal:
     CUT_BODY
     SLOW_HEAD
     SLOW_BODY
+    MALFORMED
+    OTHER_HOST
+    BAD_SCHEME
+    NO_TUNNEL
     REFUSAL_COUNT
 
 # Reads on from where it stopped. MORE: append bytes and call again. REFUSED: `head.error` says why.
 cdef int parse_head(RequestHead head, Limits limits) except -2
 cpdef object refusal(int error)
+
+# For heads that come in other forms than lines: a field, or the target, whose bytes are in the head already, as parse_head() takes them.
+cdef int place_field(RequestHead head, Span name, Span value, Limits limits) except -2
+cdef int place_target(RequestHead head, Span target) noexcept
+# Why a field must not stand in trailers; NONE: it may.
+cdef int trailer_error(const unsigned char* name, Py_ssize_t size) noexcept
 
 cdef class BodyDecoder:
     cdef readonly int error

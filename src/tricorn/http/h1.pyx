@@ -86,6 +86,10 @@ REFUSALS = {
     CUT_BODY: (400, "RFC 9112 §8", "the connection ended before the request body did"),
     SLOW_HEAD: (408, "header_timeout", "the request head took too long"),
     SLOW_BODY: (408, "body_timeout", "the request body took too long"),
+    MALFORMED: (400, "RFC 9113 §8.1.1", "the request is malformed"),
+    OTHER_HOST: (400, "RFC 9113 §8.3.1", "Host is not what :authority says"),
+    BAD_SCHEME: (400, "RFC 9113 §8.3.1", "the scheme is neither http nor https"),
+    NO_TUNNEL: (501, "RFC 9113 §8.5", "CONNECT is not supported over HTTP/2"),
 }
 
 
@@ -221,7 +225,7 @@ cdef int _version(RequestHead head, const unsigned char* p, const unsigned char*
     return BAD_VERSION
 
 
-cdef int _target(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
+cdef inline int _target(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
     """RFC 9112 §3.2: the four forms, and which method may use which."""
     cdef const unsigned char* q = scan_target(p, end)
     cdef const unsigned char* question = q if q < end and q[0] == c'?' else NULL
@@ -322,7 +326,6 @@ cdef int _field_line(
 ) except -2:
     cdef const unsigned char* colon
     cdef const unsigned char* value
-    cdef Field* field
     cdef int slot
     cdef int error
     if p[0] == c' ' or p[0] == 9:
@@ -344,20 +347,49 @@ cdef int _field_line(
         value += 1
     while end > value and _is_blank((end - 1)[0]):
         end -= 1
-    field = head.add_field()
-    _set(&field.name, head, p, colon)
+    return _place_field(head, p, colon, value, end, slot)
+
+
+cdef inline int _place_field(
+    RequestHead head, const unsigned char* p, const unsigned char* name_end, const unsigned char* value,
+    const unsigned char* end, int slot,
+) except -2:
+    """One whose name is a token, [p, name_end), and that lies in the head's bytes."""
+    cdef Field* field = head.add_field()
+    _set(&field.name, head, p, name_end)
     _set(&field.value, head, value, end)
     field.slot = slot
     if slot >= 0:
         field.kind = NAMES[slot].kind
         field.underscore = NAMES[slot].underscore
     else:
-        field.kind = kind_of(p, colon - p)
-        field.underscore = memchr(p, c'_', colon - p) != NULL
+        field.kind = kind_of(p, name_end - p)
+        field.underscore = memchr(p, c'_', name_end - p) != NULL
     head.has_underscore |= field.underscore
     if field.kind == PLAIN:
         return NONE
     return _special_field(head, field, value, end)
+
+
+cdef int place_field(RequestHead head, Span name, Span value, Limits limits) except -2:
+    cdef const unsigned char* p = head.data + name.start
+    cdef const unsigned char* v = head.data + value.start
+    cdef int slot = find_name(NAMES, p, name.length)
+    if slot == -2:
+        return BAD_FIELD_NAME
+    if <unsigned int>head.count >= limits.fields:
+        return MANY_FIELDS
+    if name.length + value.length + 2 > limits.field_size:
+        return LONG_FIELD
+    return _place_field(head, p, p + name.length, v, v + value.length, slot)
+
+
+cdef int trailer_error(const unsigned char* name, Py_ssize_t size) noexcept:
+    return _trailer(name, size, find_name(NAMES, name, size))
+
+
+cdef int place_target(RequestHead head, Span target) noexcept:
+    return _target(head, head.data + target.start, head.data + target.start + target.length)
 
 
 ctypedef const char* Lower
@@ -390,7 +422,7 @@ cdef bint _is_out_of_place(const unsigned char* name, Py_ssize_t length) noexcep
     return False
 
 
-cdef int _special_field(
+cdef inline int _special_field(
     RequestHead head, Field* field, const unsigned char* p, const unsigned char* end
 ) noexcept:
     """Fields that the engine itself obeys. What depends on several of them waits for the end of the head."""

@@ -19,6 +19,7 @@ cdef enum Framing:
     NO_BODY = 0
     BODY_LENGTH
     BODY_CHUNKED
+    BODY_STREAM         # until its stream ends (RFC 9113 §8.1); its length is not known
 
 cdef class Limits:
     cdef readonly unsigned int request_line
@@ -49,11 +50,12 @@ cdef class RequestHead:
     cdef Span query                 # behind the '?'
     cdef Span authority             # of an absolute-form or authority-form target
     cdef bint has_query
-    cdef int version                # of HTTP: 10, 11
+    cdef int version                # of HTTP: 10, 11, 20
     cdef bint is_head
     cdef bint is_connect
     cdef bint keep_alive
     cdef bint expect_continue
+    cdef bint is_websocket          # an extended CONNECT that asks for one (RFC 8441)
     cdef bint wants_upgrade         # Connection names upgrade: there is an Upgrade field to look at
     cdef bint has_forwarded
     cdef bint has_underscore
@@ -70,8 +72,11 @@ cdef class RequestHead:
 
     cdef void borrow(self, const unsigned char* data, unsigned int size) noexcept
     cdef int keep(self) except -1
+    # Start over, with memory of its own.
+    cdef int restart(self) except -1
     cdef int append(self, const unsigned char* data, unsigned int size) except -1
     cdef int make_room(self) except -1
+    cdef void _forget(self) noexcept
 
     cdef inline Field* add_field(self) except NULL:
         if self.count == self.room:

@@ -12,6 +12,9 @@ from libc.string cimport memcpy
 
 cimport cython
 
+cdef enum:
+    FIRST = 512         # bytes of a head that are kept without asking for more memory
+
 
 cdef class Limits:
     """Bounds of one request. All in bytes but `fields`; 0 switches one off (but that of the head).
@@ -49,10 +52,25 @@ cdef class RequestHead:
         self.capacity = 0
         self.data = data
         self.size = size
+        self._forget()
+
+    cdef int restart(self) except -1:
+        if self.owned == NULL:
+            self.owned = <unsigned char*>PyMem_Malloc(FIRST)
+            if self.owned == NULL:
+                raise MemoryError()
+            self.capacity = FIRST
+        self.data = self.owned
+        self.size = 0
+        self._forget()
+        return 0
+
+    cdef void _forget(self) noexcept:
+        """What was found."""
         self.line = self.scanned = self.end = 0
         self.stage = self.error = 0
         self.has_query = self.is_head = self.is_connect = False
-        self.wants_upgrade = self.expect_continue = self.has_forwarded = self.has_underscore = False
+        self.is_websocket = self.wants_upgrade = self.expect_continue = self.has_forwarded = self.has_underscore = False
         self.authority.length = 0
         self.framing = NO_BODY
         self.content_length = 0
@@ -64,7 +82,7 @@ cdef class RequestHead:
         """Copy borrowed bytes, because their owner wants its buffer back."""
         if self.owned != NULL:
             return 0
-        cdef unsigned int capacity = max(self.size, <unsigned int>512)
+        cdef unsigned int capacity = max(self.size, <unsigned int>FIRST)
         self.owned = <unsigned char*>PyMem_Malloc(capacity)
         if self.owned == NULL:
             raise MemoryError()

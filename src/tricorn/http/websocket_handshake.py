@@ -136,23 +136,32 @@ def accept_key(key: bytes) -> bytes:
 def read_handshake(method: str | bytes, version: int, headers: Sequence[tuple[bytes, bytes]]) -> Handshake:
     """A request whose Upgrade names websocket. Raises HandshakeError: 400, or 426 for another version.
 
-    version: of HTTP, 10 or 11. headers: names in lower case, values without the blanks around them.
+    version: of HTTP, 10, 11 or 20. headers: names in lower case, values without the blanks around them.
+    Over HTTP/2 the request line says all that it has to (RFC 8441 §5), and there is no key.
     """
+    key = b""
+    if version < 20:
+        _check_upgrade(method, version, headers)
+    _check_version(_values(headers, b"sec-websocket-version"))
+    offered = _values(headers, b"sec-websocket-extensions")
+    if sum(value.count(b",") + value.count(b";") for value in offered) > MOST_SEPARATORS:
+        raise _bad("RFC 6455 §9.1", "too many extensions are offered")
+    if version < 20:
+        key = _read_key(_values(headers, b"sec-websocket-key"))
+    return Handshake(
+        key,
+        _read_subprotocols(_values(headers, b"sec-websocket-protocol")),
+        tuple(offer for value in offered for offer in read_extensions(value)),
+    )
+
+
+def _check_upgrade(method: str | bytes, version: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
     if method not in ("GET", b"GET"):
         raise _bad("RFC 6455 §4.1", "a WebSocket handshake must use GET")
     if version < 11:
         raise _bad("RFC 6455 §4.1", "a WebSocket handshake requires HTTP/1.1")
     if not any(_NAMES_UPGRADE(value) for value in _values(headers, b"connection")):
         raise _bad("RFC 6455 §4.2.1", "the Connection field does not contain Upgrade")
-    _check_version(_values(headers, b"sec-websocket-version"))
-    offered = _values(headers, b"sec-websocket-extensions")
-    if sum(value.count(b",") + value.count(b";") for value in offered) > MOST_SEPARATORS:
-        raise _bad("RFC 6455 §9.1", "too many extensions are offered")
-    return Handshake(
-        _read_key(_values(headers, b"sec-websocket-key")),
-        _read_subprotocols(_values(headers, b"sec-websocket-protocol")),
-        tuple(offer for value in offered for offer in read_extensions(value)),
-    )
 
 
 def read_extensions(value: bytes) -> list[Offer]:
@@ -201,21 +210,35 @@ def accept_head(
 
     subprotocol: one of those that the client offered. headers: what the application adds.
     """
-    if subprotocol is not None and subprotocol not in handshake.subprotocols:
-        offered = ", ".join(handshake.subprotocols) or "none"
-        raise ResponseError(f"the client did not offer the subprotocol {subprotocol!r}; it offered {offered}")
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
         b"Connection: Upgrade",
         b"Sec-WebSocket-Accept: " + accept_key(handshake.key),
     ]
-    if subprotocol is not None:
-        lines.append(b"Sec-WebSocket-Protocol: " + subprotocol.encode("ascii"))
-    if negotiated is not None:
-        lines.append(b"Sec-WebSocket-Extensions: " + negotiated.value)
-    lines += [_header_line(name, value) for name, value in headers]
+    lines += [
+        name + b": " + value for name, value in accept_fields(handshake, subprotocol, headers, negotiated)
+    ]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def accept_fields(
+    handshake: Handshake,
+    subprotocol: str | None = None,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    negotiated: Negotiated | None = None,
+) -> list[tuple[bytes, bytes]]:
+    """Those that the answer has whatever version of HTTP carries it; over HTTP/2 these are all (RFC 8441 §5).
+    As accept_head()."""
+    if subprotocol is not None and subprotocol not in handshake.subprotocols:
+        offered = ", ".join(handshake.subprotocols) or "none"
+        raise ResponseError(f"the client did not offer the subprotocol {subprotocol!r}; it offered {offered}")
+    fields = []
+    if subprotocol is not None:
+        fields.append((b"Sec-WebSocket-Protocol", subprotocol.encode("ascii")))
+    if negotiated is not None:
+        fields.append((b"Sec-WebSocket-Extensions", negotiated.value))
+    return fields + [_checked_field(name, value) for name, value in headers]
 
 
 def _bad(rule: str, reason: str) -> HandshakeError:
@@ -314,7 +337,7 @@ def _is_valid(name: str, value: str | None) -> bool:
     return name == "server_max_window_bits" and value is not None and _BITS(value) is not None
 
 
-def _header_line(name: bytes, value: bytes) -> bytes:
+def _checked_field(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     if not isinstance(name, bytes) or not isinstance(value, bytes):
         raise ResponseError("header names and values must be bytes")
     if not _IS_TOKEN(name):
@@ -325,4 +348,4 @@ def _header_line(name: bytes, value: bytes) -> bytes:
     if lower in _HOP_BY_HOP or lower.startswith(_OURS):
         hint = ", and name the subprotocol in websocket.accept" if lower == b"sec-websocket-protocol" else ""
         raise ResponseError(f"the header {name.decode('ascii')} is set by the server; leave it out{hint}")
-    return name + b": " + value.strip(b" \t")
+    return name, value.strip(b" \t")

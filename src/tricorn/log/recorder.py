@@ -19,6 +19,9 @@ from tricorn.log.access_format import SCOPE_PLACES
 
 log = logging.getLogger("tricorn.error")
 
+#: By SERVER_PROTOCOL.
+VERSIONS = {"HTTP/1.0": (1, 0), "HTTP/2.0": (2, 0)}
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -109,7 +112,7 @@ def _asked(environ: dict[str, Any], method: str, uri: str) -> Asked:
         uri,
         str(environ.get("PATH_INFO", "")),
         str(environ.get("QUERY_STRING", "")),
-        (1, 0) if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else (1, 1),
+        VERSIONS.get(str(environ.get("SERVER_PROTOCOL")), (1, 1)),
         headers,
         (str(environ.get("REMOTE_ADDR", "")), environ.get("REMOTE_PORT", "")),
     )

@@ -6,7 +6,7 @@ Knows: Python's ssl module, Gunicorn's hook `ssl_context`. Must not know: files,
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,9 @@ from tricorn.config.settings import Settings
 from tricorn.tls import kernel
 from tricorn.tls.material import Material, Pair, load_pair, trust
 
-#: Offered by ALPN (RFC 7301), best first. A client that offers none of these, or nothing, gets HTTP/1.1 too.
-PROTOCOLS = ("http/1.1",)
+#: What `http_protocols` calls them → what ALPN does (RFC 7301). A client that offers none of these, or
+#: nothing, gets HTTP/1.1 too.
+PROTOCOLS = {"h1": "http/1.1", "h2": "h2"}
 
 MINIMUM_VERSIONS: Mapping[str, ssl.TLSVersion] = {
     "1.2": ssl.TLSVersion.TLSv1_2,
@@ -41,9 +42,9 @@ class ContextMaker:
 
     uses_kernel: connections give the keys of what they send to the kernel, if it takes them."""
 
-    def __init__(self, settings: Settings, protocols: Sequence[str] = PROTOCOLS) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._protocols = list(protocols)
+        self._protocols = offered(settings)
         self._hook = maybe_hook(settings)
         self.uses_kernel = False
 
@@ -87,6 +88,12 @@ class ContextMaker:
             what = f"OpenSSL does not use {pair.certfile} with these settings: {error}"
             raise ConfigError(setting, "", what, "leave the ciphers to Tricorn") from error
         return context
+
+
+def offered(settings: Settings) -> list[str]:
+    """By ALPN, best first."""
+    names = [PROTOCOLS[name] for name in settings.http_protocols]
+    return list(dict.fromkeys([*names, PROTOCOLS["h1"]]))
 
 
 def set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:

@@ -16,7 +16,7 @@ handshake succeeds until the next one; and while it loads, other threads copy fr
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -25,7 +25,7 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.tls import kernel, rules
 from tricorn.tls.certificate import Certificate, DistinguishedName
-from tricorn.tls.context import PROTOCOLS, ContextMaker, unknown_ciphers
+from tricorn.tls.context import ContextMaker, unknown_ciphers
 from tricorn.tls.distinguished import OPENSSL, text_of
 from tricorn.tls.material import Material, Pair, read_material, revocation_lists
 from tricorn.tls.sni import NameTable
@@ -37,6 +37,7 @@ SOON = 14
 SETTINGS = (
     *("certfile", "keyfile", "keyfile_password", "keyfile_password_file", "certificates", "chdir"),
     *("ca_certs", "cert_reqs", "crlfile", "ciphers", "tls_minimum_version", "kernel_tls", "ssl_context"),
+    "http_protocols",
 )
 
 
@@ -59,12 +60,12 @@ class Remark:
 class ServerTLS:
     """context: what each TLS connection is made with. material: what it shows now."""
 
-    def __init__(self, settings: Settings, protocols: Sequence[str] = PROTOCOLS) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Reads the files. Raises ConfigError."""
         rules.check(settings)
         self.settings = settings
         self.material = read_material(settings)
-        self._maker = ContextMaker(settings, protocols)
+        self._maker = ContextMaker(settings)
         self._maker.uses_kernel = self._finds_kernel()
         #: By context: the certificate that it shows, in PEM.
         self._shown: WeakKeyDictionary[ssl.SSLContext, str] = WeakKeyDictionary()

@@ -15,6 +15,19 @@ cdef class Socket(MessageExchange):
 
     # The application's task is over.
     cdef int conclude(self, object failure) except -1
+    # Where its request is carried by a protocol that has others too: bytes of the client, the end of them, the end of it all.
+    cdef int take(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int on_end(self, ThreadContext thread) except -1
+    cdef int lost(self) except -1
+    # Bytes that came and were not gone through.
+    cdef long long untaken(self) noexcept
+    cdef int flushed(self) except -1
+    cdef bint overdue(self, long long now) noexcept
+    cdef int expire(self, ThreadContext thread, long long now) except -1
+    # This worker ends; code: with which it is closed.
+    cdef int go_away(self, int code) except -1
+    # Its request has left it, whatever for.
+    cdef int forget(self) except -1
 
 cdef class LoopRunner
 cdef class ASGIRequest

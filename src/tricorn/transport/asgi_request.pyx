@@ -70,11 +70,12 @@ cdef enum:
 cdef long long SECOND = 1000000000
 cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str DEADLINE = "tricorn.deadline"
+cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0"}
 
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):
     cdef LoopRunner runner = LoopRunner(loop_context.worker)
-    runner.octets = True
+    runner.octets = runner.has_websockets = True
     runner.loop_context = loop_context
     runner.open_socket = open_socket
     runner.divide()
@@ -115,6 +116,8 @@ cdef class LoopRunner(Runner):
         request.scope = builder.build(head, protocol.peer, request.method, request.uri, &request.takes_trailers)
         give_terms(request, self.worker, head)
         # With a body it is no handshake: nobody would read that, and it must not become frames, or a request.
+        if head.is_websocket:
+            return self._for_socket(request, builder, protocol)
         if head.wants_upgrade and head.framing == NO_BODY and is_upgrade(header_of(request.scope, b"upgrade") or b""):
             return self._for_socket(request, builder, protocol)
         _tell_tls(request, protocol)
@@ -205,6 +208,19 @@ cdef class LoopRunner(Runner):
             return channel.release()
         return 0
 
+    cdef bint holds(self, Channel channel, ThreadContext thread, bint more) except -1:
+        cdef Batch batch = self.loop_context.batch
+        if not self.loop_context.thread.collecting or channel.gone or (channel.has_queued() and not channel.corked):
+            return False
+        if channel.corked:
+            return True
+        if channel.holder is not None or not batch.takes(channel):
+            self._make_room(channel)
+            if channel.gone or channel.has_queued() or channel.holder is not None or not batch.takes(channel):
+                return False
+        batch.cork(channel, monotonic() if batch.count == 0 else 0)
+        return True
+
     def _make_room(self, Channel channel):
         """The batch takes nothing more of this channel: others have come behind it, or it is full."""
         cdef Batch batch = self.loop_context.batch
@@ -270,6 +286,33 @@ cdef class Socket(MessageExchange):
     cdef int conclude(self, object failure) except -1:
         raise NotImplementedError
 
+    cdef int take(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
+        raise NotImplementedError
+
+    cdef int on_end(self, ThreadContext thread) except -1:
+        raise NotImplementedError
+
+    cdef int lost(self) except -1:
+        raise NotImplementedError
+
+    cdef long long untaken(self) noexcept:
+        return 0
+
+    cdef int flushed(self) except -1:
+        raise NotImplementedError
+
+    cdef bint overdue(self, long long now) noexcept:
+        return False
+
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
+        raise NotImplementedError
+
+    cdef int go_away(self, int code) except -1:
+        raise NotImplementedError
+
+    cdef int forget(self) except -1:
+        raise NotImplementedError
+
 
 cdef class Ending:
     """Told when a task is over."""
@@ -313,6 +356,9 @@ cdef class LoopRequest(Request):
         self.body_size += size
         return 0
 
+    cdef long long untaken(self) noexcept:
+        return self.body_size
+
     # ---- what its protocol tells ---------------------------------------------------------------------
 
     cdef int on_queued(self) except -1:
@@ -339,7 +385,7 @@ cdef class LoopRequest(Request):
             wire_cut(channel.fd)        # it reads nothing
             return channel.lose()
         if self.body_is_late(now):
-            return protocol.cut_body(thread, refusal(SLOW_BODY))
+            return protocol.cut_body(self, thread, refusal(SLOW_BODY))
         return self.turn_away(thread, True) if self.waits else self.time_out(thread)
 
     cdef long long silent_since(self, long long now) noexcept:
@@ -386,20 +432,37 @@ cdef class LoopRequest(Request):
             self.begin(thread)
             if self.input_ended and self.protocol is protocol:
                 self.missed_end(thread)
-        return protocol.settle(thread)
+        return protocol.done_with(self, thread)
 
 
 @cython.final
 cdef class ASGIRequest(LoopRequest):
     # ---- its body ------------------------------------------------------------------------------------
 
+    cdef int take_body_part(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
+        cdef Socket socket = self.socket
+        if socket is not None and socket.accepted:
+            return socket.take(thread, data, size)
+        return LoopRequest.take_body_part(self, thread, data, size)
+
     cdef int took_body(self, ThreadContext thread, bint is_over, bint was_chunked, long long received) except -1:
         cdef list body = self.body
+        cdef Socket socket = self.socket
+        if socket is not None:
+            return socket.on_end(thread) if is_over and socket.accepted else 0
         if was_chunked and len(body) - self.joined > 1:
             body[self.joined:] = [b"".join(body[self.joined:])]     # many small chunks that came together are one piece
         self.joined = len(body)
         self.wait_for_body(not is_over and self.wants_body())
         return 0
+
+    cdef int on_body(self, ThreadContext thread) except -1:
+        cdef HTTPCall call = self.call
+        return call.arrived() if call is not None else 0
+
+    cdef long long untaken(self) noexcept:
+        cdef Socket socket = self.socket
+        return self.body_size if socket is None else self.body_size + socket.untaken()
 
     cdef bint wants_body(self) noexcept:
         return self.body_size < self.runner.worker.request_buffer and not self.protocol.owes_continue(self)
@@ -444,9 +507,11 @@ cdef class ASGIRequest(LoopRequest):
 
     cdef int on_lost(self) except -1:
         cdef RequestProtocol protocol = self.protocol
-        cdef Channel channel = protocol.channel
         cdef HTTPCall call = self.call
-        channel.deadline = 0
+        cdef Socket socket = self.socket
+        protocol.rest(self)
+        if socket is not None and socket.accepted:
+            return socket.lost()
         self.wait_for_body(False)
         if self.waits:
             return self.give_up(self.loop_context.thread)
@@ -456,9 +521,18 @@ cdef class ASGIRequest(LoopRequest):
 
     cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef HTTPCall call = self.call
+        cdef Socket socket = self.socket
         if call is None or self.protocol.is_congested(self, self.runner.worker.response_buffer // 2):
             return 0
-        return call.flushed()
+        return socket.flushed() if socket is not None and socket.accepted else call.flushed()
+
+    cdef bint overdue(self, long long now) noexcept:
+        cdef Socket socket = self.socket
+        return socket.overdue(now) if socket is not None and socket.accepted else LoopRequest.overdue(self, now)
+
+    cdef int expire(self, ThreadContext thread, long long now) except -1:
+        cdef Socket socket = self.socket
+        return socket.expire(thread, now) if socket is not None and socket.accepted else LoopRequest.expire(self, thread, now)
 
     cdef int say_slow(self) except -1:
         """Its application has given nothing to the client for slow_request_time."""
@@ -469,8 +543,14 @@ cdef class ASGIRequest(LoopRequest):
             self.method, self.uri, extra={"block": awaiting_stack(call.task)},
         ))
 
+    cdef int go_away(self, int code) except -1:
+        cdef Socket socket = self.socket
+        return socket.go_away(code) if socket is not None and socket.accepted else 0
+
     cdef object produces(self):
         cdef HTTPCall call = self.call
+        if self.socket is not None and self.socket.accepted:
+            return None
         return call.headers if call is not None and call.exchange is not None and not call.body_over else None
 
     cdef int cut(self, ThreadContext thread) except -1:
@@ -486,6 +566,7 @@ cdef class ASGIRequest(LoopRequest):
     cdef int let_go(self, ThreadContext thread) except -1:
         cdef LoopContext loop_context = self.loop_context
         cdef HTTPCall call = self.call
+        cdef Socket socket
         if self.waits:
             self.leave_queue()
         if self.visit is not None:
@@ -495,7 +576,10 @@ cdef class ASGIRequest(LoopRequest):
             self.scope = None
             self.builder.take_back()
         if self.socket is not None:
+            socket = self.socket
             self.socket = None
+            if socket.accepted:
+                socket.forget()
         if self.body is not None:
             self.body = None
             self.body_size = 0
@@ -638,7 +722,7 @@ cdef class ASGIRequest(LoopRequest):
         cdef long long queued = self.queued(elapsed)
         cdef HTTPCall call = self.call
         cdef object recorder = (<AccessLog>log).recorder
-        cdef str protocol = "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0"
+        cdef str protocol = PROTOCOLS[self.protocol.version_of(self)]
         (<AccessLog>log).record_scope(
             self.scope, self.uri, protocol, call.status, call.headers, self.body_sent, elapsed, wall, queued, self.request_id,
         )
@@ -710,6 +794,7 @@ cdef class ASGIRequest(LoopRequest):
             data = <bytes>self.body[0] if len(self.body) == 1 else b"".join(self.body)
             self.body = []
             self.body_size = self.joined = 0
+            protocol.took_some(self)
         more[0] = protocol.body_is_open(self)
         if more[0] and not self.input_ended and not self.gone:
             if self.body_since == 0:
@@ -740,6 +825,9 @@ cdef class ASGIRequest(LoopRequest):
         cdef RequestProtocol protocol = self.protocol
         self.touch()
         return protocol.send_span(self, <FileSpan>piece)
+
+    cdef bint has_trailers(self) noexcept:
+        return self.call is not None and self.call.trailing
 
     cdef int finish_with(self, list trailers) except -1:
         cdef RequestProtocol protocol = self.protocol

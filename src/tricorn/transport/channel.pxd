@@ -4,6 +4,7 @@ from tricorn.scoreboard cimport Row
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport Poller
 from tricorn.transport.send_queue cimport FileSpan, SendQueue
+from tricorn.transport.system cimport iovec
 from tricorn.transport.wire cimport Layer
 
 # What a protocol has the poller watch for, besides READ and WRITE.
@@ -99,6 +100,8 @@ cdef class Channel:
     cdef void await_input(self, int timeout_ms) noexcept
     # Send the bytes of `out`, then those of `piece`, then `tail`; queue what the socket does not take.
     cdef int send(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size) except -1
+    # … of `total` bytes, which stay where they are until this returns.
+    cdef int send_parts(self, const iovec* parts, int count, Py_ssize_t total) except -1
     cdef int send_span(self, ThreadContext thread, FileSpan span) except -1
     cdef int enqueue(self, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, Py_ssize_t sent) except -1
     cdef int send_held(self, const void* data, Py_ssize_t size, bytes piece) except -1

@@ -29,6 +29,8 @@ from tricorn.transport.wire cimport (
 cdef long long SECOND = 1000000000
 # How long a closed connection is read on, so that our last words are not lost to a reset (RFC 9112 §9.6).
 cdef long long LINGER_TIME = 2 * SECOND
+# … and how much of it: who sends more does not look at what we say.
+cdef Py_ssize_t LINGER_SIZE = 1 << 20
 
 
 @cython.no_gc
@@ -271,6 +273,33 @@ cdef class Channel:
         self.take_time_to_write()
         return protocol.on_queued() if not queue.sending else 0
 
+    cdef int send_parts(self, const iovec* parts, int count, Py_ssize_t total) except -1:
+        """What the socket does not take is copied: a client that is behind costs that, one that keeps up nothing."""
+        cdef SendQueue queue = self.queue
+        cdef Protocol protocol
+        cdef Py_ssize_t size
+        cdef ssize_t n = 0
+        cdef int i
+        if self.gone:
+            return 0
+        if queue is None or not (queue.sending or not queue.is_empty()):
+            n = wire_sendv(self.fd, self.layer, parts, count, total)
+            if n == total:
+                return self._fall_behind() if self.layer is not None and self.layer.is_behind() else 0
+            if n == WIRE_LOST:
+                return self.lose()
+            n = max(n, <ssize_t>0)
+        queue = self._queue()
+        for i in range(count):
+            size = <Py_ssize_t>parts[i].iov_len
+            if n < size:
+                queue.add_raw(<const char*>parts[i].iov_base + n, size - n)
+            n = max(n - size, <ssize_t>0)
+        self.table.queued += total
+        self.take_time_to_write()
+        protocol = self.protocol
+        return protocol.on_queued() if not queue.sending else 0
+
     cdef int _fall_behind(self) except -1:
         """All is taken, but not all of it is out: the rest waits in the layer."""
         cdef Protocol protocol = self.protocol
@@ -502,6 +531,7 @@ cdef class Lingering(Protocol):
     could overtake what was sent last."""
 
     cdef bint finished              # our side is closed
+    cdef Py_ssize_t discarded       # bytes since then
 
     cdef int finish(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
@@ -527,7 +557,9 @@ cdef class Lingering(Protocol):
     cdef int _discard_input(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
         cdef ssize_t n = channel.read(thread.buffer, THREAD_BUFFER)
-        return channel.close() if n == 0 or n == WIRE_LOST else 0
+        if n > 0:
+            self.discarded += n
+        return channel.close() if n == 0 or n == WIRE_LOST or self.discarded > LINGER_SIZE else 0
 
     cdef int on_flushed(self, ThreadContext thread) except -1:
         if self.finished or self.channel.has_queued():

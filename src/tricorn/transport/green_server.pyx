@@ -47,7 +47,7 @@ from tricorn.transport.system cimport read
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport Layer
 from tricorn.transport.worker_context cimport WorkerContext
-from tricorn.transport.wsgi_request cimport STAGE_PAUSED, STAGE_QUEUED, EarlyHints, WSGIRequest, WSGIRunner
+from tricorn.transport.wsgi_request cimport STAGE_PAUSED, STAGE_QUEUED, EarlyHints, Trailers, WSGIRequest, WSGIRunner
 
 from tricorn.gateway.errors import GatewayError
 from tricorn.transport.errors import RequestTimeout
@@ -161,6 +161,10 @@ cdef class GreenRunner(WSGIRunner):
         self.hub.wait(channel.fd, True, timeout_ms / 1000.0)
         return 0
 
+    cdef bint await_either(self, int waker, Channel channel, int timeout_ms) except -1:
+        self.hub.wait(waker, False, timeout_ms / 1000.0)
+        return False
+
 
 cdef class GreenHints(EarlyHints):
     """`wsgi.early_hints`: it speaks for the request that the calling greenlet serves."""
@@ -179,6 +183,25 @@ cdef class GreenHints(EarlyHints):
             raise GatewayError("early hints were sent from a greenlet that serves no request")
         call = context.call
         call.early_hints(headers)
+
+
+cdef class GreenTrailers(Trailers):
+    """`tricorn.trailers`: as GreenHints."""
+
+    cdef GreenServer server
+
+    def __init__(self, GreenServer server):
+        self.server = server
+
+    def __call__(self, headers):
+        """As Trailers'. Raises GatewayError, ResponseError."""
+        cdef GreenServer server = self.server
+        cdef GreenContext context = server.current()
+        cdef WSGICall call
+        if context is None or context.call is None:
+            raise GatewayError("trailers were given by a greenlet that serves no request")
+        call = context.call
+        call.add_trailers(headers)
 
 
 @cython.final
@@ -204,6 +227,7 @@ cdef class GreenServer(Server):
     def __init__(self, WorkerContext worker, list entrances, hub):
         cdef GreenRunner runner = GreenRunner(worker)
         cdef GreenDeadline deadline = GreenDeadline.__new__(GreenDeadline)
+        runner.reads_apart = True
         runner.divide()
         Server.__init__(self, runner, entrances)
         self.green = runner
@@ -223,6 +247,7 @@ cdef class GreenServer(Server):
         self.batch = new_batch(self.reader)
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
             builder.provide("wsgi.early_hints", GreenHints(self))
+            builder.provide("tricorn.trailers", GreenTrailers(self))
             builder.provide("tricorn.deadline", deadline)
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)

@@ -6,7 +6,7 @@ from tricorn.http.machine cimport ServerMachine
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.request cimport Request, RequestProtocol, Runner
+from tricorn.transport.request cimport ProtocolMaker, Request, RequestProtocol, Runner
 
 # What is done with the connection at present.
 cdef enum Phase:
@@ -21,6 +21,8 @@ cdef class HTTP1(RequestProtocol):
     cdef ServerMachine machine
     cdef Request request            # that is read or answered; None: none is
     cdef bytes pending              # what was read but belongs to what comes next
+    cdef ProtocolMaker maker        # of what the first bytes may turn out to be instead; None: of nothing
+    cdef bytes begun                # the beginning of those
     cdef unsigned char phase # a Phase
     cdef unsigned char has_served   # a request, so that it may be closed to make room
     cdef unsigned char is_over      # the response is handed over; to be dealt with by whoever owns the channel
@@ -38,6 +40,7 @@ cdef class HTTP1(RequestProtocol):
     cdef int _help(self, ThreadContext thread) except -1
     cdef int _read(self, ThreadContext thread) except -1
     cdef int _received(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int _first_bytes(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _keep(self, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _requests(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _await_head(self, ThreadContext thread) except -1

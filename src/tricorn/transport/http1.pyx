@@ -28,7 +28,9 @@ from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.request cimport COLLECTED, PULLED, Delivery, Request, RequestProtocol, Runner
+from tricorn.transport.request cimport (
+    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, probe_of, probe_status,
+)
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
@@ -53,16 +55,7 @@ cdef long long SECOND = 1000000000
 
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
-
-# The answers to probes, and their fields for a machine whose applications speak str, and bytes.
-cdef bytes ALIVE = b"alive\n"
-cdef bytes IS_READY = b"ready\n"
-cdef bytes IS_STOPPING = b"stopping\n"
-cdef tuple PROBE_FIELDS = (
-    [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")],
-    [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")],
-)
-
+cdef bytes PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(HTTP1, RequestHead) noexcept
@@ -72,12 +65,6 @@ cdef int _translate(HTTP1 self, RequestHead head) except -1:
     cdef Runner runner = self.runner
     self.request = runner.new_request(self, head)
     return 0
-
-
-cdef bint _is(RequestHead head, Span span, bytes text) noexcept:
-    return span.length == <size_t>PyBytes_GET_SIZE(text) and memcmp(
-        head.data + span.start, PyBytes_AS_STRING(text), span.length
-    ) == 0
 
 
 cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
@@ -407,11 +394,35 @@ cdef class HTTP1(RequestProtocol):
             used = self._read_body(thread, data, size)
         elif self.machine.state == SKIP:
             used = self._skip_body(thread, data, size)
+        elif self.maker is not None:
+            return self._first_bytes(thread, data, size)
         else:
             return self._requests(thread, data, size)
         if self.phase == READING and self.machine.state == IDLE:
             return self._requests(thread, data + used, size - used)
         return self._keep(data + used, size - used)
+
+    cdef int _first_bytes(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
+        """They tell which HTTP it is: of 2 they are a preface that is no request of 1 (RFC 9113 §3.4)."""
+        cdef Py_ssize_t known = min(size, PyBytes_GET_SIZE(PREFACE))
+        cdef Channel channel = self.channel
+        cdef ProtocolMaker maker = self.maker
+        cdef bytes begun = self.begun
+        if begun is not None:
+            begun += (<const char*>data)[:size]
+            data = <const unsigned char*>PyBytes_AS_STRING(begun)
+            size = PyBytes_GET_SIZE(begun)
+            known = min(size, PyBytes_GET_SIZE(PREFACE))
+        if self.has_served or memcmp(data, PyBytes_AS_STRING(PREFACE), known) != 0:
+            self.maker = self.begun = None
+            return self._requests(thread, data, size)
+        begun = (<const char*>data)[:size]
+        if known < PyBytes_GET_SIZE(PREFACE):
+            self.begun = begun
+            return self._await_request(thread)
+        self.phase = ENDED
+        channel.protocol = maker.make(channel, self.runner, self.builder, self.peer, begun, self.tls)
+        return 0
 
     cdef int _keep(self, const unsigned char* data, Py_ssize_t size) except -1:
         """It belongs to what comes next."""
@@ -500,21 +511,13 @@ cdef class HTTP1(RequestProtocol):
 
     cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1:
         """Answer here, if it asks how the worker is. False: it is a request like others."""
-        cdef WorkerContext worker = self.worker
-        cdef bytes text
-        if head.framing != NO_BODY or not (head.is_head or _is(head, head.method, b"GET")):
+        cdef bytes text = probe_of(self.worker, head)
+        if text is None:
             return False
-        if worker.health is not None and _is(head, head.path, worker.health):
-            text = ALIVE
-        elif worker.ready is not None and _is(head, head.path, worker.ready):
-            text = IS_STOPPING if worker.row.data.stopping == 1 else IS_READY
-        else:
-            return False
+        status, fields = probe_status(self.worker, text, self.machine.reply.octets)
         self.machine.more_is_here = more_is_here
         thread.now = monotonic()
-        self._answer_for_all(
-            thread, "503 Service Unavailable" if text is IS_STOPPING else "200 OK", PROBE_FIELDS[self.machine.reply.octets], text
-        )
+        self._answer_for_all(thread, status, fields, text)
         self._leave(thread, False)
         return True
 
@@ -603,7 +606,7 @@ cdef class HTTP1(RequestProtocol):
         if self.request is not request:
             return used         # it cannot be stored, or that gave the GIL away and its client was found to be gone
         if progress == REFUSED:
-            self.cut_body(thread, refusal(self.machine.error))
+            self.cut_body(request, thread, refusal(self.machine.error))
         elif progress == DONE and self.phase == READING:
             self._start(thread, used < size)
         return used
@@ -655,11 +658,10 @@ cdef class HTTP1(RequestProtocol):
         cdef Request request = self.request
         cdef bint is_cut = self.machine.end_input()
         if is_cut and request is not None:
-            return self.cut_body(thread, refusal(CUT_BODY))
+            return self.cut_body(request, thread, refusal(CUT_BODY))
         return request.on_input_end(thread) if self.phase == SERVING else self._close(thread)
 
-    cdef int cut_body(self, ThreadContext thread, object error) except -1:
-        cdef Request request = self.request
+    cdef int cut_body(self, Request request, ThreadContext thread, object error) except -1:
         if self.phase == READING:
             return self._refuse(thread, error)
         self.pending = None
@@ -888,7 +890,7 @@ cdef class HTTP1(RequestProtocol):
         cdef Channel channel = self.channel
         if self.phase != READING or self.machine.state != IDLE or self.pending is not None or self.gives_way:
             return False
-        if channel.owned or channel.gone or channel.layer is not None or channel.holder is not None:
+        if channel.owned or channel.gone or channel.layer is not None or channel.holder is not None or self.begun is not None:
             return False
         return not channel.has_queued()
 
@@ -1004,6 +1006,35 @@ cdef class HTTP1(RequestProtocol):
             return False
         self.channel.owned = True
         return True
+
+    cdef int await_body(self, Request request, int timeout_ms) except -1:
+        """This thread waits for input itself; others may still send what is queued."""
+        cdef Channel channel = self.channel
+        channel.arm(WRITE if channel.has_queued() else 0)
+        self.runner.await_input(channel, timeout_ms)
+        return 0
+
+    cdef int await_room(self, Request request, ThreadContext thread, int timeout_ms) except -1:
+        cdef Channel channel = self.channel
+        cdef long long before
+        self.runner.await_output(channel, timeout_ms)
+        before = channel.queue.pending if channel.queue is not None else 0
+        channel.flush(thread)
+        if channel.queue is None or channel.queue.pending < before:
+            request.touch()
+        return 0
+
+    cdef int cut_client(self, Request request) except -1:
+        cdef Channel channel = self.channel
+        wire_cut(channel.fd)
+        return channel.lose()
+
+    cdef int rest(self, Request request) except -1:
+        cdef Channel channel = self.channel
+        if channel.has_queued():
+            return 0
+        channel.deadline = 0
+        return channel.arm(0)
 
     cdef int look_again(self, Request request) except -1:
         return 0 if self.channel.owned or self.channel.corked else self.channel.watch()

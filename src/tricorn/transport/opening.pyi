@@ -3,6 +3,7 @@ from typing import Any, Protocol
 
 from tricorn.gateway.environ import EnvironBuilder
 from tricorn.gateway.scope import ScopeBuilder
+from tricorn.transport.request import ProtocolMaker
 from tricorn.transport.tls import TLSWire
 
 class Security(Protocol):
@@ -20,6 +21,8 @@ class Entrance:
     tls: Security | None
     outlet: int
     owners: int
+    http2: ProtocolMaker | None
+    cleartext: str | None
     def __init__(
         self,
         fd: int,
@@ -27,4 +30,7 @@ class Entrance:
         tls: Security | None,
         outlet: int = -1,
         owners: int = 0,
+        *,
+        http2: ProtocolMaker | None = None,
+        cleartext: str | None = None,
     ) -> None: ...

@@ -12,7 +12,7 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.http1 cimport HTTP1, new_http1
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ
-from tricorn.transport.request cimport Runner
+from tricorn.transport.request cimport ProtocolMaker, Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.tls cimport WIRE_BLOCKED, WIRE_BROKEN, WIRE_DONE, TLSWire, new_wire
 from tricorn.transport.tls_layer cimport new_tls_layer
@@ -33,14 +33,22 @@ cdef class Entrance:
     """tls: how connections are secured, an object with `context`, an ssl.SSLContext of which a new connection takes the present
     one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain.
 
+    http2: makes the protocol of connections that speak HTTP/2; None: none may. cleartext: who may without TLS, by prior knowledge
+    (RFC 9113 §3.3): "anyone", "trusted" peers, None.
+
     outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx).
 
     owners: whose own queue it is (queues.pyx)."""
 
-    def __init__(self, int fd, object builder, object tls, int outlet=-1, unsigned long long owners=0):
+    def __init__(
+        self, int fd, object builder, object tls, int outlet=-1, unsigned long long owners=0, *, ProtocolMaker http2=None,
+        str cleartext=None,
+    ):
         self.outlet = outlet
         self.owners = owners
         self.wanted = True
+        self.http2 = http2
+        self.cleartext = cleartext
         self.fd = fd
         self.builder = builder
         self.tls = tls
@@ -49,6 +57,8 @@ cdef class Entrance:
         cdef HTTP1 protocol = new_http1(channel, runner, self.builder, peer)
         protocol.pending = rest
         protocol.tls = tls
+        if self.http2 is not None and self.tls is None and (self.cleartext == "anyone" or (self.cleartext and peer.trusted)):
+            protocol.maker = <ProtocolMaker>self.http2
         return protocol
 
 
@@ -181,7 +191,13 @@ cdef class Opening(Protocol):
 
     cdef int _open(self, bytes rest, dict tls) except -1:
         """What has to come first has come."""
-        self.channel.protocol = self.entrance.protocol_for(self.channel, self.runner, self.peer, rest, tls)
+        cdef Entrance entrance = self.entrance
+        cdef ProtocolMaker maker
+        if entrance.http2 is not None and self.tls is not None and self.tls.alpn == "h2":
+            maker = <ProtocolMaker>entrance.http2
+            self.channel.protocol = maker.make(self.channel, self.runner, entrance.builder, self.peer, rest, tls)
+            return 0
+        self.channel.protocol = entrance.protocol_for(self.channel, self.runner, self.peer, rest, tls)
         return 0
 
     cdef bint overdue(self, long long now) noexcept:

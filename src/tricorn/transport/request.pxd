@@ -68,6 +68,8 @@ cdef class Runner:
     cdef Compartment compartment    # of all requests that have none of their own
     cdef list compartments          # this one, then those of routes
     cdef bint octets                # the applications speak bytes (ASGI), not str (WSGI)
+    cdef bint has_websockets        # … and WebSockets
+    cdef bint reads_apart           # while an application waits for its client, others read its channel
     cdef Spares spares
     cdef RequestProtocol nowhere    # whose are the requests that are over; its channel is closed
 
@@ -90,9 +92,27 @@ cdef class Runner:
     cdef int passes_over(self, Request request, ThreadContext thread) except -1
     # Serving a channel failed through a fault of ours.
     cdef int give_up(self, Channel channel, object error) except -1
+    # Requests of one channel that have come together begin, or wait for that.
+    cdef int start_all(self, list requests, ThreadContext thread) except -1
+    # Whether what a channel has to send may wait for a moment, to leave with that of others: then its protocol hears on_flushed(). more: there
+    # will be more to send on this one.
+    cdef bint holds(self, Channel channel, ThreadContext thread, bint more) except -1
+    # The application waits for its client, on whatever it runs on, for so long at most: for input, for room, until `waker`, an eventfd, is written
+    # or, where nobody else reads the channel meanwhile, something comes on it. channel: None, if somebody does. Whether something has come.
+    cdef int await_input(self, Channel channel, int timeout_ms) except -1
+    cdef int await_output(self, Channel channel, int timeout_ms) except -1
+    cdef bint await_either(self, int waker, Channel channel, int timeout_ms) except -1
     # Send on a channel, now or together with others. is_last: it completes a response.
     cdef int send(
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last) except -1
+
+# Makes the protocol of a channel. rest: what was read of it before, or None. tls: as in RequestProtocol.
+cdef class ProtocolMaker:
+    cdef Protocol make(self, Channel channel, Runner runner, object builder, Peer peer, bytes rest, dict tls)
+
+# The answer to a request that asks how the worker is; None: it is a request like others. Status and fields of the answer.
+cdef bytes probe_of(WorkerContext worker, RequestHead head)
+cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets)
 
 # A protocol whose messages are requests and responses.
 @cython.no_gc
@@ -122,7 +142,7 @@ cdef class RequestProtocol(Protocol):
     cdef int decline(self, Request request, ThreadContext thread) except -1
     # No other request may follow on this connection, where that can be said.
     cdef void end_after(self, Request request) noexcept
-    # of HTTP: 10, 11
+    # of HTTP: 10, 11, 20
     cdef int version_of(self, Request request) noexcept
 
     # Whether more of the body is to come; how much of it has, and how much is still to come, by what is known.
@@ -137,11 +157,29 @@ cdef class RequestProtocol(Protocol):
     cdef bytes pull_body(self, Request request, Py_ssize_t size)
     # PULLED: read from the client, as Channel.read().
     cdef ssize_t fetch(self, Request request) except? -3
+    # PULLED: have this thread wait until there may be something to fetch.
+    cdef int await_body(self, Request request, int timeout_ms) except -1
+    # It has taken some of what it was given of its body (Request.untaken): there is room for more.
+    cdef int took_some(self, Request request) except -1
     # The body cannot be read on: refuse the request, if that is still possible.
-    cdef int cut_body(self, ThreadContext thread, object error) except -1
+    cdef int cut_body(self, Request request, ThreadContext thread, object error) except -1
+    # Have this thread wait until its client may have taken something, and send more.
+    cdef int await_room(self, Request request, ThreadContext thread, int timeout_ms) except -1
 
     # This thread deals with the request from here on, outside of an event. False: its client is gone, and so is it.
     cdef bint take_up(self, Request request) except -1
+    # What is known of its client without reading: a PEER_….
+    cdef int peer_of(self, Request request) noexcept
+    # Unless something is to be sent, the channel need not be watched for its sake.
+    cdef int rest(self, Request request) except -1
+    # Its client has gone before it began.
+    cdef int part_with(self, Request request) except -1
+    # Its response ends here, so that the client can tell.
+    cdef int break_off(self, Request request) except -1
+    # The application wants its client to be gone.
+    cdef int cut_client(self, Request request) except -1
+    # This thread has had its turn with the request.
+    cdef int done_with(self, Request request, ThreadContext thread) except -1
     # What the poller should watch for may be another thing now.
     cdef int look_again(self, Request request) except -1
     # The response is handed over: as soon as somebody deals with the connection, the request leaves it.
@@ -169,6 +207,7 @@ cdef int owe(Afterwards afterwards, Runner runner) except -1
 cdef class Request(AsyncExchange):
     cdef RequestProtocol protocol   # never None
     cdef Compartment compartment
+    cdef object carried             # what its protocol keeps with it
     cdef bint waits                 # to begin: admitted, but nobody has taken it up
     cdef object visit               # what hooks are given of it (hooks/requests.py); None: there are none, or it has not begun
     cdef str method, uri            # as they came: the application may change what it is given
@@ -218,6 +257,14 @@ cdef class Request(AsyncExchange):
     # The fields of a response whose body the application still produces; None: there is none. And its end before its time.
     cdef object produces(self)
     cdef int cut(self, ThreadContext thread) except -1
+    # Some of the body of a running request has come, or its end.
+    cdef int on_body(self, ThreadContext thread) except -1
+    # How much of it the application has not taken yet.
+    cdef long long untaken(self) noexcept
+    # The worker ends. code: with which a WebSocket is closed.
+    cdef int go_away(self, int code) except -1
+    # Whether fields are to follow the body of its response.
+    cdef bint has_trailers(self) noexcept
     # Whether its protocol may take more of the body from the client.
     cdef bint wants_body(self) noexcept
     # The response is out of its hands, or nobody waits for it any more: what the application still does with it leads nowhere.

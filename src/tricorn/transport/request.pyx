@@ -14,10 +14,11 @@ cimport cython
 from cpython.ref cimport Py_DECREF
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
 
 from tricorn.gateway.request_builder cimport Peer, decoded_path
 from tricorn.http.names cimport equals_lower
-from tricorn.http.request cimport Field, RequestHead
+from tricorn.http.request cimport NO_BODY, Field, RequestHead, Span
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
@@ -25,7 +26,10 @@ from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
-from tricorn.transport.system cimport CLOCK_REALTIME, CLOCK_REALTIME_COARSE, clock_gettime, timespec
+from tricorn.transport.system cimport (
+    CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
+)
+from tricorn.transport.wire cimport wire_await_output, wire_peer
 
 from collections import deque
 
@@ -143,6 +147,12 @@ cdef class Runner:
     cdef int queue_up(self, object waiting) except -1:
         raise NotImplementedError
 
+    cdef int start_all(self, list requests, ThreadContext thread) except -1:
+        cdef Request request
+        for request in requests:
+            request.start(thread)
+        return 0
+
     cdef int begins(self, Request request, ThreadContext thread) except -1:
         return set_label(thread.cell, request.method, request.uri)
 
@@ -165,6 +175,28 @@ cdef class Runner:
     cdef int give_up(self, Channel channel, object error) except -1:
         report(self.worker.logger, "Internal error; the connection is closed", error=error)
         return channel.abort()
+
+    cdef bint holds(self, Channel channel, ThreadContext thread, bint more) except -1:
+        return False
+
+    cdef int await_input(self, Channel channel, int timeout_ms) except -1:
+        channel.await_input(timeout_ms)
+        return 0
+
+    cdef int await_output(self, Channel channel, int timeout_ms) except -1:
+        wire_await_output(channel.fd, timeout_ms)
+        return 0
+
+    cdef bint await_either(self, int waker, Channel channel, int timeout_ms) except -1:
+        cdef pollfd[2] waiting
+        cdef int count = 1
+        waiting[0] = pollfd(waker, POLLIN, 0)
+        if channel is not None:
+            waiting[1] = pollfd(channel.fd, POLLIN | (POLLOUT if channel.has_queued() else 0), 0)
+            count = 2
+        with nogil:
+            poll(waiting, count, timeout_ms)
+        return count == 2 and waiting[1].revents != 0
 
     cdef int send(
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
@@ -241,11 +273,40 @@ cdef class RequestProtocol(Protocol):
     cdef ssize_t fetch(self, Request request) except? -3:
         return 0
 
-    cdef int cut_body(self, ThreadContext thread, object error) except -1:
+    cdef int await_body(self, Request request, int timeout_ms) except -1:
+        return 0
+
+    cdef int took_some(self, Request request) except -1:
+        return 0
+
+    cdef int cut_body(self, Request request, ThreadContext thread, object error) except -1:
+        return 0
+
+    cdef int await_room(self, Request request, ThreadContext thread, int timeout_ms) except -1:
         return 0
 
     cdef bint take_up(self, Request request) except -1:
         return False        # where a request that is over belongs: it may still stand in a queue
+
+    cdef int peer_of(self, Request request) noexcept:
+        return wire_peer(self.channel.fd)
+
+    cdef int rest(self, Request request) except -1:
+        return 0
+
+    cdef int part_with(self, Request request) except -1:
+        cdef Channel channel = self.channel
+        return channel.close()
+
+    cdef int break_off(self, Request request) except -1:
+        cdef Channel channel = self.channel
+        return channel.lose()
+
+    cdef int cut_client(self, Request request) except -1:
+        return self.break_off(request)
+
+    cdef int done_with(self, Request request, ThreadContext thread) except -1:
+        return self.settle(thread)
 
     cdef int look_again(self, Request request) except -1:
         return 0
@@ -258,6 +319,41 @@ cdef class RequestProtocol(Protocol):
 
     cdef int queue_up(self, Request request) except -1:
         raise NotImplementedError
+
+
+cdef class ProtocolMaker:
+    cdef Protocol make(self, Channel channel, Runner runner, object builder, Peer peer, bytes rest, dict tls):
+        raise NotImplementedError
+
+
+# The answers to probes, and their fields where applications speak str, and bytes.
+cdef bytes ALIVE = b"alive\n"
+cdef bytes IS_READY = b"ready\n"
+cdef bytes IS_STOPPING = b"stopping\n"
+cdef tuple PROBE_FIELDS = (
+    [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")],
+    [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")],
+)
+
+
+cdef bint _is(RequestHead head, Span span, bytes text) noexcept:
+    return span.length == <size_t>PyBytes_GET_SIZE(text) and memcmp(
+        head.data + span.start, PyBytes_AS_STRING(text), span.length
+    ) == 0
+
+
+cdef bytes probe_of(WorkerContext worker, RequestHead head):
+    if head.framing != NO_BODY or not (head.is_head or _is(head, head.method, b"GET")):
+        return None
+    if worker.health is not None and _is(head, head.path, worker.health):
+        return ALIVE
+    if worker.ready is not None and _is(head, head.path, worker.ready):
+        return IS_STOPPING if worker.row.data.stopping == 1 else IS_READY
+    return None
+
+
+cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets):
+    return "503 Service Unavailable" if answer is IS_STOPPING else "200 OK", PROBE_FIELDS[octets]
 
 
 cdef Afterwards new_afterwards(Afterwards made, Runner runner, Compartment compartment, object context, object visit):
@@ -358,6 +454,18 @@ cdef class Request(AsyncExchange):
     cdef int cut(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
+    cdef int on_body(self, ThreadContext thread) except -1:
+        return 0
+
+    cdef long long untaken(self) noexcept:
+        return 0
+
+    cdef int go_away(self, int code) except -1:
+        return 0
+
+    cdef bint has_trailers(self) noexcept:
+        return False
+
     cdef bint wants_body(self) noexcept:
         return True
 
@@ -404,11 +512,10 @@ cdef class Request(AsyncExchange):
         cdef Compartment compartment = self.compartment
         cdef RequestProtocol protocol = self.protocol
         cdef Runner runner = protocol.runner
-        cdef Channel channel = protocol.channel
         self.note_status(CLIENT_GONE)
         runner.worker.row.data.left += 1
         runner.passes_over(self, thread)
-        channel.close()
+        protocol.part_with(self)
         return compartment.forget_passed_over()
 
     cdef str decline(self, ThreadContext thread, bint late):

@@ -501,11 +501,11 @@ cdef class Server:
                 continue
             try:
                 label = protocol.cut_stream(thread, events_only)
+                while label is not None:        # there may be several
+                    cut.append(label)
+                    label = protocol.cut_stream(thread, events_only) if not channel.closed else None
             except BaseException:
                 self.give_up(thread, channel)
-                label = None
-            if label is not None:
-                cut.append(label)
         return cut
 
     @property

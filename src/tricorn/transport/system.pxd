@@ -170,6 +170,7 @@ cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int)
     ssize_t read(int, void*, size_t)
     ssize_t write(int, const void*, size_t)
+    ssize_t pread(int, void*, size_t, off_t)
 
 cdef extern from "<poll.h>" nogil:
     cdef struct pollfd:

@@ -49,7 +49,7 @@ from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
 from tricorn.transport.wire cimport PEER_STAYS, wire_peer
 from tricorn.transport.thread_pool cimport Parking, ThreadPool
-from tricorn.transport.wsgi_request cimport EarlyHints, WSGIRequest, new_thread_runner
+from tricorn.transport.wsgi_request cimport EarlyHints, Trailers, WSGIRequest, new_thread_runner
 
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.stacks import thread_stack
@@ -138,6 +138,7 @@ cdef class ThreadServer(Server):
         self._make_threads()
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
             builder.provide("wsgi.early_hints", EarlyHints(self.all_threads))       # once: what follows copies its environ
+            builder.provide("tricorn.trailers", Trailers(self.all_threads))
             builder.provide("tricorn.deadline", deadline_of_threads(self.all_threads))
         self.monitor = self.keeper = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
@@ -304,6 +305,8 @@ cdef class ThreadServer(Server):
                         if not self.pool.waiting:
                             continue    # whoever waited has gone, or another thread is at it
                     self._proceed(thread)
+                    if batch.count or thread.held_since[0]:
+                        self._look_after_held(thread, batch)
                     if self.leaders > 1:
                         break
                     if self.counts_queue:
@@ -321,10 +324,7 @@ cdef class ThreadServer(Server):
                 thread.collecting = self._may_collect(thread)
                 self.dispatch(thread, self.ready[self.ready_at - 1].token)
                 thread.collecting = False
-                # A connection that closes releases too: then there is nothing left to look after.
-                thread.held_since[0] = batch.since if batch.count else 0
-                if batch.count and thread.now - batch.since + thread.longest_ns > HOLD_NS:
-                    self._release(thread)
+                self._look_after_held(thread, batch)
                 if self.leaders > 1:
                     break
         finally:
@@ -332,6 +332,13 @@ cdef class ThreadServer(Server):
             if batch.count:
                 self._release(thread)
             self.leaders -= 1
+        return 0
+
+    cdef int _look_after_held(self, ThreadContext thread, Batch batch) except -1:
+        """Send it, if it cannot wait for one more. (A connection that closes releases too: then there is nothing left.)"""
+        thread.held_since[0] = batch.since if batch.count else 0
+        if batch.count and thread.now - batch.since + thread.longest_ns > HOLD_NS:
+            return self._release(thread)
         return 0
 
     cdef bint _are_several(self) noexcept:
@@ -374,7 +381,7 @@ cdef class ThreadServer(Server):
 
     cdef int _proceed(self, ThreadContext thread) except -1:
         cdef object waiting = self.pool.waiting.popleft()
-        if self.pool.waiting:
+        if self.pool.waiting and self.thread_count > 1:
             self.worker.channels.wake()    # this one may take long, and nothing else tells who waits in the poller
         self.started_ns = monotonic()
         return self._go_on(thread, waiting)

@@ -25,12 +25,10 @@ from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.asgi_request cimport Line, LoopRequest, LoopRunner
-from tricorn.transport.channel cimport Channel
 from tricorn.transport.client_socket cimport TakenOver, take_over
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.request cimport Request, RequestProtocol, Runner, give_terms
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.wire cimport wire_cut
 from tricorn.transport.worker_context cimport WorkerContext
 
 import sys
@@ -62,6 +60,7 @@ cdef object NOTHING = object()
 cdef str EXECUTE = "_execute"
 # What Tornado's own server allows a body where nothing is said: a handler that does not stream it has all of it in memory.
 cdef long long MOST_BODY = 104857600
+cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0"}
 
 
 def new_tornado_server(LoopContext loop_context, list entrances, on_change):
@@ -219,7 +218,7 @@ cdef class Resumption:
             request._failed(failure)
         else:
             request._deliver()
-        protocol.settle(thread)
+        protocol.done_with(request, thread)
 
 
 @cython.final
@@ -263,10 +262,13 @@ cdef class TornadoRequest(LoopRequest):
         return False
 
     cdef int on_lost(self) except -1:
-        cdef Channel channel = self.protocol.channel
-        channel.deadline = 0
+        cdef RequestProtocol protocol = self.protocol
+        protocol.rest(self)
         self.wait_for_body(False)
         return self.give_up(self.loop_context.thread) if self.waits else self._leave()
+
+    cdef int on_body(self, ThreadContext thread) except -1:
+        return self._deliver()
 
     cdef int on_flushed(self, ThreadContext thread) except -1:
         cdef TornadoConnection connection = self.connection
@@ -377,7 +379,7 @@ cdef class TornadoRequest(LoopRequest):
         if visit is not None and runner.worker.greets:
             visit._before(self.scope)
         self.delegate = delegate = runner.application.start_request(object(), connection)
-        version = "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0"
+        version = PROTOCOLS[self.protocol.version_of(self)]
         return delegate.headers_received(
             runner.start_line_class(self.scope["method"], self.target, version), runner._headers_of(self.scope)
         )
@@ -418,6 +420,7 @@ cdef class TornadoRequest(LoopRequest):
             piece = <bytes>self.body[0] if len(self.body) == 1 else b"".join(self.body)
             self.body = []
             self.body_size = 0
+            protocol.took_some(self)
             awaited = None
             try:
                 awaited = self._within(self.delegate.data_received, piece)
@@ -524,12 +527,11 @@ cdef class TornadoRequest(LoopRequest):
         cdef WorkerContext worker = self.runner.worker
         cdef LoopContext loop_context = self.loop_context
         cdef TornadoConnection connection = self.connection
+        cdef RequestProtocol protocol = self.protocol
         cdef object visit = self.visit
         cdef object task = connection.task
-        cdef Channel channel
         if self.gone_ns:
-            channel = self.protocol.channel
-            return channel.lose()
+            return protocol.break_off(self)
         worker.row.data.errors += 1
         if visit is not None:
             visit._timed_out()
@@ -557,7 +559,7 @@ cdef class TornadoRequest(LoopRequest):
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         cdef long long queued = self.queued(elapsed)
         cdef object recorder = (<AccessLog>log).recorder
-        cdef str protocol = "HTTP/1.1" if self.protocol.version_of(self) == 11 else "HTTP/1.0"
+        cdef str protocol = PROTOCOLS[self.protocol.version_of(self)]
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.fields or ()]
         (<AccessLog>log).record_scope(
             self.scope, self.uri, protocol, self.status, headers, self.body_sent, elapsed, wall, queued, self.request_id,
@@ -702,11 +704,10 @@ cdef class TornadoConnection:
 
     def close(self):
         cdef TornadoRequest request = self.request
-        cdef Channel channel
+        cdef RequestProtocol protocol
         if request is not None and not request.is_detached:
-            channel = request.protocol.channel
-            wire_cut(channel.fd)
-            channel.lose()
+            protocol = request.protocol
+            protocol.cut_client(request)
 
     # ---- what its request tells ------------------------------------------------------------------------
 

@@ -1,13 +1,15 @@
-"""A WebSocket on a channel: frames in, messages to the application and back, until one side closes.
+"""A WebSocket: frames in, messages to the application and back, until one side closes.
 
-The plan. A session begins with the request for it. When the application accepts, a WebSocketProtocol takes the place of the protocol
-that has carried the request, and leads what happens on the channel here. Whatever the client sends in order, it is given to the application in order, and while the application is behind, the client
+The plan. A session begins with the request for it. When the application accepts, a carrier brings its frames. Over HTTP/1 that is the channel: a
+WebSocketProtocol takes the place of the protocol that has carried the request, and leads what happens on the channel here. Over HTTP/2 (RFC 8441) it is the
+request's stream, which stays one among others. Whatever the client sends in order, it is given to the application in order, and while the application is behind, the client
 is not read. Closing is a state of its own: after our close frame nothing more is sent, and the client has a while to answer.
 
 Guarantees: every end is told to the application, once, with a code; a client that pings without end, never reads, never
 answers or never closes is cut.
 
-Knows: frames (the engine's reader and writer), close codes, deadlines. Must not know: descriptors, the loop, how the request for it came.
+Knows: frames (the engine's reader and writer), close codes, deadlines. Must not know: descriptors, the loop; beyond its carrier, how its
+bytes come.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -28,7 +30,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport RequestProtocol
 from tricorn.transport.wire cimport WIRE_AGAIN
 
-from tricorn.http.websocket_handshake import accept_head, negotiate
+from tricorn.http.websocket_handshake import accept_fields, accept_head, negotiate
 
 cdef enum:
     # Beyond this a payload is handed to the kernel from where it lies, not copied behind its head.
@@ -37,6 +39,7 @@ cdef enum:
     READS = 4
     # Of a client's pings in ten seconds: more than any honest one sends, few enough to cost nothing.
     MOST_PINGS = 1000
+    MOST_OWED = 4096        # of queued bytes, behind which each ping gets its pong
     # Of messages that the application has not taken, however few they are.
     MOST_WAITING = 1 << 20
     GOING_AWAY = 1001
@@ -56,9 +59,25 @@ def new_socket(ASGIRequest request, object handshake):
     session.worker = request.loop_context.worker
     session.call = request.call
     session.runner = request.runner
-    session.channel = request.protocol.channel
     session.handshake = handshake
+    session.carrier = new_carrier(request, session)
     return session
+
+
+cdef Carrier new_carrier(ASGIRequest request, WebSocketSession session):
+    cdef RequestProtocol protocol = request.protocol
+    cdef ChannelCarrier alone
+    cdef StreamCarrier among_others
+    if protocol.version_of(request) < 20:
+        alone = ChannelCarrier.__new__(ChannelCarrier)
+        alone.session = session
+        alone.channel = protocol.channel
+        return alone
+    among_others = StreamCarrier.__new__(StreamCarrier)
+    among_others.session = session
+    among_others.protocol = protocol
+    among_others.request = request
+    return among_others
 
 
 cdef WebSocketProtocol new_protocol(Channel channel, WebSocketSession session):
@@ -66,6 +85,189 @@ cdef WebSocketProtocol new_protocol(Channel channel, WebSocketSession session):
     self.channel = channel
     self.session = session
     return self
+
+
+cdef class Carrier:
+    cdef object answer(self, object handshake, str subprotocol, object headers, object negotiated):
+        raise NotImplementedError
+
+    cdef int accept(self, object answer) except -1:
+        raise NotImplementedError
+
+    cdef int send(self, Buffer out, bytes piece) except -1:
+        raise NotImplementedError
+
+    cdef bint has_queued(self) noexcept:
+        return False
+
+    cdef bint is_congested(self, Py_ssize_t most) noexcept:
+        return False
+
+    cdef bint is_behind(self) noexcept:
+        return False
+
+    cdef int leave(self, ASGIRequest request, ThreadContext thread, bint orderly) except -1:
+        raise NotImplementedError
+
+    cdef int end(self, ThreadContext thread) except -1:
+        raise NotImplementedError
+
+    cdef int drop(self) except -1:
+        raise NotImplementedError
+
+    cdef int look_again(self) except -1:
+        raise NotImplementedError
+
+
+cdef class ChannelCarrier(Carrier):
+    """A channel of its own."""
+
+    cdef object answer(self, object handshake, str subprotocol, object headers, object negotiated):
+        return accept_head(handshake, subprotocol, headers, negotiated)
+
+    cdef int accept(self, object answer) except -1:
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        cdef ASGIRequest request = session.request
+        cdef RequestProtocol before = request.protocol
+        request.call.status = "101 Switching Protocols"
+        session.pending = before.hand_over(request)
+        channel.protocol = new_protocol(channel, session)
+        self.send(None, <bytes>answer)
+        return channel.close() if channel.gone else 0
+
+    cdef int send(self, Buffer out, bytes piece) except -1:
+        cdef LoopRunner runner = self.session.runner
+        return runner.send(self.channel, None, out, piece, NULL, 0, False)
+
+    cdef bint has_queued(self) noexcept:
+        return self.channel.has_queued()
+
+    cdef bint is_congested(self, Py_ssize_t most) noexcept:
+        return self.channel.is_congested(most)
+
+    cdef bint is_behind(self) noexcept:
+        return self.channel.has_queued() and self.channel.table.write_timeout != 0
+
+    cdef int leave(self, ASGIRequest request, ThreadContext thread, bint orderly) except -1:
+        cdef LoopRunner runner = request.runner
+        runner.ends(request, thread)
+        request.call = None         # it goes on, for as long as the application likes
+        return request.let_go(thread)
+
+    cdef int end(self, ThreadContext thread) except -1:
+        cdef Channel channel = self.channel
+        channel.linger(thread)
+        return channel.watch() if not channel.owned else 0
+
+    cdef int drop(self) except -1:
+        cdef Channel channel = self.channel
+        return channel.close()
+
+    cdef int look_again(self) except -1:
+        """A fault of ours must not look like one of the application's, which calls us."""
+        cdef Channel channel = self.channel
+        cdef Protocol protocol = channel.protocol
+        cdef LoopRunner runner = self.session.runner
+        cdef int outcome
+        if channel.owned or channel.closed:
+            return 0
+        channel.owned = True
+        try:
+            outcome = protocol.settle(self.session.loop_context.thread)
+        except BaseException as error:
+            outcome = runner.give_up(channel, error)
+        return outcome
+
+
+cdef class StreamCarrier(Carrier):
+    """The stream of its request (RFC 8441), as the protocol of that carries any: what is sent is its response, what comes its body."""
+
+    cdef object answer(self, object handshake, str subprotocol, object headers, object negotiated):
+        return accept_fields(handshake, subprotocol, headers, negotiated)
+
+    cdef int accept(self, object answer) except -1:
+        cdef WebSocketSession session = self.session
+        cdef RequestProtocol protocol = self.protocol
+        cdef ASGIRequest request = self.request
+        request.call.status = "200 OK"
+        if request.body:
+            session.pending = b"".join(request.body)    # what a client has sent that did not wait
+            request.body = []
+            request.body_size = 0
+        protocol.respond(request, "200 OK", answer, b"", -1)
+        if session.pending is None and not protocol.body_is_open(request):
+            return session.on_end(session.loop_context.thread)      # its client has nothing to say, not even a close frame
+        return 0
+
+    cdef int send(self, Buffer out, bytes piece) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef ASGIRequest request = self.request
+        cdef bytes frame
+        if request is None:
+            return 0
+        if out is not None and out.size:
+            frame = (<const char*>out.data)[:out.size]
+            request.body_sent -= out.size       # the session counts messages, the protocol all
+            protocol.send_piece(request, frame)
+        if piece is not None:
+            request.body_sent -= PyBytes_GET_SIZE(piece)
+            protocol.send_piece(request, piece)
+        return 0
+
+    cdef bint has_queued(self) noexcept:
+        return self.request is not None and self.protocol.is_congested(self.request, 0)
+
+    cdef bint is_congested(self, Py_ssize_t most) noexcept:
+        return self.request is not None and self.protocol.is_congested(self.request, most)
+
+    cdef bint is_behind(self) noexcept:
+        return self.has_queued() and self.protocol.channel.table.write_timeout != 0
+
+    cdef int leave(self, ASGIRequest request, ThreadContext thread, bint orderly) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        self.request = None
+        if orderly:
+            protocol.finish(request, None)
+        request.call.exchange = None        # the call goes on, for as long as the application likes
+        return protocol.request_over(request, thread)
+
+    cdef int end(self, ThreadContext thread) except -1:
+        return 0        # its last word was the end of the response
+
+    cdef int drop(self) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef ASGIRequest request = self.request
+        return protocol.break_off(request) if request is not None else 0
+
+    cdef int look_again(self) except -1:
+        cdef WebSocketSession session = self.session
+        cdef RequestProtocol protocol = self.protocol
+        cdef ASGIRequest request = self.request
+        cdef LoopContext loop_context = session.loop_context
+        if request is None or session.reading or session.pending is None or not session.wants_frames():
+            return 0
+        if loop_context.task_runner.open:
+            session.go_on(loop_context.thread)
+            return protocol.took_some(request)
+        if self.turns:
+            return 0
+        self.turns = True                   # application code is on the stack
+        return loop_context.later(new_turn(self, protocol.channel))
+
+
+cdef StreamTurn new_turn(StreamCarrier carrier, Channel channel):
+    cdef StreamTurn self = StreamTurn.__new__(StreamTurn)
+    self.carrier = carrier
+    self.channel = channel
+    return self
+
+
+cdef class StreamTurn(Protocol):
+    cdef int proceed(self, ThreadContext thread) except -1:
+        cdef StreamCarrier carrier = self.carrier
+        carrier.turns = False
+        return carrier.look_again()
 
 
 cdef class WebSocketProtocol(Protocol):
@@ -78,8 +280,23 @@ cdef class WebSocketProtocol(Protocol):
         if channel.has_queued():
             channel.flush(thread)
         if not channel.closed and session.pending is None and not self.gives_way:
-            session.on_readable(thread)
+            self._read(thread)
         return self.settle(thread)
+
+    cdef int _read(self, ThreadContext thread) except -1:
+        cdef Channel channel = self.channel
+        cdef WebSocketSession session = self.session
+        cdef ssize_t n = THREAD_BUFFER
+        cdef int reads = 0
+        while (n == THREAD_BUFFER or channel.has_buffered()) and reads < READS and session.wants_frames():
+            n = channel.read(thread.buffer, THREAD_BUFFER)
+            if n == 0:
+                return session.on_end(thread)
+            if n < 0:
+                return 0 if n == WIRE_AGAIN else channel.lose()
+            reads += 1
+            session.take(thread, thread.buffer, n)
+        return 0
 
     cdef int settle(self, ThreadContext thread) except -1:
         """Go on with what is already here, then watch."""
@@ -96,7 +313,7 @@ cdef class WebSocketProtocol(Protocol):
             if session.pending is not None:
                 session.go_on(thread)
             else:
-                session.on_readable(thread)
+                self._read(thread)
         if channel.closed:
             return 0
         if channel.protocol is not self:
@@ -167,25 +384,24 @@ cdef class WebSocketProtocol(Protocol):
 cdef class WebSocketSession(Socket):
     # ---- what the channel brings -------------------------------------------------------------------
 
-    cdef int on_readable(self, ThreadContext thread) except -1:
-        cdef Channel channel = self.channel
-        cdef ssize_t n = THREAD_BUFFER
-        cdef Py_ssize_t used
-        cdef int reads = 0
-        while (n == THREAD_BUFFER or channel.has_buffered()) and reads < READS and not self.paused and self.phase != ENDED:
-            n = channel.read(thread.buffer, THREAD_BUFFER)
-            if n == 0:
-                return self._hang_up(thread, ABNORMAL, "")
-            if n < 0:
-                return 0 if n == WIRE_AGAIN else channel.lose()
-            # Whatever a client sends shows that it is there.
-            self.ping_deadline = 0
-            self.next_ping = thread.now + self.worker.websocket_ping_interval
-            reads += 1
-            used = self._frames(thread, thread.buffer, n)
-            if used < n and self.phase != ENDED:
-                self.pending = (<const char*>thread.buffer)[used:n]
+    cdef int take(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t used = 0
+        # Whatever a client sends shows that it is there.
+        self.ping_deadline = 0
+        self.next_ping = thread.now + self.worker.websocket_ping_interval
+        if self.pending is not None:
+            self.pending += (<const char*>data)[:size]
+            return 0
+        used = self._frames(thread, data, size)
+        if used < size and self.phase != ENDED:
+            self.pending = (<const char*>data)[used:size]
         return 0
+
+    cdef int on_end(self, ThreadContext thread) except -1:
+        return self._hang_up(thread, ABNORMAL, "")
+
+    cdef long long untaken(self) noexcept:
+        return PyBytes_GET_SIZE(self.pending) if self.pending is not None else 0
 
     cdef bint wants_frames(self) noexcept:
         """Whether it can go on with more."""
@@ -205,29 +421,33 @@ cdef class WebSocketSession(Socket):
         """The client has read. Much was queued, perhaps."""
         cdef WebSocketCall call = self.call
         cdef bytes payload = self.owed_pong
-        if payload is not None and not self.channel.has_queued():
+        if payload is not None and not self.carrier.has_queued():
             self.owed_pong = None
             self._send_control(OP_PONG, payload)
         return call.flushed()
 
     cdef int lost(self) except -1:
-        """The channel is closed."""
+        """Its carrier is gone."""
         if self.request is None:
             return 0
-        self._leave()
+        self._leave(False)
         return self._tell(ABNORMAL, "") if self._end() else 0
 
-    cdef int _leave(self) except -1:
+    cdef int forget(self) except -1:
+        if self.request is None:
+            return 0
+        self.request = None
+        return self._tell(ABNORMAL, "") if self._end() else 0
+
+    cdef int _leave(self, bint orderly) except -1:
         """The request, which has lasted until now, is over."""
         cdef ASGIRequest request = self.request
-        cdef LoopRunner runner = request.runner
+        cdef Carrier carrier = self.carrier
         cdef ThreadContext thread = self.loop_context.thread
         self.request = None
         thread.now = monotonic()
         count_request(thread.cell, thread.now - request.started_ns)
-        runner.ends(request, thread)
-        request.call = None         # it goes on, for as long as the application likes
-        return request.let_go(thread)
+        return carrier.leave(request, thread, orderly)
 
     cdef bint _end(self) noexcept:
         """Whether it had not ended before."""
@@ -253,13 +473,13 @@ cdef class WebSocketSession(Socket):
         return (self.ping_deadline or self.next_ping) <= now
 
     cdef int expire(self, ThreadContext thread, long long now) except -1:
-        cdef Channel channel = self.channel
+        cdef Carrier carrier = self.carrier
         if self.phase == CLOSING:
-            if channel.has_queued() and channel.table.write_timeout:
+            if carrier.is_behind():
                 # It has not been sent all of our close frame, or of what comes before; that has a limit of its own.
                 self.close_deadline = now + (self.worker.websocket_close_timeout or SECOND)
                 return 0
-            return channel.close()
+            return carrier.drop()
         if self.ping_deadline and not self.paused:
             self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
             return self._hang_up(thread, ABNORMAL, "keepalive ping timeout")
@@ -343,7 +563,7 @@ cdef class WebSocketSession(Socket):
             return self._hang_up(thread, POLICY, "too many pings")
         if self.phase != OPEN:
             return 0
-        if self.channel.has_queued():
+        if self.carrier.is_congested(MOST_OWED):
             self.owed_pong = payload    # RFC 6455 §5.5.3: the last one will do
             return 0
         self._send_control(OP_PONG, payload)
@@ -356,8 +576,8 @@ cdef class WebSocketSession(Socket):
         self._send(out, None)
 
     cdef int _send(self, Buffer out, bytes piece) except -1:
-        cdef LoopRunner runner = self.runner
-        return runner.send(self.channel, None, out, piece, NULL, 0, False)
+        cdef Carrier carrier = self.carrier
+        return carrier.send(out, piece)
 
     cdef int _say_close(self, int code, str reason) except -1:
         cdef Buffer out = self.loop_context.thread.out
@@ -368,24 +588,20 @@ cdef class WebSocketSession(Socket):
 
     cdef int _hang_up(self, ThreadContext thread, int code, str reason) except -1:
         """Nothing more is to be said by either side: the application is told, the connection ends."""
-        cdef Channel channel = self.channel
+        cdef Carrier carrier = self.carrier
         if not self._end():
             return 0
-        self._leave()
+        self._leave(True)
         self.pending = None
-        channel.linger(thread)        # what is queued is still sent
-        if not channel.owned:
-            channel.watch()
+        carrier.end(thread)
         return self._tell(code, reason)
 
     # ---- from the application ----------------------------------------------------------------------
 
     cdef int accept(self, str subprotocol, object headers) except -1:
-        cdef ASGIRequest request = self.request
-        cdef RequestProtocol before = request.protocol
-        cdef Channel channel = before.channel
+        cdef Carrier carrier = self.carrier
         negotiated = negotiate(self.handshake.offers, self.loop_context.compression)
-        head = accept_head(self.handshake, subprotocol, headers, negotiated)
+        answer = carrier.answer(self.handshake, subprotocol, headers, negotiated)
         if negotiated is not None:
             self.deflate = negotiated.deflate
         self.reader = FrameReader(self.worker.websocket_max_message, self.deflate)
@@ -394,29 +610,15 @@ cdef class WebSocketSession(Socket):
         self.accepted = True
         self.next_ping = monotonic() + self.worker.websocket_ping_interval
         self.worker.row.data.websockets += 1
-        request.call.status = "101 Switching Protocols"
-        self.pending = before.hand_over(request)
-        channel.protocol = new_protocol(channel, self)
-        self._send(None, head)
-        if channel.gone:
-            return channel.close()
-        self._look_again()
+        carrier.accept(answer)
+        if self.phase != OPEN:
+            return 0            # its client has gone meanwhile
+        carrier.look_again()
         return self.go_away(self.loop_context.drain_code) if self.loop_context.drain_code else 0
 
     cdef int _look_again(self) except -1:
-        """There may be something to go on with. (A fault of ours must not look like one of the application's, which calls us.)"""
-        cdef Channel channel = self.channel
-        cdef Protocol protocol = channel.protocol
-        cdef LoopRunner runner = self.runner
-        cdef int outcome
-        if channel.owned or channel.closed:
-            return 0
-        channel.owned = True
-        try:
-            outcome = protocol.settle(self.loop_context.thread)
-        except BaseException as error:
-            outcome = runner.give_up(channel, error)
-        return outcome
+        cdef Carrier carrier = self.carrier
+        return carrier.look_again()
 
     cdef int send_text(self, str text) except -1:
         cdef Buffer out = self.loop_context.thread.out
@@ -455,7 +657,7 @@ cdef class WebSocketSession(Socket):
         return self._look_again()
 
     cdef bint congested(self) noexcept:
-        return self.channel.is_congested(self.worker.response_buffer)
+        return self.carrier.is_congested(self.worker.response_buffer)
 
     cdef int taken(self) except -1:
         """The application has taken a message; its size is not known any more, so the sum begins anew when all are taken."""

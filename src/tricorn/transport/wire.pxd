@@ -36,6 +36,8 @@ cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexc
 cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size_t total) noexcept
 # A stretch of the file `source`; 0: it ends before `offset`.
 cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, size_t size) noexcept
+# … that goes into memory, to be sent with more than itself.
+cdef ssize_t wire_pread(int source, void* place, size_t size, long long offset) noexcept
 # Our side is over: what was sent is the whole. As Layer.end.
 cdef int wire_end(int fd, Layer layer) noexcept
 # Neither side gets through any more; who is in a system call with the descriptor comes back.

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from tricorn.transport.system cimport (
     EAGAIN, EINTR, MSG_NOSIGNAL, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET, errno,
-    iovec, linger, msghdr, off_t, poll, pollfd, recv, send, sendfile, sendmsg, setsockopt, shutdown,
+    iovec, linger, msghdr, off_t, poll, pollfd, pread, recv, send, sendfile, sendmsg, setsockopt, shutdown,
 )
 
 cdef enum:
@@ -89,6 +89,15 @@ cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, s
         return layer.send_file(fd, source, offset, size)
     with nogil:
         n = sendfile(fd, source, &position, size)       # may wait for a disk
+        error = errno
+    return n if n >= 0 else _failed(error)
+
+
+cdef ssize_t wire_pread(int source, void* place, size_t size, long long offset) noexcept:
+    cdef ssize_t n
+    cdef int error
+    with nogil:
+        n = pread(source, place, size, offset)      # may wait for a disk
         error = errno
     return n if n >= 0 else _failed(error)
 

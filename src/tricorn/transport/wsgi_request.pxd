@@ -17,16 +17,16 @@ cdef enum Stage:
 cdef class EarlyHints:
     cdef list threads
 
+cdef class Trailers:
+    cdef list threads
+
 # On what WSGI applications run: threads, green threads.
 cdef class WSGIRunner(Runner):
     cdef WSGIRequest _fresh(self)
-    # The application waits for its client, on whatever it runs on, for so long at most.
-    cdef int await_input(self, Channel channel, int timeout_ms) except -1
-    cdef int await_output(self, Channel channel, int timeout_ms) except -1
 
 @cython.final
 cdef class ThreadRunner(WSGIRunner):
-    pass
+    cdef bint gathers               # requests are put into the queue, and somebody will be called for all of them
 
 @cython.final
 cdef class WSGIRequest(Request):

@@ -37,7 +37,7 @@ from tricorn.transport.routes cimport NOT_ITS_OWN, Route
 from tricorn.transport.thread_pool cimport ThreadPool
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport PyThreadState_SetAsyncExc, tricorn_take_error
-from tricorn.transport.wire cimport PEER_ENDED, PEER_LEFT, PEER_STAYS, WIRE_AGAIN, wire_await_output, wire_peer
+from tricorn.transport.wire cimport PEER_ENDED, PEER_LEFT, PEER_STAYS, WIRE_AGAIN
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -60,6 +60,8 @@ cdef enum:
     LARGEST_READ = 262144
 
 cdef long long SECOND = 1000000000
+# Who takes longer for a request does not hold back others' responses.
+cdef long long LONG_NS = 500000
 
 # As in gateway/wsgi.pyx: what may fail is called unchecked, and `try` stands where its error is dealt with.
 ctypedef int (*Unchecked)(WSGIRequest, WSGICall, bint) noexcept
@@ -105,12 +107,6 @@ cdef class WSGIRunner(Runner):
         request.cut_status = 0
         return request
 
-    cdef int await_input(self, Channel channel, int timeout_ms) except -1:
-        raise NotImplementedError
-
-    cdef int await_output(self, Channel channel, int timeout_ms) except -1:
-        raise NotImplementedError
-
 
 @cython.final
 cdef class ThreadRunner(WSGIRunner):
@@ -124,14 +120,6 @@ cdef class ThreadRunner(WSGIRunner):
         pool.size = self.worker.threads if route is None else <int>route.threads
         return pool
 
-    cdef int await_input(self, Channel channel, int timeout_ms) except -1:
-        channel.await_input(timeout_ms)
-        return 0
-
-    cdef int await_output(self, Channel channel, int timeout_ms) except -1:
-        wire_await_output(channel.fd, timeout_ms)
-        return 0
-
     cdef int enter(self, Channel channel, ThreadContext thread) except -1:
         # What another thread holds back must not come behind what we send.
         return channel.release() if channel.holder is not None and channel.holder is not thread.batch else 0
@@ -143,7 +131,42 @@ cdef class ThreadRunner(WSGIRunner):
         elif type(waiting) is ThreadAfterwards:
             pool = <ThreadPool>(<Afterwards>waiting).compartment
         pool.waiting.append(waiting)
-        return pool.call_one()
+        return 0 if self.gathers and pool is self.compartment else pool.call_one()
+
+    cdef int start_all(self, list requests, ThreadContext thread) except -1:
+        """One is served by this thread, at once. Several wait for threads, in their order: for this one too, if it serves such, which
+        looks at the queue next. So of the others one is called for all of them."""
+        cdef ThreadPool pool = <ThreadPool>self.compartment
+        cdef object serves = thread.serves
+        cdef Request request
+        if len(requests) == 1:
+            request = requests[0]
+            return request.start(thread)
+        thread.serves = None
+        self.gathers = True
+        try:
+            for request in requests:
+                request.start(thread)
+        finally:
+            thread.serves = serves
+            self.gathers = False
+        return pool.call_one() if pool.waiting and (serves is not pool or pool.size > 1) else 0
+
+    cdef bint holds(self, Channel channel, ThreadContext thread, bint more) except -1:
+        """While others wait, and nothing takes long; as send() does."""
+        cdef Batch batch = <Batch>thread.batch
+        if batch is None or channel.gone or channel.has_queued():
+            return False
+        if channel.corked and channel.holder is batch:
+            return True
+        if not (thread.collecting or more) or thread.longest_ns >= LONG_NS:
+            return False
+        if channel.holder is not None or not batch.takes(channel):
+            return False
+        if thread.held_since[0] == 0:
+            thread.held_since[0] = thread.now
+        batch.cork(channel, thread.now)
+        return True
 
     cdef int send(
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
@@ -180,6 +203,26 @@ cdef class EarlyHints:
                 call.early_hints(headers)
                 return
         raise GatewayError("early hints were sent from a thread that serves no request")
+
+
+cdef class Trailers:
+    """`tricorn.trailers`: it speaks for the request of the calling thread, as EarlyHints does."""
+
+    def __init__(self, list threads):
+        self.threads = threads
+
+    def __call__(self, headers):
+        """Have these fields follow the body, where the client takes them (RFC 9110 §6.5). headers: as for start_response. Before
+        the last piece of the body. Raises GatewayError."""
+        cdef ThreadContext thread
+        cdef WSGICall call
+        cdef unsigned long ident = PyThread_get_thread_ident()
+        for thread in self.threads:
+            if thread.ident == ident and thread.call is not None:
+                call = thread.call
+                call.add_trailers(headers)
+                return
+        raise GatewayError("trailers were given by a thread that serves no request")
 
 
 @cython.final
@@ -233,7 +276,7 @@ cdef class WSGIRequest(Request):
         if was_chunked:
             # The length is known now, and Django, say, reads nothing of a body without one.
             self.environ["CONTENT_LENGTH"] = str(received)
-            del self.environ["HTTP_TRANSFER_ENCODING"]
+            self.environ.pop("HTTP_TRANSFER_ENCODING", None)
         return 0
 
     # ---- what its protocol tells ---------------------------------------------------------------------
@@ -250,11 +293,10 @@ cdef class WSGIRequest(Request):
         return self.on_flushed(thread) if self.stage == STAGE_PAUSED else 0
 
     cdef int on_flushed(self, ThreadContext thread) except -1:
-        cdef Channel channel = self.protocol.channel
-        if not channel.has_queued():
-            channel.arm(0)
+        cdef RequestProtocol protocol = self.protocol
+        protocol.rest(self)
         # What is still queued goes on being sent while the application produces more.
-        if self.stage == STAGE_PAUSED and not channel.is_congested(self.runner.worker.response_buffer // 2):
+        if self.stage == STAGE_PAUSED and not protocol.is_congested(self, self.runner.worker.response_buffer // 2):
             return self._queue_up()
         return 0
 
@@ -263,9 +305,8 @@ cdef class WSGIRequest(Request):
         return channel.arm(WRITE)
 
     cdef int on_lost(self) except -1:
-        cdef Channel channel = self.protocol.channel
-        channel.arm(0)          # one that waits is given up when its turn comes
-        channel.deadline = 0
+        cdef RequestProtocol protocol = self.protocol
+        protocol.rest(self)     # one that waits is given up when its turn comes
         # A paused application's iterable has to be closed by its own kind of thread.
         return self._queue_up() if self.stage == STAGE_PAUSED else 0
 
@@ -294,7 +335,7 @@ cdef class WSGIRequest(Request):
         cdef Admission admission = self.compartment.admission
         if self.waits and admission.is_late(self.started_ns, now):
             return self._decline(thread, True)
-        return protocol.cut_body(thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
+        return protocol.cut_body(self, thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
 
     cdef long long silent_since(self, long long now) noexcept:
         return self.thread.active_ns if self.thread is not None else now
@@ -304,8 +345,8 @@ cdef class WSGIRequest(Request):
         return call.headers if call is not None and not call.ended else None
 
     cdef int cut(self, ThreadContext thread) except -1:
-        cdef Channel channel = self.protocol.channel
-        return channel.lose()
+        cdef RequestProtocol protocol = self.protocol
+        return protocol.break_off(self)
 
     # ---- serving -------------------------------------------------------------------------------------
 
@@ -317,6 +358,7 @@ cdef class WSGIRequest(Request):
         """For a thread, if as many may."""
         cdef Compartment compartment = self.compartment
         cdef Admission admission = compartment.admission
+        cdef RequestProtocol protocol = self.protocol
         cdef int free = compartment.free()
         self.started_ns = thread.now = monotonic()
         if admission.is_full(free):
@@ -324,7 +366,7 @@ cdef class WSGIRequest(Request):
         self.waits = True
         self.has_heard = False
         self.is_expected = admission.waiting < free
-        self.has_ended = self.is_expected or wire_peer(self.protocol.channel.fd) == PEER_ENDED
+        self.has_ended = self.is_expected or protocol.peer_of(self) == PEER_ENDED
         admission.enter()
         return self._queue_up()
 
@@ -350,10 +392,11 @@ cdef class WSGIRequest(Request):
     cdef bint _was_left(self, long long now) noexcept:
         """Whether its client has gone while it waited. (Of one that has hardly waited that is not asked, as of one that has not.)"""
         cdef Admission admission = self.compartment.admission
+        cdef RequestProtocol protocol = self.protocol
         cdef int peer
         if self.is_expected and not admission.is_farewell(self.started_ns, now):
             return False
-        peer = wire_peer(self.protocol.channel.fd)
+        peer = protocol.peer_of(self)
         if peer == PEER_STAYS or peer == PEER_LEFT or self.has_ended:
             return peer == PEER_LEFT
         self.has_ended = not admission.is_farewell(self.started_ns, now)
@@ -388,7 +431,7 @@ cdef class WSGIRequest(Request):
             self._abandon(thread)
         else:
             self._run(thread, True)
-        return protocol.settle(thread)
+        return protocol.done_with(self, thread)
 
     cdef void _note_wait(self, long long now) noexcept:
         cdef RowData* row = self.runner.worker.row.data
@@ -619,17 +662,21 @@ cdef class WSGIRequest(Request):
 
     # ---- what the gateway calls where it may block (gateway/exchange.pxd) ------------------------------
 
+    cdef bint has_trailers(self) noexcept:
+        return self.call is not None and self.call.trailers is not None
+
+    cdef int finish_with(self, list trailers) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        # Over HTTP/1 without the client's word they are not sent (RFC 9110 §6.5.1).
+        if protocol.version_of(self) != 20 and "trailers" not in str(self.environ.get("HTTP_TE", "")).lower():
+            trailers = None
+        return protocol.finish(self, trailers)
+
     cdef int wait_uncongested(self) except -1:
         cdef ThreadContext thread = self.writing_thread()
-        cdef Channel channel = self.protocol.channel
-        cdef WSGIRunner runner = self.runner
-        cdef long long before
+        cdef RequestProtocol protocol = self.protocol
         while self.congested():
-            runner.await_output(channel, SLICE_MS)
-            before = channel.queue.pending if channel.queue is not None else 0
-            channel.flush(thread)
-            if channel.queue is None or channel.queue.pending < before:
-                thread.active_ns = monotonic()
+            protocol.await_room(self, thread, SLICE_MS)
         return 0
 
     cdef bytes read_body(self, Py_ssize_t size):
@@ -665,8 +712,6 @@ cdef class WSGIRequest(Request):
         protocol.ask_for_body(self)
         if worker.body_timeout:
             give_up_at = monotonic() + worker.body_timeout
-        # This thread waits for input itself; others may still send what is queued.
-        channel.arm(WRITE if channel.has_queued() else 0)
         while True:
             if not protocol.body_is_open(self) or channel.closed or self.stream is None:
                 raise RequestCut("the request has ended")
@@ -678,7 +723,7 @@ cdef class WSGIRequest(Request):
                 self._cut(400, "the client went away before the request body was complete")
             if give_up_at and monotonic() >= give_up_at:
                 self._cut(408, "the client stopped sending the request body")
-            runner.await_input(channel, _slice(give_up_at))
+            protocol.await_body(self, _slice(give_up_at))
 
     def _cut(self, int status, text):
         cdef RequestProtocol protocol = self.protocol

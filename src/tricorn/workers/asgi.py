@@ -45,6 +45,7 @@ from tricorn.workers.context import (
     worker_context,
 )
 from tricorn.workers.mending import bare, maybe_page
+from tricorn.workers.protocols import spoken
 from tricorn.workers.signals import Command, SignalPipe
 from tricorn.workers.streams import StreamLimits
 from tricorn.workers.warmup import Warmup, pages
@@ -299,10 +300,13 @@ class Worker:
         )
         task_runner = TaskRunner(self.loop, contextvars.copy_context())
         loop_context = LoopContext(context, task_runner, self.application)
+        http = spoken(settings)
         entrances = []
         for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
             builder = self._builder(policy, listener, security is not None)
-            entrances += [Entrance(fd, builder, security, owners=owners) for fd, owners in listener.queues]
+            entrances += [
+                Entrance(fd, builder, security, owners=owners, **http) for fd, owners in listener.queues
+            ]
         return self._server_of(loop_context, entrances)
 
     def _securities(self) -> Sequence[Security | None]:

@@ -43,6 +43,7 @@ from tricorn.workers.context import (
     tell_interrupted,
     worker_context,
 )
+from tricorn.workers.protocols import spoken
 from tricorn.workers.signals import Command, SignalPipe
 from tricorn.workers.streams import StreamLimits
 from tricorn.workers.warmup import Warmup, pages
@@ -128,13 +129,14 @@ class Worker:
     def _entrances(self, policy: HeaderPolicy) -> list[Entrance]:
         """The listeners, and where connections come in that came to them and that other workers pass on."""
         entrances = []
+        http = spoken(self.settings)
         for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
             builder = self._builder(policy, listener, security is not None)
             for fd, owners in listener.queues:
-                entrances.append(Entrance(fd, builder, security, owners=owners))
+                entrances.append(Entrance(fd, builder, security, owners=owners, **http))
             if security is None:
                 put, take = listener.passed
-                entrances.append(Entrance(take.fileno(), builder, None, put.fileno()))
+                entrances.append(Entrance(take.fileno(), builder, None, put.fileno(), **http))
         return entrances
 
     def _securities(self) -> Sequence[Security | None]:
@@ -332,6 +334,7 @@ def base_environ(settings: Settings, listener: Listener, scheme: str) -> dict[st
         "wsgi.input": EMPTY_INPUT,
         "wsgi.early_hints": None,  # the transport's
         "tricorn.deadline": None,  # the same
+        "tricorn.trailers": None,  # the same
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": log_setup.error_stream(),

@@ -1,0 +1,2 @@
+class ProtocolMaker:
+    """Makes the protocol of a connection: see request.pxd."""
