@@ -21,7 +21,14 @@ FRAMEWORKS = {
     "frameworks": ("flask", "werkzeug", "django"),
     "asgi-frameworks": ("fastapi", "starlette", "pydantic", "uvloop"),
 }
-TOOLS = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux", "cc": "gcc", "openssl": "openssl"}
+TOOLS = {
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "taskset": "util-linux",
+    "setpriv": "util-linux",
+    "cc": "gcc",
+    "openssl": "openssl",
+}
 LIBRARIES = {"tlsload": ("-lssl", "-lcrypto")}
 CALIBRATE = """
 import sys, time
@@ -46,7 +53,7 @@ def check_tools() -> None:
         raise NotPossibleError(
             f"missing tools. On Debian: apt install {' '.join(missing)}\n"
             "(with what the loads and the peers are built from: "
-            "apt install wrk gcc libssl-dev python3-dev libev-dev libuv1-dev)"
+            "apt install wrk nghttp2-client gcc libssl-dev python3-dev libev-dev libuv1-dev)"
         )
 
 

@@ -127,3 +127,28 @@ def echo_once(port: int, message: Frame, plain: bytes) -> Frame:
     if (echo.opcode, echo.compressed, text) != (message.opcode, message.compressed, plain):
         raise FrameError(f"another echo: opcode {echo.opcode}, {len(text)} bytes")
     return echo
+
+
+# ---- HTTP/2: as much as an idle connection says before it is idle ----
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = bytes.fromhex("000000 04 00 00000000")
+DATA, HEADERS = 0, 1
+END_STREAM = 1
+
+
+def http2_get() -> bytes:
+    """`GET /` on the first stream of a new connection: fields of the static table, and `:authority` (RFC
+    7541)."""
+    block = b"\x82\x86\x84\x01" + bytes([len(b"127.0.0.1")]) + b"127.0.0.1"
+    return PREFACE + SETTINGS + len(block).to_bytes(3, "big") + b"\x01\x05" + (1).to_bytes(4, "big") + block
+
+
+def is_answered(received: bytes) -> bool:
+    """The end of a stream has come."""
+    at = 0
+    while len(received) >= at + 9:
+        if received[at + 3] in (DATA, HEADERS) and received[at + 4] & END_STREAM:
+            return True
+        at += 9 + int.from_bytes(received[at : at + 3], "big")
+    return False

@@ -59,6 +59,7 @@ def websocket(message: frames.Frame) -> Client:
 
 
 HTTP = Client((Step(REQUEST, responded),))
+HTTP2 = Client((Step(frames.http2_get(), frames.is_answered),))
 
 
 def measure(server: Running, wanted: int, client: Client = HTTP) -> dict[str, float]:

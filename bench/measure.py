@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from bench import frames, idle, openload, paths, proc, servers, startup, tls, tlsload, wrk, wsload
+from bench import frames, h2load, idle, openload, paths, proc, servers, startup, tls, tlsload, wrk, wsload
 from bench.process import Running, ServerError
 from bench.progress import Progress
 from bench.results import Contestant, Outcome, summarise
@@ -140,7 +140,8 @@ def run_rounds(
             progress.spent(plan.seconds + SETTLE + 0.1)
             progress.say(
                 f"{scenario.name} {number + 1}/{plan.rounds}  {contestant.key:24} {sample['rps']:9,.0f}/s "
-                f"{sample['cpu_us']:9.2f} µs  p99 {sample['p99_ms']:.2f} ms"
+                f"{sample['cpu_us']:9.2f} µs"
+                + (f"  p99 {sample['p99_ms']:.2f} ms" if "p99_ms" in sample else "")
                 + (f"  FAILURES {sample['failures']:.0f}" if sample["failures"] else "")
             )
     for contestant, _ in running:
@@ -180,12 +181,16 @@ def client_of(scenario: Scenario) -> Callable[[Scenario, int], AbstractContextMa
         return wsload.connected
     if scenario.handshake:
         return tlsload.connected
+    if scenario.streams:
+        return h2load.connected
     return openload.connected if scenario.rate else wrk.connected
 
 
 def idle_client(scenario: Scenario) -> idle.Client:
     if scenario.message:
         return idle.websocket(wsload.frame(scenario.message))
+    if scenario.streams:
+        return idle.HTTP2
     return replace(idle.HTTP, context=tls.client()) if scenario.launch.tls else idle.HTTP
 
 

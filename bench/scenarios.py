@@ -74,6 +74,7 @@ class Scenario:
     script: str = ""
     body_size: int = 0  # of the request
     connections: int = 32
+    streams: int = 0  # of each connection, by HTTP/2; 0: HTTP/1
     rate: int = 0  # requests a second, of the open-loop client; 0: as many as can be
     spin: bool = True  # that client never sleeps
     interface: str = WSGI
@@ -178,6 +179,100 @@ def over_tls(interface: str, prefix: str, hello: str, file: str, sends_file: str
             kind="idle",
             interface=interface,
             connections=2_000,
+        ),
+    )
+
+
+def http2_entries(interface: str, *, over_tls: bool) -> tuple[Entry, ...]:
+    chosen = [s for s in servers.peers(interface) if s.http2 is not None and (s.tls or not over_tls)]
+    return tuple(Entry(s.name) for s in chosen)
+
+
+def over_http2(interface: str, prefix: str, apps: dict[str, str]) -> tuple[Scenario, ...]:
+    """What both interfaces are asked over HTTP/2, by h2load. apps: of this interface, by what they do."""
+
+    def asked(
+        name: str,
+        title: str,
+        about: str,
+        app: str,
+        *,
+        connections: int = 8,
+        streams: int = 16,
+        secured: bool = False,
+        **more: object,
+    ) -> Scenario:
+        size = more.pop("size", 13)
+        idle = more.get("kind") == "idle"
+        launch = Launch(apps[app], body_size=size, http2=True, tls=secured, idle=idle)  # type: ignore[arg-type]
+        return Scenario(
+            prefix + name,
+            title,
+            about,
+            launch,
+            http2_entries(interface, over_tls=secured),
+            interface=interface,
+            connections=connections,
+            streams=streams,
+            **more,  # type: ignore[arg-type]
+        )
+
+    return (
+        asked(
+            "h2c-hello",
+            "Hello over HTTP/2 in clear text",
+            "8 connections with 16 streams each, by prior knowledge.",
+            "hello",
+        ),
+        asked(
+            "h2-tls-hello",
+            "Hello over HTTP/2 and TLS",
+            "8 connections with 16 streams each, by ALPN.",
+            "hello",
+            secured=True,
+        ),
+        asked(
+            "h2c-100-streams",
+            "10 KiB on 100 streams of one HTTP/2 connection",
+            "One client asks for everything at once, as a proxy does.",
+            "ten",
+            connections=1,
+            streams=100,
+            size=10 * KIB,
+        ),
+        asked(
+            "h2c-response-1mb",
+            "Response of 1 MiB over HTTP/2",
+            "4 connections with 4 streams each; the client's windows are as wide as they can be.",
+            "megabyte",
+            connections=4,
+            streams=4,
+            size=MIB,
+        ),
+        asked(
+            "h2c-upload-1mb",
+            "Upload of 1 MiB over HTTP/2",
+            "4 connections with 4 streams each; the windows are the server's.",
+            "upload",
+            connections=4,
+            streams=4,
+            body_size=MIB,
+        ),
+        asked(
+            "h2c-framework",
+            f"{apps['title']} over HTTP/2",
+            "8 connections with 16 streams each.",
+            "framework",
+            size=int(apps["size"]),
+        ),
+        asked(
+            "h2c-idle",
+            "2,000 idle HTTP/2 connections",
+            "Each makes one request and then waits. Memory of the processes; kernel buffers are not in it.",
+            "hello",
+            kind="idle",
+            connections=2_000,
+            streams=1,
         ),
     )
 
@@ -325,6 +420,19 @@ WSGI_SCENARIOS = (
         "One `bytes` object of 1 MiB.",
         Launch("megabyte", body_size=MIB, tls=True),
         tls_entries(WSGI),
+    ),
+    *over_http2(
+        WSGI,
+        "",
+        {
+            "hello": "hello",
+            "ten": "ten_kib",
+            "megabyte": "megabyte",
+            "upload": "upload",
+            "framework": "django_hello",
+            "title": "Django JSON view",
+            "size": "45",
+        },
     ),
 )
 
@@ -486,6 +594,19 @@ ASGI_SCENARIOS = (
         "asgi_hello",
         "asgi_file_megabyte",
         "With `http.response.pathsend` where it is offered.",
+    ),
+    *over_http2(
+        ASGI,
+        "asgi-",
+        {
+            "hello": "asgi_hello",
+            "ten": "asgi_ten_kib",
+            "megabyte": "asgi_megabyte",
+            "upload": "asgi_upload",
+            "framework": "fastapi_hello",
+            "title": "FastAPI hello",
+            "size": "27",
+        },
     ),
 )
 

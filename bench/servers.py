@@ -28,6 +28,7 @@ class Server:
     idle: str = ""
     files: str = ""
     tls: str = ""
+    http2: str | None = None  # what it is told so that it speaks HTTP/2; None: it does not
     interface: str = WSGI
     threads: bool = False
     own: bool = False
@@ -61,6 +62,7 @@ class Launch:
     files: bool = False
     websocket: bool = False
     tls: bool = False
+    http2: bool = False
 
 
 FLOOR = Server(name="floor", distribution="", command=f"{paths.FLOOR} {{port}} {{body_size}} {{mode}}")
@@ -117,5 +119,7 @@ def extras(server: Server, launch: Launch) -> Iterator[str]:
         yield server.idle
     if launch.files:
         yield server.files
+    if launch.http2:
+        yield server.http2 or ""
     if launch.tls:
         yield server.tls.format(certificate=paths.CERTIFICATE, key=paths.KEY)

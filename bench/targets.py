@@ -46,7 +46,7 @@ class Target:
         return f"{metric} {sign} {self.limit:g} {measure}{more}"
 
 
-# What a target may be against, besides a contestant: the least of several of the scenario.
+# What a target may be against, besides a contestant: the best of several of the scenario.
 BEST = "the best peer"
 CLOSING = "the best peer that calls close()"
 LEANEST = "the leanest peer"
@@ -114,6 +114,20 @@ TARGETS = (
     Target("asgi-tls-handshake-full", "cpu_us", 1, BEST),
     Target("asgi-tls-handshake-resumed", "cpu_us", 1, BEST),
     Target("asgi-tls-file-1mb", "cpu_us", 1, BEST),
+    Target("h2c-hello", "rps", 2, BEST, at_least=True),
+    Target("h2-tls-hello", "rps", 1.8, BEST, at_least=True),
+    Target("h2c-100-streams", "rps", 2, BEST, at_least=True),
+    Target("h2c-response-1mb", "cpu_us", 1, BEST, strict=True),
+    Target("h2c-upload-1mb", "cpu_us", 1, BEST, strict=True),
+    Target("h2c-framework", "cpu_us", 1, BEST, strict=True),
+    Target("h2c-idle", "idle_bytes", 0.5, LEANEST),
+    Target("asgi-h2c-hello", "rps", 3, BEST, at_least=True),
+    Target("asgi-h2-tls-hello", "rps", 2.5, BEST, at_least=True),
+    Target("asgi-h2c-100-streams", "rps", 2, BEST, at_least=True),
+    Target("asgi-h2c-response-1mb", "cpu_us", 1, BEST, strict=True),
+    Target("asgi-h2c-upload-1mb", "cpu_us", 1, BEST, strict=True),
+    Target("asgi-h2c-framework", "cpu_us", 1, BEST, strict=True),
+    Target("asgi-h2c-idle", "idle_bytes", 0.5, LEANEST),
 )
 
 
@@ -154,7 +168,7 @@ def measured(target: Target, outcomes: Outcomes, facts: Facts) -> float | None:
     own = value_of(outcomes, target.scenario, target.own, target.metric)
     if own is None or target.kind is Kind.ABSOLUTE:
         return own
-    other = least_of(outcomes, target.scenario, rivals(target, facts), target.metric)
+    other = best_of(outcomes, target, rivals(target, facts))
     if not other:
         return None
     return own / other if target.kind is Kind.RATIO else own - other
@@ -169,10 +183,12 @@ def rivals(target: Target, facts: Facts) -> tuple[str, ...]:
     return tuple(server.name for server in peers if not server.own and belongs(server, facts))
 
 
-def least_of(outcomes: Outcomes, scenario: str, keys: tuple[str, ...], metric: str) -> float | None:
-    outcome = outcomes.get(scenario)
+def best_of(outcomes: Outcomes, target: Target, keys: tuple[str, ...]) -> float | None:
+    """The least of their figures, or the greatest of what there should be much of."""
+    outcome = outcomes.get(target.scenario)
     found = [c for c in outcome.contestants if c.key in keys and serves(c, outcome)] if outcome else []
-    return min((c.values[metric] for c in found if metric in c.values), default=None)
+    values = [c.values[target.metric] for c in found if target.metric in c.values]
+    return (max if target.at_least else min)(values, default=None)
 
 
 def serves(contestant: Contestant, outcome: Outcome) -> bool:

@@ -22,8 +22,8 @@ class WrkError(Exception):
 class WrkResult:
     requests: int
     per_second: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None  # None: the client does not say
+    p99_ms: float | None
     failures: int  # socket errors, timeouts and answers other than 2xx or 3xx
     p999_ms: float | None = None  # wrk does not say these two
     max_ms: float | None = None
