@@ -16,7 +16,16 @@ import pytest
 # What asserts for the tests and is no test module.
 pytest.register_assert_rewrite("harness", "integration", "transport.served", "faults.served")
 
-from harness.axes import AXES, KINDS, NOT_OF_RARE, OFTEN, ONE_WIRE  # noqa: E402 - behind register_assert_rewrite
+from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
+    AXES,
+    HTTP_1,
+    KINDS,
+    NARROW,
+    NOT_OF_RARE,
+    OFTEN,
+    resolved,
+)
+from harness.cases import Case  # noqa: E402
 from harness.combinations import in_sample, pairwise  # noqa: E402
 from harness.nursery import end_cradles  # noqa: E402
 from harness.server import APPS, Servers  # noqa: E402
@@ -87,7 +96,7 @@ def axis(name: str) -> pytest.FixtureDef[str]:
 
     @pytest.fixture(name=name, params=values, ids=ids)
     def value(request: pytest.FixtureRequest) -> str:
-        return request.param  # type: ignore[no-any-return]
+        return resolved(request.param, request.node.nodeid)
 
     return value
 
@@ -154,14 +163,18 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest
 
 
 def _has_sense(item: pytest.Item) -> bool:
-    """What is bound to one wire does not run over the others, nor where a kind is left out on that kind."""
-    wire = _params(item).get("wire")
+    """What is bound to some wires does not run over the others, nor a case that they have no words for, nor
+    where a kind is left out on that kind."""
     name = item.nodeid.removeprefix("tests/")
     if _is_rare(item) and name.startswith(NOT_OF_RARE):
         return False
-    return wire not in AXES["wire"] or all(
-        wire == only for start, (only, _) in ONE_WIRE.items() if name.startswith(start)
-    )
+    params = _params(item)
+    wire, case = params.get("wire"), params.get("case")
+    if wire not in AXES["wire"]:
+        return True
+    if wire not in HTTP_1 and isinstance(case, Case) and case.is_of_http1:
+        return False
+    return all(wire in wires for start, (wires, _) in NARROW.items() if name.startswith(start))
 
 
 def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
@@ -191,7 +204,10 @@ def _row(item: pytest.Item, together: dict[str, tuple[str, ...]]) -> tuple[Hasha
         columns.setdefault(together.get(name, (name,)), []).append(_key(params[name]))
     if _is_rare(item):
         columns = {}  # not each case
-    row = (*(axes[name] for name in sorted(axes)), *(tuple(columns[names]) for names in sorted(columns)))
+    row = (
+        *(axes[name] for name in sorted(axes)),
+        *(tuple(columns[names]) for names in sorted(columns)),
+    )
     return row or (None,)  # what has no columns is a row all the same
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from harness.http2.bridge import bridged
 from harness.server import Server
 
 from autobahn.client import ClientRun
@@ -44,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports = PLACE / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     groups = options.groups or (QUICK if options.quick else THOROUGH)
-    server = _server(options.server)
+    server = _server(options.server, "h2c" if options.http2 else "plain")
     try:
         if not options.url:
             server.start()
-        url = options.url or "ws://{}:{}".format(*server.address)
-        runs = _Runs(wstest, url, groups, reports)
-        runs.go(options.jobs, time.monotonic() + options.time_limit)
+        with _reached(server, options.http2) as address:
+            runs = _Runs(wstest, options.url or address, groups, reports)
+            runs.go(options.jobs, time.monotonic() + options.time_limit)
         complaint = "" if options.url else _complaint(server)
     except AssertionError as error:  # it does not start: the text holds its log
         _say(str(error))
@@ -73,14 +75,27 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--time-limit", type=float, default=1800, help="seconds for all of it (default: 1800)"
     )
     parser.add_argument("--python27", help="an interpreter of Python 2.7 (default: looked for)")
+    parser.add_argument(
+        "--http2", action="store_true", help="through a bridge: each WebSocket is a stream (RFC 8441)"
+    )
     parser.add_argument("--url", help="a WebSocket echo that runs already, in place of our own server")
     parser.add_argument("server", nargs="*", help="behind `--`: options of the server under test")
     return parser.parse_args(arguments)
 
 
-def _server(options: Sequence[str]) -> Server:
+def _server(options: Sequence[str], wire: str) -> Server:
     """The server under test, bound and not yet started."""
-    return Server("asgi_autobahn:app", ("--workers", "1", *options), kind="asgi")
+    return Server("asgi_autobahn:app", ("--workers", "1", *options), kind="asgi", wire=wire)
+
+
+@contextmanager
+def _reached(server: Server, http2: bool) -> Iterator[str]:
+    """The URL that the suite, which knows HTTP/1 alone, is given."""
+    if not http2:
+        yield "ws://{}:{}".format(*server.address)
+        return
+    with bridged(server.address) as port:
+        yield f"ws://127.0.0.1:{port}"
 
 
 def _complaint(server: Server) -> str:

@@ -114,7 +114,7 @@ def test_100_is_not_sent_for_a_body_that_is_too_large(servers: Servers, kind: st
         response = client.response()
         assert response.status == 413
         assert response.interim == []
-        client.wait_closed()
+        client.wait_refused(response)
 
 
 def test_100_comes_in_the_order_of_pipelined_requests(server: Server) -> None:

@@ -62,16 +62,16 @@ def head_of(size: int, field_size: int) -> bytes:
 
 
 SMALL_CASES = [
-    accepted("line at the limit", line_of(60)),
-    refused("line over the limit", line_of(61), 414),
+    accepted("line at the limit", line_of(60), http1=True),
+    refused("line over the limit", line_of(61), 414, http1=True),
     refused("line without an end", b"GET /" + b"a" * 100, 414),
     refused("line of the method only", b"G" * 31 + b" " + b"/" * 100, 414),
-    accepted("line at the limit behind an empty line", b"\r\n" + line_of(60)),
+    accepted("line at the limit behind an empty line", b"\r\n" + line_of(60), http1=True),
     accepted("field at the limit", head(field_of(50))),
     refused("field over the limit", head(field_of(51)), 431),
     refused("field without an end", head()[:-2] + field_of(80), 431),
     refused("field name without an end", head()[:-2] + b"X" * 80, 431),
-    refused("field with white space over the limit", head(b"X:" + b" " * 60 + b"v"), 431),
+    refused("field with white space over the limit", head(b"X:" + b" " * 60 + b"v"), 431, http1=True),
     accepted("fields at the limit", fields_of(5)),
     refused("fields over the limit", fields_of(6), 431),
     refused("dropped fields count", head(*[b"X_%d: v" % number for number in range(5)]), 431),
@@ -101,8 +101,8 @@ SMALL_CASES = [
 
 SMALL_HEAD = ("--limit-request-head=1024", "--limit-request-line=900", "--limit-request-field-size=900")
 SMALL_HEAD_CASES = [
-    accepted("head at the limit", head_of(1024, 100)),
-    refused("head over the limit", head_of(1025, 100), 431),
+    accepted("head at the limit", head_of(1024, 100), http1=True),
+    refused("head over the limit", head_of(1025, 100), 431, http1=True),
     refused("head over the limit, not finished", head_of(1025, 100)[:-2] + b"X" * 10, 431),
     refused(
         "a field that does not end, over the limit of the head", head_of(900, 100)[:-2] + b"X" * 200, 431
@@ -110,14 +110,14 @@ SMALL_HEAD_CASES = [
 ]
 
 DEFAULT_CASES = [
-    accepted("line of 8190", line_of(8190)),
-    refused("line of 8191", line_of(8191), 414),
+    accepted("line of 8190", line_of(8190), http1=True),
+    refused("line of 8191", line_of(8191), 414, http1=True),
     accepted("field of 8190", head(field_of(8190))),
     refused("field of 8191", head(field_of(8191)), 431),
     accepted("100 fields", fields_of(100)),
     refused("101 fields", fields_of(101), 431),
-    accepted("head of 64 KiB", head_of(65536, 8000)),
-    refused("head of 64 KiB and a byte", head_of(65537, 8000), 431),
+    accepted("head of 64 KiB", head_of(65536, 8000), http1=True),
+    refused("head of 64 KiB and a byte", head_of(65537, 8000), 431, http1=True),
     refused("field name of 8191", head(b"X" * 8191), 431),
     accepted("no limit for a body", post(b"b" * 3000000, b"Content-Length: 3000000")),
 ]
@@ -147,10 +147,10 @@ def test_zero_switches_a_limit_off(servers: Servers, kind: str) -> None:
     """The limit of the whole head stays: memory depends on it."""
     server = servers.get(*OFF, kind=kind)
     for case in (
-        accepted("line", line_of(20000)),
+        accepted("line", line_of(20000), http1=True),
         accepted("field", head(field_of(20000))),
         accepted("fields", fields_of(300)),
-        accepted("head", head_of(65536, 30000)),
+        accepted("head", head_of(65536, 30000), http1=True),
         accepted("body", post(b"b" * 100, b"Content-Length: 100"), body="b" * 100),
         refused("long line", line_of(65537), 414),
         refused("long head", head_of(65537, 30000), 431),

@@ -27,6 +27,7 @@ from pathlib import Path
 import h11
 
 from fuzz.frames import any_frames, check_frames, check_frames_judge
+from fuzz.http2 import any_http2, check_http2
 from fuzz.judges import by_h11, by_llhttp, ours
 from fuzz.messages import SPICE, bend, near_valid
 from fuzz.reading import cut, joined, pieces, read
@@ -204,6 +205,7 @@ TARGETS: dict[str, Target] = {
     "proxy": (any_proxy, check_proxy),
     "frames": (any_frames, check_frames),
     "framejudge": (any_frames, check_frames_judge),
+    "http2": (any_http2, check_http2),
 }
 
 

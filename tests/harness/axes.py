@@ -15,7 +15,8 @@ part of what that leaves out. How they choose: harness/combinations.py.
 A new value is one line in a table below. What makes it real takes it from there:
 
     kind        `Server` starts with its options
-    wire        `Server` starts with its options, and `Server.connect` wraps the socket; fixture `servers`
+    wire        `Server` starts with its options, and `Server.connect` wraps the socket; fixture `servers`.
+                Those of HTTP/2 are there where it was built
     delivery    `pieces` in cases.py has a way of cutting of that name
 
 A new axis is one line in `AXES`, and one in tests/conftest.py, which makes a fixture of it.
@@ -26,11 +27,14 @@ Knows: names, and how the server is told of them. Must not know: processes, pyte
 from __future__ import annotations
 
 import socket
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from harness import tls
+from harness.http2 import face
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,21 @@ class Wire:
     options: of the server.
     scheme: in front of the address in `--bind`.
     url_scheme: what applications are told.
-    wrap: makes of a connected socket the client's end of it; None: that is the socket itself.
+    wrap: makes of a connected socket the client's end of it, which takes and gives HTTP/1 messages whatever
+        they travel as; None: that is the socket itself.
+    multiplexed: requests travel as streams, side by side, so the end of one is not the end of the connection.
     """
 
     options: tuple[str, ...] = ()
     scheme: str = ""
     url_scheme: str = "http"
     wrap: Callable[[socket.socket], Any] | None = None
+    multiplexed: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """As logs, and CGI, say it."""
+        return "HTTP/2.0" if self.multiplexed else "HTTP/1.1"
 
 
 KINDS: dict[str, Kind] = {
@@ -81,35 +93,147 @@ KINDS: dict[str, Kind] = {
 #: What `make test` takes of kinds that are rare, by the beginning of its name below tests/: there each of
 #: them meets each value of the other axes, but not each case. Their servers take longest to start, and all
 #: but the way in which an application waits is code that other kinds run too.
-OFTEN = ("conformance/test_framing.py", "integration/test_green.py")
+OFTEN = (
+    "conformance/test_framing.py",
+    "integration/test_green.py",
+    "http2/test_many_at_once.py::test_answers_do_not_mix",
+    "http2/test_many_at_once.py::test_a_reset_in_the_middle",
+)
+
+#: Whether the server was built with it, which it is where libnghttp2 was found.
+HAS_HTTP_2 = find_spec("tricorn.transport.http2") is not None
+_HTTP_2 = ("--http-protocols=h2,h1", "--http2-cleartext=anyone")
+# By the kernel where it can: `make ktls` runs them on one that does.
+_TLS = ("--certfile", str(tls.CERTIFICATE), "--kernel-tls=auto")
 
 WIRES: dict[str, Wire] = {
     "plain": Wire(),
-    # By the kernel where it can: `make ktls` runs them on one that does.
-    "tls": Wire(("--certfile", str(tls.CERTIFICATE), "--kernel-tls=auto"), "https://", "https", tls.wrap),
+    "tls": Wire(_TLS, "https://", "https", tls.wrap),
 }
+if HAS_HTTP_2:
+    WIRES |= {
+        "h2c": Wire(_HTTP_2, wrap=face.over_plain, multiplexed=True),
+        "h2": Wire((*_TLS, *_HTTP_2), "https://", "https", face.over_tls, multiplexed=True),
+    }
+#: A server that speaks HTTP/2 speaks HTTP/1 on the same port: `Servers` shares it between two wires.
+SHARED = {"plain": "h2c", "tls": "h2"} if HAS_HTTP_2 else {}
+#: Those that say HTTP/1 as it is written.
+HTTP_1 = tuple(name for name, wire in WIRES.items() if not wire.multiplexed)
+PLAIN = ("plain",)
 
-#: What runs over one wire only, by the beginning of its name below tests/, and why.
-ONE_WIRE: dict[str, tuple[str, str]] = {
+#: What runs over some wires only, by the beginning of its name below tests/, and why.
+NARROW: dict[str, tuple[tuple[str, ...], str]] = {
+    **{
+        f"conformance/test_{name}.py": (HTTP_1, "it is about how HTTP/1 is written")
+        for name in ("request_line", "framing", "cost", "connection")
+    },
+    "conformance/test_fields.py::test_obs_fold": (HTTP_1, "streams have no lines"),
+    "conformance/test_bodies.py::test_chunk": (HTTP_1, "streams have no chunks"),
+    "conformance/test_bodies.py::test_broken_chunks": (HTTP_1, "streams have no chunks"),
+    "conformance/test_bodies.py::test_a_cut_body": (
+        HTTP_1,
+        "a cut is a reset there, whichever byte of a chunk it comes behind: http2/test_many_at_once.py",
+    ),
+    "conformance/test_bodies.py::test_a_long_unread_body": (
+        HTTP_1,
+        "no request stands behind another's body",
+    ),
+    "conformance/test_expect.py::test_100_is_not_sent_when_the_application": (
+        HTTP_1,
+        "no request stands behind another's body",
+    ),
+    "conformance/test_limits.py::test_zero_switches": (HTTP_1, "heads are counted in another way there"),
+    "conformance/test_limits.py::test_what_never_ends": (HTTP_1, "http2/test_abuse.py has its own"),
+    "conformance/test_limits.py::test_a_chunk_size": (HTTP_1, "streams have no chunks"),
+    "conformance/test_limits.py::test_the_limit_holds": (HTTP_1, "no request stands behind a refused one"),
+    "conformance/test_responses.py::test_a_refusal": (HTTP_1, "it is a broken line that is refused"),
+    "conformance/test_responses.py::test_a_reason": (HTTP_1, "streams have none"),
+    "conformance/test_responses.py::test_the_application_may_close": (
+        HTTP_1,
+        "a stream is not the connection",
+    ),
+    "conformance/test_trust.py::test_forwarder_headers_are": (
+        HTTP_1,
+        "no request stands behind a refused one",
+    ),
+    "conformance/test_responses.py::test_http10": (HTTP_1, "it is about HTTP/1.0"),
+    "conformance/test_responses.py::test_an_http10": (HTTP_1, "it is about HTTP/1.0"),
+    "conformance/test_responses.py::test_server_can_be_turned_off": (HTTP_1, "it refuses a broken line"),
+    "faults/": (HTTP_1, "its clients count system calls that HTTP/1 makes"),
+    "integration/test_asgi_messages.py::test_a_body_that_breaks_off": (
+        HTTP_1,
+        "a cut is a reset there, and needs no answer: http2/test_many_at_once.py",
+    ),
+    "integration/test_asgi_clock.py::test_a_response_before": (
+        HTTP_1,
+        "there it has left before the block, so its client was idle meanwhile",
+    ),
+    "integration/test_asgi_edges.py::test_a_task_is_cancelled_once": (HTTP_1, "half a connection is closed"),
+    "integration/test_asgi_log.py::test_so_for_a_body": (HTTP_1, "half a connection is closed"),
+    "integration/test_asgi_scope.py::test_the_end_of": (HTTP_1, "a body need not be there with its head"),
+    "integration/test_asgi_scope.py::test_trailers_are_offered": (HTTP_1, "HTTP/1.0 is among it"),
+    "integration/test_asgi_scope.py::test_what_is_offered": (HTTP_1, "HTTP/1.0 is among it"),
+    **{
+        f"integration/test_asgi_tasks.py::test_a_{name}": (HTTP_1, "pieces may travel together there")
+        for name in ("stream_that_ends_stops", "client_that_leaves_stops")
+    },
+    "integration/test_asgi_messages.py::test_trailers[": (HTTP_1, "pieces may travel together there"),
+    "integration/test_asgi_messages.py::test_pipelined": (HTTP_1, "streams do not wait for each other"),
+    "integration/test_asgi_messages.py::test_half_closed": (HTTP_1, "a client that has ended has left"),
+    "integration/test_time_limits.py::test_a_stalled_head": (
+        HTTP_1,
+        "half a frame is not answered: http2/test_abuse.py",
+    ),
+    "integration/test_time_limits.py::test_a_trickled_head": (
+        HTTP_1,
+        "half a frame is not answered: http2/test_abuse.py",
+    ),
+    "integration/test_time_limits.py::test_refusals_are": (HTTP_1, "it is broken lines that are refused"),
+    "integration/test_time_limits.py::test_silent_and_stalled": (HTTP_1, "half a head is among them"),
+    "integration/test_time_limits.py::test_requests_wait": (HTTP_1, "streams do not wait for each other"),
+    "integration/test_asgi_edges.py::test_a_handshake_with": (
+        HTTP_1,
+        "it has no body there, but the session",
+    ),
+    **{
+        f"integration/test_tornado.py::test_{name}": (HTTP_1, "Tornado takes the connection for itself there")
+        for name in ("a_websocket", "a_compressed_w", "an_error_in_a_w", "a_detached", "websockets_and")
+    },
+    "integration/test_tornado.py::test_a_streamed_body_that_is_cut": (
+        HTTP_1,
+        "a request that is taken back at once need not begin",
+    ),
+    "integration/test_client_socket.py": (HTTP_1, "a stream is no connection that could be given away"),
+    **{
+        f"integration/test_websocket_handshake.py::test_{name}": (HTTP_1, why)
+        for name, why in {
+            "words_compare": "streams have no Upgrade",
+            "a_key_that_is": "nor a key",
+            "a_post_is": "the method is always CONNECT there",
+            "another_upgrade": "streams have no Upgrade",
+            "what_follows_a": "no request stands behind a refused one",
+            "a_wsgi_worker": "http2/test_extended_connect.py has its own",
+        }.items()
+    },
     "conformance/test_proxy_protocol.py": (
-        "plain",
+        PLAIN,
         "a PROXY header comes before TLS, and here each is sent as the first bytes of a message; "
         "integration/test_tls.py sends it in front",
     ),
     "integration/test_asgi_clock.py::test_the_next_request": (
-        "plain",
+        PLAIN,
         "150 handshakes in a row take longer than the time limits that it is about",
     ),
     "integration/test_asgi_edges.py::test_requests_that_wait_behind_a_large_response_keep_their_order": (
-        "plain",
+        PLAIN,
         "its client sends in one thread what it reads the answers of in another, which an SSLObject cannot",
     ),
     "integration/test_asgi_hostile.py::test_an_allocation_that_fails": (
-        "plain",
+        PLAIN,
         "one that fails inside OpenSSL ends the connection, which the application hears of afterwards",
     ),
     "integration/test_websocket_life.py::test_idle_sockets_cost_little": (
-        "plain",
+        PLAIN,
         "it is about our memory; OpenSSL takes 15 KB for each connection",
     ),
 }
@@ -119,9 +243,20 @@ DELIVERIES = ("whole", "bytes", "cuts", "trailing")
 
 AXES: dict[str, tuple[str, ...]] = {
     "kind": tuple(name for name, kind in KINDS.items() if kind.shared),
-    "wire": tuple(WIRES),
+    "wire": (*HTTP_1, "http2") if HAS_HTTP_2 else HTTP_1,
     "delivery": DELIVERIES,
 }
+
+#: A value that stands for either of several, which differ in what has tests of its own. Which of them a test
+#: gets is said by its name: half of the cases run on each.
+EITHER: dict[str, tuple[str, ...]] = {"http2": ("h2c", "h2")}
+
+
+def resolved(value: str, name: str) -> str:
+    """What a test of that name gets for a value of an axis."""
+    among = EITHER.get(value, (value,))
+    return among[zlib.crc32(name.encode()) % len(among)]
+
 
 #: The kinds whose applications have an interface.
 KINDS_OF = {

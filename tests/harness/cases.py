@@ -19,11 +19,13 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest
 
 from harness.client import Client, Response
+from harness.http2.messages import Head, NotTranslatableError, Reader
 from harness.server import Server
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: next.example\r\n\r\n"
@@ -43,6 +45,7 @@ class Case:
     environ: entries of the environ that must be there; the value None: must not be there.
     interim: statuses of the interim responses before the final one.
     in_body: it is refused for its body, of which an application may hear that it was cut short.
+    http1: what it is about is counted in another way over HTTP/2, or is not there.
     """
 
     name: str
@@ -56,6 +59,21 @@ class Case:
     environ: dict[str, Any] = field(default_factory=dict)
     interim: tuple[int, ...] = ()
     in_body: bool = False
+    http1: bool = False
+
+    @cached_property
+    def is_of_http1(self) -> bool:
+        """Its bytes say what streams have no words for: broken lines, other framing, other versions."""
+        reader = Reader()
+        try:
+            heads = [item for item in reader.feed(self.raw) if isinstance(item, Head)]
+        except NotTranslatableError:
+            return True
+        if self.http1 or not heads or reader.is_in_chunks:
+            return True
+        head = heads[0]
+        hosts = sum(name == b"host" for name, _ in head.fields)
+        return head.old or head.method == b"CONNECT" or head.upgrades or hosts != 1
 
     @property
     def request_method(self) -> str:
@@ -67,9 +85,9 @@ def accepted(name: str, raw: bytes, **expected: Any) -> Case:
     return Case(name, raw, **expected)
 
 
-def refused(name: str, raw: bytes, status: int = 400, *, in_body: bool = False) -> Case:
+def refused(name: str, raw: bytes, status: int = 400, **more: bool) -> Case:
     """Answered with `status`, then closed; the application never hears of it, or never of its end."""
-    return Case(name, raw, status=status, closes=True, reaches=False, in_body=in_body)
+    return Case(name, raw, status=status, closes=True, reaches=False, **more)
 
 
 def head(*lines: bytes, start: bytes = b"GET / HTTP/1.1", host: bytes | None = b"a.example") -> bytes:
@@ -128,7 +146,14 @@ _PIECES: dict[str, Callable[[bytes, str], Iterable[bytes]]] = {
 
 
 def deliver(client: Client, data: bytes, delivery: str, seed: str = "") -> None:
-    """Send it; stop when the server has hung up, which it may once it has refused the message."""
+    """Send it; stop when the server has hung up, which it may once it has refused the message.
+
+    Where it travels as frames, they are what is cut.
+    """
+    if client.multiplexed:
+        client.socket.cut(lambda frames: pieces(frames, delivery, seed))
+        client.send(data)
+        return
     for number, piece in enumerate(pieces(data, delivery, seed)):
         if not client.send(piece):
             return
@@ -136,8 +161,10 @@ def deliver(client: Client, data: bytes, delivery: str, seed: str = "") -> None:
             os.sched_yield()  # let the server see the message in pieces, at no cost in time
 
 
-def run(case: Case, server: Server, delivery: str, *, source: str | None = None) -> Response:
+def run(case: Case, server: Server, delivery: str, *, source: str | None = None) -> Response | None:
     """Deliver the message and hold everything that must be true of what comes back."""
+    if server.wire.multiplexed and not case.reaches:
+        return _run_refused_stream(case, server, delivery, source)
     server.seen()
     behind = b""
     if delivery == "trailing":
@@ -156,9 +183,31 @@ def run(case: Case, server: Server, delivery: str, *, source: str | None = None)
     requests = server.seen_whole() if case.in_body else server.seen()
     if case.closes is None:
         requests = requests[: len(saw)]
+    if server.wire.multiplexed:  # side by side, so in any order
+        requests.sort(key=lambda request: request["path"] == "/next")
     assert [request["method"] for request in requests] == saw, [request["path"] for request in requests]
     if case.reaches:
         check_seen(case, requests[0])
+    return response
+
+
+def _run_refused_stream(case: Case, server: Server, delivery: str, source: str | None) -> Response | None:
+    """A stream that is refused takes none with it: what is asked beside it, and behind it, is answered.
+
+    None: it was reset, as it may be where it breaks a rule of HTTP/2 as well (RFC 9113 §8.1.1).
+    """
+    server.seen()
+    with server.connect(source=source) as client:
+        deliver(client, case.raw, delivery, case.name)
+        response = client.maybe_response(case.request_method)
+        if response is None:
+            assert case.status == 400, "the stream was reset, and its refusal has a status of its own"
+        else:
+            assert (response.status, response.complete) == (case.status, True), response
+            if client.socket.is_between:
+                _see_next(client, False, may_close=False)
+    requests = server.seen_whole() if case.in_body else server.seen()
+    assert [request["path"] for request in requests if request["path"] != "/next"] == []
     return response
 
 

@@ -136,6 +136,11 @@ class Client:
 
     # -- sending
 
+    @property
+    def multiplexed(self) -> bool:
+        """Requests are streams: what ends one of them leaves the connection open."""
+        return bool(getattr(self.socket, "multiplexed", False))
+
     def send(self, data: bytes) -> bool:
         """Send all of it; False when the server has hung up in the meantime."""
         try:
@@ -223,6 +228,21 @@ class Client:
         """The server closes without another byte."""
         rest = self.read_to_end()
         assert rest == b"", f"stray bytes before the end: {rest[:300]!r}"
+
+    def wait_refused(self, response: Response) -> None:
+        """Behind a refusal: the server says that it closes, and does so. Where requests are streams it does
+        not."""
+        if not self.multiplexed:
+            assert "close" in response.connection, "RFC 9112 §9.6: a server that closes says so"
+            self.wait_closed()
+
+    def is_lost(self) -> bool:
+        """Whether the server has given up on a client that does not read, found out without reading: by
+        writing."""
+        if self.multiplexed:
+            lost: bool = self.socket.is_lost()
+            return lost
+        return not self.send(b"\r")
 
     def is_quiet(self, seconds: float) -> bool:
         """True when neither a byte nor the end of the stream came within `seconds`."""

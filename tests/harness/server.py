@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.axes import KINDS, WIRES
+from harness import tls
+from harness.axes import KINDS, SHARED, WIRES, Wire
 from harness.client import Address, Client, ClosedError
 from harness.nursery import Process, imports_of, maybe_forked
 from harness.patience import PATIENCE
@@ -132,6 +133,14 @@ class Server:
         self.told = False
         self.pass_fds: tuple[int, ...] = ()  # besides the listener
 
+    def over(self, wire: Wire) -> Server:
+        """The same server, to be spoken to in another way."""
+        if wire is self.wire:
+            return self
+        view = copy.copy(self)
+        view.wire = wire
+        return view
+
     @property
     def command(self) -> list[str]:
         other = os.environ.get("TRICORN_TEST_COMMAND")
@@ -181,7 +190,7 @@ class Server:
         """Until it answers. One connection waits in the backlog while the server boots."""
         assert self.process is not None
         end = time.monotonic() + BOOT_DEADLINE * PATIENCE
-        with self.connect(timeout=0.1) as client:
+        with self.connect_http1(timeout=0.1) as client:
             with contextlib.suppress(TimeoutError):  # of a handshake; it goes on below
                 client.send(
                     self.preamble + b"GET /seen HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n"
@@ -200,9 +209,14 @@ class Server:
     def connect(self, **options: Any) -> Client:
         return Client(self.address, wrap=self.wire.wrap, **options)
 
+    def connect_http1(self, **options: Any) -> Client:
+        """To the same port, without HTTP/2."""
+        wrap = tls.wrap if self.wire.url_scheme == "https" else None
+        return Client(self.address, wrap=wrap, **options)
+
     def get(self, path: str) -> tuple[int, bytes]:
         """One `GET` on a connection of its own: (status, body)."""
-        with self.connect(timeout=10) as client:
+        with self.connect_http1(timeout=10) as client:
             client.send(
                 self.preamble
                 + f"GET {path} HTTP/1.1\r\nHost: harness\r\nConnection: close\r\n\r\n".encode("ascii")
@@ -277,6 +291,7 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[tuple[Any, ...], Server] = {}
         self._failed: dict[tuple[Any, ...], str] = {}
+        self._views: dict[tuple[Any, ...], Server] = {}
         self._wire = USUAL_WIRE
 
     def on(self, wire: str) -> Servers:
@@ -294,24 +309,28 @@ class Servers:
         preamble: bytes = b"",
     ) -> Server:
         """A server with `options` over the defaults of these tests: one worker, long keep-alive."""
-        key = (app, kind, self._wire, options, address, preamble)
+        wire = SHARED.get(self._wire, self._wire)
+        key = (app, kind, wire, options, address, preamble)
         if key in self._failed:  # do not wait for the same failure again
             raise AssertionError(self._failed[key])
         if key not in self._running:
             defaults = ("--workers", "1", "--keep-alive", "30")
             try:
                 self._running[key] = Server(
-                    app, (*defaults, *options), kind=kind, wire=self._wire, address=address, preamble=preamble
+                    app, (*defaults, *options), kind=kind, wire=wire, address=address, preamble=preamble
                 ).start()
             except AssertionError as error:
                 self._failed[key] = str(error)
                 raise
-        return self._running[key]
+        if (key, self._wire) not in self._views:
+            self._views[key, self._wire] = self._running[key].over(WIRES[self._wire])
+        return self._views[key, self._wire]
 
     def stop(self) -> None:
         """All of them; told at once, waited for one by one."""
         servers = list(self._running.values())
         self._running.clear()
+        self._views.clear()
         for server in servers:
             server.terminate()
         failures = []

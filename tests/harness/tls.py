@@ -36,8 +36,12 @@ class TruncatedError(AssertionError):
 
 
 @cache
-def client_context() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(AUTHORITY))
+def client_context(protocol: str | None = None) -> ssl.SSLContext:
+    """protocol: what is offered by ALPN (RFC 7301), alone; a server that does not take it is a failure."""
+    context = ssl.create_default_context(cafile=str(AUTHORITY))
+    if protocol is not None:
+        context.set_alpn_protocols([protocol])
+    return context
 
 
 def wrap(raw: socket.socket) -> TLSSocket:

@@ -16,6 +16,7 @@ from typing import Any
 from harness import tls
 from harness.cases import head
 from harness.client import BadResponseError, Client, Response
+from harness.http2.bridge import carried
 from harness.server import Server
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -34,7 +35,9 @@ ACCEPT = base64.b64encode(hashlib.sha1(KEY + _GUID).digest()).decode()
 
 def for_websockets(server: Server, path: str) -> dict[str, Any]:
     """What `connect` of the `websockets` package takes to come to this server: a socket of ours (no proxy,
-    no name to look up), and TLS of its own."""
+    no name to look up), and TLS of its own. Where requests are streams that is the wire's."""
+    if server.wire.multiplexed:
+        return {"uri": f"ws://{tls.NAME}{path}", "sock": carried(server.connect(timeout=10).socket)}
     is_secure = server.wire.url_scheme == "https"
     return {
         "uri": f"{'wss' if is_secure else 'ws'}://{tls.NAME}{path}",
@@ -183,6 +186,10 @@ class Socket:
         got = self.receive()
         self.client.wait_closed()
         return got
+
+    def is_lost(self) -> bool:
+        """Whether the server has given up on us, found out without reading any of its messages."""
+        return self.client.is_lost() if self.client.multiplexed else not self.send(PONG, b"?")
 
     def ping(self) -> None:
         """Whatever was sent before this has been read."""

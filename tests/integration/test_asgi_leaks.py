@@ -73,8 +73,8 @@ def failing(server: Server) -> None:
 
 def refused(server: Server) -> None:
     with server.connect() as client:
-        client.send(b"BAD\r\n\r\n")
-        assert client.response().status == 400
+        client.send(get("/quick", b"X: " + b"v" * 9000))
+        assert client.response().status == 431
 
 
 def file(server: Server) -> None:

@@ -68,7 +68,7 @@ def test_so_for_threads(servers: Servers, name: str, kind: str, page: str) -> No
     server = servers.get(kind=kind, app="asgi_logged:wsgi")
     mark = server.log_mark()
     with server.connect() as client:
-        client.send(get(f"/{page}?{name}"))
+        client.send(get(f"/{page}?{name}", b"Connection: close"))
         client.read_to_end()
     wait_for(lambda: "ValueError: " in server.log(mark), "it is logged")
     assert f"<{name}> Error in the application" in server.log(mark)

@@ -52,7 +52,8 @@ def test_every_legal_order(server: Server, body: tuple[str, ...], wait: str) -> 
         assert response.complete, about
         assert response.body == (content if wire[1] == "GET" else b""), about
         assert len(response.interim) == _interim(steps, wait, wire[0]), about
-        assert response.framing == _framing(plan, body, wire) or wire[1] == "HEAD", about
+        if not server.wire.multiplexed:  # where a length and trailers go together
+            assert response.framing == _framing(plan, body, wire) or wire[1] == "HEAD", about
         expected = [[], [("x-sum", "1")], [("x-more", "2"), ("x-sum", "1")]][trailers]
         assert response.trailers == (expected if response.framing == "chunked" else []), about
         if declared and wire[1] == "HEAD":

@@ -35,7 +35,7 @@ def test_every_key_has_its_type(server: Server) -> None:
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": "1.1",
+        "http_version": "2" if server.wire.multiplexed else "1.1",
         "method": "GET",
         "scheme": server.wire.url_scheme,
         "path": "/scope",

@@ -127,6 +127,13 @@ def test_a_ping_is_answered(server: Server, size: int) -> None:
         assert (got.opcode, got.payload) == (PONG, b"p" * size)
 
 
+def test_pings_that_come_together_are_all_answered(server: Server) -> None:
+    """RFC 6455 §5.5.3 would let us answer the last one alone; it is for clients that do not read."""
+    with Socket(server, "/echo") as socket:
+        socket.client.send(b"".join(frame(PING, b"%d" % number) for number in range(10)))
+        assert [socket.receive().payload for _ in range(10)] == [b"%d" % number for number in range(10)]
+
+
 def test_a_pong_that_nobody_asked_for_is_ignored(server: Server) -> None:
     with Socket(server, "/echo") as socket:
         socket.send(PONG, b"x")
