@@ -68,7 +68,7 @@ def build(chosen: Iterable[Server], say: Callable[[str], None]) -> dict[str, str
     for name, packages in FRAMEWORKS.items():
         install(name, matching(packages), "", say)
     for server in chosen:
-        if server.own and not (server.bin / server.name).exists():
+        if server.own and not (server.bin / server.distribution).exists():
             problems[server.ident] = f"not installed in {server.bin.parent.name} (make build)"
         if server.packages and (problem := install(server.ident, server.packages, server.apt, say)):
             problems[server.ident] = problem

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--scenario", action="append", choices=known, metavar="NAME", help="only this one (repeatable)"
     )
-    p.add_argument("--group", choices=servers.INTERFACES, default="", help="only this interface's scenarios")
+    p.add_argument("--group", choices=servers.GROUPS, default="", help="only this interface's scenarios")
     p.add_argument(
         "--server",
         action="append",

@@ -222,7 +222,7 @@ def outcome(check: Check, port: int) -> str:
 def probe_all(chosen: Iterable[Server], problems: dict[str, str], say: Callable[[str], None]) -> Facts:
     facts: Facts = {}
     for server in chosen:
-        if server.ident in problems:
+        if server.ident in problems or server.interface not in INTERFACES:
             continue
         try:
             facts[server.ident] = probe(server)

@@ -10,7 +10,7 @@ from bench.instructions import Figures
 from bench.probe import Facts
 from bench.results import Contestant, Outcome, Outcomes
 from bench.scenarios import SCENARIOS, Scenario
-from bench.servers import ASGI, INTERFACES, WSGI
+from bench.servers import ASGI, GROUPS, OTHER, WSGI
 from bench.targets import NOTHING, TIMES
 
 CHARTS = (
@@ -40,8 +40,12 @@ CHARTS = (
     "asgi-tls-handshake-full",
     "asgi-tls-handshake-resumed",
 )
-TITLES = {WSGI: "WSGI", ASGI: "ASGI"}
-FLOOR = {WSGI: servers.FLOOR.name, ASGI: servers.UVLOOP_FLOOR.name}  # what a server is measured by
+TITLES = {WSGI: "WSGI", ASGI: "ASGI", OTHER: "Green threads and Tornado"}
+FLOOR = {
+    WSGI: servers.FLOOR.name,
+    ASGI: servers.UVLOOP_FLOOR.name,
+    OTHER: servers.FLOOR.name,
+}  # what a server is measured by
 COLUMNS = {
     "load": "CPU µs per {unit}|of the {floor}|of the best peer|instructions|{unit}s/s|p50 ms|p99 ms|"
     "memory MB|failures",
@@ -51,8 +55,8 @@ COLUMNS = {
     "start": "start-up ms|memory of the worker, MB|of all its processes, MB",
 }
 MAIN_FIGURE = {"load": "cpu_us", "rate": "cpu_us", "idle": "idle_bytes", "start": "start_ms"}
-OWN = "tricorn"
-NOT_PEERS = servers.FLOOR_NAMES | {OWN}
+OWN = servers.own_names()
+NOT_PEERS = servers.FLOOR_NAMES | OWN
 
 MARKS = {probe.YES: "yes", probe.NO: "**no**"}
 DEEDS = """\
@@ -122,7 +126,7 @@ def page(outcomes: Outcomes, known: Background = NOTHING_KNOWN) -> str:
         "<!-- Written by `make bench`. Do not edit: the next run overwrites it. -->",
         METHOD,
     ]
-    present = [interface for interface in INTERFACES if of(interface, outcomes)]
+    present = [group for group in GROUPS if of(group, outcomes)]
     parts.append("## Targets")
     for interface in present:
         parts += [f"### {TITLES[interface]}", targets_table(interface, outcomes, known)]
@@ -174,7 +178,7 @@ def table(scenario: Scenario, outcome: Outcome, known: Background) -> str:
 
 
 def line(scenario: Scenario, outcome: Outcome, c: Contestant, known: Background) -> str:
-    name = f"**{c.key}**" if c.server == OWN else c.key
+    name = f"**{c.key}**" if c.server in OWN else c.key
     v = c.values
     if scenario.kind == "idle":
         cells = [
@@ -286,7 +290,7 @@ def chart_name(scenario: Scenario) -> str:
 
 
 def chart(scenario: Scenario, outcome: Outcome) -> str:
-    colours = dict.fromkeys(servers.FLOOR_NAMES, "floor") | {OWN: "own"}
+    colours = dict.fromkeys(servers.FLOOR_NAMES, "floor") | dict.fromkeys(OWN, "own")
     bars = [
         svg.Bar(c.key, c.values["cpu_us"], colours.get(c.server, "peer"))
         for c in outcome.contestants

@@ -5,7 +5,7 @@ from enum import StrEnum
 from functools import partial
 
 from bench import servers
-from bench.servers import ASGI, WSGI, Launch, Server
+from bench.servers import ASGI, OTHER, WSGI, Launch, Server
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -610,7 +610,64 @@ ASGI_SCENARIOS = (
     ),
 )
 
-SCENARIOS = WSGI_SCENARIOS + ASGI_SCENARIOS
+
+# ---- green threads, and Tornado ----
+
+other = partial(Scenario, interface=OTHER)
+GREEN_OWN = (Entry("tricorn-gevent"), Entry("tricorn-eventlet"))
+GREEN = (*GREEN_OWN, Entry("gunicorn-gevent"))
+
+OTHER_SCENARIOS = (
+    other(
+        "green-hello",
+        "GET with one header",
+        "The greenlets only cost here. `tricorn` is its worker for threads, with one.",
+        HELLO,
+        (Entry("floor"), Entry("tricorn"), *GREEN),
+    ),
+    other(
+        "green-sleep-2ms",
+        "An application that waits 2 ms",
+        "`time.sleep(0.002)`; 256 connections, so as many greenlets.",
+        Launch("nap"),
+        GREEN,
+        connections=256,
+    ),
+    other(
+        "green-response-1mb",
+        "Response of 1 MiB",
+        "One `bytes` object of 1 MiB.",
+        Launch("megabyte", body_size=MIB),
+        (Entry("floor"), *GREEN),
+    ),
+    other(
+        "green-upload-1mb",
+        "Upload of 1 MiB",
+        "The application reads `wsgi.input` in pieces of 64 KiB.",
+        Launch("upload"),
+        (Entry("floor"), *GREEN),
+        script="upload-1mb.lua",
+        body_size=MIB,
+    ),
+    other(
+        "green-idle-connections",
+        "10,000 idle keep-alive connections",
+        "Each makes one request and then waits. Memory of the processes; kernel buffers are not in it.",
+        Launch("hello", idle=True),
+        GREEN,
+        kind="idle",
+        connections=10_000,
+    ),
+    other(
+        "tornado-hello",
+        "GET with one header, a handler of Tornado's",
+        "A `tornado.web.RequestHandler` that writes 13 bytes; Tornado with its own HTTPServer.",
+        Launch("tornado_hello"),
+        (Entry("tricorn-tornado"), Entry("tornado")),
+    ),
+)
+
+SCENARIOS = WSGI_SCENARIOS + ASGI_SCENARIOS + OTHER_SCENARIOS
 
 
 def by_name(name: str) -> Scenario:

@@ -11,7 +11,9 @@ from bench import paths
 
 WSGI = "wsgi"
 ASGI = "asgi"
+OTHER = "other"  # WSGI on green threads, and Tornado's: their servers are compared among themselves
 INTERFACES = (WSGI, ASGI)
+GROUPS = (*INTERFACES, OTHER)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ UVLOOP_FLOOR = Server(
     command="{python} {bench}/uvloop_floor.py {port} {body_size} {mode}",
     interface=ASGI,
 )
-FLOORS = {WSGI: (FLOOR,), ASGI: (FLOOR, UVLOOP_FLOOR)}
+FLOORS = {WSGI: (FLOOR,), ASGI: (FLOOR, UVLOOP_FLOOR), OTHER: (FLOOR,)}
 FLOOR_NAMES = frozenset(floor.name for floors in FLOORS.values() for floor in floors)
 
 
@@ -87,13 +89,18 @@ def peers(interface: str) -> tuple[Server, ...]:
     return tuple(server for server in table() if server.interface == interface)
 
 
+def own_names() -> frozenset[str]:
+    """Tricorn's, of whatever kind its worker is."""
+    return frozenset(server.name for server in table() if server.own)
+
+
 def find(interface: str, name: str) -> Server:
     return next(server for server in (*FLOORS[interface], *peers(interface)) if server.name == name)
 
 
 def names() -> tuple[str, ...]:
     """Each once, although some servers have both interfaces."""
-    found = [server.name for interface in INTERFACES for server in (*FLOORS[interface], *peers(interface))]
+    found = [server.name for group in GROUPS for server in (*FLOORS[group], *peers(group))]
     return tuple(dict.fromkeys(found))
 
 

@@ -128,6 +128,14 @@ TARGETS = (
     Target("asgi-h2c-upload-1mb", "cpu_us", 1, BEST, strict=True),
     Target("asgi-h2c-framework", "cpu_us", 1, BEST, strict=True),
     Target("asgi-h2c-idle", "idle_bytes", 0.5, LEANEST),
+    Target("green-hello", "cpu_us", 0.25, "gunicorn-gevent", own="tricorn-gevent"),
+    Target("green-hello", "cpu_us", 1.60, "tricorn", own="tricorn-gevent"),
+    Target("green-sleep-2ms", "rps", 1, "gunicorn-gevent", at_least=True, own="tricorn-gevent"),
+    Target("green-sleep-2ms", "cpu_us", 0.35, "gunicorn-gevent", own="tricorn-gevent"),
+    Target("green-response-1mb", "cpu_us", 1, "gunicorn-gevent", strict=True, own="tricorn-gevent"),
+    Target("green-upload-1mb", "cpu_us", 1, "gunicorn-gevent", strict=True, own="tricorn-gevent"),
+    Target("green-idle-connections", "idle_bytes", 1024, kind=Kind.ABSOLUTE, own="tricorn-gevent"),
+    Target("tornado-hello", "cpu_us", 0.70, "tornado", own="tricorn-tornado"),
 )
 
 

@@ -21,7 +21,6 @@ from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
     HTTP_1,
     KINDS,
     NARROW,
-    NOT_OF_RARE,
     OFTEN,
     resolved,
 )
@@ -163,11 +162,8 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest
 
 
 def _has_sense(item: pytest.Item) -> bool:
-    """What is bound to some wires does not run over the others, nor a case that they have no words for, nor
-    where a kind is left out on that kind."""
+    """What is bound to some wires does not run over the others, nor a case that they have no words for."""
     name = item.nodeid.removeprefix("tests/")
-    if _is_rare(item) and name.startswith(NOT_OF_RARE):
-        return False
     params = _params(item)
     wire, case = params.get("wire"), params.get("case")
     if wire not in AXES["wire"]:

@@ -149,6 +149,7 @@ KINDS = table(
             "gevent_pywsgi",
             f"{EGG}gevent_wsgi",
             f"{EGG}gevent_pywsgi",
+            "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
         ),
         patch="tricorn.workers.gevent_hub:patch",
         needs="gevent",

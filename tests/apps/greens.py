@@ -13,6 +13,9 @@
 `/later`            what threads have put into a queue for each other
 `/spin`             computes, and lets nobody else run
 `/greenlets`        how many greenlets there are
+`/library`          what the library's own pool and queue make of some numbers, and of what greenlets put in
+`/copy?GATE`        forks; the copy makes the file GATE, waits for some time and ends; answers its exit code
+`/exits`            forks; a greenlet of the copy raises SystemExit; answers the exit code
 `/exit`             a greenlet of its own raises SystemExit
 `/early`            early hints, and what its deadline is
 """
@@ -131,9 +134,52 @@ def early(environ: dict[str, Any]) -> str:
     return f"{remaining is not None} {there is not None} {here is not None}"
 
 
+def library() -> Any:
+    return sys.modules.get("gevent") or sys.modules["eventlet"]
+
+
+def own_pool_and_queue() -> str:
+    def square(number: int) -> int:
+        time.sleep(0.01)
+        return number * number
+
+    if library().__name__ == "gevent":
+        from gevent.pool import Pool
+        from gevent.queue import Queue
+
+        squares = Pool(2).map(square, range(3))
+    else:
+        from eventlet import GreenPool
+        from eventlet.queue import Queue
+
+        squares = list(GreenPool(2).imap(square, range(3)))
+    filled = Queue()
+    for text in ("one", "two"):
+        library().spawn(filled.put, text)
+    return " ".join(map(str, [*squares, filled.get(timeout=LONGEST), filled.get(timeout=LONGEST)]))
+
+
+def copied(do: Callable[[], object]) -> str:
+    """Have a copy of the process do it. Its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        do()
+        os._exit(7)
+    return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def open_gate_and_wait(argument: str) -> None:
+    Path(argument).touch()
+    time.sleep(0.2)
+
+
+def exit_in_a_greenlet() -> None:
+    library().spawn(sys.exit, 3)
+    time.sleep(LONGEST)
+
+
 def exit_elsewhere() -> str:
-    library = sys.modules.get("gevent") or sys.modules["eventlet"]
-    library.spawn(sys.exit, 1)
+    library().spawn(sys.exit, 1)
     time.sleep(0.01)
     return "sent"
 
@@ -174,6 +220,12 @@ def answer(environ: dict[str, Any], argument: str) -> str:
             return spin()
         case "/greenlets":
             return greenlets()
+        case "/library":
+            return own_pool_and_queue()
+        case "/copy":
+            return copied(lambda: open_gate_and_wait(argument))
+        case "/exits":
+            return copied(exit_in_a_greenlet)
         case "/exit":
             return exit_elsewhere()
         case "/early":

@@ -8,6 +8,7 @@ Where the request asks for another protocol (`head()` says yes to it):
 `/keeps`          returns at once; a thread of its own does what `/echo` does
 `/elsewhere`      has a thread of its own take it, while the request runs
 `/closes?GATE`    takes it, closes it, and goes on until the file GATE exists
+`/hinted`         does what `/echo` does, behind 12 MB of early hints
 `/late`           a piece of the response, then what comes of taking it over
 `/looks`          what can be asked without taking it over, and then an answer
 
@@ -49,6 +50,12 @@ def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]
 def echo(environ: Environ, _: Any) -> Iterable[bytes]:
     _echo(environ["gunicorn.socket"])
     raise StopIteration
+
+
+def hinted(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    for _ in range(400):
+        environ["wsgi.early_hints"]([("Link", f"</{'x' * 30_000}>; rel=preload")])
+    return echo(environ, start_response)
 
 
 def answers(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -108,7 +115,7 @@ def looks(environ: Environ, start_response: Callable[..., Any]) -> Iterable[byte
 
 PATHS: dict[str, Callable[[Environ, Any], Iterable[bytes]]] = {
     f"/{function.__name__}": function
-    for function in (echo, answers, fails, keeps, elsewhere, closes, late, looks)
+    for function in (echo, hinted, answers, fails, keeps, elsewhere, closes, late, looks)
 }
 
 

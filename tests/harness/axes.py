@@ -263,10 +263,6 @@ KINDS_OF = {
     interface: [name for name, kind in KINDS.items() if kind.interface == interface]
     for interface in ("wsgi", "asgi")
 }
-#: Where rare kinds do not run, by the beginning of the name below tests/. What the libraries themselves have
-#: and do there (descriptors of a hub in a process that a request forks, modules that are imported late)
-#: has not been told from what would be ours.
-NOT_OF_RARE = ("integration/test_hostile_import.py", "integration/test_inheritance.py")
 
 #: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
 FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]

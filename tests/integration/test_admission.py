@@ -17,8 +17,15 @@ from integration.answering import serving
 from integration.live import Live, entered, message
 
 #: How many requests make the worker of each kind busy, and what it is started with.
-BUSY = {"sync": 1, "gthread": 4, "asgi": 1}
-OPTIONS = {"sync": (), "gthread": (), "asgi": ("--max-concurrency", "1")}
+BUSY = {"sync": 1, "gthread": 4, "asgi": 1, "gevent": 2, "eventlet": 2}
+GREEN = ("--green-requests", "2")
+OPTIONS = {
+    "sync": (),
+    "gthread": (),
+    "asgi": ("--max-concurrency", "1"),
+    "gevent": GREEN,
+    "eventlet": GREEN,
+}
 
 kinds = pytest.mark.parametrize("kind", BUSY)
 
@@ -88,7 +95,11 @@ def leave(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "go"), [("sync", reset), ("gthread", leave), ("asgi", reset), ("asgi", leave)]
+    ("kind", "go"),
+    [
+        *[("sync", reset), ("gthread", leave), ("asgi", reset), ("asgi", leave)],
+        *[("gevent", reset), ("gevent", leave), ("eventlet", reset), ("eventlet", leave)],
+    ],
 )
 def test_a_request_that_its_client_has_given_up_never_begins(
     kind: str, go: Callable[[Client], None], gate: Path

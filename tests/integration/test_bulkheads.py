@@ -21,14 +21,24 @@ from harness.server import wait_for
 from integration.live import Live, entered, message
 
 #: Of each kind: the application, what a route has of its own, and options for what all others share.
-APP = {"sync": "apart:app", "gthread": "apart:app", "asgi": "life:app"}
-OWN = {"sync": "threads", "gthread": "threads", "asgi": "max_concurrency"}
-OPTIONS = {"sync": (), "gthread": (), "asgi": ("--max-concurrency", "1")}
+APP = {"sync": "apart:app", "gthread": "apart:app", "asgi": "life:app", "gevent": "apart:app"}
+OWN = {
+    "sync": "threads",
+    "gthread": "threads",
+    "asgi": "max_concurrency",
+    "gevent": "max_concurrency",
+}
+OPTIONS = {
+    "sync": (),
+    "gthread": (),
+    "asgi": ("--max-concurrency", "1"),
+    "gevent": ("--green-requests", "3"),
+}
 #: How many other requests run at once.
-OTHERS = {"sync": 1, "gthread": 4, "asgi": 1}
+OTHERS = {"sync": 1, "gthread": 4, "asgi": 1, "gevent": 3}
 #: A slow page, two of which may run, and one for which nobody waits for long. (For ASGI without prefixes.)
-SLOW = {"sync": "/slow/block", "gthread": "/slow/block", "asgi": "/block"}
-URGENT = {"sync": "/urgent/block", "gthread": "/urgent/block", "asgi": "/spin"}
+SLOW = {kind: "/block" if kind == "asgi" else "/slow/block" for kind in APP}
+URGENT = {kind: "/spin" if kind == "asgi" else "/urgent/block" for kind in APP}
 
 kinds = pytest.mark.parametrize("kind", APP)
 
@@ -81,7 +91,10 @@ class Crowd:
         return found
 
 
-@pytest.fixture(scope="module", params=APP)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=pytest.mark.slow) if KINDS[kind].rare else kind for kind in APP],
+)
 def live(request: pytest.FixtureRequest) -> Iterator[Live]:
     with apart(request.param, "max_queue=1", "--max-queue=50", "--access-logfile", "-") as live:
         yield live
@@ -320,7 +333,7 @@ def test_random_routes(kind: str, gate: Path) -> None:
     gate.touch()
     size = 131072 if kind == "asgi" else 2
     pages = [f"{SLOW[kind]}?{gate}", "/", f"/stream?{size}", "/other/"]
-    options = ("--route", "/other threads=1") if kind != "asgi" else ("--route", "/stream max_concurrency=1")
+    options = ("--route", f"{'/stream' if kind == 'asgi' else '/other'} {OWN[kind]}=1")
     failures: list[str] = []
     over = threading.Event()
     with apart(kind, "", *options, workers=2) as live:

@@ -22,7 +22,10 @@ APP = "taken:app"
 ASKS = ("Connection: Upgrade", "Upgrade: echo")
 
 each_kind = pytest.mark.parametrize("kind", KINDS_OF["wsgi"])
-threads = pytest.mark.parametrize("kind", ["gthread"])
+#: Those on which one request may last while others are served.
+overlapping = pytest.mark.parametrize("kind", [kind for kind in KINDS_OF["wsgi"] if kind != "sync"])
+
+SLOWER = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS_OF["wsgi"] if kind != "gthread"]
 
 
 @pytest.fixture
@@ -102,6 +105,19 @@ def test_what_was_sent_before_comes_first(server: Server) -> None:
         assert client.read_exactly(6) == b"behind"
 
 
+@overlapping
+def test_whoever_waits_for_that_holds_up_nobody(server: Server) -> None:
+    with server.connect(timeout=10, receive_buffer=65536) as client:
+        client.send(message("/hinted", fields=ASKS) + b"behind")
+        client.more()
+        for _ in range(3):
+            assert server.get("/")[0] == 200
+        while (head := client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 103 "):
+            pass
+        assert head + b"\r\n\r\n" == HEAD
+        assert client.read_exactly(6) == b"behind"
+
+
 @each_kind
 def test_an_end_is_seen_while_the_request_goes_on(server: Server, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
@@ -141,7 +157,7 @@ def test_clients_that_leave_anyhow_cost_nothing(server: Server) -> None:
     wait_for(lambda: descriptors(server) <= before, "all descriptors are closed")
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sync", marks=pytest.mark.slow), "gthread"])
+@pytest.mark.parametrize("kind", ["gthread", *SLOWER])
 def test_a_stop_cuts_it_as_an_event_stream(kind: str, wire: str) -> None:
     with (
         Live(APP, "--stream-timeout=0.2", kind=kind, wire=wire) as live,
@@ -164,7 +180,7 @@ class TestFlaskSock:
     def sockets(self, servers: Servers, kind: str) -> Server:
         return servers.get(app="sock_site:served", kind=kind)
 
-    @threads
+    @overlapping
     def test_messages(self, sockets: Server) -> None:
         with connect(**for_websockets(sockets, "/echo")) as socket:
             for text in ("one", "caf\xe9", "x" * 100_000):
@@ -175,7 +191,7 @@ class TestFlaskSock:
                 socket.recv(10)
             assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (4000, "as you say")
 
-    @threads
+    @overlapping
     def test_errors(self, sockets: Server) -> None:
         mark = sockets.log_mark()
         with connect(**for_websockets(sockets, "/fails")) as socket:
@@ -187,3 +203,23 @@ class TestFlaskSock:
         assert sockets.get("/")[1] == b"hello"
         with pytest.raises(InvalidStatus), connect(**for_websockets(sockets, "/nowhere")):
             pass
+
+
+class TestEventlet:
+    """Eventlet's own WebSockets, which take the socket without a response."""
+
+    @pytest.fixture
+    def sockets(self, servers: Servers) -> Server:
+        return servers.get(app="websockets_of_eventlet:app", kind="eventlet")
+
+    @pytest.mark.slow
+    def test_messages(self, sockets: Server) -> None:
+        mark = sockets.log_mark()
+        with connect(**for_websockets(sockets, "/echo")) as socket:
+            for text in ("one", b"two", "x" * 100_000):
+                socket.send(text)
+                assert socket.recv(10) == text
+            socket.send("close")
+            with pytest.raises(ConnectionClosed):
+                socket.recv(10)
+        assert "Error" not in sockets.log(mark)

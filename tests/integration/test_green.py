@@ -5,17 +5,19 @@ What holds for all kinds of workers is tested with these too (harness/axes.py); 
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.client import Client
 from harness.server import wait_for
+from integration.answering import told
+from integration.asking import answers, asking
 from integration.live import Live, Load, message
+from integration.slow_servers import http_crowd
+
+from tricorn.control.client import Connection
 
 GREEN = ("gevent", "eventlet")
 BIG = 30_000_000  # more than both sockets' buffers and the server's own hold
@@ -28,28 +30,6 @@ def live(request: pytest.FixtureRequest) -> Iterator[Live]:
     with Live("greens:app", "--no-request-buffering", "--request-timeout=60", kind=request.param) as live:
         yield live
         live.stop()
-
-
-def told(live: Live, path: str) -> str:
-    response = live.request(path)
-    assert response.status == 200, f"{response.status}\n{live.log()}"
-    return response.body.decode()
-
-
-@contextlib.contextmanager
-def asking(live: Live, *paths: str) -> Iterator[list[Client]]:
-    """Clients, each of which has asked for one of these."""
-    with contextlib.ExitStack() as stack:
-        clients = []
-        for path in paths:
-            client = stack.enter_context(live.connect(timeout=20))
-            client.send(message(path))
-            clients.append(client)
-        yield clients
-
-
-def answers(clients: list[Client]) -> list[str]:
-    return [client.response().body.decode() for client in clients]
 
 
 def overlap(live: Live, number: int) -> None:
@@ -75,32 +55,32 @@ def test_what_a_greenlet_and_a_request_have_for_themselves(live: Live) -> None:
             assert answers(clients) == [f"t{number} t{number} unset unset" for number in range(10)]
 
 
-@pytest.fixture
-def slow_server() -> Iterator[int]:
-    """The port of a server that answers only when twenty clients are there."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            clients = [listener.accept()[0] for _ in range(20)]
-            for client in clients:
-                client.recv(65536)
-                client.sendall(b"HTTP/1.0 200 OK\r\n\r\nslow")
-                client.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join(20)
-
-
-def test_sockets_of_the_application_wait_beside_each_other(live: Live, slow_server: int) -> None:
-    with asking(live, *[f"/through?{slow_server}"] * 20) as clients:
+def test_sockets_of_the_application_wait_beside_each_other(live: Live) -> None:
+    with http_crowd(20) as port, asking(live, *[f"/through?{port}"] * 20) as clients:
         assert answers(clients) == ["slow"] * 20
 
 
 def test_threads_queues_and_processes(live: Live) -> None:
     assert told(live, "/later") == "one two"
     assert told(live, "/command") == "printed"
+    assert told(live, "/library") == "0 1 4 one two"
+
+
+def test_a_copy_of_the_worker_serves_nobody_who_waits(live: Live, tmp_path: Path) -> None:
+    """It has their greenlets, too: gevent goes on with them there when the copy waits. But they come back in
+    the worker, and the copy ends by itself."""
+    gate = tmp_path / "gate"
+    with asking(live, f"/wait?{gate}") as waiting:
+        wait_for(Path(f"{gate}.in").exists, "the application is inside")
+        with asking(live, f"/copy?{gate}") as copying:
+            assert answers(copying) == ["7"]
+        assert answers(waiting) == ["released"]
+    assert "came back to the server" not in live.log()
+
+
+@pytest.mark.parametrize("live", ["gevent"], indirect=True)
+def test_a_copy_may_end_as_any_process(live: Live) -> None:
+    assert told(live, "/exits") == "3"
 
 
 def test_a_body_that_is_awaited_holds_up_nobody(live: Live) -> None:
@@ -182,12 +162,16 @@ def test_time_limits_bounds_and_the_drain(kind: str, tmp_path: Path) -> None:
         f"--slow-request-time={LIMIT}",
         "--green-requests=2",
         "--max-queue=1",
+        f"--control-socket={tmp_path}/ctl",
     )
     gates = [tmp_path / name for name in ("one", "two", "three", "four")]
     with Live("greens:app", *options, kind=kind) as live:
         with asking(live, *[f"/wait?{gate}" for gate in gates[:2]]) as clients:
             for gate in gates[:2]:
                 wait_for(Path(f"{gate}.in").exists, "the application is inside")
+            with Connection(f"{tmp_path}/ctl", 5, trusts_anybody=True) as master:
+                (worker,) = master.ask({"do": "workers"})["data"]
+            assert worker["busy"] == 2  # by the scoreboard
             with asking(live, f"/wait?{gates[2]}") as waiting:
                 refused = live.request("/")
                 assert (refused.status, refused.get("Retry-After")) == (503, "1")

@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from harness.axes import KINDS
 from harness.server import wait_for
 from integration.answering import serving, told
 from integration.live import Live, is_alive, message
@@ -25,6 +26,9 @@ def stop_listening_and_end(live: Live) -> None:
 
 
 # -- programs
+
+# The applications close pipes by os.closerange(): gevent's os.close() closes when the hub next runs, which it
+# does not while they wait for the end of what they read.
 
 #: Prints the descriptors that it has, and its ignored and blocked signals.
 REPORT = """
@@ -64,7 +68,7 @@ def test_a_program_starts_with_nothing_of_ours(
         command = [sys.executable, "-c", REPORT]
         reader, pipe = os.pipe()
         {WAYS_TO_START[way]}
-        os.close(pipe)
+        os.closerange(pipe, pipe + 1)
         with open(reader) as output:
             return output.read()
     """
@@ -152,6 +156,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_copy_can_be_ended_and_the_worker_notices_nothing(tmp_path: Path, kind: str, end: str) -> None:
+    _skip_pools(kind, end)
     source = (
         "import concurrent.futures, multiprocessing\n"
         "fork = multiprocessing.get_context('fork')\n"
@@ -167,13 +172,20 @@ def test_a_copy_can_be_ended_and_the_worker_notices_nothing(tmp_path: Path, kind
         live.stop()
 
 
+def _skip_pools(kind: str, case: str) -> None:
+    if KINDS[kind].rare and "pool" in case.lower() and "Executor" not in case:
+        pytest.skip(
+            "a thread of a multiprocessing.Pool reads from a pipe, which the libraries do not wait for"
+        )
+
+
 KEPT = """
 def answer(path):
     if path == "/keep":
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(reader)
+            os.closerange(reader, reader + 1)
             links = []
             for name in os.listdir("/proc/self/fd"):
                 try:
@@ -184,9 +196,9 @@ def answer(path):
             numbers = signal.valid_signals() - {signal.SIGINT}
             handlers = [n for n in numbers if callable(signal.getsignal(n))]
             os.write(writer, f"{ours} {[int(n) for n in handlers]} {signal.set_wakeup_fd(-1)}".encode())
-            os.close(writer)
+            os.closerange(writer, writer + 1)
             signal.pause()
-        os.close(writer)
+        os.closerange(writer, writer + 1)
         with open(reader) as report:
             return f"{pid} {report.read()}"
     return str(os.getpid())
@@ -201,8 +213,12 @@ def test_a_copy_has_neither_the_port_nor_the_clients(tmp_path: Path, kind: str) 
         client.send(message("/keep", fields=["Connection: close"]))
         pid, _, report = client.response().body.decode().partition(" ")
         try:
-            if kind != "asgi":  # there the event loop has descriptors, which are not ours to close
-                assert report == "[] [] -1"
+            ours, _, rest = report.partition("] ")
+            if KINDS[kind].rare:
+                assert "socket:" not in ours  # what the hub has is not ours to close
+            elif kind != "asgi":  # nor what the event loop has, sockets among it
+                assert ours == "["
+            assert kind == "asgi" or rest == "[] -1"
             client.wait_closed()  # although the copy lives
             stop_listening_and_end(live)
             assert is_alive(int(pid))
@@ -258,7 +274,7 @@ def copied(do):
             assert end.recv(100) == b"another's"
         os.write(writer, b"nothing of theirs is touched")
         os._exit(0)
-    os.close(writer)
+    os.closerange(writer, writer + 1)
     with open(reader) as told:
         report = told.read()
     os.waitpid(pid, 0)
@@ -326,6 +342,7 @@ AT_IMPORT = {
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
 @pytest.mark.parametrize("case", AT_IMPORT)
 def test_a_fork_at_import(tmp_path: Path, kind: str, case: str, preload: tuple[str, ...]) -> None:
+    _skip_pools(kind, case)
     at_import, said = AT_IMPORT[case]
     source = at_import + "\ndef answer(path):\n    return str(os.getpid())\n"
     with serving(tmp_path, source, *preload, kind=kind) as live:

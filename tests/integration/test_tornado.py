@@ -344,6 +344,14 @@ def test_limits_of_the_application_and_hooks(tmp_path: Path) -> None:
             assert client.response().status == 504
             assert waiting.response().body == b"hello"
         assert json.loads(live.request("/log").body)["log"] == ["cancelled"]
+        with live.connect(timeout=10) as client, live.connect() as ended:
+            client.send(message("/never"))
+            live.wait_log("takes longer than slow_request_time: GET /never", times=2)
+            ended.send(message("/silent"))
+            ended.finish()  # before its turn: its handler hears of it at once, not when its time is over
+            assert client.response().status == 504
+            wait_note(live, "left")
+        assert "GET /silent" not in live.log()
         log = live.wait_log("done / 200 OK")
         assert "await asyncio.Event().wait()" in log
         live.signal(TERM)

@@ -83,8 +83,6 @@ cdef class LoopRequest(Request):
     cdef int turn_away(self, ThreadContext thread, bint late) except -1
     # Its application has given nothing to the client for request_timeout.
     cdef int time_out(self, ThreadContext thread) except -1
-    # It has begun, and its client had closed its side before.
-    cdef int missed_end(self, ThreadContext thread) except -1
 
     cdef int begin_or_wait(self, ThreadContext thread) except -1
 

@@ -342,9 +342,6 @@ cdef class LoopRequest(Request):
     cdef int time_out(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
-    cdef int missed_end(self, ThreadContext thread) except -1:
-        return 0
-
     # ---- its body ------------------------------------------------------------------------------------
 
     cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
@@ -431,7 +428,7 @@ cdef class LoopRequest(Request):
             self.leave_queue()
             self.begin(thread)
             if self.input_ended and self.protocol is protocol:
-                self.missed_end(thread)
+                self.on_input_end(thread)       # its client had ended before
         return protocol.done_with(self, thread)
 
 
@@ -596,9 +593,6 @@ cdef class ASGIRequest(LoopRequest):
     cdef int start(self, ThreadContext thread) except -1:
         """Of WebSockets there may be any number."""
         return self.begin(thread) if self.socket is not None else LoopRequest.start(self, thread)
-
-    cdef int missed_end(self, ThreadContext thread) except -1:
-        return self.on_input_end(thread)
 
     cdef int turn_away(self, ThreadContext thread, bint late) except -1:
         cdef WorkerContext worker = self.runner.worker

@@ -19,13 +19,14 @@ cimport cython
 import errno
 import os
 import socket as sockets
+from _socket import socket as new_socket        # Python's own, whatever is put in its place
 
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.relay cimport Relay, RelayEnd, begin_relay
 from tricorn.transport.request cimport Request, RequestProtocol, Runner
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.wire cimport wire_await_output, wire_cut
+from tricorn.transport.wire cimport wire_cut
 
 from tricorn.gateway.errors import GatewayError
 
@@ -63,7 +64,7 @@ cdef TakenOver _leave_http(Request request, bint waits):
     cdef Channel channel = protocol.channel
     cdef TakenOver taken
     if waits:
-        _send_out(channel)
+        _send_out(channel, protocol.runner)
     channel.release()
     # From here on nothing gives the GIL away.
     if request.protocol is not protocol or channel.closed or channel.gone:
@@ -92,12 +93,12 @@ cdef TakenOver new_taken(Request request, RequestProtocol protocol):
     return self
 
 
-cdef int _send_out(Channel channel) except -1:
+cdef int _send_out(Channel channel, Runner runner) except -1:
     """What was sent before the request, and waits for the client."""
     cdef bint progress = False
     channel.release()
     while channel.has_queued() and not channel.closed:
-        wire_await_output(channel.fd, SLICE_MS)
+        runner.await_output(channel, SLICE_MS)
         if not channel.closed and channel.flush_queue(&progress) < 0:
             channel.lose()
     return 0
@@ -184,7 +185,9 @@ def _copy_of(int descriptor):
     """A socket with another descriptor. Raises OSError."""
     number = os.dup(descriptor)
     try:
-        return sockets.socket(fileno=number)
+        found = new_socket(fileno=number)
+        # Not every class that may be there by now finds out by itself what it is given.
+        return sockets.socket(found.family, found.type, found.proto, found.detach())
     except BaseException:
         os.close(number)
         raise

@@ -43,6 +43,7 @@ cdef class GreenServer(Server):
     cdef dict watches               # over other descriptors, by number
     cdef ThreadContext reader       # of the main greenlet
     cdef object main                # that greenlet
+    cdef object forker              # in a process that the application has made: the greenlet that has made it
     cdef dict serving               # greenlet → GreenContext, of requests that the application has
     cdef dict parked                # WSGIRequest → GreenContext, while the application's iterator waits for the client
     cdef list spare                 # GreenContexts, to be used again

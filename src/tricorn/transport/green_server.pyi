@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tricorn.transport.opening import Entrance
@@ -16,6 +16,7 @@ class Hub(Protocol):
 
     switch: leave the calling greenlet, until somebody switches to it.
     wait: have the calling greenlet wait until a descriptor can be read, or written; so many seconds at most.
+    forsake: this is a copy of the process, which is to have nothing of ours: what we watch is over.
     """
 
     def switch(self) -> object: ...
@@ -23,6 +24,7 @@ class Hub(Protocol):
     def call_later(self, seconds: float, callback: Callable[[], object]) -> None: ...
     def watch(self, fd: int, callback: Callable[[], object]) -> Watch: ...
     def wait(self, fd: int, writing: bool, seconds: float) -> None: ...
+    def forsake(self, watches: Sequence[Watch]) -> None: ...
 
 class GreenServer(Server):
     """The transport of one worker with green threads: see green_server.pyx."""

@@ -496,6 +496,8 @@ cdef class GreenServer(Server):
             self.thrown = 0
         except BaseException as error:
             # What a greenlet of the application's own raises to end the process: the libraries bring it to the main one.
+            if self.worker.forsaken:
+                _end_copy(error)
             self.thrown += 1
             if self.thrown == MOST_THROWN:
                 raise
@@ -629,8 +631,23 @@ cdef class GreenServer(Server):
         """A signal has arrived: the hub has seen it."""
 
     def forsake(self):
+        """As in Server. A copy of the process has all greenlets, and with gevent they go on in it when the copy waits."""
         Server.forsake(self)
         self.stopped = True
+        self.forker = current_greenlet()
+        self.worker.stay_away = self._stay_away
+        self.hub.forsake([self.reading, *self.watches.values()])
+
+    def _stay_away(self):
+        """Called in a copy by a greenlet that comes back from its application. The worker goes on with that request, so the copy must not; the
+        one that has made the copy comes back from here.
+        """
+        cdef object thrown = None
+        while current_greenlet() is not self.forker:
+            try:
+                self.hub.switch()
+            except BaseException as error:      # by an application that ends all greenlets that it can find
+                thrown = error
 
     @property
     def running(self):
@@ -651,6 +668,12 @@ cdef WSGIRequest _served_by(GreenContext context):
     if not context.calling or call is None:
         return None
     return <WSGIRequest>(<WSGICall>call).exchange
+
+
+cdef int _end_copy(object error) except -1:
+    """This is a process that the application has made, so it is the application's to end, as the interpreter would."""
+    code = error.code if isinstance(error, SystemExit) else 1
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 cdef tuple _at(GreenContext context, WSGIRequest request):

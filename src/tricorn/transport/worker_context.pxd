@@ -69,6 +69,7 @@ cdef class WorkerContext(Terms):
     cdef bint echoes_ids                # and responses say which
 
     cdef bint forsaken                  # a process that the application made: nothing here is its own
+    cdef object stay_away               # … with greenlets of others in it: called by whoever comes back, does not return to these; None
 
     cdef int mute(self) except -1
     cdef int unmute(self) except -1

@@ -103,6 +103,8 @@ cdef class WorkerContext(Terms):
 
     cdef int end_stranger(self) except -1:
         """The application came back in a process that it had made itself. There is nobody to serve here."""
+        if self.stay_away is not None:
+            self.stay_away()
         self.logger.error(
             "a process that the application forked while it served a request came back to the server, and is ended; "
             "such a process must end by itself, with os._exit()"

@@ -6,7 +6,7 @@ the master, which imports this module, is never patched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tricorn.handover import Assignment
@@ -23,6 +23,7 @@ def patch() -> None:
         hubs.use_hub()  # another one than the mold's
         return
     eventlet.monkey_patch()
+    hubs.get_hub()  # now: the application may take away what its module needs when it is imported
 
 
 def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
@@ -39,6 +40,7 @@ class EventletHub:
         self.name = f"Eventlet {eventlet.__version__}"
         self._hub = hubs.get_hub()
         self._trampoline = hubs.trampoline
+        self._use_hub = hubs.use_hub
         self.switch: Callable[[], object] = self._hub.switch
         self.sleep: Callable[[float], object] = eventlet.sleep
 
@@ -56,6 +58,11 @@ class EventletHub:
             self._trampoline(fd, read=not writing, write=writing, timeout=seconds, timeout_exc=ElapsedError())
         except ElapsedError:
             return
+
+    def forsake(self, watches: Sequence[Any]) -> None:  # noqa: ARG002 - the hub that has them is left
+        """Eventlet itself does nothing at a fork: both processes would have one set of descriptors, and take
+        each other's events."""
+        self._use_hub()
 
 
 class Watch:

@@ -6,11 +6,12 @@ master, which imports this module, is never patched, and where a configuration d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tricorn import patches
 from tricorn.handover import Assignment
+from tricorn.workers.gevent_websocket import with_websockets
 from tricorn.workers.green import ElapsedError, serve_green
 from tricorn.workers.signals import SignalPipe
 
@@ -26,10 +27,11 @@ def patch() -> None:
         gevent.reinit()
         return
     monkey.patch_all()
+    gevent.get_hub()  # now: the application may take away what its modules need when they are imported
 
 
 def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
-    return serve_green(assignment, application, signals, GeventHub())
+    return serve_green(assignment, with_websockets(application), signals, GeventHub())
 
 
 class GeventHub:
@@ -68,6 +70,11 @@ class GeventHub:
             wait(fd, timeout=seconds, timeout_exc=ElapsedError())
         except ElapsedError:
             return
+
+    def forsake(self, watches: Sequence[Any]) -> None:
+        """The loop is told of the fork behind this; the first thing that it then does are its callbacks."""
+        for watch in watches:
+            self._loop.run_callback(watch.stop)
 
 
 class Watch:
