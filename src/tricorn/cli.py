@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tricorn import patches
+from tricorn.admin import rules as admin_rules
 from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
@@ -37,6 +38,7 @@ from tricorn.net.address import Address, FdAddress, TcpAddress, parse_bind
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
+    from tricorn.arbiter.administration import RunAdmin
     from tricorn.arbiter.attendant import RunHealth
     from tricorn.arbiter.background import Starter
 
@@ -133,8 +135,15 @@ def serve(launch: Launch, settings: Settings) -> int:
             predecessor,
             launch.is_ready,
         )
-        run_health = health_for(settings)
-        return Arbiter(settings, worker_for(settings), launch.reload, application_of, start, run_health).run()
+        return Arbiter(
+            settings,
+            worker_for(settings),
+            launch.reload,
+            application_of,
+            start,
+            health_for(settings),
+            admin_for(settings),
+        ).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
         raise error.at(settings.origins.get(error.setting, "")) from error
@@ -147,6 +156,15 @@ def health_for(settings: Settings) -> RunHealth | None:
     from tricorn.workers.health import run_health
 
     return run_health
+
+
+def admin_for(settings: Settings) -> RunAdmin | None:
+    """What serves control and metrics at `admin_bind`."""
+    if settings.admin_bind is None:
+        return None
+    from tricorn.workers.admin import run_admin
+
+    return run_admin
 
 
 def check(launch: Launch, settings: Settings) -> int:
@@ -326,6 +344,19 @@ def check_health_address(settings: Settings) -> None:
             )
 
 
+def check_admin_address(settings: Settings) -> None:
+    if settings.admin_bind is None:
+        return
+    admin_rules.check(settings)
+    address = parse_bind(settings.admin_bind).address
+    for name, binds in (("bind", settings.bind), ("health_bind", [settings.health_bind])):
+        for other in filter(None, binds):
+            if collide(address, parse_bind(other).address):
+                raise ValueError(
+                    f"{settings.admin_bind} and {other}, which is in {name}, are the same; use another"
+                )
+
+
 def collide(one: Address, other: Address) -> bool:
     """Whether only one of them can be listened at."""
     if isinstance(one, TcpAddress) and isinstance(other, TcpAddress) and one.port == other.port != 0:
@@ -404,6 +435,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "workers_min": check_fewest,
     "workers_max": check_most,
     "health_bind": check_health_address,
+    "admin_bind": check_admin_address,
     "ready_path": check_probes,
     "certfile": rules.check,
     "http_protocols": check_protocols,
@@ -477,8 +509,10 @@ def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
         bind = tuple(address for each in settings.bind for address in by_number(each, sockets))
     except ValueError as error:
         raise ConfigError("bind", settings.origins["bind"], str(error)) from error
-    settings = with_health_socket(settings, sockets)
-    sockets = [each for each in sockets if each.address != settings.health_bind]
+    for name in ("health_bind", "admin_bind"):
+        settings = with_own_socket(name, settings, sockets)
+    others = (settings.health_bind, settings.admin_bind)
+    sockets = [each for each in sockets if each.address not in others]
     if not sockets or any(isinstance(parse_bind(address).address, FdAddress) for address in bind):
         return replace(settings, bind=bind)
     warnings = settings.warnings
@@ -490,17 +524,19 @@ def with_sockets(settings: Settings, sockets: Sequence[Passed]) -> Settings:
     return replace(settings, bind=passed, origins=origins, warnings=warnings)
 
 
-def with_health_socket(settings: Settings, sockets: Sequence[Passed]) -> Settings:
-    """`health_bind` may name one of them, too; that is none of the others then."""
-    if settings.health_bind is None:
+def with_own_socket(name: str, settings: Settings, sockets: Sequence[Passed]) -> Settings:
+    """`health_bind` may name one of them, too, and `admin_bind`; that is none of the others then."""
+    wanted = getattr(settings, name)
+    if wanted is None:
         return settings
     try:
-        address, *more = by_number(settings.health_bind, sockets)
+        address, *more = by_number(wanted, sockets)
         if more:
-            raise ValueError(f"{settings.health_bind!r} is {1 + len(more)} sockets, and one is enough")
+            raise ValueError(f"{wanted!r} is {1 + len(more)} sockets, and one is enough")
     except ValueError as error:
-        raise ConfigError("health_bind", settings.origins["health_bind"], str(error)) from error
-    return replace(settings, health_bind=address)
+        raise ConfigError(name, settings.origins[name], str(error)) from error
+    changed: dict[str, Any] = {name: address}
+    return replace(settings, **changed)
 
 
 def command_line() -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Row
 from tricorn.tls.rules import speaks_tls
+from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
     from tricorn.hooks.worker import WorkerHooks
@@ -47,6 +48,7 @@ class Assignment:
     retired: called by a worker that returns, if nothing of it is left in the process: neither threads nor an
         event loop, nor what an application has ended. So the process may have another use.
     hooks: what is to be called in the life of this worker; None: nothing.
+    wishes: what the master wants of all workers; looked at when USR1 comes. None: nothing.
     """
 
     settings: Settings
@@ -60,6 +62,7 @@ class Assignment:
     certificates: Renewal | None = None
     retired: Callable[[], None] = lambda: None
     hooks: WorkerHooks | None = None
+    wishes: Wishes | None = None
 
     @property
     def tls_listeners(self) -> Sequence[bool]:

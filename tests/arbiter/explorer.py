@@ -25,7 +25,7 @@ Molds (`preloads`) and the process that answers health checks (`attended`) are c
 worker that a mold forks is at first an order, which is carried out or comes to nothing; one that was chosen
 for it (`is_candidate`) becomes the mold when it is drained, or just leaves.
 
-    PYTHONPATH=tests python -m arbiter.explorer WORKERS OUTER SURGE UNAVAILABLE [preloads] [attended]
+    PYTHONPATH=tests python -m arbiter.explorer WORKERS OUTER SURGE UNAVAILABLE [preloads] [attended] …
 
 goes further than the tests do: 2 2 1 0 has some 50,000 states and takes a minute.
 
@@ -105,7 +105,7 @@ class World:
     def serving(self) -> int:
         """As far as the master can know."""
         ready = [child for child in self.workers if child.state is State.READY and not child.is_leaving]
-        return sum(child.heartbeat != LONG_AGO for child in ready)
+        return sum(child.heartbeat != LONG_AGO and not child.is_condemned for child in ready)
 
     @property
     def staying(self) -> int:
@@ -286,6 +286,17 @@ def outer(world: World) -> Iterator[Change]:
         yield "TTOU", replace(world, target=targets.fewer(target))
 
 
+def commanded(world: World) -> Iterator[Change]:
+    """Outer events, too."""
+    target = world.target
+    if target.fallback is None and target.plan.proven:
+        yield "pause", replace(world, target=targets.paused(target))
+    yield "resume", replace(world, target=targets.resumed(target))
+    for child in world.workers:
+        if child.killed_at is None and not child.is_ordered:
+            yield f"{child.pid} is to be killed", _with(world, replace(child, is_condemned=True))
+
+
 def _answered(world: World, order: Process) -> Iterator[Change]:
     """What becomes of it. A mold that hangs says nothing; one that was told to leave may do either."""
     (mold,) = [child for child in world.children if child.pid == order.mold] or [None]
@@ -342,7 +353,7 @@ def _with(world: World, child: Process) -> World:
 
 
 def _without(world: World, child: Process, code: int) -> World:
-    asked = child.drained_at is not None or child.interrupted_at is not None
+    asked = child.drained_at is not None or child.interrupted_at is not None or child.is_condemned
     ended = targets.Exit(
         child.generation, child.state is not State.BOOTING, asked, code, uptime=-child.started_at
     )
@@ -374,9 +385,12 @@ def waited(world: World) -> Iterator[Change]:
     if target.fallback is not None and target.fallback.retry_at > 0:
         fallback = replace(target.fallback, retry_at=0.0)
         yield "the fallback's back-off is over", replace(world, target=replace(target, fallback=fallback))
-    if target.attendant is not None and target.attendant.retry_at > 0:
-        attendant = replace(target.attendant, retry_at=0.0)
-        yield "the attendant's back-off is over", replace(world, target=replace(target, attendant=attendant))
+    if any(plan.retry_at > 0 for plan in target.attendants):
+        attendants = tuple(replace(plan, retry_at=0.0) for plan in target.attendants)
+        yield (
+            "the attendants' back-off is over",
+            replace(world, target=replace(target, attendants=attendants)),
+        )
 
 
 def _due(child: Process) -> Process | None:
@@ -416,7 +430,7 @@ def canonical(world: World) -> World:
             target,
             plan=_canonical_plan(target.plan, renamed),
             fallback=target.fallback and _canonical_plan(target.fallback, renamed),
-            attendant=target.attendant and _canonical_plan(target.attendant, renamed),
+            attendants=tuple(_canonical_plan(plan, renamed) for plan in target.attendants),
             latest=len(numbers),
             drain_at=target.drain_at if target.mode is Mode.LEAVING else 0.0,
         ),
@@ -452,7 +466,7 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks."""
+    there is a process that answers health checks. commanded: somebody pauses, resumes and kills."""
 
     workers: int
     surge: int = 1
@@ -460,6 +474,7 @@ class Explorer:
     drain_delay: float = 0.0
     preloads: bool = False
     attended: bool = False
+    commanded: bool = False
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
     steps: int = 0
     forks: dict[World, list[tuple[World, bool]]] = field(default_factory=dict)
@@ -479,6 +494,8 @@ class Explorer:
                     continue
                 layer += [self._visit(world, name, after) for name, after in inner(world)]
                 following += [self._visit(world, name, after) for name, after in outer(world) if left]
+                if left and self.commanded:
+                    following += [self._visit(world, name, after) for name, after in commanded(world)]
             layer = following
         self._look_for_circles()
         return len(self.came)
@@ -589,6 +606,9 @@ def converges(world: World) -> World | None:
     if changed is None and world.target.mode is Mode.RESTING:
         assert not world.workers, "workers of one that rests never go"
         assert not world.attendants, "one that rests answers health checks"
+    elif changed is None and world.target.mode is Mode.PAUSED:
+        assert not world.workers, "workers of one that is paused never go"
+        assert len(world.attendants) == world.target.attends, "nobody answers health checks in a pause"
     elif changed is None:
         plan = world.target.plan
         assert world.target.fallback is None, "a reload never ends"
@@ -622,7 +642,7 @@ def gives_up_late(world: World) -> World | None:
 def _given_up(world: World, boots: Callable[[Process], bool]) -> World | None:
     plan = world.target.plan
     changed = _settled(world, boots)
-    if changed is None and world.target.mode is not Mode.RESTING:
+    if changed is None and world.target.mode not in (Mode.RESTING, Mode.PAUSED):
         assert world.serving == plan.workers, f"{world.serving} serve at the end"
         assert plan.proven
     return changed
@@ -632,7 +652,7 @@ def ends(world: World) -> World | None:
     """TERM, and nobody obeys: the limits end it."""
     if world.exit_code is not None:
         return None
-    if world.target.mode in (Mode.RUNNING, Mode.RESTING):
+    if world.target.mode in (Mode.RUNNING, Mode.RESTING, Mode.PAUSED):
         return replace(world, target=targets.stopped(world.target, Mode.DRAINING))
     for child in world.children:
         if child.killed_at is not None:

@@ -23,12 +23,14 @@ from tricorn.arbiter.decide import (
     serves,
 )
 from tricorn.arbiter.target import (
+    ADMIN,
     ATTENDANT,
     Mode,
     Target,
     alone,
     attended,
     first_target,
+    paused,
     rested,
     retired,
     stopped,
@@ -94,6 +96,8 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     ("beside another, all are", [WORKER], beside(1), [Spawn(ATTENDANT)]),
     ("beside another, all were", [HEALTH], beside(1), [Spawn(1)]),
     ("beside another that stays", [WORKER, HEALTH], SECOND_TO_STOP, [Drain(1), Drain(9)]),
+    ("a pause", [WORKER, HEALTH], paused(serving(1)), [Drain(1)]),
+    ("it speaks of the pause", [HEALTH], paused(serving(1)), []),
     ("it never boots", [WORKER, STUCK_HEALTH], serving(1), [Abort(9, silent_for=90.0)]),
     ("all have gone", [], stopped(serving(1), Mode.DRAINING), [Exit(0)]),
     ("INT", [WORKER, HEALTH], stopped(serving(1), Mode.QUICK), [Interrupt(1), Interrupt(9)]),
@@ -110,12 +114,26 @@ def test_decide(children: list[Child], target: Target, actions: list[Action]) ->
 def test_it_is_backed_off_when_it_crashes_and_nobody_else_is() -> None:
     target = with_exit(serving(1), Ended(ATTENDANT, True, False, -11, 0.1), NOW)
     assert decide([WORKER], target, NOW) == []
-    assert target.attendant is not None
-    assert decide([WORKER], target, target.attendant.retry_at) == [Spawn(ATTENDANT)]
+    (plan,) = target.attendants
+    assert decide([WORKER], target, plan.retry_at) == [Spawn(ATTENDANT)]
     drained = replace(WORKER, graceful_timeout=0.0, timeout=0.0, drained_at=NOW)
     for wakes in (target, stopped(target, Mode.DRAINING)):
-        assert next_deadline([drained], wakes, NOW) == target.attendant.retry_at
+        assert next_deadline([drained], wakes, NOW) == plan.retry_at
     assert target.plan == serving(1).plan
+
+
+def test_two_of_them_are_apart() -> None:
+    """One answers health checks, the other serves control."""
+    both = attended(serving(1), ADMIN)
+    other = child(10, ADMIN)
+    assert decide([WORKER], both, NOW) == [Spawn(ATTENDANT), Spawn(ADMIN)]
+    assert decide([WORKER, HEALTH], both, NOW) == [Spawn(ADMIN)]
+    assert decide([WORKER, HEALTH, other], both, NOW) == []
+    assert decide([HEALTH, other], stopped(both, Mode.DRAINING), NOW) == [Interrupt(9), Interrupt(10)]
+    assert decide([WORKER, HEALTH, other], retired(both), NOW) == [Drain(1), Drain(9), Drain(10)]
+    crashed = with_exit(both, Ended(ADMIN, True, False, -11, 0.1), NOW)
+    assert decide([WORKER], crashed, NOW) == [Spawn(ATTENDANT)]
+    assert other.is_attendant
 
 
 def test_it_does_not_count() -> None:

@@ -19,6 +19,7 @@ from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.commands import ctl
 from tricorn.config.settings import Settings
 from tricorn.net.listener import ListenError
+from tricorn.wishes import Wishes
 
 
 def test_every_word_has_a_goal_and_every_command_a_word() -> None:
@@ -53,7 +54,7 @@ def test_without_a_place_there_is_none(
     (tmp_path / "file").touch()
     monkeypatch.setattr("tricorn.control.place.directories", lambda *_: iter([str(tmp_path / "file")]))
     monkeypatch.setattr(logging.getLogger("tricorn.error"), "propagate", True)
-    made = Control(never, never)
+    made = Control(never, never, Wishes(), never)
     with caplog.at_level(logging.INFO, "tricorn.error"):
         made.open(Settings(), on_trial=False)
     assert "No control socket" in caplog.text
@@ -66,7 +67,7 @@ def test_without_a_place_there_is_none(
 
 
 def test_none_is_wanted(tmp_path: Path) -> None:
-    made = Control(never, never)
+    made = Control(never, never, Wishes(), never)
     path = tmp_path / "ctl"
     made.open(Settings(control_socket=str(path), control_socket_disable=True), on_trial=False)
     assert os.listdir(tmp_path) == []

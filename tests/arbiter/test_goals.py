@@ -8,14 +8,19 @@ import pytest
 
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.goals import (
+    STACKS_TIME,
     Answer,
     Goal,
+    Happened,
+    Killed,
+    Paused,
     Picture,
     Problem,
     Reforked,
     Reloaded,
     Replaced,
     Scaled,
+    Shown,
     Upgraded,
     maybe_answer,
     refusal,
@@ -43,6 +48,7 @@ BOOTS = child(3, State.BOOTING, generation=2)
 MOLD = child(1, is_mold=True)
 ERROR = Problem(2, "there is no module 'site'\n  in line 1")
 RUNS = target(plan())
+PAUSED = target(plan(), mode=Mode.PAUSED)
 ON_TRIAL = target(plan(2, proven=False), plan(1))
 
 CASES: list[tuple[str, Goal, Picture, str | None]] = [
@@ -139,6 +145,44 @@ CASES: list[tuple[str, Goal, Picture, str | None]] = [
         Picture(target(plan(), mode=Mode.RETIRING), [], upgrade=Answer(True, "taken over")),
         "taken over",
     ),
+    ("it is not dead yet", Killed(1), Picture(RUNS, [ONE, TWO]), None),
+    ("it is dead, and one is missing", Killed(1), Picture(RUNS, [TWO]), None),
+    ("it is dead", Killed(1), Picture(RUNS, [TWO, child(3)]), "Worker 1 was killed; 2 workers serve"),
+    (
+        "its successor does not start",
+        Killed(1),
+        Picture(RUNS, [TWO], [ERROR]),
+        "!its successor does not start",
+    ),
+    ("dead in a pause", Killed(1), Picture(PAUSED, []), "Worker 1 was killed"),
+    ("dead in a stop", Killed(1), Picture(target(plan(), mode=Mode.DRAINING), []), "Worker 1 was killed"),
+    ("one still finishes", Paused(), Picture(PAUSED, [OLD_LEAVES]), None),
+    ("the mold stays", Paused(), Picture(PAUSED, [MOLD]), "The server is paused"),
+    ("somebody resumes", Paused(), Picture(RUNS, [ONE]), "!resumed it meanwhile"),
+    (
+        "a stop comes first in a pause",
+        Paused(),
+        Picture(target(plan(), mode=Mode.QUICK), []),
+        "!told to stop",
+    ),
+    ("a pause comes first", Scaled(2), Picture(PAUSED, []), "!paused meanwhile"),
+    ("one thinks yet", Shown((1, 2), 5.0), Picture(RUNS, [ONE, TWO], now=6.0, stacks={1: "s"}), None),
+    (
+        "one has ended",
+        Shown((1, 2), 5.0),
+        Picture(RUNS, [ONE], now=6.0, stacks={1: "s"}),
+        "1 worker shows its",
+    ),
+    (
+        "one is stuck",
+        Shown((1, 2), 5.0),
+        Picture(RUNS, [ONE, TWO], now=5.0 + STACKS_TIME, stacks={1: "s"}),
+        "1 worker shows its stacks; no Python code runs in 2 that could",
+    ),
+    ("all are stuck", Shown((1,), 5.0), Picture(RUNS, [ONE], now=9.0), "!no Python code runs in 1"),
+    ("all have ended", Shown((1,), 5.0), Picture(RUNS, [], now=5.0), "0 workers"),
+    ("nothing new", Happened(7), Picture(RUNS, [], events=[{"number": 7}]), None),
+    ("something new", Happened(6), Picture(RUNS, [], events=[{"number": 6}, {"number": 7}]), "1 event"),
     ("an upgrade failed", Upgraded(), Picture(RUNS, [ONE], upgrade=refusal("failed")), "!failed"),
 ]
 
@@ -160,6 +204,13 @@ def test_the_rest_of_a_reason_stands_apart() -> None:
     assert answer is not None
     assert answer.say.endswith("'site'")
     assert answer.detail == "  in line 1"
+
+
+def test_who_is_silent_is_named() -> None:
+    now = Picture(RUNS, [ONE, TWO], now=9.0, stacks={1: {"pid": 1}}, silent={2: "it is stopped (SIGSTOP)"})
+    answer = maybe_answer(Shown((1, 2), 5.0), now)
+    assert answer is not None
+    assert answer.data == [{"pid": 1}, {"pid": 2, "silent": "it is stopped (SIGSTOP)"}]
 
 
 def test_a_number_of_workers_is_for_both_generations() -> None:

@@ -57,6 +57,21 @@ def test_every_order_with_somebody_who_answers_health_checks(
     assert Explorer(workers, attended=True, **more).explore(outer) > 300
 
 
+@pytest.mark.parametrize(
+    ("workers", "outer", "more"),
+    [
+        (1, 1, {}),
+        pytest.param(1, 2, {}, marks=pytest.mark.slow),
+        pytest.param(2, 1, {}, marks=pytest.mark.slow),
+        pytest.param(1, 1, {"preloads": True}, marks=pytest.mark.slow),
+        pytest.param(1, 1, {"attended": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_every_order_with_pauses_and_kills(workers: int, outer: int, more: dict[str, Any]) -> None:
+    assert Explorer(workers, commanded=True, **more).explore(outer) > 100
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
 def test_every_order_of_three_workers(bounds: tuple[int, int]) -> None:

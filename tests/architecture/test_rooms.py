@@ -14,7 +14,8 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "hooks", "machine", "procfs", "control", "summary", "patches"),
+    *("drain", "hooks", "machine", "procfs", "control", "summary", "patches", "wishes"),
+    "admin",
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -39,6 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sigaction",
         "drain",
         "summary",
+        "wishes",
+        "admin",
+        "control",  # the door, which it is given
         "hooks",
         "patches",
     },
@@ -55,10 +59,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "machine",
         "procfs",
         "control",
+        "admin",
         "summary",
+        "wishes",
         "hooks",
     },
     "control": {"config", "net"},
+    "admin": {"config", "control", "net"},
     "commands": {"compat", "config", "control", "kinds", "log", "machine", "net", "procfs"},
     "hooks": {"config", "log", "net", "scoreboard", "tls"},
     "config": {"kinds", "machine"},
@@ -73,9 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drain": set(),
     "patches": set(),
     "summary": set(),
+    "wishes": set(),
     "machine": set(),
     "procfs": set(),
-    "handover": {"config", "hooks", "net", "tls", "scoreboard"},
+    "handover": {"config", "hooks", "net", "tls", "scoreboard", "wishes"},
     "cli": ROOMS - ABOVE_CLI,
     "worker_classes": {"workers", "config", "kinds", "handover", "compat"},
     "compat": set(),

@@ -39,6 +39,16 @@ Output = pytest.CaptureFixture[str]
         ("shutdown graceful", {"do": "stop"}),
         ("shutdown quick", {"do": "quit"}),
         ("reload", {"do": "reload"}),
+        ("drain", {"do": "stop"}),
+        ("kill 4711", {"do": "kill", "pid": 4711}),
+        ("dump", {"do": "dump"}),
+        ("dump 4711", {"do": "dump", "pid": 4711}),
+        ("log-level", {"do": "log-level"}),
+        ("log-level debug", {"do": "log-level", "level": "debug"}),
+        ("pause", {"do": "pause"}),
+        ("resume", {"do": "resume"}),
+        ("certs", {"do": "certs"}),
+        ("events --follow", {"do": "events"}),
         ("-c 'worker add 2'", {"do": "scale", "by": 2}),
     ],
 )
@@ -56,6 +66,10 @@ def test_words(words: str, question: dict[str, Any]) -> None:
         (["worker", "add", "x"], "scale: '+x' is not a number"),
         (["worker", "kill"], "replace: '{}' is not a process id"),
         (["replace", "-1"], "replace: '-1' is not a process id"),
+        (["kill"], "kill: a word is missing; write tricorn ctl kill PID"),
+        (["dump", "all"], "dump: 'all' is not a process id; `tricorn ctl workers` shows them"),
+        (["dump", "1", "2"], "dump: too many words; write tricorn ctl dump [PID]"),
+        (["status", "--follow"], "--follow is for events, not for status"),
         (["reload", "now"], "reload: too many words; write tricorn ctl reload"),
         (["show", "dirty"], "Tricorn has no dirty arbiters"),
         (["dirty", "add"], "Tricorn has no dirty arbiters"),
@@ -179,4 +193,62 @@ def test_the_commands_of_the_help_are_those_that_there_are() -> None:
     assert all(f"\n  {name}" in text for name in ctl.VERBS)
     assert all(
         option in text for option in ("--socket", "--pid", "--bind", "--no-wait", "--timeout", "--json")
+    )
+
+
+def test_certificates_in_text() -> None:
+    assert ctl_text.certificates([]) == "The server has no certificates: it is not set up for TLS"
+    each = {
+        "file": "/etc/site.pem",
+        "names": ["site.test", "www.site.test"],
+        "issuer": "CN=An\nauthority",
+        "not_before": "2026-01-01T00:00:00+00:00",
+        "not_after": "2026-04-01T00:00:00+00:00",
+        "days_left": 1,
+        "is_expiring": True,
+    }
+    assert ctl_text.certificates([each, each | {"days_left": -3}]) == (
+        "/etc/site.pem\n"
+        "  for site.test, www.site.test\n"
+        "  by CN=An\\x0Aauthority\n"
+        "  until 2026-04-01T00:00:00+00:00, 1 day left; renew it\n"
+        "/etc/site.pem\n"
+        "  for site.test, www.site.test\n"
+        "  by CN=An\\x0Aauthority\n"
+        "  until 2026-04-01T00:00:00+00:00, expired; renew it"
+    )
+
+
+def test_events_in_text() -> None:
+    assert ctl_text.events([]) == "Nothing has happened"
+    event = {"number": 1, "time": 0.0, "level": "info", "text": "GET /a\nb", "detail": "one\ntwo\x1b\n"}
+    first, *rest = ctl_text.events([event]).split("\n")
+    assert first.endswith("00:00  info      GET /a\\x0Ab")
+    assert [line.strip() for line in rest] == ["one", "two\\x1B"]
+
+
+def test_stacks_in_text() -> None:
+    busy = {
+        "pid": 1,
+        "threads": [{"name": "Main\x1b", "stack": '  File "x.py", line 1, in f\n    f()\n'}],
+        "tasks": [{"name": "Task-2", "stack": '  File "y.py", line 2, in g\n'}],
+        "left_out": 3,
+    }
+    idle = {"pid": 2, "threads": [], "tasks": [], "left_out": 0}
+    silent = {"pid": 3, "silent": "it is stopped (SIGSTOP)"}
+    assert ctl_text.stacks([busy, idle, silent, {"pid": 4, "silent": ""}]) == (
+        "Worker 1\n"
+        "  Thread Main\\x1B\n"
+        '    File "x.py", line 1, in f\n'
+        "      f()\n"
+        "  Task Task-2\n"
+        '    File "y.py", line 2, in g\n'
+        "  and 3 more\n"
+        "\n"
+        "Worker 2\n"
+        "  runs nothing of the application's\n"
+        "\n"
+        "Worker 3 does not answer: it is stopped (SIGSTOP)\n"
+        "\n"
+        "Worker 4 does not answer: its main thread does not come to run Python code"
     )

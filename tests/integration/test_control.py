@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.client import ClosedError
 from harness.server import wait_for
 from integration.answering import serving, told, write_site
-from integration.live import Live, entered, in_background, is_alive, is_mold
+from integration.live import Live, entered, in_background, is_alive, is_mold, message
 
 from tricorn.commands.ctl import main
 from tricorn.control import finding
@@ -27,6 +28,7 @@ from tricorn.control.endpoint import CLIENTS_MAX
 
 #: `/hold/FILE` is not answered before there is such a file, and FILE.in says that it is being served.
 SITE = """
+import logging
 from pathlib import Path
 def answer(path):
     if path.startswith("/hold"):
@@ -34,6 +36,8 @@ def answer(path):
         Path(gate + ".in").write_text(str(os.getpid()))
         while not Path(gate).exists():
             time.sleep(0.005)
+    if path == "/level":
+        return str(logging.getLogger("tricorn.error").getEffectiveLevel())
     return f"{os.getpid()} VERSION"
 """
 
@@ -253,6 +257,153 @@ def test_refusals(served: Site, capsys: Output) -> None:
     ]
 
 
+def test_a_worker_is_killed(served: Site, tmp_path: Path, capsys: Output) -> None:
+    """Although it is busy, and at once; it is no crash, so nobody waits for the next one."""
+    gate, since = tmp_path / "gate", len(served.live.log())
+    with served.live.connect(timeout=10) as client:
+        client.send(message(f"/hold{gate}"))
+        pid = entered(gate)
+        assert served.ctl("kill", str(pid)) == 0
+        assert capsys.readouterr().out == f"Worker {pid} was killed; 2 workers serve\n"
+        with pytest.raises(ClosedError):
+            client.response("GET")
+    assert pid not in served.live.workers()
+    log = served.live.log(since)
+    assert f"ctl kill (process {os.getpid()} of user {os.getuid()}): worker {pid}" in log
+    assert f"Worker {pid} is killed as it was wished" in log
+    assert "ERROR" not in log
+    assert "crashing" not in log
+    assert served.ctl("kill", str(pid)) == 1
+    assert f"There is no worker {pid}; the workers are" in capsys.readouterr().err
+    served.break_code()
+    assert served.ctl("kill", str(served.live.workers()[0])) == 1
+    error = capsys.readouterr().err
+    assert "was killed, and its successor does not start; it is tried again: " in error
+    assert "No module named 'a_module_that_is_not_there'" in error
+    served.code("one")
+    wait_for(lambda: served.status()["workers"]["ready"] == 2, "it is tried again", deadline=10)
+
+
+def test_stacks(served: Site, tmp_path: Path, capsys: Output) -> None:
+    gate = tmp_path / "gate"
+    with in_background(told, served.live, f"/hold{gate}") as results:
+        pid = entered(gate)
+        assert served.ctl("dump", str(pid)) == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"Worker {pid}\n  Thread MainThread\n")
+        assert 'site_app.py", line' in text
+        assert "in answer" in text
+        assert served.ctl("dump", "--json") == 0
+        shown = {each["pid"]: each for each in json.loads(capsys.readouterr().out)["data"]}
+        assert set(shown) == set(served.live.workers())
+        (other,) = set(shown) - {pid}
+        assert "in answer" not in str(shown[other])
+        gate.touch()
+    assert results == [f"{pid} one"]  # it was asked, and went on
+    assert served.ctl("dump", "1") == 1
+    assert "There is no such worker; the workers are" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_stacks_of_one_that_is_stopped(served: Site, capsys: Output) -> None:
+    pid, other = served.live.workers()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert served.ctl("dump") == 0
+        text = capsys.readouterr().out
+        assert f"Worker {pid} does not answer: it is stopped (SIGSTOP)" in text
+        assert f"Worker {other}\n" in text
+        assert served.ctl("dump", str(pid)) == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_the_level_of_the_log(served: Site, capsys: Output) -> None:
+    """In the master and in workers that there are, in those that come, and until the next reload."""
+    assert served.ctl("log-level", "lots") == 1
+    error = "There is no level 'lots'; there are debug, info, warning, error, critical\n"
+    assert capsys.readouterr().err == error
+    assert served.ctl("log-level", "DEBUG") == 0
+    assert capsys.readouterr().out == "The log level is debug, until the next reload\n"
+    wait_for(lambda: {told(served.live, "/level") for _ in range(4)} == {"10"}, "all workers know")
+    assert served.ctl("replace", str(served.live.workers()[0])) == 0
+    assert {told(served.live, "/level") for _ in range(4)} == {"10"}
+    served.ctl("log-level")
+    assert "The log level is debug\n" in capsys.readouterr().out
+    assert served.ctl("reload") == 0
+    served.ctl("log-level")
+    assert "The log level is info\n" in capsys.readouterr().out
+    assert {told(served.live, "/level") for _ in range(4)} == {"20"}
+
+
+def test_events(served: Site, capsys: Output) -> None:
+    assert served.ctl("events") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  info      Worker \d+ is ready$", text, re.MULTILINE)
+    assert served.ctl("events", "--json") == 0
+    last = json.loads(capsys.readouterr().out)["data"][-1]["number"]
+    assert served.ask({"do": "events", "after": last})["data"] == []
+    with in_background(served.ask, {"do": "events", "after": last, "wait": True}) as answers:
+        assert served.ctl("reopen") == 0
+    (event,) = answers[0]["data"]
+    assert event["number"] == last + 1
+    assert event["text"].startswith("ctl reopen (process ")
+    assert served.ask({"do": "events", "after": last})["data"] == [event]
+
+
+def test_events_as_they_come(served: Site) -> None:
+    command = [sys.executable, "-m", "tricorn", "ctl", "-s", str(served.path), "events", "-f", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            assert follower.stdout is not None
+            numbers = [json.loads(follower.stdout.readline())["number"]]
+            served.ctl("reopen")
+            for line in follower.stdout:
+                event = json.loads(line)
+                numbers.append(event["number"])
+                if event["text"].startswith(f"ctl reopen (process {os.getpid()} "):
+                    break
+            assert numbers == list(range(numbers[0], numbers[-1] + 1))
+        finally:
+            follower.kill()
+
+
+def test_there_are_no_certificates(served: Site, capsys: Output) -> None:
+    assert served.ctl("certs") == 0
+    assert capsys.readouterr().out == "The server has no certificates: it is not set up for TLS\n"
+
+
+def test_a_pause(served: Site, tmp_path: Path, capsys: Output) -> None:
+    """What runs is finished, and who comes meanwhile waits."""
+    assert served.ctl("resume") == 1
+    assert capsys.readouterr().err == "The server is not paused\n"
+    gate = tmp_path / "gate"
+    with in_background(told, served.live, f"/hold{gate}") as results:
+        pid = entered(gate)
+        with in_background(served.ctl, "pause") as paused:
+            wait_for(lambda: served.status()["mode"] == "paused", "it pauses")
+            assert is_alive(pid)
+            assert paused == []
+            gate.touch()
+    assert results == [f"{pid} one"]
+    assert paused == [0]
+    assert capsys.readouterr().out == "The server is paused: nothing runs, and new connections wait\n"
+    assert served.live.workers() == []
+    for words in (["pause"], ["reload"], ["scale", "3"], ["upgrade"]):
+        assert served.ctl(*words) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[:3] == [
+        "The server is paused already",
+        "No reload while paused; resume first",
+        "The server is paused; resume first",
+    ]
+    assert "the server is paused" in said[3]
+    with in_background(told, served.live, "/") as results:
+        assert served.ctl("resume") == 0
+    assert results[0].endswith(" one")
+    assert capsys.readouterr().out == "2 workers serve\n"
+
+
 def test_logs_are_opened_again(served: Site, capsys: Output) -> None:
     assert served.ctl("reopen") == 0
     assert capsys.readouterr().out == "The log files are open again\n"
@@ -368,14 +519,45 @@ def test_several(served: Site, tmp_path: Path, capsys: Output, monkeypatch: pyte
         assert f"process {other.pid}: site_app:app at http://127.0.0.1:" in error
         assert main([f"--pid={tmp_path}/pid", "status"]) == 0
         assert f"process {other.pid}," in capsys.readouterr().out
+        assert main([f"--pid={tmp_path}/pid", "log-level", "warning"]) == 0
         config.write_text("timeout = 'soon'\n")
         assert main([f"--pid={tmp_path}/pid", "reload"]) == 1
         error = capsys.readouterr().err
         assert error.startswith("Reload failed; nothing has changed: timeout: 'soon' is not a number")
+        capsys.readouterr()
+        assert main([f"--pid={tmp_path}/pid", "log-level"]) == 0
+        assert capsys.readouterr().out == "The log level is warning\n"
         assert main([f"--pid={tmp_path}/pid", "stop"]) == 0
         assert capsys.readouterr().out == f"The server has stopped (process {other.pid})\n"
         assert other.wait_exit() == 0
         assert not path.exists()
+
+
+@pytest.mark.slow
+def test_what_a_killed_server_has_left(
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file at which nobody answers: it is not taken for a server, and the next start removes it."""
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    source = SITE.replace("VERSION", "one")
+    everybody = finding.all_of_masters
+    monkeypatch.setattr(
+        finding, "all_of_masters", lambda: [path for path in everybody() if path.startswith(str(tmp_path))]
+    )
+    with serving(tmp_path, source, kind="sync", environ=environ) as killed:
+        path = tmp_path / "tricorn" / f"tricorn-{killed.pid}.ctl"
+        assert main(["status"]) == 0
+        killed.signal(signal.SIGKILL)
+        killed.wait_exit()
+        assert path.exists()
+        assert main(["status"]) == main([f"--pid={killed.pid}", "status"]) == 3
+        assert main([f"--socket={path}", "status"]) == 3
+        assert "no server listens there any more" in capsys.readouterr().err
+    with serving(tmp_path, source, kind="sync", environ=environ) as live:
+        assert os.listdir(path.parent) == [f"tricorn-{live.pid}.ctl"]
+        capsys.readouterr()
+        assert main(["status"]) == 0
+        assert f"process {live.pid}," in capsys.readouterr().out
 
 
 # -- its life
@@ -426,6 +608,45 @@ def test_workers_are_forked_anew_on_command(tmp_path: Path, capsys: Output) -> N
         assert {each["mold"] for each in served.ask({"do": "workers"})["data"] if not each["is_mold"]} >= {
             mold
         }
+
+
+def test_stacks_of_a_loop_that_is_blocked(tmp_path: Path, capsys: Output) -> None:
+    """By a request, while another one waits."""
+    gate, path = tmp_path / "gate", tmp_path / "tricorn.ctl"
+    source = f"""
+import asyncio, os, time
+
+async def sleeps():
+    await asyncio.sleep(60)
+
+async def app(scope, receive, send):
+    if scope["path"] == "/waits":
+        await sleeps()
+    if scope["path"] == "/blocks":
+        open("{gate}.in", "w").write(str(os.getpid()))
+        while not os.path.exists("{gate}"):
+            time.sleep(0.005)
+    await send({{"type": "http.response.start", "status": 204, "headers": []}})
+    await send({{"type": "http.response.body"}})
+"""
+    (tmp_path / "blocked.py").write_text(source)
+    options = (f"--control-socket={path}", "--asgi-lifespan=off", "--graceful-timeout=0.1")
+    with (
+        Live("blocked:app", *options, kind="asgi", chdir=tmp_path) as live,
+        live.connect(timeout=10) as waits,
+        live.connect(timeout=10) as blocks,
+    ):
+        served = Site(live, tmp_path, path)
+        waits.send(message("/waits"))
+        wait_for(lambda: served.ask({"do": "workers"})["data"][0]["busy"], "one waits")
+        blocks.send(message("/blocks"))
+        pid = entered(gate)
+        assert served.ctl("dump", str(pid)) == 0
+        text = capsys.readouterr().out
+        gate.touch()
+        assert blocks.response("GET").status == 204
+        assert re.search(r"Thread MainThread\n(.*\n)*.*blocked.py\", line 1[23], in app\n", text)
+        assert re.search(r"Task .*\n(.*\n)*.*blocked.py\", line 9, in app\n(.*\n)*.*, in sleeps\n", text)
 
 
 def test_a_server_without_one(tmp_path: Path, capsys: Output) -> None:

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 from setproctitle import setproctitle
 
 from tricorn import __version__, forks
+from tricorn.arbiter import administration, attendant, pausing, queues, refork, silence
 from tricorn.arbiter import decide as decisions
-from tricorn.arbiter import queues, refork, silence
 from tricorn.arbiter import target as targets
-from tricorn.arbiter.attendant import ROLE, Attendance, RunHealth
+from tricorn.arbiter.administration import Administration, RunAdmin
+from tricorn.arbiter.attendant import Attendance, Health, RunHealth
 from tricorn.arbiter.children import (
     ChildRecord,
     Generation,
@@ -64,7 +65,7 @@ from tricorn.arbiter.signals import (
 )
 from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
-from tricorn.arbiter.target import ATTENDANT, Mode, how_it_stops
+from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
 from tricorn.config.bulkheads import reserved_threads
@@ -81,6 +82,7 @@ from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
 from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
 from tricorn.tls import rules
+from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
     from tricorn.hooks.objects import Worker
@@ -126,7 +128,8 @@ class Arbiter:
     reload: reads the settings again (HUP); may raise ConfigError.
     load_application: used for preload_app only, in the molds; may raise BootError.
     start: how this process was started, for an upgrade (USR2).
-    run_health: called in the process that answers health checks, where there is to be one.
+    run_health: called in the process that answers health checks, where there is to be one. run_admin: in the
+        one that serves control and metrics.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class Arbiter:
         load_application: Load,
         start: Start | None = None,
         run_health: RunHealth | None = None,
+        run_admin: RunAdmin | None = None,
     ) -> None:
         self._settings = settings
         self._run_worker = run_worker
@@ -163,8 +167,14 @@ class Arbiter:
         self._adopts_orphans = os.getpid() == 1
         self._ends = Ends()
         self._autoscaler = Autoscaler()
-        self._control = Control(self._sight, self._obey)
-        self._attendance = Attendance(run_health)
+        self._wishes = Wishes()
+        self._control = Control(self._sight, self._obey, self._wishes, self._have_look)
+        self._health = Health(run_health)
+        self._administration = Administration(run_admin)
+        self._attendances = {
+            ATTENDANT: Attendance(attendant.POST, self._health.prepare),
+            ADMIN: Attendance(administration.POST, self._administration.prepare),
+        }
         self._headcount = Headcount()
 
     def run(self) -> int:
@@ -201,6 +211,7 @@ class Arbiter:
         setproctitle(process_title("master", settings))
         self._is_master = True
         cleanup.callback(self._clear_away)
+        self._control.begin()
         log.info("Tricorn %s starts (pid %d)%s", __version__, os.getpid(), self._upgrade.origin)
         self._upgrade.begin(settings, _boot_limit(settings))
         # Only the master holds the writing end, so all workers see its end of file when the master is gone.
@@ -210,17 +221,18 @@ class Arbiter:
         certificates = self._first_certificates(settings)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates, hooks)
-        self._upgrade.keep([*first.listeners, *self._attendance.listeners])
+        self._upgrade.keep([*first.listeners, *self._listeners_of_attendants()])
         _report_listeners(first)
         _report_certificates(certificates)
         _report_refork(settings)
         queues.report(first)
         start_watching(settings, self._lifeline)
-        self._control.open(settings, on_trial=self._upgrade.is_on_trial)
+        self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
         self._hooks.ready(first, self._end_while_loading)
         self._started_at = self._turned_at = time.monotonic()
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
-        self._target = self._attendance.wanted(self._target, is_beside=self._upgrade.is_on_trial)
+        for each in self._attendances.values():
+            self._target = each.wanted(self._target, is_beside=self._upgrade.is_on_trial)
         log.info(
             "Starting %d worker%s%s",
             workers,
@@ -253,7 +265,7 @@ class Arbiter:
         while True:
             try:
                 first = self._new_generation(1, settings, certificates, hooks)
-                self._open_health(first)
+                self._open_attendants(first)
                 return first
             except ListenError as error:
                 if error.taken is None or self._upgrade.is_on_trial:
@@ -271,12 +283,16 @@ class Arbiter:
                 log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
 
-    def _open_health(self, first: Generation) -> None:
-        others = [listener for listener in self._listeners if listener not in first.listeners]
-        opened = self._attendance.open(first, others)
-        self._listeners += [listener for listener in opened if listener not in self._listeners]
-        if self._attendance.generation is not None:
-            self._generations[ATTENDANT] = self._attendance.generation
+    def _open_attendants(self, first: Generation) -> None:
+        for number, attendance in self._attendances.items():
+            others = [listener for listener in self._listeners if listener not in first.listeners]
+            opened = attendance.open(first, others, lambda settings: _certificates_for(settings, None))
+            self._listeners += [listener for listener in opened if listener not in self._listeners]
+            if attendance.generation is not None:
+                self._generations[number] = attendance.generation
+
+    def _listeners_of_attendants(self) -> list[Listener]:
+        return [listener for each in self._attendances.values() for listener in each.listeners]
 
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
@@ -307,13 +323,15 @@ class Arbiter:
             identity,
             certificates,
             hooks,
+            self._wishes,
         )
         self._generations[number] = generation
         return generation
 
     def _applications_listeners(self) -> list[Listener]:
         """Those of workers."""
-        return [each for each in self._listeners if each not in self._attendance.listeners]
+        others = self._listeners_of_attendants()
+        return [each for each in self._listeners if each not in others]
 
     def _latest_generation(self) -> Generation | None:
         return self._generations[max(self._generations)] if self._generations else None
@@ -324,6 +342,8 @@ class Arbiter:
             return
         self._is_master = False
         self._control.close()
+        self._administration.close()
+        self._wishes.close()
         for listener in self._listeners:
             listener.close()
         for fd in (self._lifeline, self._lifeline_writer):
@@ -424,9 +444,14 @@ class Arbiter:
         ready = [
             child for child in self._registry if child.serves and child.generation.number == plan.generation
         ]
-        health = self._attendance.maybe_listeners(self._registry)
         is_complete = len(ready) >= plan.workers and self._target.mode is Mode.RUNNING
-        return [*ready[0].generation.listeners, *health] if is_complete and health is not None else None
+        listeners = list(ready[0].generation.listeners) if is_complete else []
+        for attendance in self._attendances.values():
+            answers_at = attendance.maybe_listeners(self._registry)
+            if answers_at is None:
+                return None
+            listeners += answers_at
+        return listeners if is_complete else None
 
     def _attend_certificates(self) -> None:
         """Of older generations too: a reload that fails goes back to them."""
@@ -549,7 +574,7 @@ class Arbiter:
     def _wait(self) -> None:
         now = time.monotonic()
         views = [child.view(self._alive_at) for child in self._registry]
-        self._attendance.sum_up(views, self._target, now)
+        self._health.sum_up(views, self._target, now)
         self._manager.attend(
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
         )
@@ -602,6 +627,8 @@ class Arbiter:
     # -- signals -----------------------------------------------------------------------------------------
 
     def _change_target(self, change: Change, name: str) -> Answer | None:
+        if change in pausing.CHANGES:
+            return self._pause_or_resume(change, name)
         before, self._target = self._target, change(self._target, time.monotonic())
         target = self._target
         if target.mode is not before.mode:
@@ -628,6 +655,19 @@ class Arbiter:
             self._hurry_molds()
         return None
 
+    def _pause_or_resume(self, change: Change, name: str) -> Answer | None:
+        others = (self._upgrade.older_pid, self._upgrade.newer_pid)
+        if (refused := pausing.maybe_refusal(change, self._target, is_alone=not any(others))) is not None:
+            return refused
+        self._target = change(self._target, time.monotonic())
+        log.info("%s: %s", name, pausing.SAID[self._target.mode])
+        self._manager.status(pausing.STATUS[self._target.mode])
+        return None
+
+    def _have_look(self, child: ChildRecord) -> None:
+        """At what is wished for."""
+        self._signal(child.pid, signal.SIGUSR1)
+
     def _hurry_molds(self) -> None:
         """Whoever asks once more does not wait for what the application has left in them."""
         for child in self._registry:
@@ -642,8 +682,9 @@ class Arbiter:
         if (postponed := self._upgrade.postpones_reload(name)) is not None:
             return postponed
         if self._target.mode is not Mode.RUNNING:
-            log.warning("%s: no reload while stopping", name)
-            return refusal("No reload while stopping")
+            state = "paused; resume first" if self._target.mode is Mode.PAUSED else "stopping"
+            log.warning("%s: no reload while %s", name, state)
+            return refusal(f"No reload while {state}")
         self._manager.reloading()
         listeners = tuple(self._listeners)
         try:
@@ -674,6 +715,7 @@ class Arbiter:
             return self._reload_failed(f"{type(error).__name__} was raised")
         self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
         self._reload_under_way = True
+        self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
         _report_listeners(generation, known=listeners)
         _report_certificates(certificates)
@@ -700,6 +742,8 @@ class Arbiter:
             self._hold_signals("A module that hooks are in")
 
     def _reload_failed(self, why: str) -> Answer:
+        if self._wishes.level:
+            log_setup.set_level(self._wishes.level)  # the settings were read, and have set theirs
         # Not before the start is over, nor while an earlier reload is under way: their ends say READY.
         is_up = self._target.mode is Mode.RUNNING and self._target.plan.proven
         if is_up and not self._reload_under_way:
@@ -708,7 +752,8 @@ class Arbiter:
 
     def _warn_about_reload(self, settings: Settings) -> None:
         """Say what HUP does not do."""
-        names = ["pidfile", "health_bind", "control_socket", "control_socket_mode", "control_socket_disable"]
+        names = ["pidfile", "health_bind", "admin_bind", "admin_token", "admin_token_file"]
+        names += ["control_socket", "control_socket_mode", "control_socket_disable"]
         if set(settings.bind) & set(self._settings.bind):
             names.append("reuse_port")
         for name in names:
@@ -767,7 +812,7 @@ class Arbiter:
     def _has_no_successor(self, child: ChildRecord) -> bool:
         """At one of its addresses at least: a reload may have taken it away."""
         served = self._upgrade.served_elsewhere()
-        if self._target.mode is Mode.RUNNING:
+        if self._target.mode in (Mode.RUNNING, Mode.PAUSED):
             served += self._generations[self._target.plan.generation].listeners
         return any(listener not in served for listener in child.generation.listeners)
 
@@ -813,9 +858,9 @@ class Arbiter:
             return
         row.stopping = int(self._target.mode in targets.STOPPING)
         row.queue = queues.assign(generation, self._registry, now)
-        is_attendant = generation.number == ATTENDANT
-        worker = None if is_attendant else self._hooks.new_worker(generation, row)
-        with self._forking(generation, ROLE if is_attendant else "worker", now):
+        attendance = self._attendances.get(generation.number)
+        worker = None if attendance else self._hooks.new_worker(generation, row)
+        with self._forking(generation, attendance.post.role if attendance else "worker", now):
             if worker is not None and generation.settings.preload_app:
                 mold = self._registry.mold_of(generation)
                 wanted = self._hooks.server.num_workers or 0
@@ -834,8 +879,8 @@ class Arbiter:
 
     def _job(self, generation: Generation, row: Row, worker: Worker | None) -> Job:
         forget = partial(self._forget, generation.listeners)
-        if generation.number == ATTENDANT:
-            return self._attendance.job(row, self._lifeline, forget)
+        if (attendance := self._attendances.get(generation.number)) is not None:
+            return attendance.job(row, self._lifeline, forget)
         hooks = None
         if worker is not None and generation.hooks:
             hooks = WorkerHooks(generation.hooks, self._hooks.server, worker)
@@ -895,6 +940,7 @@ class Arbiter:
         os.close(self._lifeline_writer)
         self._upgrade.forget()
         self._control.forget()
+        self._administration.forget(self._attendances[ADMIN].listeners, keep)
         for child in self._registry:
             child.forget()
         for listener in self._listeners:
@@ -967,7 +1013,7 @@ class Arbiter:
     def _forget_old_generations(self) -> None:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
         target = self._target
-        plans = [plan for plan in (target.plan, target.fallback, target.attendant) if plan]
+        plans = [plan for plan in (target.plan, target.fallback, *target.attendants) if plan]
         needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
         for number in self._generations.keys() - needed:
             del self._generations[number]
@@ -978,7 +1024,7 @@ class Arbiter:
             if listener in self._upgrade.served_elsewhere():
                 listener.disown()  # a socket file that is still in use
             listener.close()
-        if self._reload_under_way and len(self._generations.keys() - {ATTENDANT}) == 1:
+        if self._reload_under_way and len(self._generations.keys() - self._attendances.keys()) == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
             if self._target.mode is Mode.RUNNING:
@@ -1014,7 +1060,8 @@ def _patience(holders: Sequence[Holder], settings: Settings) -> float:
 
 
 def _is_orphan(holder: Holder) -> bool:
-    ours = (process_title("worker"), process_title("mold"), process_title(ROLE))
+    posts = (attendant.POST, administration.POST)
+    ours = tuple(process_title(role) for role in ("worker", "mold", *(post.role for post in posts)))
     return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
 
 
@@ -1087,7 +1134,9 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
 
 
 def _log_kill(child: ChildRecord) -> None:
-    if child.is_too_large:
+    if child.is_condemned:
+        log.info("Worker %d is killed as it was wished", child.pid)
+    elif child.is_too_large:
         log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
     elif child.was_ready:
         log.error("%s did not stop in time: killed it", child.name)

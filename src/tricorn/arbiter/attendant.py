@@ -1,7 +1,7 @@
-"""The process that answers health checks (`health_bind`), as far as the master goes: what it is given, and
-the numbers that it speaks of.
+"""Processes beside the workers that speak of the service, as far as the master goes: what they are given. One
+answers health checks (`health_bind`), the other serves control (administration.py).
 
-It is a child like a worker, with a generation, a board and a listener of its own, so heartbeat, back-off,
+Each is a child like a worker, with a generation, a board and a listener of its own, so heartbeat, back-off,
 logs and privileges are what they are for workers. Whether there shall be one decides decide().
 
 Knows: settings, listeners, children as values. Must not know: what is answered, who asks, when it is started.
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tricorn.arbiter.children import ChildRecord, Generation, rows_for
 from tricorn.arbiter.decide import Child, State, is_serving
@@ -19,18 +21,19 @@ from tricorn.arbiter.spawn import Job
 from tricorn.arbiter.target import ATTENDANT, STOPPING, Target, attended
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.handover import Assignment
+from tricorn.handover import Assignment, RunWorker
+from tricorn.net.address import shown
 from tricorn.net.listener import Listener, open_listeners
 from tricorn.scoreboard import Board, Row
 from tricorn.summary import Numbers, Summary
 
+if TYPE_CHECKING:
+    from tricorn.tls.renewal import Renewal  # which imports ssl, and most servers need none
+
 log = logging.getLogger("tricorn.error")
 
-#: Its life, in the process; the result is the exit code.
+#: The life of the health process; the result is the exit code.
 RunHealth = Callable[[Summary, Assignment], int]
-
-#: What the process is called, in `ps` and in the log.
-ROLE = "health process"
 
 #: A READY worker that has been silent for this long is stuck, seconds: its event loop is blocked, or
 #: something in it holds the GIL. Workers beat several times a second; on a busy machine a second is not rare.
@@ -44,58 +47,95 @@ BODY_MAX = 1024
 GRACE = 2.0
 
 
-class Attendance:
-    """What the master has to do with it. Without `health_bind` there is none, and nothing is done.
+#: Reads the certificates that settings name; None: they name none.
+Certify = Callable[[Settings], "Renewal | None"]
 
-    run: called in the process.
+
+@dataclass(frozen=True)
+class Post:
+    """What an attendant is for. generation: its number. role: what the process is called, in `ps` and in the
+    log. setting: where it answers. settings_of: its own, from the service's. said: for the log, once it
+    listens."""
+
+    generation: int
+    role: str
+    setting: str
+    settings_of: Callable[[Settings], Settings]
+    said: str
+
+
+class Attendance:
+    """What the master has to do with an attendant. Where its setting is not set there is none, and nothing is
+    done.
+
+    prepare: gives what is called in the process; it may raise ConfigError.
     """
 
-    def __init__(self, run: RunHealth | None) -> None:
-        self._run = run
-        self._summary = Summary()
+    def __init__(self, post: Post, prepare: Callable[[Settings], RunWorker]) -> None:
+        self.post = post
+        self._prepare = prepare
+        self._run: RunWorker | None = None
         self.generation: Generation | None = None
 
     @property
     def listeners(self) -> Sequence[Listener]:
         return self.generation.listeners if self.generation else ()
 
-    def open(self, first: Generation, known: Sequence[Listener]) -> Sequence[Listener]:
+    def open(self, first: Generation, known: Sequence[Listener], certify: Certify) -> Sequence[Listener]:
         """Listen. first: of the workers. known: listeners that there are already, inherited ones among them.
-        Raises ConfigError, ListenError."""
-        if first.settings.health_bind is None:
+        certify: reads certificates. Raises ConfigError, ListenError."""
+        post = self.post
+        if getattr(first.settings, post.setting) is None:
             return ()
-        own = settings_of(first.settings)
+        own = post.settings_of(first.settings)
         try:
             listeners = open_listeners(own, keep=known)
         except ConfigError as error:  # it takes this for a `bind`
-            raise ConfigError("health_bind", "", error.message, error.hint) from None
-        self.generation = Generation(
-            ATTENDANT, own, listeners, Board(rows_for(own.workers), own.threads), first.identity
-        )
-        log.info("Health checks are answered at %s", listeners[0].address)
+            raise ConfigError(post.setting, "", error.message, error.hint) from None
+        certificates = certify(own)
+        self._run = self._prepare(first.settings)
+        board = Board(rows_for(own.workers), own.threads)
+        self.generation = Generation(post.generation, own, listeners, board, first.identity, certificates)
+        log.info(post.said, shown(listeners[0].address, certificates is not None))
         return listeners
 
     def wanted(self, target: Target, *, is_beside: bool) -> Target:
         """is_beside: an older master serves as well."""
-        return attended(target, is_beside=is_beside) if self.generation else target
+        return attended(target, self.post.generation, is_beside=is_beside) if self.generation else target
 
     def job(self, row: Row, lifeline: int, forget: Callable[[], None]) -> Job:
         assert self.generation is not None
         assert self._run is not None
-        run = partial(self._run, self._summary)
-        return Job(run, self.generation, row, lifeline, forget, role=ROLE)
+        return Job(self._run, self.generation, row, lifeline, forget, role=self.post.role)
 
     def maybe_listeners(self, children: Iterable[ChildRecord]) -> Sequence[Listener] | None:
         """Where it answers; None if it shall, and does not."""
+        if self.generation is None:
+            return ()
         is_there = any(
-            child.is_attendant and child.was_ready and not child.was_told_to_end for child in children
+            child.generation is self.generation and child.was_ready and not child.was_told_to_end
+            for child in children
         )
-        return self.listeners if is_there or self.generation is None else None
+        return self.listeners if is_there else None
+
+
+class Health:
+    """What the master has of the health process besides an attendant. run: called in it; None: there is
+    none."""
+
+    def __init__(self, run: RunHealth | None) -> None:
+        self._run = run
+        self._summary: Summary | None = None
+
+    def prepare(self, _settings: Settings) -> RunWorker:
+        assert self._run is not None
+        self._summary = Summary()
+        return partial(self._run, self._summary)
 
     def sum_up(self, children: Sequence[Child], target: Target, now: float) -> None:
         """For the process to read. While it leaves because another master answers, what was said last stays:
         workers that this one sends away are not missed by anybody."""
-        if self.generation is not None and target.attends:
+        if self._summary is not None and target.attends:
             self._summary.write(numbers(children, target, now))
 
 
@@ -120,6 +160,9 @@ def settings_of(settings: Settings) -> Settings:
         errorlog=settings.errorlog,
         loglevel=settings.loglevel,
     )
+
+
+POST = Post(ATTENDANT, "health process", "health_bind", settings_of, "Health checks are answered at %s")
 
 
 def numbers(children: Iterable[Child], target: Target, now: float) -> Numbers:

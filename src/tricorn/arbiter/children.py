@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
-from tricorn.arbiter.target import ATTENDANT
+from tricorn.arbiter.target import ADMIN, ATTENDANT
 from tricorn.config.settings import Settings
 from tricorn.hooks.found import NONE, Hooks
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
+from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
     from tricorn.hooks.objects import Worker
@@ -47,6 +48,9 @@ MOLD_SILENCE = 10.0
 #: Where the numbers of orders begin: beyond all process ids, so that no system call takes one for such.
 FIRST_ORDER = 1 << 40
 
+#: What attendants are called in the log.
+NAMES = {ATTENDANT: "Health process", ADMIN: "Admin process"}
+
 #: Why a worker asks for a successor.
 WORN = {
     scoreboard.SERVED_ENOUGH: "has served its max_requests",
@@ -67,6 +71,7 @@ class Generation:
     identity: Identity
     certificates: Renewal | None = None
     hooks: Hooks = NONE
+    wishes: Wishes | None = None
     #: How many times a worker was to become the mold.
     reforks: int = 0
     #: Failures that were logged already: four workers that fail alike are one message.
@@ -92,7 +97,7 @@ def lifetime_of(settings: Settings) -> float:
 
 @dataclass
 class ChildRecord:
-    """One worker, a mold, or the attendant. All instants are monotonic seconds.
+    """One worker, a mold, or an attendant. All instants are monotonic seconds.
 
     pid: of a worker that a mold was told to fork, and of which nobody has heard yet, the number of the order.
     row: on its generation's board. A mold that was never a worker has one of its own.
@@ -132,6 +137,8 @@ class ChildRecord:
     is_outdated: bool = False
     #: Somebody wants another in its place.
     is_unwanted: bool = False
+    #: Somebody wants it to end at once.
+    is_condemned: bool = False
 
     @property
     def is_ordered(self) -> bool:
@@ -139,12 +146,12 @@ class ChildRecord:
 
     @property
     def name(self) -> str:
-        kind = "Mold" if self.is_mold else "Health process" if self.is_attendant else "Worker"
+        kind = "Mold" if self.is_mold else NAMES.get(self.generation.number, "Worker")
         return f"{kind} {self.pid}"
 
     @property
     def is_attendant(self) -> bool:
-        return self.generation.number == ATTENDANT
+        return self.generation.number <= ATTENDANT
 
     @property
     def is_worker(self) -> bool:
@@ -271,6 +278,7 @@ class ChildRecord:
             is_worn=self._is_worn(),
             worn_at=self.worn_at,
             is_too_large=self.is_too_large,
+            is_condemned=self.is_condemned,
             is_mold=self.is_mold,
             is_ordered=self.is_ordered,
             mold=self.mold,

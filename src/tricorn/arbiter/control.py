@@ -13,23 +13,28 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tricorn import __version__, scoreboard
-from tricorn.arbiter import refork, reports
+from tricorn.arbiter import refork, reports, silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord
+from tricorn.arbiter.events import Events
 from tricorn.arbiter.goals import (
     Answer,
     Goal,
+    Happened,
+    Killed,
+    Paused,
     Picture,
     Problem,
     Reforked,
     Reloaded,
     Replaced,
     Scaled,
+    Shown,
     Upgraded,
     maybe_answer,
     refusal,
@@ -40,9 +45,13 @@ from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Target, how_it_sto
 from tricorn.config.errors import did_you_mean
 from tricorn.config.settings import Settings
 from tricorn.control import protocol
+from tricorn.control.door import Door
 from tricorn.control.endpoint import Client, Endpoint, Peer
-from tricorn.control.place import open_socket
+from tricorn.control.place import ControlSocket, open_socket
+from tricorn.log import setup as log_setup
+from tricorn.log.outlets import LEVELS
 from tricorn.net.listener import ListenError
+from tricorn.wishes import Wishes
 
 log = logging.getLogger("tricorn.error")
 
@@ -54,6 +63,9 @@ REFUSED_KEPT = 20
 
 #: Of a word that is none, what is looked at.
 WORD_MAX = 50
+
+#: Of the name of a client, what the log says.
+CALLER_MAX = 100
 
 #: Does what a word means; the name says who wants it, for the log. None: it is under way, or done.
 Obey = Callable[[Meaning, str], Answer | None]
@@ -114,12 +126,19 @@ class Problems:
 class Control:
     """The control socket of this master, if it has one.
 
-    sight: what there is to see of the master. obey: has it do something.
+    sight: what there is to see of the master. obey: has it do something. wishes: of all workers; have_look:
+        has one look at them.
     """
 
-    def __init__(self, sight: Callable[[], Sight], obey: Obey) -> None:
+    def __init__(
+        self, sight: Callable[[], Sight], obey: Obey, wishes: Wishes, have_look: Callable[[ChildRecord], None]
+    ) -> None:
         self._sight = sight
         self._obey = obey
+        self._wishes = wishes
+        self._have_look = have_look
+        self._events = Events()
+        self._stacks: dict[int, object] = {}
         self._endpoint: Endpoint | None = None
         self._waiting: list[Waiting] = []
         self._problems = Problems()
@@ -128,10 +147,19 @@ class Control:
 
     # -- its life ------------------------------------------------------------------------------------------
 
-    def open(self, settings: Settings, *, on_trial: bool) -> None:
-        """ConfigError, ListenError: it cannot be where the settings want it."""
-        if settings.control_socket_disable:
-            return
+    def begin(self) -> None:
+        """What is logged from here on, the events are made of."""
+        self._events.begin()
+
+    def open(self, settings: Settings, *, on_trial: bool, door: Door | None = None) -> None:
+        """door: for the admin process. ConfigError, ListenError: the socket cannot be where the settings want
+        it."""
+        place = None if settings.control_socket_disable else self._maybe_place(settings, on_trial=on_trial)
+        if place is not None or door is not None:
+            self._is_on_trial = on_trial
+            self._endpoint = Endpoint(place, self._greeting, self._refuse, door)
+
+    def _maybe_place(self, settings: Settings, *, on_trial: bool) -> ControlSocket | None:
         mode = settings.control_socket_mode
         try:
             place = open_socket(settings.control_socket, mode, on_trial=on_trial, environ=os.environ)
@@ -141,18 +169,19 @@ class Control:
             # Nobody has asked for one: a container with a read-only file system need not hear of it as a
             # problem.
             log.info("No control socket: %s; control_socket names another place", error)
-            return
-        self._is_on_trial = on_trial
-        self._endpoint = Endpoint(place, self._greeting, self._refuse)
+            return None
         log.debug("Control socket at %s", place.path)
+        return place
 
     def close(self) -> None:
+        self._events.end()
         if self._endpoint is not None:
             self._endpoint.close(was_handed_over=self._sight().upgrade.has_handed_over)
             self._endpoint = None
 
     def forget(self) -> None:
         """In a child."""
+        self._events.end()
         if self._endpoint is not None:
             self._endpoint.forget()
             self._endpoint = None
@@ -167,7 +196,7 @@ class Control:
 
     def note_problem(self, generation: int, text: str) -> None:
         """A worker or a mold of it could not start."""
-        if generation != ATTENDANT:  # nobody has asked for that one
+        if generation > ATTENDANT:  # nobody has asked for those
             self._problems.add(Problem(generation, text))
 
     def note_end(self, child: ChildRecord) -> None:
@@ -187,7 +216,9 @@ class Control:
             return
         now = time.monotonic()
         if self._is_on_trial and not self._sight().upgrade.is_on_trial:
-            self._take_over(endpoint)
+            self._is_on_trial = False
+            if endpoint.place is not None:
+                _take_over(endpoint.place)
         for client, question in endpoint.attend(now):
             self._deal_with(endpoint, client, question)
         self.tell()
@@ -198,24 +229,36 @@ class Control:
         waiting, self._waiting = [each for each in self._waiting if each.client.is_open], []
         if not waiting or self._endpoint is None:
             return
-        sight = self._sight()
-        children = [child.view(0.0) for child in sight.children]
-        accepting = frozenset(child.pid for child in sight.children if child.row.state == scoreboard.READY)
+        now = self._picture({type(each.goal) for each in waiting})
         for each in waiting:
             problems = self._problems.since(each.problems_before)
-            picture = Picture(sight.target, children, problems, sight.upgrade.outcome, accepting)
-            answer = maybe_answer(each.goal, picture)
+            answer = maybe_answer(each.goal, replace(now, problems=problems))
             if answer is None:
                 self._waiting.append(each)
             else:
                 self._endpoint.answer(each.client, _message(answer), time.monotonic())
 
-    def _take_over(self, endpoint: Endpoint) -> None:
-        self._is_on_trial = False
-        try:
-            endpoint.place.take_over()
-        except OSError as error:
-            log.warning("The control socket stays %s: %s", endpoint.place.path, error.strerror)
+    def _picture(self, goals: Collection[type[Goal]]) -> Picture:
+        """goals: of those who wait."""
+        sight, now = self._sight(), time.monotonic()
+        picture = Picture(
+            sight.target,
+            [child.view(0.0) for child in sight.children],
+            upgrade=sight.upgrade.outcome,
+            accepting=frozenset(child.pid for child in sight.children if child.row.state == scoreboard.READY),
+            now=now,
+        )
+        if Shown in goals:
+            self._stacks |= {int(each["pid"]): each for each in self._wishes.answers() if _has_pid(each)}
+            silent = {
+                child.pid: silence.reason(silence.evidence_of(child, now))
+                for child in sight.children
+                if child.is_worker and child.pid not in self._stacks
+            }
+            picture = replace(picture, stacks=self._stacks, silent=silent)
+        if Happened in goals:
+            picture = replace(picture, events=self._events.after(0))
+        return picture
 
     def _greeting(self) -> protocol.Message:
         sight = self._sight()
@@ -237,7 +280,7 @@ class Control:
     # -- questions -----------------------------------------------------------------------------------------
 
     def _deal_with(self, endpoint: Endpoint, client: Client, question: protocol.Message) -> None:
-        outcome = self._outcome_of(Order(question, str(client.peer)))
+        outcome = self._outcome_of(Order(question, _who(client, question)))
         if question.get("wait") is False and not isinstance(outcome, Answer | dict):
             outcome = Answer(True, "It is under way", done=False)
         match outcome:
@@ -279,8 +322,7 @@ class Control:
         pid = order.number("pid")
         child = next((child for child in sight.children if child.pid == pid), None)
         if child is None:
-            pids = ", ".join(str(child.pid) for child in sight.children if child.serves)
-            return refusal(f"There is no worker {pid}; the workers are {pids or 'not ready yet'}")
+            return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
         if not child.serves:
@@ -301,10 +343,82 @@ class Control:
             refusal(f"No worker becomes the mold: {chosen}") if isinstance(chosen, str) else Reforked(chosen)
         )
 
+    def _kill(self, order: Order) -> Answer | Goal:
+        pid = order.number("pid")
+        child = next((each for each in self._sight().children if each.pid == pid), None)
+        if child is None or child.is_ordered:
+            return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
+        if child.is_mold:
+            return refusal(f"Process {pid} is the mold; a reload makes a new one")
+        log.info("%s: worker %d", order.name, child.pid)
+        child.is_condemned = True
+        return Killed(child.pid)
+
+    def _dump(self, order: Order) -> Answer | Goal:
+        if any(isinstance(each.goal, Shown) for each in self._waiting):
+            return refusal("Somebody else is waiting for stacks just now; ask again")
+        workers = [each for each in self._sight().children if each.is_worker and not each.is_ordered]
+        if "pid" in order.what:
+            workers = [each for each in workers if each.pid == order.number("pid")]
+        if not workers:
+            return refusal(f"There is no such worker; the workers are {self._pids()}")
+        self._stacks = {}
+        self._wishes.want_stacks()
+        for child in workers:
+            self._have_look(child)
+        return Shown([child.pid for child in workers], time.monotonic())
+
+    def _pids(self) -> str:
+        pids = ", ".join(str(child.pid) for child in self._sight().children if child.serves)
+        return pids or "not ready yet"
+
+    def _log_level(self, order: Order) -> Answer:
+        wanted = order.what.get("level")
+        if wanted is None:
+            now = logging.getLevelName(log.getEffectiveLevel()).lower()
+            return Answer(True, f"The log level is {now}", data={"level": now})
+        level = LEVELS.get(wanted.lower()) if isinstance(wanted, str) else None
+        if level is None:
+            return refusal(f"There is no level {str(wanted)[:WORD_MAX]!r}; there are {', '.join(LEVELS)}")
+        log.info("%s: log level %s", order.name, wanted.lower())
+        log_setup.set_level(level)
+        self._wishes.level = level
+        for child in self._sight().children:
+            if child.is_worker:
+                self._have_look(child)
+        return Answer(True, f"The log level is {wanted.lower()}, until the next reload")
+
+    def _events_after(self, order: Order) -> protocol.Message | Goal:
+        after = order.number("after")
+        found = self._events.after(after or 0)
+        if after is not None and not found and after <= self._events.last and order.what.get("wait"):
+            return Happened(after)
+        return {"ok": True, "done": True, "data": found}
+
+
+def _take_over(place: ControlSocket) -> None:
+    try:
+        place.take_over()
+    except OSError as error:
+        log.warning("The control socket stays %s: %s", place.path, error.strerror)
+
+
+def _who(client: Client, question: protocol.Message) -> str:
+    """For the log. Whom it speaks for, the admin process may say; nobody else."""
+    caller = question.get("caller")
+    if client.is_visitor and isinstance(caller, str):
+        return f"{caller[:CALLER_MAX]}, at admin_bind"
+    return str(client.peer)
+
+
+def _has_pid(answer: Mapping[str, object]) -> bool:
+    return type(answer.get("pid")) is int
+
 
 def _message(answer: Answer) -> protocol.Message:
     message: protocol.Message = {"ok": answer.ok, "done": answer.done, "say": answer.say}
-    return message | ({"detail": answer.detail} if answer.detail else {})
+    message |= {"detail": answer.detail} if answer.detail else {}
+    return message | ({"data": answer.data} if answer.data is not None else {})
 
 
 def _scaled(workers: int, target: Target, _now: float) -> Target:
@@ -314,6 +428,8 @@ def _scaled(workers: int, target: Target, _now: float) -> Target:
 def _maybe_reason_to_refuse(target: Target) -> str | None:
     if target.mode in STOPPING:
         return "The server is stopping"
+    if target.mode is Mode.PAUSED:
+        return "The server is paused; resume first"
     return None if target.mode is Mode.RUNNING else "A newer master serves"
 
 
@@ -330,6 +446,7 @@ REPORTS: Mapping[str, Callable[[Sight], object]] = {
     "status": reports.everything,
     "workers": reports.workers,
     "config": reports.config,
+    "certs": reports.certificates,
 }
 
 #: What is waited for after a command that a signal could have given.
@@ -342,13 +459,19 @@ GOALS: Mapping[str, Callable[[Target], Answer | Goal]] = {
     "rest": _done("The workers of this master finish their requests; reload brings them back"),
     "more": lambda target: Scaled(target.plan.workers),
     "fewer": lambda target: Scaled(target.plan.workers),
+    "pause": lambda _target: Paused(),
+    "resume": lambda target: Scaled(target.plan.workers),
 }
 
-#: Commands that say which, or how many.
-MORE: Mapping[str, Callable[[Control, Order], Answer | Goal]] = {
+#: Commands and questions that say which, or how many.
+MORE: Mapping[str, Callable[[Control, Order], protocol.Message | Answer | Goal]] = {
     "scale": Control._scale,
     "replace": Control._replace,
     "refork": Control._refork,
+    "kill": Control._kill,
+    "dump": Control._dump,
+    "log-level": Control._log_level,
+    "events": Control._events_after,
 }
 
 KNOWN = (*REPORTS, *GOALS, *MORE)

@@ -16,7 +16,7 @@ Guarantees, as long as nobody crashes:
 - Where the application is preloaded, workers come from a mold, a child that has loaded it. There is at most
   one for each generation, beside those whose place a worker has taken. It is made when a worker is wanted, is
   left alone as long as there are workers that it has forked, or may be, and does not count as one.
-- The attendant, if there shall be one, is the last that ends. It is neither a worker nor a mold.
+- Attendants, if there shall be any, are the last that end. They are neither workers nor molds.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Child:
-    """A worker, a mold or the attendant, as the master sees it at one instant. All instants are monotonic
+    """A worker, a mold or an attendant, as the master sees it at one instant. All instants are monotonic
     seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
@@ -64,6 +64,7 @@ class Child:
     leaves_core: if it is aborted.
     is_worn: it has to be replaced. worn_at: the instant from which on it has to be, else None.
     is_too_large: it has more memory than any worker may have.
+    is_condemned: somebody wants it killed.
     is_mold: it has loaded the application and forks workers.
     mold: the pid of the mold that has forked it. is_superseded: a mold, and a worker has taken its place.
     is_ordered: a mold was told to fork it and has not said yet that it did. `pid` stands for the order. How
@@ -86,6 +87,7 @@ class Child:
     is_worn: bool = False
     worn_at: float | None = None
     is_too_large: bool = False
+    is_condemned: bool = False
     is_mold: bool = False
     is_ordered: bool = False
     mold: int = 0
@@ -98,8 +100,8 @@ class Child:
 
     @property
     def is_attendant(self) -> bool:
-        """It answers health checks, and is neither a worker nor a mold."""
-        return self.generation == ATTENDANT
+        """It answers health checks, or serves control, and is neither a worker nor a mold."""
+        return self.generation <= ATTENDANT
 
     @property
     def is_leaving(self) -> bool:
@@ -109,7 +111,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Spawn:
-    """Start a worker, or the attendant."""
+    """Start a worker, or an attendant."""
 
     generation: int
 
@@ -193,9 +195,9 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
         case Mode.QUICK:
             hurried = [*workers, *useless, *attendants]
             return [*overdue, *_interrupt(hurried, condemned), *_exit(children, target)]
-        case Mode.DRAINING | Mode.RETIRING | Mode.RESTING:
+        case Mode.DRAINING | Mode.RETIRING | Mode.RESTING | Mode.PAUSED:
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
-            ends = () if target.mode is Mode.RESTING else _exit(children, target)
+            ends = () if target.goes_on else _exit(children, target)
             return [*overdue, *told, *attend, *ends]
         case Mode.LEAVING if now >= target.drain_at:
             return [*overdue, EndDelay()]
@@ -216,7 +218,7 @@ def next_deadline(children: Sequence[Child], target: Target, now: float) -> floa
     instants = [due[0] for child in children if (due := _due(child))]
     instants += [child.worn_at for child in children if child.worn_at is not None and _will_wear(child, now)]
     plans = [target.plan, target.fallback] if target.is_serving else []
-    plans += [target.attendant] if target.attends and target.mode is not Mode.QUICK else []
+    plans += target.attendants if target.attends and target.mode is not Mode.QUICK else ()
     instants += [target.drain_at] if target.mode is Mode.LEAVING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
     return min(instants, default=None)
@@ -258,7 +260,7 @@ def _due(child: Child) -> tuple[float, type[Abort] | type[Kill]] | None:
     """The next limit of this child, and what reaching it means."""
     if child.killed_at is not None or child.is_ordered:
         return None
-    if child.is_too_large:
+    if child.is_too_large or child.is_condemned:
         return child.started_at, Kill
     if child.aborted_at is not None:
         return child.aborted_at + (CORE_GRACE if child.leaves_core else ABORT_GRACE), Kill
@@ -320,10 +322,13 @@ def _stuck_in_boot(dying: Sequence[Child]) -> Counter[int]:
     """For each generation, the workers that are being aborted because they never got READY.
 
     They keep their places until they are dead: only their exit tells that the generation fails to boot, or
-    has to be backed off, and a successor that is started before would not have heard of it.
+    has to be backed off, and a successor that is started before would not have heard of it. The exit of one
+    that somebody has condemned tells nothing.
     """
     return Counter(
-        child.generation for child in dying if child.state is State.BOOTING and child.drained_at is None
+        child.generation
+        for child in dying
+        if child.state is State.BOOTING and child.drained_at is None and not child.is_condemned
     )
 
 
@@ -396,25 +401,28 @@ def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn 
         yield action
 
 
-# -- health checks ---------------------------------------------------------------------------------------
+# -- attendants ------------------------------------------------------------------------------------------
 
 
 def _attend(
     others: Sequence[Child], attendants: Sequence[Child], stuck: Counter[int], target: Target, now: float
 ) -> Iterator[Spawn | Drain | Interrupt]:
-    """Whoever answers health checks is there for as long as there is somebody to speak of. others: all other
+    """Whoever speaks of the service is there for as long as there is somebody to speak of. others: all other
     children. attendants: those that stay.
 
     Where another master answers, it begins when all workers serve: one that says "not ready" beside it would
     have the whole service taken for that.
     """
-    plan = target.attendant
-    if plan is None or not target.attends:
+    if not target.attends:
         yield from map(_drain, attendants)
-    elif not others and not target.is_serving:
+    elif not others and not target.goes_on:
         yield from (Interrupt(child.pid) for child in attendants)
-    elif attendants or not target.is_beside or sum(map(is_serving, others)) >= target.plan.workers:
-        yield from _fill(attendants, plan, stuck[ATTENDANT], now)
+    else:
+        may_begin = not target.is_beside or sum(map(is_serving, others)) >= target.plan.workers
+        for plan in target.attendants:
+            mine = [child for child in attendants if child.generation == plan.generation]
+            if mine or may_begin:
+                yield from _fill(mine, plan, stuck[plan.generation], now)
 
 
 # -- molds -----------------------------------------------------------------------------------------------
@@ -423,9 +431,8 @@ def _attend(
 def _useless_molds(molds: Sequence[Child], workers: Sequence[Child], target: Target) -> list[Child]:
     """Those of generations that will have no workers any more. With a mold ends what the application has
     started while it was loaded, so it outlives the workers that came from it; an order has brought none.
-    That of a master at rest stays: it has the code to go back to."""
-    goes_on = target.is_serving or target.mode is Mode.RESTING
-    plans = [target.plan, target.fallback] if goes_on else []
+    That of a master at rest stays, or of one that is paused: it has the code to go back to."""
+    plans = [target.plan, target.fallback] if target.goes_on else []
     wanted = {plan.generation for plan in plans if plan}
     used = {child.mold for child in workers if not child.is_ordered}
     return [

@@ -12,7 +12,7 @@ import signal
 from tricorn import scoreboard
 from tricorn.arbiter import oom
 from tricorn.arbiter import target as targets
-from tricorn.arbiter.children import ChildRecord
+from tricorn.arbiter.children import NAMES, ChildRecord
 from tricorn.arbiter.signals import signal_name
 from tricorn.arbiter.target import Plan, Target
 from tricorn.handover import EXIT_FAILURE
@@ -104,7 +104,8 @@ def judged(target: Target, child: ChildRecord, code: int | None, now: float) -> 
     uptime = now - child.started_at
     boot_time = uptime if child.ready_at is None else child.ready_at - child.started_at
     number = child.generation.number
-    ended = targets.Exit(number, child.was_ready, child.was_asked_to_leave, known, uptime, boot_time)
+    asked = child.was_asked_to_leave or child.is_condemned
+    ended = targets.Exit(number, child.was_ready, asked, known, uptime, boot_time)
     return _told(target, targets.with_exit(target, ended, now), now, "Workers are crashing")
 
 
@@ -118,9 +119,10 @@ def _told(before: Target, after: Target, now: float, why: str) -> Target:
     """The log says what is waited for from now on."""
     if after.plan.retry_at != before.plan.retry_at:
         _report_wait(after.plan, now, why, is_tried_again=after.fallback is None)
-    if before.attendant and after.attendant and after.attendant.retry_at != before.attendant.retry_at:
-        wait = after.attendant.retry_at - now
-        log.warning("The health process has failed: starting the next one in %.1f s", wait)
+    for old, new in zip(before.attendants, after.attendants, strict=True):
+        if old.retry_at != new.retry_at:
+            name = NAMES[new.generation].lower()
+            log.warning("The %s has failed: starting the next one in %.1f s", name, new.retry_at - now)
     if before.fallback and after.fallback and after.fallback.retry_at != before.fallback.retry_at:
         _report_wait(after.fallback, now, why, is_tried_again=True)
     return after

@@ -9,11 +9,14 @@ asks what is, not what was done about it: a reload that another one has overtake
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.target import STOPPING, Mode, Target
+
+#: How long a worker may take to show its stacks, seconds. One that runs Python code takes milliseconds.
+STACKS_TIME = 2.0
 
 TOLD_TO_STOP = "the server was told to stop meanwhile"
 
@@ -22,13 +25,14 @@ TOLD_TO_STOP = "the server was told to stop meanwhile"
 class Answer:
     """What becomes of a request: it is done, or it is under way (not `done`), or it has failed (not `ok`).
 
-    say: a sentence. detail: lines that belong to it, such as a traceback.
+    say: a sentence. detail: lines that belong to it, such as a traceback. data: what was asked for.
     """
 
     ok: bool
     say: str
     done: bool = True
     detail: str = ""
+    data: object = None
 
 
 def refusal(say: str) -> Answer:
@@ -50,6 +54,8 @@ class Picture:
     problems: since the goal was set. upgrade: how the last upgrade has ended; None: it goes on.
     accepting: processes that say themselves that they take connections. One that was told to leave does so
         until it has heard.
+    now: the instant. stacks: by process id, what workers have answered who were asked for theirs.
+    silent: of those who might not, why. events: the latest.
     """
 
     target: Target
@@ -57,6 +63,10 @@ class Picture:
     problems: Sequence[Problem] = ()
     upgrade: Answer | None = None
     accepting: frozenset[int] = frozenset()
+    now: float = 0.0
+    stacks: Mapping[int, object] = field(default_factory=dict)
+    silent: Mapping[int, str] = field(default_factory=dict)
+    events: Sequence[Mapping[str, object]] = ()
 
     @property
     def serving(self) -> list[Child]:
@@ -163,11 +173,82 @@ class Upgraded:
         return now.upgrade
 
 
-Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded
+@dataclass(frozen=True)
+class Killed:
+    """This worker has ended, and there are as many as there should be."""
+
+    pid: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        if any(child.pid == self.pid for child in now.children):
+            return None
+        said = f"Worker {self.pid} was killed"
+        if not now.target.is_serving:
+            return Answer(True, said)
+        ready = len(now.serving)
+        if ready < now.target.plan.workers:
+            if now.problems:
+                why = f"{said}, and its successor does not start; it is tried again"
+                return _failure(why, [each.text for each in now.problems])
+            return None
+        return Answer(True, f"{said}; {_workers(ready)} serve{'s' * (ready == 1)}")
+
+
+@dataclass(frozen=True)
+class Paused:
+    """No worker is left."""
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        if now.target.mode is not Mode.PAUSED:
+            return refusal("Somebody else has resumed it meanwhile")
+        if any(not child.is_mold for child in now.children):
+            return None
+        return Answer(True, "The server is paused: nothing runs, and new connections wait")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Each of these workers has shown its stacks, has ended, or has had its time.
+
+    since: when they were asked.
+    """
+
+    pids: Sequence[int]
+    since: float
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        there = {child.pid for child in now.children}
+        missing = [pid for pid in self.pids if pid in there and pid not in now.stacks]
+        if missing and now.now < self.since + STACKS_TIME:
+            return None
+        shown = [now.stacks[pid] for pid in self.pids if pid in now.stacks]
+        silent = [{"pid": pid, "silent": now.silent.get(pid, "")} for pid in missing]
+        return Answer(bool(shown or not missing), _shown(len(shown), missing), data=[*shown, *silent])
+
+
+@dataclass(frozen=True)
+class Happened:
+    """Something has, after this event."""
+
+    after: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        new = [event for event in now.events if int(str(event["number"])) > self.after]
+        return Answer(True, f"{len(new)} event{'' if len(new) == 1 else 's'}", data=new) if new else None
+
+
+Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Shown | Happened
+
+#: Goals that are reached, or not, whatever becomes of the service.
+APART = (Killed, Shown, Happened)
 
 
 def maybe_answer(goal: Goal, now: Picture) -> Answer | None:
     """None: it takes a while yet."""
+    if isinstance(goal, APART):
+        return goal.maybe_answer(now)
+    if now.target.mode is Mode.PAUSED and not isinstance(goal, Paused):
+        return refusal("the server was paused meanwhile")
     if now.target.mode in STOPPING:
         return refusal(TOLD_TO_STOP)
     if now.target.mode is Mode.RETIRING and not isinstance(goal, Upgraded):
@@ -181,6 +262,12 @@ def _failure(what: str, reasons: Sequence[str]) -> Answer:
         return refusal(f"{what}; the log says why")
     line, _, block = reasons[0].strip().partition("\n")
     return Answer(False, f"{what}: {line}", detail=block)
+
+
+def _shown(count: int, missing: Sequence[int]) -> str:
+    said = f"{_workers(count)} {'shows its' if count == 1 else 'show their'} stacks"
+    silent = ", ".join(map(str, missing))
+    return said + (f"; no Python code runs in {silent} that could" if missing else "")
 
 
 def _workers(number: int) -> str:

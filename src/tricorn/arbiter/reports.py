@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tricorn import __version__
@@ -39,6 +40,11 @@ class Sight:
     generations: Mapping[int, Generation]
     upgrade: Upgrade
     started_at: float
+
+    @property
+    def serving(self) -> Generation | None:
+        plan = self.target.serving or self.target.plan
+        return self.generations.get(plan.generation)
 
 
 def status(sight: Sight) -> dict[str, Any]:
@@ -94,10 +100,33 @@ def config(sight: Sight) -> list[dict[str, str]]:
     ]
 
 
+def certificates(sight: Sight) -> list[dict[str, Any]]:
+    """Of the generation that serves, the one first that is shown by default. None without TLS."""
+    generation = sight.serving
+    if generation is None or generation.certificates is None:
+        return []
+    from tricorn.tls.distinguished import OPENSSL, text_of
+    from tricorn.tls.server import SOON, names_of  # most servers need no ssl
+
+    now = datetime.now(UTC)
+    leaves = [(pair, pair.leaf) for pair in generation.certificates.tls.material.pairs]
+    return [
+        {
+            "file": pair.certfile,
+            "names": [*leaf.dns, *leaf.addresses] or [names_of(leaf)],
+            "issuer": text_of(leaf.issuer, OPENSSL),
+            "not_before": leaf.not_before.isoformat(),
+            "not_after": leaf.not_after.isoformat(),
+            "days_left": leaf.days_left(now),
+            "is_expiring": leaf.days_left(now) < SOON,
+        }
+        for pair, leaf in leaves
+    ]
+
+
 def addresses(sight: Sight) -> list[str]:
     """Of the generation that serves, as clients call them."""
-    plan = sight.target.serving or sight.target.plan
-    generation = sight.generations.get(plan.generation)
+    generation = sight.serving
     if generation is None:
         return []
     binds = zip(generation.settings.bind, generation.listeners, strict=True)

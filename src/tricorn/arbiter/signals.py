@@ -22,7 +22,7 @@ from os import read  # ours, also when a preloaded application puts another one 
 from select import POLLIN, poll
 from types import FrameType
 
-from tricorn.arbiter.target import Mode, Target, fewer, more, stopped
+from tricorn.arbiter.target import Mode, Target, fewer, more, paused, resumed, stopped
 from tricorn.sigaction import use_usual_stack
 
 log = logging.getLogger("tricorn.error")
@@ -61,6 +61,14 @@ def one_fewer(target: Target, _now: float) -> Target:
     return fewer(target)
 
 
+def pause(target: Target, _now: float) -> Target:
+    return paused(target)
+
+
+def resume(target: Target, _now: float) -> Target:
+    return resumed(target)
+
+
 Meaning = Change | Request
 
 
@@ -73,7 +81,7 @@ class Word:
     signals: tuple[signal.Signals, ...] = ()
 
 
-#: All of them. Commands that no signal can express, because they say which or how many, are in control.py.
+#: All of them; some have no signal. Commands that say which, or how many, are in control.py.
 WORDS = (
     Word(drain, "stop", (signal.SIGTERM,)),
     Word(end, "quit", (signal.SIGINT, signal.SIGQUIT)),
@@ -83,6 +91,8 @@ WORDS = (
     Word(Request.REST, "rest", (signal.SIGWINCH,)),
     Word(one_more, "more", (signal.SIGTTIN,)),
     Word(one_fewer, "fewer", (signal.SIGTTOU,)),
+    Word(pause, "pause"),
+    Word(resume, "resume"),
     Word(Request.REAP, signals=(signal.SIGCHLD,)),
 )
 

@@ -247,6 +247,7 @@ def _work(job: Job, writer: int) -> int:
             certificates=generation.certificates,
             retired=retired,
             hooks=job.hooks,
+            wishes=generation.wishes,
         )
     )
     if code == EXIT_OK and job.promote is not None and job.row.stopping == scoreboard.REFORK:

@@ -10,11 +10,12 @@ logs. What follows from a target for the children that exist is in decide.py.
     load rises or falls          sized()                 workers
     HUP                          reloaded()              plan → fallback, a new plan
     WINCH, and HUP after it      rested(), woken()       RUNNING → RESTING → RUNNING
+    somebody says so             paused(), resumed()     RUNNING → PAUSED → RUNNING
     a newer master serves        retired()               RUNNING → RETIRING
     a child became READY         with_ready()            the plan is proven, the fallback is forgotten
     a child ended                with_exit()             back-off; before READY also one boot failure more
     decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
-    health_bind is set           attended()              a process that answers health checks
+    health_bind, admin_bind      attended()              a process that answers health checks, or controls
     no other master is left      alone()                 nobody else answers them
 """
 
@@ -26,8 +27,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-#: The generation of the process that answers health checks. Those of workers begin with 1.
+#: The generations of the process that answers health checks, and of the one that serves control and metrics.
+#: Those of workers begin with 1.
 ATTENDANT = 0
+ADMIN = -1
 
 #: Exit code of a master whose first generation never became READY. The same number that a worker exits with.
 EXIT_BOOT = 3
@@ -46,6 +49,8 @@ class Mode(Enum):
     RUNNING = "running"
     #: A newer master serves. This one has no workers, and waits to be woken or told to stop.
     RESTING = "resting"
+    #: Nobody serves until somebody says so: there are no workers, and connections wait in the kernel.
+    PAUSED = "paused"
     #: A newer master has taken over: as DRAINING, but nobody has told this one to stop yet.
     RETIRING = "retiring"
     #: Told to stop, and serving as before: whoever sends requests has to learn of it (drain_delay).
@@ -122,8 +127,9 @@ class Target:
     latest: the highest generation number ever given; a failed one's is not used again.
     room: how many processes may exist at once (rows of the scoreboard).
     drain_at: while LEAVING, the instant at which that ends.
-    attendant: of the process that answers health checks; None: there shall be none.
-    is_beside: another master serves, too, and answers them.
+    attendants: of the processes beside the workers that speak of the service: one for health checks, one for
+        control and metrics.
+    is_beside: another master serves, too, and has its own.
     """
 
     plan: Plan
@@ -131,7 +137,7 @@ class Target:
     fallback: Plan | None = None
     mode: Mode = Mode.RUNNING
     drain_at: float = 0.0
-    attendant: Plan | None = None
+    attendants: tuple[Plan, ...] = ()
     is_beside: bool = False
     exit_code: int = 0
     latest: int = 1
@@ -152,10 +158,15 @@ class Target:
         return self.mode in (Mode.RUNNING, Mode.LEAVING)
 
     @property
+    def goes_on(self) -> bool:
+        """Workers serve, or will again."""
+        return self.is_serving or self.mode in (Mode.RESTING, Mode.PAUSED)
+
+    @property
     def attends(self) -> bool:
-        """This master answers health checks. One that stops while another one serves on leaves that to it:
+        """This master speaks of the service. One that stops while another one serves on leaves that to it:
         the service does not stop."""
-        if self.attendant is None or self.mode is Mode.RESTING:
+        if not self.attendants or self.mode is Mode.RESTING:
             return False
         return self.is_serving or not self.is_beside
 
@@ -182,11 +193,11 @@ def first_target(workers: int, room: int, **terms: Any) -> Target:
     return Target(Plan(1, workers, **terms), room)
 
 
-def attended(target: Target, *, is_beside: bool = False) -> Target:
-    """There shall be a process that answers health checks. It runs our own code, so it boots or crashes, but
-    proves nothing."""
-    plan = Plan(ATTENDANT, workers=1, proven=True)
-    return replace(target, attendant=plan, is_beside=is_beside)
+def attended(target: Target, generation: int = ATTENDANT, *, is_beside: bool = False) -> Target:
+    """There shall be such a process. It runs our own code, so it boots or crashes, but proves nothing."""
+    plan = Plan(generation, workers=1, proven=True)
+    others = tuple(each for each in target.attendants if each.generation != generation)
+    return replace(target, attendants=(*others, plan), is_beside=is_beside)
 
 
 def alone(target: Target) -> Target:
@@ -216,10 +227,18 @@ def woken(target: Target) -> Target:
     return replace(target, mode=Mode.RUNNING, is_beside=True) if target.mode is Mode.RESTING else target
 
 
+def paused(target: Target) -> Target:
+    return replace(target, mode=Mode.PAUSED) if target.mode is Mode.RUNNING else target
+
+
+def resumed(target: Target) -> Target:
+    return replace(target, mode=Mode.RUNNING) if target.mode is Mode.PAUSED else target
+
+
 def retired(target: Target) -> Target:
     """Who was told to stop is stopping already, unless it only says so yet (LEAVING)."""
-    is_serving = target.mode in (Mode.RUNNING, Mode.LEAVING, Mode.RESTING)
-    return replace(target, mode=Mode.RETIRING if is_serving else target.mode, attendant=None)
+    is_serving = target.mode in (Mode.RUNNING, Mode.LEAVING, Mode.RESTING, Mode.PAUSED)
+    return replace(target, mode=Mode.RETIRING if is_serving else target.mode, attendants=())
 
 
 def delayed(target: Target) -> Target:
@@ -292,9 +311,7 @@ def with_exit(target: Target, ended: Exit, now: float) -> Target:
         return replace(target, plan=_judged(target.plan, ended, now))
     if target.fallback and ended.generation == target.fallback.generation:
         return replace(target, fallback=_judged(target.fallback, ended, now))
-    if target.attendant and ended.generation == ATTENDANT:
-        return replace(target, attendant=_judged(target.attendant, ended, now))
-    return target
+    return _with_attendant(target, ended.generation, lambda plan: _judged(plan, ended, now))
 
 
 def with_failed_fork(target: Target, generation: int, now: float) -> Target:
@@ -303,9 +320,12 @@ def with_failed_fork(target: Target, generation: int, now: float) -> Target:
         return replace(target, plan=_backed_off(target.plan, now))
     if target.fallback and generation == target.fallback.generation:
         return replace(target, fallback=_backed_off(target.fallback, now))
-    if target.attendant and generation == ATTENDANT:
-        return replace(target, attendant=_backed_off(target.attendant, now))
-    return target
+    return _with_attendant(target, generation, lambda plan: _backed_off(plan, now))
+
+
+def _with_attendant(target: Target, generation: int, change: Callable[[Plan], Plan]) -> Target:
+    attendants = tuple(change(each) if each.generation == generation else each for each in target.attendants)
+    return replace(target, attendants=attendants)
 
 
 def abandoned(target: Target) -> Target:

@@ -347,6 +347,8 @@ class Upgrade:
             return f"one is under way already, process {self._newer.pid}"
         if self.is_on_trial:
             return f"process {self.older_pid} has not handed over to this master yet"
+        if target.mode is Mode.PAUSED:
+            return "the server is paused"
         if target.mode is not Mode.RUNNING:
             return "this master is stopping"
         if not target.plan.proven and target.fallback is None:

@@ -53,14 +53,21 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Verb:
-    """One command. usage: its argument, for --help. question: from the words behind it. show: of what comes
-    back as data, in text. ends: the server ends after it."""
+    """One command. usage: its argument, for --help; in brackets if it can be left out. question: from the
+    words behind it. show: of what comes back as data, in text. is_report: it is answered at once. ends: the
+    server ends after it."""
 
     summary: str
     usage: str = ""
     question: Callable[[Sequence[str]], Message] = lambda _words: {}
     show: Callable[[Any, ctl_text.Weigh], str] | None = None
+    is_report: bool = False
     ends: bool = False
+
+    @property
+    def words(self) -> tuple[int, int]:
+        """How many it wants at least, and at most."""
+        return int(bool(self.usage) and not self.usage.startswith("[")), int(bool(self.usage))
 
 
 def size_of(words: Sequence[str]) -> Message:
@@ -68,24 +75,54 @@ def size_of(words: Sequence[str]) -> Message:
     try:
         number = int(text)
     except ValueError:
-        raise UsageError(f"scale: {text!r} is not a number; write 4, +1 or -1") from None
+        raise UsageError(f"{text!r} is not a number; write 4, +1 or -1") from None
     return {"by": number} if text[0] in "+-" else {"workers": number}
 
 
 def process_of(words: Sequence[str]) -> Message:
     if not (words[0].isascii() and words[0].isdigit()):
-        raise UsageError(f"replace: {words[0]!r} is not a process id; `tricorn ctl workers` shows them")
+        raise UsageError(f"{words[0]!r} is not a process id; `tricorn ctl workers` shows them")
     return {"pid": int(words[0])}
 
 
+def maybe_process_of(words: Sequence[str]) -> Message:
+    return process_of(words) if words else {}
+
+
+def maybe_level_of(words: Sequence[str]) -> Message:
+    return {"level": words[0]} if words else {}
+
+
 VERBS: Mapping[str, Verb] = {
-    "status": Verb("How the server is, and what its workers do", show=ctl_text.status),
-    "workers": Verb("What its workers do", show=ctl_text.table_of_workers),
-    "config": Verb("Its settings, and where they come from", show=lambda data, _: ctl_text.config(data)),
+    "status": Verb("How the server is, and what its workers do", show=ctl_text.status, is_report=True),
+    "workers": Verb("What its workers do", show=ctl_text.table_of_workers, is_report=True),
+    "config": Verb(
+        "Its settings, and where they come from", show=lambda data, _: ctl_text.config(data), is_report=True
+    ),
+    "certs": Verb(
+        "Its certificates, and how long they are valid",
+        show=lambda data, _: ctl_text.certificates(data),
+        is_report=True,
+    ),
+    "events": Verb(
+        "What has happened lately; with --follow also what happens from now on",
+        show=lambda data, _: ctl_text.events(data),
+        is_report=True,
+    ),
+    "dump": Verb(
+        "Where the threads and tasks of a worker are, or of all",
+        "[PID]",
+        maybe_process_of,
+        show=lambda data, _: ctl_text.stacks(data),
+    ),
+    "log-level": Verb("Show the level of the error log, or set it", "[LEVEL]", maybe_level_of),
     "reload": Verb("Read the settings again, and load the code anew (HUP)"),
     "upgrade": Verb("Put a new master with a new Python and Tricorn in its place (USR2)"),
     "scale": Verb("Have so many workers, or so many more or fewer: 4, +1, -1", "N", size_of),
-    "replace": Verb("Put another worker in the place of this one", "PID", process_of),
+    "replace": Verb("Put another worker in the place of this one, which finishes first", "PID", process_of),
+    "kill": Verb("End a worker at once, and start another", "PID", process_of),
+    "pause": Verb("Finish all requests, and let new connections wait"),
+    "resume": Verb("Serve again after a pause"),
     "refork": Verb("Fork all workers anew from one that has served (with preload_app)"),
     "reopen": Verb("Open the log files again (USR1)"),
     "rest": Verb("In an upgrade by hand: send the workers of the old master away (WINCH)"),
@@ -93,7 +130,8 @@ VERBS: Mapping[str, Verb] = {
     "quit": Verb("Stop at once (INT)", ends=True),
 }
 
-#: What Gunicorn's gunicornc says for the same. A word in braces is an argument, 1 if it is left out.
+#: What others say for the same, above all Gunicorn's gunicornc. A word in braces is an argument, 1 if it is
+#: left out.
 OTHER_WORDS: Mapping[str, str] = {
     "show all": "status",
     "show stats": "status",
@@ -103,6 +141,7 @@ OTHER_WORDS: Mapping[str, str] = {
     "worker add": "scale +{}",
     "worker remove": "scale -{}",
     "worker kill": "replace {}",
+    "drain": "stop",
     "shutdown": "stop",
     "shutdown graceful": "stop",
     "shutdown quick": "quit",
@@ -120,6 +159,7 @@ class Line:
     timeout: float | None = None
     waits: bool = True
     as_json: bool = False
+    follows: bool = False
     asks_help: bool = False
     asks_version: bool = False
 
@@ -153,14 +193,16 @@ def run(words: Sequence[str]) -> int:
         print(help_text())
         return DONE if line.asks_help or line.words else USAGE
     name, question = meant(line.words)
+    if line.follows and name != "events":
+        raise UsageError(f"--follow is for events, not for {name}")
     with server(line) as connection:
-        return tell(connection, line, name, question)
+        return (follow if line.follows else tell)(connection, line, name, question)
 
 
 def tell(connection: Connection, line: Line, name: str, question: Message) -> int:
     verb = VERBS[name]
     deadline = None if line.timeout is None else time.monotonic() + line.timeout
-    if verb.show is not None:
+    if verb.is_report:
         answer = connection.ask(question, deadline or time.monotonic() + PATIENCE)
     else:
         try:
@@ -176,6 +218,28 @@ def tell(connection: Connection, line: Line, name: str, question: Message) -> in
     if not answer.get("ok"):
         return FAILED
     return DONE if answer.get("done") or not line.waits else NOT_YET
+
+
+def follow(connection: Connection, line: Line, name: str, question: Message) -> int:
+    """Events, until somebody has seen enough, or the server is gone."""
+    deadline = None if line.timeout is None else time.monotonic() + line.timeout
+    answer = connection.ask(question, deadline or time.monotonic() + PATIENCE)
+    while answer.get("ok"):
+        events = answer["data"]
+        if events and line.as_json:
+            print("\n".join(map(json.dumps, events)), flush=True)  # a line each, for a program that reads on
+        elif events:
+            print(ctl_text.events(events), flush=True)
+        last = events[-1]["number"] if events else question.get("after", 0)
+        question = {"do": name, "after": last, "wait": True}
+        try:
+            answer = connection.ask(question, deadline)
+        except NoAnswerError:
+            return DONE
+        except ControlError:
+            return complain("the server has stopped", DONE)
+    show(answer, line, VERBS[name], weigh)
+    return FAILED
 
 
 def late(say: str) -> Message:
@@ -227,6 +291,8 @@ SWITCHES: Mapping[str, tuple[str, bool]] = {
     "--json": ("as_json", True),
     "--wait": ("waits", True),
     "--no-wait": ("waits", False),
+    "-f": ("follows", True),
+    "--follow": ("follows", True),
     "-h": ("asks_help", True),
     "--help": ("asks_help", True),
     "-v": ("asks_version", True),
@@ -278,10 +344,15 @@ def meant(words: Sequence[str]) -> tuple[str, Message]:
     if verb is None:
         near = did_you_mean(name, VERBS)
         raise UsageError(f"there is no command {name!r}; {near or 'the commands are ' + ', '.join(VERBS)}")
-    if len(rest) != bool(verb.usage):
+    least, most = verb.words
+    if not least <= len(rest) <= most:
         usage = f"tricorn ctl {name} {verb.usage}".rstrip()
-        raise UsageError(f"{name}: {'too many words' if rest else 'a word is missing'}; write {usage}")
-    return name, {"do": name, **verb.question(rest)}
+        problem = "a word is missing" if len(rest) < least else "too many words"
+        raise UsageError(f"{name}: {problem}; write {usage}")
+    try:
+        return name, {"do": name, **verb.question(rest)}
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
 
 
 def in_our_words(words: list[str]) -> list[str]:
@@ -320,6 +391,7 @@ def help_text() -> str:
             ("--no-wait", "Do not wait until it is done."),
             ("-t, --timeout SECONDS", "Wait so long at most. The server goes on all the same."),
             ("-j, --json", "Print the whole answer as JSON."),
+            ("-f, --follow", "Of events, go on showing what happens."),
             (
                 "-c, --command TEXT",
                 "The command as one text, as gunicornc takes it.",

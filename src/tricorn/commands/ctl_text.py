@@ -7,10 +7,11 @@ What is shown may quote a client of the server (the path of a request), so contr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tricorn.log.escape import escape_line
+from tricorn.log.escape import escape_block, escape_line
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -70,6 +71,55 @@ def config(data: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(
         escape_line(f"{name:{first}}{GAP}{value:{second}}{GAP}{origin}") for name, value, origin in rows
     )
+
+
+def certificates(data: Sequence[Mapping[str, Any]]) -> str:
+    if not data:
+        return "The server has no certificates: it is not set up for TLS"
+    blocks = []
+    for each in data:
+        left = each["days_left"]
+        days = f"{left} day{'' if left == 1 else 's'} left" if left >= 0 else "expired"
+        lines = [
+            f"{each['file']}",
+            f"  for {', '.join(each['names'])}",
+            f"  by {each['issuer']}",
+            f"  until {each['not_after']}, {days}{'; renew it' if each['is_expiring'] else ''}",
+        ]
+        blocks.append("\n".join(map(escape_line, lines)))
+    return "\n".join(blocks)
+
+
+def events(data: Sequence[Mapping[str, Any]]) -> str:
+    """As the log has them; in local time."""
+    lines = []
+    for each in data:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["time"]))
+        lines.append(escape_line(f"{moment}  {each['level']:<8}  {each['text']}"))
+        if each["detail"]:
+            lines.append(escape_block(str(each["detail"]).rstrip("\n")))
+    return "\n".join(lines) or "Nothing has happened"
+
+
+def stacks(data: Sequence[Mapping[str, Any]]) -> str:
+    return "\n\n".join("\n".join(_stacks_of(each)) for each in data)
+
+
+def _stacks_of(worker: Mapping[str, Any]) -> Iterable[str]:
+    if "threads" not in worker:
+        why = worker["silent"] or "its main thread does not come to run Python code"
+        yield escape_line(f"Worker {worker['pid']} does not answer: {why}")
+        return
+    yield f"Worker {worker['pid']}"
+    kinds = [kind for kind in ("threads", "tasks", "greenlets") if worker.get(kind)]
+    for kind in kinds:
+        for each in worker[kind]:
+            yield escape_line(f"  {kind[:-1].capitalize()} {each['name']}")
+            yield from (escape_line(f"  {line}") for line in str(each["stack"]).splitlines())
+    if not kinds:
+        yield "  runs nothing of the application's"
+    if worker["left_out"]:
+        yield f"  and {worker['left_out']} more"
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1281,6 +1281,33 @@ class Settings:
         doc="Have no control socket, so that only signals control the server.",
     )
 
+    admin_bind: str | None = setting(
+        None,
+        flags=("--admin-bind",),
+        parse=optional(text(metavar="ADDRESS", example="unix:/run/mysite/admin.sock")),
+        section=CONTROL,
+        doc="Serve what `tricorn ctl` can do over HTTP too, as JSON, at this address, by a small process of "
+        "its own. The forms are those of `bind`. A socket file is for the user alone that has started the "
+        "server (mode 0600, whatever `umask` says). Any other address is refused unless clients have to show "
+        "a token (`admin_token_file`), or a certificate at https:// (`ca_certs`, with `cert_reqs` required). "
+        "See [Over HTTP](control.md#over-http). A new value takes effect at the next start.",
+    )
+    admin_token: str | None = setting(
+        None,
+        parse=optional(secret()),
+        section=CONTROL,
+        doc="The token that clients of `admin_bind` have to show: Authorization: Bearer TOKEN. At least 16 "
+        "characters. There is no option for it, because everybody can see the command line. The environment "
+        "variable is not passed on to the application.",
+    )
+    admin_token_file: str | None = setting(
+        None,
+        flags=("--admin-token-file",),
+        parse=optional(text(metavar="FILE", example="/run/secrets/admin-token")),
+        section=CONTROL,
+        doc="A file whose first line is that token. It is read at the start, before `user` is taken on.",
+    )
+
     # ------------------------------------------------------------------------------- development
     reload: bool = setting(
         False,

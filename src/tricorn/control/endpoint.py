@@ -6,7 +6,7 @@ what else the master does.
 It lives in the master's loop: `watched()` is what to wait for, `attend()` does what can be done now and gives
 the questions, `answer()` is the only way back. Nothing in it waits. What a client can cost is bounded:
 
-    clients at once          CLIENTS_MAX; further ones are told so and closed
+    clients at once          CLIENTS_MAX, and VISITORS_MAX through the door; others are told so and closed
     accepted in one turn     ACCEPTED_AT_ONCE
     memory of a client       one question (QUESTION_MAX), and then one answer: nothing is read meanwhile
     time                     one question in each PACE; QUESTION_TIME from its first byte to its last;
@@ -23,10 +23,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
+from tricorn.control.door import Door
 from tricorn.control.place import ControlSocket
 from tricorn.control.protocol import QUESTION_MAX, Message, ProtocolError, decoded, encoded
 
 CLIENTS_MAX = 16
+VISITORS_MAX = 8
 ACCEPTED_AT_ONCE = 8
 
 #: Seconds.
@@ -72,7 +74,7 @@ class Client:
     """One connection.
 
     deadline: when it is closed unless it does what is expected of it by then, None while nothing is.
-    quiet_until: before that it is not listened to.
+    quiet_until: before that it is not listened to. is_visitor: it came through the door.
     """
 
     sock: socket.socket
@@ -81,6 +83,7 @@ class Client:
     is_asking: bool = True
     is_leaving: bool = False
     is_open: bool = True
+    is_visitor: bool = False
     quiet_until: float = 0.0
     question: bytearray = field(default_factory=bytearray)
     answer: memoryview = field(default_factory=lambda: memoryview(b""))
@@ -101,13 +104,19 @@ class Client:
 class Endpoint:
     """All clients of one control socket. All instants are monotonic seconds.
 
+    place: the socket; None: there is none. door: for a process of the server's own; None: there is none.
     greeting: what a client is told first. refused: called with somebody who may not be here.
     """
 
     def __init__(
-        self, place: ControlSocket, greeting: Callable[[], Message], refused: Callable[[Peer], object]
+        self,
+        place: ControlSocket | None,
+        greeting: Callable[[], Message],
+        refused: Callable[[Peer], object],
+        door: Door | None = None,
     ) -> None:
         self.place = place
+        self._door = door
         self._greeting = greeting
         self._refused = refused
         self._clients: list[Client] = []
@@ -116,7 +125,8 @@ class Endpoint:
     def watched(self, now: float) -> Iterator[tuple[int, int]]:
         """Descriptors, and what to wait for at each (poll(2))."""
         if now >= self._deaf_until:
-            yield self.place.socket.fileno(), POLLIN
+            for sock in self._entrances():
+                yield sock.fileno(), POLLIN
         for client in self._clients:
             yield client.sock.fileno(), client.wants(now)
 
@@ -140,9 +150,13 @@ class Endpoint:
             question = self._attend(client, ready.get(client.sock.fileno(), 0), now)
             if question is not None:
                 questions.append((client, question))
-        if self.place.socket.fileno() in ready:
+        if any(sock.fileno() in ready for sock in self._entrances()):
             self._accept(now)
         return questions
+
+    def _entrances(self) -> list[socket.socket]:
+        entrances = [self.place.socket] if self.place is not None else []
+        return entrances + ([self._door.inside] if self._door is not None else [])
 
     def answer(self, client: Client, message: Message, now: float) -> None:
         """To a client that has asked. One that has gone meanwhile is not told."""
@@ -154,39 +168,52 @@ class Endpoint:
     def close(self, *, was_handed_over: bool = False) -> None:
         for client in tuple(self._clients):
             self._drop(client)
-        self.place.close(was_handed_over=was_handed_over)
+        if self.place is not None:
+            self.place.close(was_handed_over=was_handed_over)
 
     def forget(self) -> None:
         """In a child, which has copies of all descriptors."""
         for client in self._clients:
             client.sock.close()
-        self.place.forget()
+        if self.place is not None:
+            self.place.forget()
 
     # -- who may come --------------------------------------------------------------------------------------
 
     def _accept(self, now: float) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                sock, _ = self.place.socket.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ECONNABORTED:  # no descriptors, no memory
-                    self._deaf_until = now + DEAF_TIME
-                return
-            sock.setblocking(False)
-            self._admit(sock, now)
+        for is_visitor, next_one in ((False, self._maybe_client), (True, self._maybe_visitor)):
+            for _ in range(ACCEPTED_AT_ONCE):
+                try:
+                    sock = next_one()
+                except OSError as error:
+                    if error.errno != errno.ECONNABORTED:  # no descriptors, no memory
+                        self._deaf_until = now + DEAF_TIME
+                    return
+                if sock is None:
+                    break
+                sock.setblocking(False)
+                self._admit(sock, now, is_visitor=is_visitor)
 
-    def _admit(self, sock: socket.socket, now: float) -> None:
-        client = Client(sock, peer_of(sock), now + QUESTION_TIME)
+    def _maybe_client(self) -> socket.socket | None:
+        try:
+            return None if self.place is None else self.place.socket.accept()[0]
+        except BlockingIOError:
+            return None
+
+    def _maybe_visitor(self) -> socket.socket | None:
+        return None if self._door is None else self._door.maybe_visitor()
+
+    def _admit(self, sock: socket.socket, now: float, *, is_visitor: bool) -> None:
+        client = Client(sock, peer_of(sock), now + QUESTION_TIME, is_visitor=is_visitor)
         greeting = self._greeting()
-        if not self._is_allowed(client.peer):
+        most = VISITORS_MAX if is_visitor else CLIENTS_MAX
+        if not is_visitor and not self._is_allowed(client.peer):
             client.is_leaving = True
             greeting = {"ok": False, "say": "not allowed: the server is another user's"}
             self._refused(client.peer)
-        elif len(self._clients) >= CLIENTS_MAX:
+        elif sum(each.is_visitor is is_visitor for each in self._clients) >= most:
             client.is_leaving = True
-            greeting = {"ok": False, "say": f"there are {CLIENTS_MAX} clients already"}
+            greeting = {"ok": False, "say": f"there are {most} clients already"}
         else:
             self._clients.append(client)
         # A new socket takes it at once.
@@ -202,6 +229,7 @@ class Endpoint:
         """The file's mode has let it in, if it came by the file. Nobody inherits that from somebody else."""
         if peer.uid in (0, os.geteuid()):
             return True
+        assert self.place is not None
         return bool(self.place.mode & 0o020) and self.place.group in peer.groups
 
     # -- one client ----------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tricorn.log.escape import escape_block, escape_line
@@ -232,6 +232,8 @@ class ErrorLogger(SteadyLogger):
     own: DescriptorHandler
     front: Front | None = None
     counter: Counter | None = None
+    #: Sees each record too; ours, so it raises nothing.
+    witness: Callable[[logging.LogRecord], None] | None = None
 
     def handle(self, record: logging.LogRecord) -> None:
         """A foreign handler or filter that raises costs its own output, not ours and not the request."""
@@ -241,6 +243,8 @@ class ErrorLogger(SteadyLogger):
             self.counter.count(record)
         if not record.msg and hasattr(record, "metric"):
             return  # it is nothing else
+        if self.witness is not None and not _passing.forwarded:
+            self.witness(record)
         self.own.latest = 0
         try:
             if self.front is not None and not _passing.direct and not _passing.forwarded:
@@ -354,6 +358,14 @@ def take_over(
     if type(logger.own.formatter) in (type(None), ErrorFormatter, JSONFormatter):
         logger.own.setFormatter(formatter)
     return logger
+
+
+def set_level(level: int) -> None:
+    """Until settings say something else: a level that an application has set is not ours to keep then."""
+    logger = logging.getLogger(ERROR_LOGGER)
+    assert isinstance(logger, ErrorLogger)
+    logger.own_level = level
+    logger.setLevel(level)
 
 
 def start_anew(level: int, formatter: logging.Formatter) -> None:

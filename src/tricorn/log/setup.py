@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, TextIO
 
 from tricorn.config.errors import ConfigError
+from tricorn.log import error as errors
 from tricorn.log import given, logconfig, outlets
 from tricorn.log.access import AccessLog
 from tricorn.log.access_format import for_terminal
@@ -258,6 +259,18 @@ def error_stream() -> TextIO:
 def metric(name: str, value: int, kind: str) -> None:
     """Send one of the master's, where metrics are sent. kind: as statsd.py has them."""
     outlets.put_metric(name, value, kind)
+
+
+def set_level(level: int) -> None:
+    """Of the error log of this process, until it is set up anew."""
+    errors.set_level(level)
+
+
+def witness(see: Callable[[logging.LogRecord], None] | None) -> None:
+    """Have somebody see what this process logs; None: nobody."""
+    logger = logging.getLogger(ERROR_LOGGER)
+    if isinstance(logger, ErrorLogger):
+        logger.witness = see
 
 
 def logger() -> Any:

@@ -29,6 +29,7 @@ from tricorn.log import setup as log_setup
 from tricorn.sigaction import allow_core, restore_default, use_usual_stack
 from tricorn.workers import spew
 from tricorn.workers.context import ask_for_successor
+from tricorn.workers.looking import Look
 from tricorn.workers.mending import bare, maybe_page
 from tricorn.workers.paste import load_paste
 from tricorn.workers.signals import SignalPipe
@@ -49,6 +50,9 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     signals = SignalPipe()
     signals.open()
     forks.let_go(signals.let_go)
+    if assignment.wishes is not None:
+        look = Look(assignment.wishes, assignment.notify)
+        signals.look, signals.look_at_once = look.at_house, look.in_handler
     if assignment.hooks is not None and assignment.hooks.wants_abort:
         answer_abort(assignment.hooks)
     # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from os import read, write  # bound before Eventlet can put in their place what waits instead of raising
@@ -44,9 +45,15 @@ DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 
 
 class SignalPipe:
-    """The commands that have arrived."""
+    """The commands that have arrived.
+
+    look: called by whoever reads here when USR1 has come: the master may want more than that logs are opened
+        again. look_at_once: by its handler.
+    """
 
     def __init__(self) -> None:
+        self.look: Callable[[], None] = _nothing
+        self.look_at_once: Callable[[], None] = _nothing
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -109,6 +116,8 @@ class SignalPipe:
         # in the pipe twice, which asks for nothing more.
         with suppress(BlockingIOError):
             write(self._writer, bytes((number,)))
+        if number == signal.SIGUSR1:
+            self.look_at_once()
 
     def take(self) -> list[Command]:
         """All commands since the last call, each once; makes `fd` quiet again."""
@@ -116,7 +125,14 @@ class SignalPipe:
         with suppress(BlockingIOError):
             while data := read(self.fd, 512):
                 numbers += data
-        return list(dict.fromkeys(COMMANDS[number] for number in numbers if number in COMMANDS))
+        commands = list(dict.fromkeys(COMMANDS[number] for number in numbers if number in COMMANDS))
+        if Command.REOPEN in commands:
+            self.look()
+        return commands
+
+
+def _nothing() -> None:
+    """What there is to look at before somebody says."""
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:
