@@ -18,6 +18,7 @@ pytest.register_assert_rewrite("harness", "integration", "transport.served", "fa
 
 from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
     AXES,
+    FEW_OVER_HTTP_2,
     HTTP_1,
     KINDS,
     NARROW,
@@ -198,7 +199,7 @@ def _row(item: pytest.Item, together: dict[str, tuple[str, ...]]) -> tuple[Hasha
     columns: dict[tuple[str, ...], list[Hashable]] = {}
     for name in sorted(params.keys() - axes.keys()):
         columns.setdefault(together.get(name, (name,)), []).append(_key(params[name]))
-    if _is_rare(item):
+    if _is_rare(item) or _is_one_of_few(item):
         columns = {}  # not each case
     row = (
         *(axes[name] for name in sorted(axes)),
@@ -227,6 +228,14 @@ def _is_rare(item: pytest.Item) -> bool:
     """Whether it runs on a kind of worker of which `make test` takes little."""
     kind = _params(item).get("kind")
     return isinstance(kind, str) and kind in KINDS and KINDS[kind].rare
+
+
+def _is_one_of_few(item: pytest.Item) -> bool:
+    """Whether it runs over HTTP/2 where few do."""
+    callspec = getattr(item, "callspec", None)
+    wire = None if callspec is None else callspec.params.get("wire")
+    name = item.nodeid.removeprefix("tests/")
+    return wire in AXES["wire"] and wire not in HTTP_1 and name.startswith(FEW_OVER_HTTP_2)
 
 
 def _key(value: object) -> Hashable:

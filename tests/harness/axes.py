@@ -263,6 +263,10 @@ KINDS_OF = {
     interface: [name for name, kind in KINDS.items() if kind.interface == interface]
     for interface in ("wsgi", "asgi")
 }
+#: Where `make test` runs each test over HTTP/2, but not each of its cases, by the beginning of the name below
+#: tests/: they are about what is the same code on every wire, and would be so many tests more.
+FEW_OVER_HTTP_2 = ("conformance/test_responses.py", "integration/")
+
 
 #: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
 FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]
