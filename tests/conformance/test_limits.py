@@ -213,3 +213,12 @@ def test_the_limit_holds_for_each_request_of_a_connection(servers: Servers, kind
         assert [client.response().status for _ in range(7)] == [200] * 6 + [414]
         client.wait_closed()
     assert len(server.seen()) == 6
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_who_sends_a_refused_body_all_the_same_hears_why(servers: Servers, kind: str) -> None:
+    """RFC 9112 §9.6: a connection that is closed while its client still sends may lose what was said last."""
+    server = servers.get(*SMALL, kind=kind)
+    with server.connect() as client:
+        assert client.send(post(b"b" * 20_000_000, b"Content-Length: 20000000"))
+        assert client.response().status == 413

@@ -435,8 +435,11 @@ def temporary_files(live: Live) -> list[str]:
             links.append(str(entry.readlink()))
         except FileNotFoundError:  # closed while we looked
             continue
+    never_had_a_name = ("/dev/zero", "/memfd:")
     return [
-        link for link in links if link.endswith("(deleted)") and link not in (output, "/dev/zero (deleted)")
+        link
+        for link in links
+        if link.endswith("(deleted)") and link != output and not link.startswith(never_had_a_name)
     ]
 
 

@@ -146,6 +146,7 @@ NARROW: dict[str, tuple[tuple[str, ...], str]] = {
     "conformance/test_limits.py::test_what_never_ends": (HTTP_1, "http2/test_abuse.py has its own"),
     "conformance/test_limits.py::test_a_chunk_size": (HTTP_1, "streams have no chunks"),
     "conformance/test_limits.py::test_the_limit_holds": (HTTP_1, "no request stands behind a refused one"),
+    "conformance/test_limits.py::test_who_sends_a_refused": (HTTP_1, "a refused stream gets no more credit"),
     "conformance/test_responses.py::test_a_refusal": (HTTP_1, "it is a broken line that is refused"),
     "conformance/test_responses.py::test_a_reason": (HTTP_1, "streams have none"),
     "conformance/test_responses.py::test_the_application_may_close": (
@@ -263,10 +264,10 @@ KINDS_OF = {
     interface: [name for name, kind in KINDS.items() if kind.interface == interface]
     for interface in ("wsgi", "asgi")
 }
+
 #: Where `make test` runs each test over HTTP/2, but not each of its cases, by the beginning of the name below
 #: tests/: they are about what is the same code on every wire, and would be so many tests more.
 FEW_OVER_HTTP_2 = ("conformance/test_responses.py", "integration/")
-
 
 #: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
 FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from asgi_sockets import BROKEN_BEFORE
@@ -123,13 +124,13 @@ def test_frames_may_stand_behind_the_handshake(server: Server) -> None:
         assert socket.close().code == 1000
 
 
-def test_frames_wait_for_the_accept(server: Server) -> None:
+def test_frames_wait_for_the_accept(server: Server, gate: Path) -> None:
     notes = Notes(server)
     with server.connect() as client:
-        client.send(handshake("/late?handshake-1") + frame(TEXT, b"early"))
+        client.send(handshake(f"/late?{gate}") + frame(TEXT, b"early"))
         notes.wait("entered")
         assert client.is_quiet(0.05)
-        open_gate(server, "handshake-1")
+        open_gate(server, str(gate))
         assert client.response().status == 101
         assert client.read_exactly(7) == b"\x81\x05early"
 

@@ -127,8 +127,8 @@ cdef class Channel:
     cdef int close(self) except -1
     # Close an idle one. False: not yet, because the goodbye waits.
     cdef bint leave(self) except -1
-    # Our side is over, as soon as what is queued is sent; then what still comes is thrown away for a while.
-    cdef int linger(self, ThreadContext thread) except -1
+    # Our side is over, as soon as what is queued is sent; then what still comes is thrown away for a while. most: bytes, 0: however many.
+    cdef int linger(self, ThreadContext thread, Py_ssize_t most) except -1
     cdef int forsake(self) noexcept
 
     cdef SendQueue _queue(self)

@@ -26,11 +26,12 @@ from tricorn.transport.wire cimport (
     wire_sendv,
 )
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 cdef long long SECOND = 1000000000
 # How long a closed connection is read on, so that our last words are not lost to a reset (RFC 9112 §9.6).
 cdef long long LINGER_TIME = 2 * SECOND
-# … and how much of it: who sends more does not look at what we say.
-cdef Py_ssize_t LINGER_SIZE = 1 << 20
 
 
 @cython.no_gc
@@ -492,7 +493,7 @@ cdef class Channel:
         if self.says_goodbye():
             self.close()
             return True
-        self.linger(None)       # nothing is finished yet, for which it would want a thread
+        self.linger(None, 0)    # nothing is finished yet, for which it would want a thread
         self.deadline = 0
         self.take_time_to_write()
         self.watch()
@@ -507,21 +508,22 @@ cdef class Channel:
         self.fd = -1
         return 0
 
-    cdef int linger(self, ThreadContext thread) except -1:
+    cdef int linger(self, ThreadContext thread, Py_ssize_t most) except -1:
         cdef Lingering end
         self.release()
         if self.closed:
             return 0
-        end = new_lingering(self)
+        end = new_lingering(self, most)
         self.protocol = end
         if self.has_queued() and not self.gone:
             return 0        # whoever deals with the channel has it watched
         return end.finish(thread)
 
 
-cdef Lingering new_lingering(Channel channel):
+cdef Lingering new_lingering(Channel channel, Py_ssize_t most):
     cdef Lingering self = Lingering.__new__(Lingering)
     self.channel = channel
+    self.left = most if most > 0 else PY_SSIZE_T_MAX
     return self
 
 
@@ -531,7 +533,7 @@ cdef class Lingering(Protocol):
     could overtake what was sent last."""
 
     cdef bint finished              # our side is closed
-    cdef Py_ssize_t discarded       # bytes since then
+    cdef Py_ssize_t left            # how much more is thrown away, bytes
 
     cdef int finish(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
@@ -558,8 +560,8 @@ cdef class Lingering(Protocol):
         cdef Channel channel = self.channel
         cdef ssize_t n = channel.read(thread.buffer, THREAD_BUFFER)
         if n > 0:
-            self.discarded += n
-        return channel.close() if n == 0 or n == WIRE_LOST or self.discarded > LINGER_SIZE else 0
+            self.left -= n
+        return channel.close() if n == 0 or n == WIRE_LOST or self.left < 0 else 0
 
     cdef int on_flushed(self, ThreadContext thread) except -1:
         if self.finished or self.channel.has_queued():

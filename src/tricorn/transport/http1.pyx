@@ -747,7 +747,7 @@ cdef class HTTP1(RequestProtocol):
         self.phase = ENDED
         self.pending = None
         self._drop_request(thread)
-        return self.channel.linger(thread)
+        return self.channel.linger(thread, 0)
 
     cdef int _refuse(self, ThreadContext thread, object error) except -1:
         """Answer a message that breaks the protocol or a limit, and close."""

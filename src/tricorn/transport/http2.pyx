@@ -66,6 +66,8 @@ cdef enum:
     MOST_QUEUED = 131072
     # … and beyond this, which answers to its frames may fill, a client is not read.
     MOST_BEHIND = 262144
+    # Behind the end of a connection so much is thrown away: credit allows no client more that looks at what we say.
+    LINGER_SIZE = 1048576
     SPARES = 8
     # How long a thread that waits for its body leaves it to another that is reading, ms.
     PATIENCE_MS = 5
@@ -707,7 +709,7 @@ cdef class HTTP2(RequestProtocol):
         self.lost = True
         self._lose_all()
         thread.now = monotonic()
-        channel.linger(thread)
+        channel.linger(thread, LINGER_SIZE)
         end = channel.protocol
         if not channel.closed and end is not self:
             end.settle(thread)

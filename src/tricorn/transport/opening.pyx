@@ -187,7 +187,7 @@ cdef class Opening(Protocol):
         tls.detach()
         if is_text:
             channel.send(None, PLAIN_HTTP, NULL, 0)
-        return channel.linger(thread) if not channel.closed else 0
+        return channel.linger(thread, 0) if not channel.closed else 0
 
     cdef int _open(self, bytes rest, dict tls) except -1:
         """What has to come first has come."""

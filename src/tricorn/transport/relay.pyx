@@ -97,7 +97,7 @@ cdef class Relay:
         channel.deadline = 0
         if channel.has_queued():
             channel.take_time_to_write()
-        channel.linger(thread)
+        channel.linger(thread, 0)
         channel.watch()
         return socket.close()
 

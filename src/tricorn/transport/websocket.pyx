@@ -157,7 +157,7 @@ cdef class ChannelCarrier(Carrier):
 
     cdef int end(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel
-        channel.linger(thread)
+        channel.linger(thread, 0)
         return channel.watch() if not channel.owned else 0
 
     cdef int drop(self) except -1:

@@ -91,7 +91,7 @@ cdef class Two(RequestProtocol):
         self.runner.ends(request, thread)
         del self.numbers[request]
         request.let_go(thread)
-        return self.channel.linger(thread) if not self.numbers else 0
+        return self.channel.linger(thread, 0) if not self.numbers else 0
 
     cdef int on_lost(self) except -1:
         return self.channel.abort()
