@@ -225,7 +225,7 @@ cdef int _version(RequestHead head, const unsigned char* p, const unsigned char*
     return BAD_VERSION
 
 
-cdef inline int _target(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
+cdef int _target(RequestHead head, const unsigned char* p, const unsigned char* end) noexcept:
     """RFC 9112 §3.2: the four forms, and which method may use which."""
     cdef const unsigned char* q = scan_target(p, end)
     cdef const unsigned char* question = q if q < end and q[0] == c'?' else NULL
@@ -422,7 +422,7 @@ cdef bint _is_out_of_place(const unsigned char* name, Py_ssize_t length) noexcep
     return False
 
 
-cdef inline int _special_field(
+cdef int _special_field(
     RequestHead head, Field* field, const unsigned char* p, const unsigned char* end
 ) noexcept:
     """Fields that the engine itself obeys. What depends on several of them waits for the end of the head."""
