@@ -254,6 +254,16 @@ def served(
         connection.send_data(stream, told, end_stream=True)
 
 
+def echoed(connection: h2.connection.H2Connection, stream: int, owed: bytes) -> bytes:
+    """As far as there is credit. What is left."""
+    while owed and (
+        most := min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size)
+    ):
+        connection.send_data(stream, owed[:most])
+        owed = owed[most:]
+    return owed
+
+
 def talk(raw: socket.socket) -> None:
     """A server of HTTP/2, as small as can be: WebSockets are echoed byte by byte, unmasked or not."""
     configuration = h2.config.H2Configuration(client_side=False, header_encoding=None)
@@ -283,7 +293,10 @@ def talk(raw: socket.socket) -> None:
                     connection.acknowledge_received_data(event.flow_controlled_length, stream)
                     bodies[stream] += event.data
                     if b":protocol" in requests[stream]:
-                        connection.send_data(stream, event.data)
+                        bodies[stream] = echoed(connection, stream, bodies[stream])
+                elif isinstance(event, h2.events.WindowUpdated):
+                    for tunnel in (each for each in requests if b":protocol" in requests[each]):
+                        bodies[tunnel] = echoed(connection, tunnel, bodies[tunnel])
                 elif isinstance(event, h2.events.StreamEnded):
                     if b":protocol" in requests[stream]:
                         connection.end_stream(stream)

@@ -35,6 +35,8 @@ from harness.http2.messages import Content, Head, Reader, Writer
 PIECE = 65536
 #: What waits for credit without `sendall` waiting for it: it would be in the buffers of a socket.
 HELD = 262144
+#: Credit for less is not given yet, as clients do that read small messages.
+CREDIT = 4096
 
 
 def over_plain(raw: socket.socket) -> Face:
@@ -63,6 +65,7 @@ class Face:
         self._writers: deque[Writer] = deque()  # of answers that have not been read, in order
         self._coming = b""
         self._taken: dict[int, int] = {}  # by stream: what is not given credit for yet
+        self._read_bytes = 0  # of the connection: the same
         self._has_ended = False
 
     # -- the words of a socket
@@ -193,9 +196,10 @@ class Face:
 
     def _note(self, found: list[frames.Frame]) -> None:
         """The connection's credit for what was read."""
-        size = sum(len(frame.payload) for frame in found if frame.kind == Type.DATA)
-        if size:
-            self.connection.send(frames.window_update(0, size))
+        self._read_bytes += sum(len(frame.payload) for frame in found if frame.kind == Type.DATA)
+        if self._read_bytes >= CREDIT:
+            self.connection.send(frames.window_update(0, self._read_bytes))
+            self._read_bytes = 0
 
     def _finish(self) -> None:
         """The server has closed: what it has not answered stays so."""
@@ -224,10 +228,12 @@ class Face:
 
     def _give(self) -> None:
         """The streams' credit for what somebody has asked for."""
-        for stream, size in self._taken.items():
-            if size and not self.connection.strict.answers[stream].is_over:
+        for stream, size in list(self._taken.items()):
+            if self.connection.strict.answers[stream].is_over:
+                del self._taken[stream]
+            elif size >= CREDIT:
                 self.connection.send(frames.window_update(stream, size))
-        self._taken.clear()
+                del self._taken[stream]
 
     def _no_tunnel(self) -> None:
         """A WebSocket was refused: what was meant for it goes nowhere, and requests may follow."""
