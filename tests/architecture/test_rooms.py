@@ -120,6 +120,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "runner": (
         *(
+            "caller",
             "deadline",
             "task_deadline",
             "thread_pool",

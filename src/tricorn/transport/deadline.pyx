@@ -14,11 +14,8 @@ cimport cython
 
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.scoreboard cimport monotonic
+from tricorn.transport.caller cimport Caller
 from tricorn.transport.request cimport NEVER, Request
-from tricorn.transport.thread_context cimport ThreadContext
-
-cdef extern from "pythread.h":
-    unsigned long PyThread_get_thread_ident()
 
 cdef double SECOND = 1e9
 
@@ -75,32 +72,21 @@ cdef class CallDeadline(Deadline):
         return <Request>self.call.exchange
 
 
+@cython.final
 cdef class CallersDeadline(Deadline):
-    cdef object call(self):
-        return None
+    """Of whatever request the caller serves."""
+
+    cdef Caller caller
 
     cdef Request request(self):
-        call = self.call()
+        cdef Caller caller = self.caller
+        call = caller.call()
         return None if call is None else <Request>(<WSGICall>call).exchange
 
     def bound(self):
-        call = self.call()
+        cdef Caller caller = self.caller
+        call = caller.call()
         return NO_DEADLINE if call is None else deadline_of_call(call)
-
-
-@cython.final
-cdef class ThreadDeadline(CallersDeadline):
-    """Of whatever request the calling thread serves."""
-
-    cdef list threads       # ThreadContexts
-
-    cdef object call(self):
-        cdef ThreadContext thread
-        cdef unsigned long ident = PyThread_get_thread_ident()
-        for thread in self.threads:
-            if thread.ident == ident:
-                return thread.call
-        return None
 
 
 cdef Deadline NO_DEADLINE = Deadline()
@@ -112,7 +98,7 @@ cdef Deadline deadline_of_call(WSGICall call):
     return deadline
 
 
-cdef Deadline deadline_of_threads(list threads):
-    cdef ThreadDeadline deadline = ThreadDeadline.__new__(ThreadDeadline)
-    deadline.threads = threads
+cdef Deadline deadline_of_caller(Caller caller):
+    cdef CallersDeadline deadline = CallersDeadline.__new__(CallersDeadline)
+    deadline.caller = caller
     return deadline

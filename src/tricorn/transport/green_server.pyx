@@ -35,8 +35,8 @@ from greenlet import getcurrent, greenlet
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.http.buffer cimport Buffer
 from tricorn.scoreboard cimport count_request, monotonic, set_label
+from tricorn.transport.caller cimport Caller
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.deadline cimport CallersDeadline
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.queues cimport LOOK_NS
@@ -47,9 +47,8 @@ from tricorn.transport.system cimport read
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport Layer
 from tricorn.transport.worker_context cimport WorkerContext
-from tricorn.transport.wsgi_request cimport STAGE_PAUSED, STAGE_QUEUED, EarlyHints, Trailers, WSGIRequest, WSGIRunner
+from tricorn.transport.wsgi_request cimport STAGE_PAUSED, STAGE_QUEUED, WSGIRequest, WSGIRunner, provide
 
-from tricorn.gateway.errors import GatewayError
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.failures import report
 from tricorn.transport.stacks import thread_stack
@@ -166,48 +165,8 @@ cdef class GreenRunner(WSGIRunner):
         return False
 
 
-cdef class GreenHints(EarlyHints):
-    """`wsgi.early_hints`: it speaks for the request that the calling greenlet serves."""
-
-    cdef GreenServer server
-
-    def __init__(self, GreenServer server):
-        self.server = server
-
-    def __call__(self, headers):
-        """Send 103 Early Hints (RFC 8297). headers: as for start_response. Raises GatewayError, ResponseError."""
-        cdef GreenServer server = self.server
-        cdef GreenContext context = server.current()
-        cdef WSGICall call
-        if context is None or context.call is None:
-            raise GatewayError("early hints were sent from a greenlet that serves no request")
-        call = context.call
-        call.early_hints(headers)
-
-
-cdef class GreenTrailers(Trailers):
-    """`tricorn.trailers`: as GreenHints."""
-
-    cdef GreenServer server
-
-    def __init__(self, GreenServer server):
-        self.server = server
-
-    def __call__(self, headers):
-        """As Trailers'. Raises GatewayError, ResponseError."""
-        cdef GreenServer server = self.server
-        cdef GreenContext context = server.current()
-        cdef WSGICall call
-        if context is None or context.call is None:
-            raise GatewayError("trailers were given by a greenlet that serves no request")
-        call = context.call
-        call.add_trailers(headers)
-
-
 @cython.final
-cdef class GreenDeadline(CallersDeadline):
-    """Of whatever request the calling greenlet serves."""
-
+cdef class GreenCaller(Caller):
     cdef GreenServer server
 
     cdef object call(self):
@@ -226,13 +185,14 @@ cdef class GreenServer(Server):
 
     def __init__(self, WorkerContext worker, list entrances, hub):
         cdef GreenRunner runner = GreenRunner(worker)
-        cdef GreenDeadline deadline = GreenDeadline.__new__(GreenDeadline)
+        cdef GreenCaller caller = GreenCaller.__new__(GreenCaller)
         runner.reads_apart = True
         runner.divide()
         Server.__init__(self, runner, entrances)
         self.green = runner
         self.hub = runner.hub = hub
-        runner.server = deadline.server = self
+        runner.server = caller.server = self
+        caller.kind = "greenlet"
         runner.cell = worker.row.cell(0)
         runner.gave_way = deque()
         self.serving = {}
@@ -246,9 +206,7 @@ cdef class GreenServer(Server):
         self.reader.ident = PyThread_get_thread_ident()
         self.batch = new_batch(self.reader)
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
-            builder.provide("wsgi.early_hints", GreenHints(self))
-            builder.provide("tricorn.trailers", GreenTrailers(self))
-            builder.provide("tricorn.deadline", deadline)
+            provide(builder, caller)
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)
         self.swept_ns = monotonic()

@@ -36,8 +36,8 @@ import sys
 
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.scoreboard cimport CellData, Row, RowData, monotonic
+from tricorn.transport.caller cimport thread_caller
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.deadline cimport deadline_of_threads
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.thread_context cimport ThreadContext
@@ -49,7 +49,7 @@ from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport POLLIN, PyThreadState_SetAsyncExc, poll, pollfd, read, usleep
 from tricorn.transport.wire cimport PEER_STAYS, wire_peer
 from tricorn.transport.thread_pool cimport Parking, ThreadPool
-from tricorn.transport.wsgi_request cimport EarlyHints, Trailers, WSGIRequest, new_thread_runner
+from tricorn.transport.wsgi_request cimport WSGIRequest, new_thread_runner, provide
 
 from tricorn.transport.errors import RequestTimeout
 from tricorn.transport.stacks import thread_stack
@@ -137,9 +137,7 @@ cdef class ThreadServer(Server):
         self.parked = []
         self._make_threads()
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
-            builder.provide("wsgi.early_hints", EarlyHints(self.all_threads))       # once: what follows copies its environ
-            builder.provide("tricorn.trailers", Trailers(self.all_threads))
-            builder.provide("tricorn.deadline", deadline_of_threads(self.all_threads))
+            provide(builder, thread_caller(self.all_threads))       # once: what follows copies its environ
         self.monitor = self.keeper = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)

@@ -3,6 +3,7 @@ cimport cython
 from tricorn.gateway.input cimport StreamInput
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.transport.body cimport BodyStore
+from tricorn.transport.caller cimport Caller
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport Request, Runner
@@ -14,11 +15,8 @@ cdef enum Stage:
     STAGE_PAUSED        # the application's iterator waits until the client has read more
     STAGE_OVER
 
-cdef class EarlyHints:
-    cdef list threads
-
-cdef class Trailers:
-    cdef list threads
+# Applications are given what speaks for the request of whoever calls it: early hints, trailers, the deadline. builder: an EnvironBuilder.
+cdef int provide(object builder, Caller caller) except -1
 
 # On what WSGI applications run: threads, green threads.
 cdef class WSGIRunner(Runner):

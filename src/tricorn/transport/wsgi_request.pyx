@@ -25,8 +25,10 @@ from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport RowData, finish, monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport BodyStore, new_store
+from tricorn.transport.caller cimport Caller
 from tricorn.transport.channel cimport AS_IT_IS, Channel
 from tricorn.transport.client_socket cimport SWITCHED, TakenOver, new_client_socket
+from tricorn.transport.deadline cimport deadline_of_caller
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
@@ -183,46 +185,45 @@ cdef class ThreadRunner(WSGIRunner):
         return channel.send(out, piece, tail, tail_size)
 
 
+@cython.final
 cdef class EarlyHints:
-    """`wsgi.early_hints`: it speaks for the request that the calling thread serves.
+    """`wsgi.early_hints`, for the request of whoever calls it."""
 
-    So it is the same for all requests, and costs those nothing that do not use it. threads: ThreadContexts of the worker.
-    """
-
-    def __init__(self, list threads):
-        self.threads = threads
+    cdef Caller caller
 
     def __call__(self, headers):
         """Send 103 Early Hints (RFC 8297). headers: as for start_response. Raises GatewayError, ResponseError."""
-        cdef ThreadContext thread
-        cdef WSGICall call
-        cdef unsigned long ident = PyThread_get_thread_ident()
-        for thread in self.threads:
-            if thread.ident == ident and thread.call is not None:
-                call = thread.call
-                call.early_hints(headers)
-                return
-        raise GatewayError("early hints were sent from a thread that serves no request")
+        cdef Caller caller = self.caller
+        cdef WSGICall call = <WSGICall>caller.call()
+        if call is None:
+            raise GatewayError(f"early hints were sent from a {caller.kind} that serves no request")
+        call.early_hints(headers)
 
 
+@cython.final
 cdef class Trailers:
-    """`tricorn.trailers`: it speaks for the request of the calling thread, as EarlyHints does."""
+    """`tricorn.trailers`, for the request of whoever calls it."""
 
-    def __init__(self, list threads):
-        self.threads = threads
+    cdef Caller caller
 
     def __call__(self, headers):
         """Have these fields follow the body, where the client takes them (RFC 9110 §6.5). headers: as for start_response. Before
-        the last piece of the body. Raises GatewayError."""
-        cdef ThreadContext thread
-        cdef WSGICall call
-        cdef unsigned long ident = PyThread_get_thread_ident()
-        for thread in self.threads:
-            if thread.ident == ident and thread.call is not None:
-                call = thread.call
-                call.add_trailers(headers)
-                return
-        raise GatewayError("trailers were given by a thread that serves no request")
+        the last piece of the body. Raises GatewayError, ResponseError."""
+        cdef Caller caller = self.caller
+        cdef WSGICall call = <WSGICall>caller.call()
+        if call is None:
+            raise GatewayError(f"trailers were given by a {caller.kind} that serves no request")
+        call.add_trailers(headers)
+
+
+cdef int provide(object builder, Caller caller) except -1:
+    cdef EarlyHints hints = EarlyHints.__new__(EarlyHints)
+    cdef Trailers trailers = Trailers.__new__(Trailers)
+    hints.caller = trailers.caller = caller
+    builder.provide("wsgi.early_hints", hints)
+    builder.provide("tricorn.trailers", trailers)
+    builder.provide("tricorn.deadline", deadline_of_caller(caller))
+    return 0
 
 
 @cython.final
