@@ -37,8 +37,8 @@ cdef tuple unusual_pair(object header, bint octets)
 cdef int refuse_field(CheckedField* field, int slot, Part part) except -1
 # The status in front of a reason.
 cdef int status_code(const unsigned char* p, Py_ssize_t n) except -1
-# The value of Content-Length.
-cdef long long length_of(const unsigned char* p, Py_ssize_t n) except -1
+# The value of Content-Length, which is declared once.
+cdef int take_length(CheckedField* field, long long* declared) except -1
 # Whether the options of a Connection field want the connection to end.
 cdef bint says_close(const unsigned char* value, Py_ssize_t size)
 cdef int check_trailer(CheckedField* field) except -1

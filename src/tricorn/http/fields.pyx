@@ -91,16 +91,20 @@ cdef int status_code(const unsigned char* p, Py_ssize_t n) except -1:
     return code
 
 
-cdef long long length_of(const unsigned char* p, Py_ssize_t n) except -1:
+cdef int take_length(CheckedField* field, long long* declared) except -1:
+    cdef const unsigned char* p = field.value
     cdef long long value = 0
     cdef Py_ssize_t i
-    if n == 0 or n > 18:
+    if declared[0] >= 0:
+        raise ResponseError("Content-Length is given twice")
+    if field.value_size == 0 or field.value_size > 18:
         raise ResponseError("Content-Length is not a number of at most 18 digits")
-    for i in range(n):
+    for i in range(field.value_size):
         if not CLASS[p[i]] & DIGIT:
             raise ResponseError("Content-Length is not a number")
         value = value * 10 + (p[i] - c'0')
-    return value
+    declared[0] = value
+    return 0
 
 
 cdef bint says_close(const unsigned char* value, Py_ssize_t size):

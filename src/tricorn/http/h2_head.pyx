@@ -13,25 +13,21 @@ from libc.string cimport memcmp, memcpy
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.chars cimport TOKEN, classes
 from tricorn.http.fields cimport (
-    HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, length_of, pair_of, status_code,
+    HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, pair_of, status_code,
 )
 from tricorn.http.h1 cimport (
     BAD_CONTENT_LENGTH, BAD_HOST, BAD_METHOD, BAD_SCHEME, BAD_TARGET, DUPLICATE_CONTENT_TYPE, LONG_FIELD, LONG_HEAD, LONG_REQUEST_LINE,
     MALFORMED, MANY_FIELDS, NO_TUNNEL, NONE, OTHER_HOST, place_field, place_target, trailer_error,
 )
-from tricorn.http.names cimport COOKIE, DATE, LENGTH, ORDINARY, SERVER, NameSlot, equals_lower, name_slots
+from tricorn.http.names cimport COOKIE, NameSlot, equals_lower, name_slots
 from tricorn.http.request cimport BODY_LENGTH, BODY_STREAM, NO_BODY, Limits, RequestHead, Span
-from tricorn.http.response cimport Defaults, Reply
-
-from tricorn.http.errors import ResponseError
+from tricorn.http.response cimport HAS_DATE, HAS_SERVER, IS_WRITTEN, Defaults, Reply, judge, put_decimal, tells_length
 
 cdef enum:
     LONGEST_METHOD = 32
     # What RFC 9113 §6.5.2 counts for each field beside its name and value.
     OVERHEAD = 32
     SPARES = 64
-    HAS_DATE = 1
-    HAS_SERVER = 2
 
 cdef const unsigned char* CLASS = classes()
 cdef NameSlot* NAMES = name_slots()
@@ -344,38 +340,24 @@ cdef inline void _decimal(char* text, int status) noexcept:
 
 cdef int _number(FieldList out, long long value) except -1:
     cdef char text[24]
-    cdef int at = sizeof(text)
-    while True:
-        at -= 1
-        text[at] = <char>(c'0' + value % 10)
-        value //= 10
-        if value == 0:
-            break
-    return out.add(<const char*>b"content-length", 14, text + at, sizeof(text) - at)
+    cdef char* end = text + sizeof(text)
+    cdef char* begin = put_decimal(end, value)
+    return out.add(<const char*>b"content-length", 14, begin, end - begin)
 
 
 cdef int _fields(FieldList out, object headers, Reply* reply, long long* declared) except -1:
-    """As _fields of response.pyx. What is about the connection is left out (RFC 9113 §8.2.2). Returns HAS_… flags."""
+    """As _fields of response.pyx. What is about the connection is left out (RFC 9113 §8.2.2)."""
     cdef CheckedField field
     cdef tuple pair
     cdef int seen = 0
+    cdef int found
     for header in headers:
         pair = pair_of(header, reply.octets)
         check_field(pair, reply.octets, NAMES, HEADER_NAME, &field)
-        if field.kind == ORDINARY:
+        found = judge(&field, reply, declared)
+        if found & IS_WRITTEN:
             out.add(field.name, field.name_size, field.value, field.value_size)
-        elif field.kind == LENGTH:
-            if declared[0] >= 0:
-                raise ResponseError("Content-Length is given twice")
-            declared[0] = length_of(field.value, field.value_size)
-            if reply.status >= 200 and reply.status != 204:     # RFC 9110 §8.6
-                out.add(field.name, field.name_size, field.value, field.value_size)
-        elif field.kind == DATE:
-            seen |= HAS_DATE
-            out.add(field.name, field.name_size, field.value, field.value_size)
-        elif field.kind == SERVER:
-            seen |= HAS_SERVER
-            out.add(field.name, field.name_size, field.value, field.value_size)
+        seen |= found
     return seen
 
 
@@ -403,12 +385,8 @@ cdef int list_head(FieldList out, Defaults defaults, str status, object headers,
     reply.chunked = False
     if declared >= 0:
         reply.length = declared
-    elif reply.length >= 0:
-        # As over HTTP/1: an empty body in answer to HEAD says nothing about what GET would bring.
-        if not reply.bodyless or (
-            reply.is_head and reply.length > 0 and reply.status != 204 and reply.status != 304
-        ):
-            _number(out, reply.length)
+    elif reply.length >= 0 and tells_length(reply):
+        _number(out, reply.length)
     return _defaults(out, defaults, seen)
 
 
@@ -416,6 +394,7 @@ cdef int list_interim(FieldList out, const char* status, object headers, bint oc
     cdef Reply reply
     cdef long long declared = -1
     reply.status = 103
+    reply.is_connect = False
     reply.octets = octets
     out.begin()
     out.add(<const char*>b":status", 7, status, 3)

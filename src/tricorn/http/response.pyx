@@ -9,12 +9,9 @@ from libc.string cimport memcpy
 from http import HTTPStatus
 
 from tricorn.http.fields cimport (
-    HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, length_of, pair_of, says_close,
-    status_code,
+    HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, pair_of, status_code,
 )
-from tricorn.http.names cimport DATE, LENGTH, OPTIONS, ORDINARY, SERVER, NameSlot, name_slots, same_bytes
-
-from tricorn.http.errors import ResponseError
+from tricorn.http.names cimport NameSlot, name_slots, same_bytes
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -71,12 +68,6 @@ cdef class Defaults:
         self.second = second
 
 
-cdef enum:
-    HAS_DATE = 1
-    HAS_SERVER = 2
-    WANTS_CLOSE = 4
-
-
 cdef int _status(Buffer out, Defaults defaults, object status, Reply* reply) except -1:
     """The status line. Most responses repeat the last one, which needs no second look."""
     cdef Py_ssize_t n
@@ -117,47 +108,29 @@ cdef inline int _put(Buffer out, CheckedField* field) except -1:
 
 
 cdef int _fields(Buffer out, object headers, Reply* reply, long long* declared) except -1:
-    """Write the application's fields, keep back what is ours to say. Returns HAS_… and WANTS_… flags."""
+    """Write the application's fields, keep back what is ours to say. Returns what judge() says of all of them."""
     cdef CheckedField field
     cdef tuple pair
     cdef int seen = 0
+    cdef int found
     for header in headers:
         pair = pair_of(header, reply.octets)
         check_field(pair, reply.octets, NAMES, HEADER_NAME, &field)
-        if field.kind == ORDINARY:
+        found = judge(&field, reply, declared)
+        if found & IS_WRITTEN:
             _put(out, &field)
-        elif field.kind == LENGTH:
-            if declared[0] >= 0:
-                raise ResponseError("Content-Length is given twice")
-            declared[0] = length_of(field.value, field.value_size)
-            # RFC 9110 §8.6: none in 1xx, 204, 2xx to CONNECT.
-            if reply.status >= 200 and reply.status != 204 and not (reply.is_connect and reply.status < 300):
-                _put(out, &field)
-        elif field.kind == DATE:
-            seen |= HAS_DATE
-            _put(out, &field)
-        elif field.kind == SERVER:
-            seen |= HAS_SERVER
-            _put(out, &field)
-        elif field.kind == OPTIONS and says_close(field.value, field.value_size):
-            seen |= WANTS_CLOSE
+        seen |= found
     return seen
 
 
 cdef int _number(Buffer out, long long value) except -1:
-    """A decimal number and CR LF. (snprintf takes five times as long.)"""
+    """A decimal number and CR LF."""
     cdef char text[24]
-    cdef int at = sizeof(text)
-    at -= 2
-    text[at] = 13
-    text[at + 1] = 10
-    while True:
-        at -= 1
-        text[at] = <char>(c'0' + value % 10)
-        value //= 10
-        if value == 0:
-            break
-    return out.add(text + at, sizeof(text) - at)
+    cdef char* end = text + sizeof(text)
+    cdef char* begin = put_decimal(end - 2, value)
+    (end - 2)[0] = 13
+    (end - 1)[0] = 10
+    return out.add(begin, end - begin)
 
 
 cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
@@ -169,10 +142,7 @@ cdef int _frame(Buffer out, Reply* reply, long long declared) except -1:
     if declared >= 0:
         reply.length = declared
     elif reply.length >= 0:
-        # An empty body in answer to HEAD says nothing about what GET would bring.
-        if not reply.bodyless or (
-            reply.is_head and reply.length > 0 and reply.status != 204 and reply.status != 304
-        ):
+        if tells_length(reply):
             out.add(b"Content-Length: ", 16)
             _number(out, reply.length)
     elif reply.bodyless:
