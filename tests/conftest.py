@@ -232,8 +232,7 @@ def _is_rare(item: pytest.Item) -> bool:
 
 def _is_one_of_few(item: pytest.Item) -> bool:
     """Whether it runs over HTTP/2 where few do."""
-    callspec = getattr(item, "callspec", None)
-    wire = None if callspec is None else callspec.params.get("wire")
+    wire = _params(item).get("wire")
     name = item.nodeid.removeprefix("tests/")
     return wire in AXES["wire"] and wire not in HTTP_1 and name.startswith(FEW_OVER_HTTP_2)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import signal
 import threading
 import time
@@ -129,6 +130,13 @@ class Started(Live):
     """One that is not forked: the beginning of the process is part of what is tested."""
 
     may_be_forked = False
+
+
+def first_to_hear(clients: Sequence[Client]) -> Client:
+    """Of those who have sent a request each. Whom the server reads first is not for them to say."""
+    readable, _, _ = select.select([client.raw for client in clients], [], [], 4)
+    assert readable, "nobody was answered"
+    return next(client for client in clients if client.raw is readable[0])
 
 
 def message(path: str, *, method: str = "GET", body: bytes = b"", fields: Sequence[str] = ()) -> bytes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from harness.client import Client
 from harness.server import frozen
 from integration.answering import serving
-from integration.live import Live, entered, message
+from integration.live import Live, entered, first_to_hear, message
 
 #: How many requests make the worker of each kind busy, and what it is started with.
 BUSY = {"sync": 1, "gthread": 4, "asgi": 1, "gevent": 2, "eventlet": 2}
@@ -44,12 +43,6 @@ def busy(kind: str, gate: Path, *options: str) -> Iterator[tuple[Live, ExitStack
 def release(kind: str, gate: Path) -> None:
     for number in range(BUSY[kind]):
         Path(f"{gate}{number}").touch()
-
-
-def first_to_hear(clients: Sequence[Client]) -> Client:
-    readable, _, _ = select.select([client.raw for client in clients], [], [], 4)
-    assert readable, "nobody was answered"
-    return next(client for client in clients if client.raw is readable[0])
 
 
 def came(live: Live, stack: ExitStack, request: bytes) -> Client:
@@ -105,9 +98,11 @@ def test_a_request_that_its_client_has_given_up_never_begins(
     kind: str, go: Callable[[Client], None], gate: Path
 ) -> None:
     with busy(kind, gate, "--max-queue", "1", "--access-logfile", "-") as (live, stack):
-        impatient = came(live, stack, message(f"/block?{gate}-left"))
-        assert came(live, stack, message("/")).response().status == 503  # so it waits
-        go(impatient)
+        two = [came(live, stack, message(f"/block?{gate}-left")) for _ in range(2)]
+        refused = first_to_hear(two)
+        assert refused.response().status == 503  # so the other one waits
+        two.remove(refused)
+        go(*two)
         release(kind, gate)
         live.wait_log(" 499 ")
         assert live.request("/").status == 200

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import select
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ import pytest
 from harness.axes import KINDS
 from harness.client import Client, Response
 from harness.server import wait_for
-from integration.live import Live, entered, message
+from integration.live import Live, entered, first_to_hear, message
 
 #: Of each kind: the application, what a route has of its own, and options for what all others share.
 APP = {"sync": "apart:app", "gthread": "apart:app", "asgi": "life:app", "gevent": "apart:app"}
@@ -79,10 +78,11 @@ class Crowd:
 
     def one_waits(self) -> tuple[tuple[Client, Path], Client]:
         """Of two there is room for one to wait; the other, whom the server has read later, is answered."""
-        two = [self.slow(), self.slow()]
-        answered, _, _ = select.select([client.socket for client, _ in two], [], [], 10)
-        two.sort(key=lambda each: each[0].socket in answered)
-        return two[0], two[1][0]
+        two = dict([self.slow(), self.slow()])
+        answered = first_to_hear(list(two))
+        del two[answered]
+        (waiting,) = two.items()
+        return waiting, answered
 
     def running(self, count: int) -> list[tuple[Client, Path]]:
         found = [self.slow() for _ in range(count)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tricorn.admin import rules
-from tricorn.arbiter.attendant import CONNECTIONS, GRACE, Post
+from tricorn.arbiter.attendant import Post, small_service
 from tricorn.arbiter.target import ADMIN
 from tricorn.config.settings import Settings
 from tricorn.control.door import Door
@@ -70,25 +70,9 @@ class Administration:
 
 
 def settings_of(settings: Settings) -> Settings:
-    """Those of a small service beside the other, which has nothing of what is set for the application."""
     tls = {name: getattr(settings, name) for name in TLS} if rules.speaks_tls(settings) else {}
-    return Settings(
-        wsgi_app=settings.wsgi_app,
-        proc_name=settings.proc_name,
-        bind=(settings.admin_bind or "",),
-        backlog=settings.backlog,
-        workers=1,
-        worker_connections=CONNECTIONS,
-        limit_request_body=BODY_MAX,
-        graceful_timeout=GRACE,
-        asgi_lifespan="off",
-        server_header=settings.server_header,
-        umask=UMASK,
-        accesslog=None,
-        errorlog=settings.errorlog,
-        loglevel=settings.loglevel,
-        **tls,
-    )
+    own = {"limit_request_body": BODY_MAX, "asgi_lifespan": "off", "umask": UMASK, **tls}
+    return small_service(settings, settings.admin_bind, **own)
 
 
 POST = Post(ADMIN, "admin process", "admin_bind", settings_of, "Control and metrics are served at %s")

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tricorn.arbiter.children import ChildRecord, Generation, rows_for
 from tricorn.arbiter.decide import Child, State, is_serving
@@ -139,26 +139,34 @@ class Health:
             self._summary.write(numbers(children, target, now))
 
 
-def settings_of(settings: Settings) -> Settings:
-    """Those of a small service beside the other, which has nothing of what is set for the application. Its
-    socket file is never for the world, whatever `umask` says."""
+def small_service(settings: Settings, bind: str | None, **own: Any) -> Settings:
+    """Those of a service beside the other, which has nothing of what is set for the application."""
     return Settings(
         wsgi_app=settings.wsgi_app,
         proc_name=settings.proc_name,
-        bind=(settings.health_bind or "",),
+        bind=(bind or "",),
         backlog=settings.backlog,
         workers=1,
-        threads=1,
         worker_connections=CONNECTIONS,
-        limit_request_body=BODY_MAX,
         graceful_timeout=GRACE,
         server_header=settings.server_header,
-        user=settings.user,
-        group=settings.group,
-        umask=None,
         accesslog=None,
         errorlog=settings.errorlog,
         loglevel=settings.loglevel,
+        **own,
+    )
+
+
+def settings_of(settings: Settings) -> Settings:
+    """Its socket file is never for the world, whatever `umask` says."""
+    return small_service(
+        settings,
+        settings.health_bind,
+        threads=1,
+        limit_request_body=BODY_MAX,
+        user=settings.user,
+        group=settings.group,
+        umask=None,
     )
 
 

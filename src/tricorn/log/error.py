@@ -33,6 +33,7 @@ from typing import Any, Protocol
 
 from tricorn.log.escape import escape_block, escape_line
 from tricorn.log.exceptions import format_exception
+from tricorn.log.levels import of_level
 from tricorn.log.request_id import request_id
 from tricorn.log.writer import STALLED_READER, Writer
 
@@ -294,7 +295,7 @@ METHODS = {
 
 
 def _forward(front: Front, record: logging.LogRecord) -> None:
-    name = [*[name for level, name in METHODS.items() if record.levelno >= level], "debug"][0]
+    name = of_level(METHODS.items(), record.levelno, "debug")
     keywords: dict[str, Any] = {}
     if record.exc_info:
         keywords["exc_info"] = record.exc_info

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from tricorn.log.datagrams import Datagrams, Place, place_of, resolved
 from tricorn.log.escape import escape_line
+from tricorn.log.levels import of_level
 
 #: Bound here: gevent and Eventlet put in its place what waits instead of raising.
 new_socket = socket.socket
@@ -241,4 +242,4 @@ class SyslogHandler(logging.Handler):
 
 
 def severity_of(level: int) -> int:
-    return [*[severity for lowest, severity in SEVERITIES if level >= lowest], DEBUG][0]
+    return of_level(SEVERITIES, level, DEBUG)
