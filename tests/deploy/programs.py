@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from harness.patience import PATIENCE
+from harness.ports import at_free_port
 from harness.server import APPS, wait_for
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "deploy"
@@ -51,16 +51,11 @@ def example(name: str, replaced: Mapping[str, object]) -> str:
     return text
 
 
-#: The kernel gives them to nobody who asks for any port (ip(7), ip_local_port_range), so to no client.
-PORTS = range(20_000, 30_000)
-
-
 def free_port(host: str = "127.0.0.1") -> int:
     """One that nobody listens on now."""
-    while True:
-        port = random.choice(PORTS)
-        with contextlib.suppress(OSError), socket.create_server((host, port)):
-            return port
+    with at_free_port(lambda port: socket.create_server((host, port))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def environ(**more: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from harness.ports import at_free_port
+
 
 @contextmanager
 def talking(talk: Callable[[socket.socket], object]) -> Iterator[int]:
@@ -25,7 +27,7 @@ def talking(talk: Callable[[socket.socket], object]) -> Iterator[int]:
             threads.append(threading.Thread(target=talk, args=(connection,)))
             threads[-1].start()
 
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+    with at_free_port(lambda port: socket.create_server(("127.0.0.1", port), backlog=128)) as listener:
         accepting = threading.Thread(target=accept)
         accepting.start()
         try:

@@ -31,6 +31,7 @@ from harness.axes import KINDS, SHARED, WIRES, Wire
 from harness.client import Address, Client, ClosedError
 from harness.nursery import Process, imports_of, maybe_forked
 from harness.patience import PATIENCE
+from harness.ports import at_free_port
 
 APPS = Path(__file__).parent.parent / "apps"
 
@@ -87,13 +88,19 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 def _listen(address: Address) -> socket.socket:
+    if isinstance(address, tuple) and not address[1]:
+        return at_free_port(lambda port: _listen((address[0], port)))
     family = socket.AF_UNIX
     if isinstance(address, tuple):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(512)
+    try:
+        listener.bind(address)
+        listener.listen(512)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
