@@ -44,11 +44,27 @@ def test_without_certificates(service: Service) -> None:
 def test_the_log_names_certificates_and_schemes(service: Service, pem: Path) -> None:
     service.start(certfile=str(pem), bind=["127.0.0.1:0", "http://127.0.0.2:0", f"unix:{pem.parent}/sock"])
     log = service.log()
-    assert re.search(r"INFO Listening at https://127.0.0.1:[1-9]\d*\n", log)
+    assert re.search(r"INFO Listening at https://127.0.0.1:[1-9]\d* \(h2, http/1.1\)\n", log)
     assert re.search(r"INFO Listening at http://127.0.0.2:[1-9]\d*\n", log)
     assert f"INFO Listening at unix:{pem.parent}/sock\n" in log
     assert re.search(rf"INFO Certificate {pem} for old.test expires on \S+ \S+ UTC, in 89 days\n", log)
     assert {tuple(event[1:]) for event in service.events("tls")} == {("1", "0", "0")}
+
+
+@pytest.mark.parametrize(
+    ("values", "tls", "plain"),
+    [
+        ({"http_protocols": ("h1",)}, "", ""),
+        ({"http_protocols": ("h1", "h2")}, " (http/1.1, h2)", ""),
+        ({"http2_cleartext": "anyone"}, " (h2, http/1.1)", " (http/1.1, h2c)"),
+    ],
+)
+def test_the_log_names_the_protocols(
+    service: Service, pem: Path, values: dict[str, object], tls: str, plain: str
+) -> None:
+    service.start(certfile=str(pem), bind=["127.0.0.1:0", "http://127.0.0.2:0"], **values)
+    found = dict(re.findall(r"Listening at (https?)://[\d.]+:\d+(.*)", service.log()))
+    assert found == {"https": tls, "http": plain}
 
 
 def test_a_certificate_that_nobody_gets(service: Service, pem: Path) -> None:

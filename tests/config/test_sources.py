@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tricorn.config import sources
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.config.sources import load
@@ -40,10 +41,21 @@ def test_the_highest_source_wins(height: int, tmp_path: Path) -> None:
     assert (settings.workers, settings.origins["workers"]) == (height + 1, LAYERS[height])
 
 
-def test_nothing_set_is_all_defaults(tmp_path: Path) -> None:
+def test_nothing_set_is_all_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "has_http2", lambda: True)
     settings = load([], {}, tmp_path)
     assert settings == Settings(chdir=str(tmp_path))
     assert set(settings.origins.values()) == {"default"}
+
+
+def test_a_build_without_http_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It offers none by itself. Who asks for it is told (tests/test_cli.py)."""
+    monkeypatch.setattr(sources, "has_http2", lambda: False)
+    settings = load([], {}, tmp_path)
+    assert settings.http_protocols == ("h1",)
+    assert settings.origins["http_protocols"] == "this build has no HTTP/2"
+    asked = load(["--http-protocols", "h2,h1"], {}, tmp_path)
+    assert (asked.http_protocols, asked.origins["http_protocols"]) == (("h2", "h1"), "command line")
 
 
 @pytest.mark.parametrize(

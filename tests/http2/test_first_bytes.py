@@ -8,13 +8,14 @@ import ssl
 
 import pytest
 from harness import tls
-from harness.axes import ONE_OF_EACH
+from harness.axes import ONE_OF_EACH, WIRES
 from harness.client import Client
 from harness.http2 import frames
 from harness.http2.connection import Connection
 from harness.http2.frames import PREFACE, Code, Setting
 from harness.server import Server, Servers
 from http2.cases import EITHER_KIND, GET, opened
+from integration.live import Live
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 BEGIN = PREFACE + frames.settings()
@@ -211,6 +212,31 @@ def test_frames_in_records_of_every_size(secured: Server) -> None:
             assert connection.get("/", method="POST", body=b"b" * 300).status == 200
 
 
+# -- what is there when the settings say nothing
+
+
+@pytest.mark.parametrize("kind", EITHER_KIND)
+def test_by_default_with_tls(kind: str) -> None:
+    with Live("echo:app", kind=kind, wire="tls") as server:
+        with opened(server.over(WIRES["h2"])) as connection:
+            assert connection.get("/").status == 200
+        with server.connect() as client:
+            client.send(REQUEST)
+            assert client.response().status == 200
+        assert "(h2, http/1.1)" in server.log()
+
+
+@pytest.mark.parametrize("kind", EITHER_KIND)
+def test_by_default_in_clear_text(kind: str) -> None:
+    """From this machine, whomever else the settings trust."""
+    with Live("echo:app", "--forwarded-allow-ips=192.0.2.1", kind=kind) as server:
+        with opened(server.over(WIRES["h2c"])) as connection:
+            assert connection.get("/").status == 200
+        with server.connect(source="127.0.0.9") as client:
+            client.send(REQUEST)
+            assert client.response().status == 200
+
+
 # -- who may speak HTTP/2 in clear text
 
 
@@ -223,17 +249,37 @@ def test_a_unix_socket(running_servers: Servers, kind: str, tmp_path_factory: py
 
 
 @pytest.mark.parametrize("kind", EITHER_KIND)
-def test_trusted_peers_alone(running_servers: Servers, kind: str) -> None:
-    """To others it is a request of a version that is not known, and nothing of it reaches the application."""
-    server = running_servers.on("h2c").get("--http2-cleartext=prior-knowledge", kind=kind)
-    with opened(server) as connection:
-        assert connection.get("/").status == 200
+@pytest.mark.parametrize(
+    ("peer", "may"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("192.0.2.1", True),
+        ("192.0.2.2", False),
+        ("128.0.0.1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_this_machine_and_trusted_peers_alone(
+    running_servers: Servers, kind: str, peer: str, may: bool
+) -> None:
+    """To others it is a request of a version that is not known, and nothing of it reaches the application.
+    A PROXY header says where each comes from."""
+    options = ("--http2-cleartext=prior-knowledge", "--forwarded-allow-ips=192.0.2.1", "--proxy-protocol")
+    server = running_servers.on("h2c").get(*options, kind=kind, preamble=b"PROXY UNKNOWN\r\n")
     server.seen()
-    with server.connect_http1(source="127.0.0.2") as client:
-        client.send(BEGIN + GET)
-        assert client.response("PRI").status in {400, 403, 505}
-        client.wait_closed()
-    assert server.seen() == []
+    family, own = ("TCP6", "::1") if ":" in peer else ("TCP4", "127.0.0.1")
+    with server.connect_http1() as client:
+        client.send(f"PROXY {family} {peer} {own} 5 6\r\n".encode())
+        if may:
+            with Connection(client.socket) as connection:
+                assert connection.get("/").status == 200
+        else:
+            client.send(BEGIN + GET)
+            assert client.response("PRI").status == 505
+            client.wait_closed()
+    assert len(server.seen()) == may
 
 
 @pytest.mark.parametrize("kind", EITHER_KIND)

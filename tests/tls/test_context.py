@@ -45,7 +45,13 @@ def test_defaults(site: Issued, authority: Authority, settings_for: MakeSettings
 
 
 @pytest.mark.parametrize(
-    ("offered", "selected"), [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["h2"], None)]
+    ("offered", "selected"),
+    [
+        (["http/1.1", "h2"], "h2"),
+        (["h2"], "h2"),
+        (["http/1.1"], "http/1.1"),
+        (["spdy/3"], None),
+    ],
 )
 def test_alpn(
     offered: list[str], selected: str | None, site: Issued, authority: Authority, settings_for: MakeSettings
@@ -56,11 +62,14 @@ def test_alpn(
     assert met.client.selected_alpn_protocol() == met.server.selected_alpn_protocol() == selected
 
 
-def test_other_protocols(site: Issued, authority: Authority, settings_for: MakeSettings) -> None:
-    context = made(settings_for(site, http_protocols=("h2", "h1")))
+def test_protocols_in_the_order_of_the_settings(
+    site: Issued, authority: Authority, settings_for: MakeSettings
+) -> None:
     client = authority.client()
     client.set_alpn_protocols(["http/1.1", "h2"])
-    assert meet(context, client, "site.test").server.selected_alpn_protocol() == "h2"
+    for protocols, selected in {("h2", "h1"): "h2", ("h1", "h2"): "http/1.1", ("h1",): "http/1.1"}.items():
+        context = made(settings_for(site, http_protocols=protocols))
+        assert meet(context, client, "site.test").server.selected_alpn_protocol() == selected
 
 
 def test_minimum_version(site: Issued, authority: Authority, settings_for: MakeSettings) -> None:

@@ -78,9 +78,9 @@ def test_a_client_that_comes_back_is_known(
 def test_alpn_whatever_the_name(both: Settings, authority: Authority) -> None:
     tls = ServerTLS(both)
     client = authority.client()
-    client.set_alpn_protocols(["h2", "http/1.1"])
+    client.set_alpn_protocols(["http/1.1", "h2"])
     for name in ("site.test", "shop.test"):
-        assert meet(tls.context, client, name).server.selected_alpn_protocol() == "http/1.1"
+        assert meet(tls.context, client, name).server.selected_alpn_protocol() == "h2"
 
 
 def test_what_was_shown(both: Settings, site: Issued, shop: Issued, authority: Authority) -> None:

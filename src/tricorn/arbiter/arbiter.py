@@ -1087,9 +1087,18 @@ def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) ->
     ]
     for listener, is_tls in zip(generation.listeners, tls, strict=True):
         if listener not in known:
-            log.info("Listening at %s", shown(listener.address, is_tls))
+            log.info("Listening at %s%s", shown(listener.address, is_tls), _protocols(settings, is_tls))
     if generation.certificates is not None and not any(tls):
         log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
+
+
+def _protocols(settings: Settings, is_tls: bool) -> str:
+    """What a listener speaks, where that is more than HTTP/1.1. A context of the user's may differ."""
+    if "h2" not in settings.http_protocols or (is_tls and settings.ssl_context is not None):
+        return ""
+    if is_tls:
+        return f" ({', '.join(rules.offered(settings))})"
+    return " (http/1.1, h2c)" if settings.http2_cleartext == "anyone" else ""
 
 
 def _report_refork(settings: Settings) -> None:

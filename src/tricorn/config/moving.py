@@ -24,6 +24,7 @@ BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 DEFAULTS: Mapping[str, str] = {
     "forwarded_allow_ips": "127.0.0.1,::1",
     "http2_cleartext": "off",
+    "http_protocols": "h1",
     "keepalive": "2",
     "limit_request_line": "4094",
     "proxy_allow_ips": "127.0.0.1,::1",

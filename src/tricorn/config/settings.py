@@ -292,22 +292,24 @@ class Settings:
     # ------------------------------------------------------------------------------------- HTTP/2
 
     http_protocols: tuple[str, ...] = setting(
-        ("h1",),
+        ("h2", "h1"),
         flags=("--http-protocols",),
         parse=words_of("h2", "h1"),
         section=HTTP2,
-        doc="The versions of HTTP that clients may speak, best first: `h2,h1` or `h1`. HTTP/1.1 is always "
-        "there for clients that speak nothing else. With TLS the client chooses (ALPN); without TLS see "
-        "`http2_cleartext`. HTTP/2 needs a build with nghttp2, which `tricorn --version` tells.",
+        doc="The versions of HTTP that clients may speak, best first: `h2,h1`, `h1,h2` or `h1`. HTTP/1.1 is "
+        "always there for clients that speak nothing else. With TLS this is what is offered (ALPN); without "
+        "TLS see `http2_cleartext`. HTTP/2 needs a build with nghttp2, which `tricorn --version` tells; "
+        "without it the default is `h1`.",
     )
     http2_cleartext: str = setting(
         "prior-knowledge",
         flags=("--http2-cleartext",),
         parse=cleartext(),
         section=HTTP2,
-        doc="With `h2` in `http_protocols`, who may speak HTTP/2 without TLS, by beginning with it: trusted "
-        "peers (`forwarded_allow_ips`) with `prior-knowledge`, all with `anyone`. On the same port HTTP/1.1 "
-        "is spoken to those who begin with that.",
+        doc="With `h2` in `http_protocols`, who may speak HTTP/2 without TLS, by beginning with it: with "
+        "`prior-knowledge` this machine (loopback addresses, Unix sockets) and trusted peers "
+        "(`forwarded_allow_ips`), with `anyone` all. On the same port HTTP/1.1 is spoken to those who begin "
+        "with that.",
     )
     http2_max_concurrent_streams: int = setting(
         100,

@@ -28,6 +28,7 @@ from tricorn.config.commandline import Options, read_options
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import BadValueError, ConfigError, did_you_mean
 from tricorn.config.files import Contents, maybe_read_default, read_named
+from tricorn.config.packages import has_http2
 from tricorn.config.parsers import FILE, is_auto
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.kinds import Runner, maybe_kind
@@ -177,6 +178,8 @@ def settings_of(sources: Sources, cwd: Path) -> Settings:
     values["chdir"] = str(cwd / values.get("chdir", "."))
     if "limit_request_head" not in values:
         values["limit_request_head"] = room_for(values, origins)
+    if "http_protocols" not in values and not has_http2():
+        values["http_protocols"], origins["http_protocols"] = ("h1",), "this build has no HTTP/2"
     settings = Settings(**values, origins=MappingProxyType(origins))
     check_together(settings)
     warnings = (*sources.warnings, *remarks(sources), *remarks_together(settings))

@@ -15,10 +15,7 @@ from tricorn.config.functions import function_of
 from tricorn.config.settings import Settings
 from tricorn.tls import kernel
 from tricorn.tls.material import Material, Pair, load_pair, trust
-
-#: What `http_protocols` calls them → what ALPN does (RFC 7301). A client that offers none of these, or
-#: nothing, gets HTTP/1.1 too.
-PROTOCOLS = {"h1": "http/1.1", "h2": "h2"}
+from tricorn.tls.rules import offered
 
 MINIMUM_VERSIONS: Mapping[str, ssl.TLSVersion] = {
     "1.2": ssl.TLSVersion.TLSv1_2,
@@ -88,12 +85,6 @@ class ContextMaker:
             what = f"OpenSSL does not use {pair.certfile} with these settings: {error}"
             raise ConfigError(setting, "", what, "leave the ciphers to Tricorn") from error
         return context
-
-
-def offered(settings: Settings) -> list[str]:
-    """By ALPN, best first."""
-    names = [PROTOCOLS[name] for name in settings.http_protocols]
-    return list(dict.fromkeys([*names, PROTOCOLS["h1"]]))
 
 
 def set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:

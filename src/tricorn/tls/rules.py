@@ -13,6 +13,16 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.net.address import Address, TcpAddress, parse_bind
 
+#: What `http_protocols` calls them → what ALPN does (RFC 7301). A client that offers none of these, or
+#: nothing, gets HTTP/1.1 too.
+PROTOCOLS = {"h1": "http/1.1", "h2": "h2"}
+
+
+def offered(settings: Settings) -> list[str]:
+    """By ALPN, best first."""
+    names = [PROTOCOLS[name] for name in settings.http_protocols]
+    return list(dict.fromkeys([*names, PROTOCOLS["h1"]]))
+
 
 def is_wanted(settings: Settings) -> bool:
     """Whether there is a certificate: without one there is no TLS."""

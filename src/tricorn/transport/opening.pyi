@@ -13,6 +13,11 @@ class Security(Protocol):
     def context(self) -> ssl.SSLContext: ...
     def facts(self, wire: TLSWire) -> dict[str, Any] | None: ...
 
+class Peers(Protocol):
+    """Some of the clients, by their addresses; None: a Unix socket."""
+
+    def trusts(self, host: str | None) -> bool: ...
+
 class Entrance:
     """What is the same for all clients that come in at one listener: see opening.pyx."""
 
@@ -22,7 +27,7 @@ class Entrance:
     outlet: int
     owners: int
     http2: ProtocolMaker | None
-    cleartext: str | None
+    cleartext: Peers | None
     def __init__(
         self,
         fd: int,
@@ -32,5 +37,5 @@ class Entrance:
         owners: int = 0,
         *,
         http2: ProtocolMaker | None = None,
-        cleartext: str | None = None,
+        cleartext: Peers | None = None,
     ) -> None: ...

@@ -34,7 +34,7 @@ cdef class Entrance:
     one, and `facts(wire)`, what applications are told of a connection when its handshake is done. None: they are plain.
 
     http2: makes the protocol of connections that speak HTTP/2; None: none may. cleartext: who may without TLS, by prior knowledge
-    (RFC 9113 §3.3): "anyone", "trusted" peers, None.
+    (RFC 9113 §3.3), an object with `trusts(host)`; None: nobody.
 
     outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx).
 
@@ -42,7 +42,7 @@ cdef class Entrance:
 
     def __init__(
         self, int fd, object builder, object tls, int outlet=-1, unsigned long long owners=0, *, ProtocolMaker http2=None,
-        str cleartext=None,
+        object cleartext=None,
     ):
         self.outlet = outlet
         self.owners = owners
@@ -57,7 +57,7 @@ cdef class Entrance:
         cdef HTTP1 protocol = new_http1(channel, runner, self.builder, peer)
         protocol.pending = rest
         protocol.tls = tls
-        if self.http2 is not None and self.tls is None and (self.cleartext == "anyone" or (self.cleartext and peer.trusted)):
+        if self.http2 is not None and self.tls is None and self.cleartext is not None and self.cleartext.trusts(peer.host):
             protocol.maker = <ProtocolMaker>self.http2
         return protocol
 

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from tricorn.config.packages import has_http2
 from tricorn.config.settings import Settings
+from tricorn.http.forwarded import TrustedPeers
 
 if TYPE_CHECKING:
     from tricorn.transport.request import ProtocolMaker
 
-#: What `Entrance` calls the values of `http2_cleartext`.
-CLEARTEXT = {"off": None, "prior-knowledge": "trusted", "anyone": "anyone"}
+#: Who is on this machine: what HTTP/2 opens to them in clear text they could reach anyway, and no proxy for
+#: HTTP stands between that might not understand it.
+THIS_MACHINE = ("127.0.0.0/8", "::1", "unix")
 
 
 class Spoken(TypedDict):
     """For an `Entrance`."""
 
     http2: ProtocolMaker | None
-    cleartext: str | None
+    cleartext: TrustedPeers | None
 
 
 def spoken(settings: Settings) -> Spoken:
-    if "h2" not in settings.http_protocols:
+    if "h2" not in settings.http_protocols or not has_http2():
         return {"http2": None, "cleartext": None}
-    # The module is there: `http_protocols` was checked.
     from tricorn.transport.http2 import HTTP2Maker
 
     maker = HTTP2Maker(
@@ -35,7 +37,22 @@ def spoken(settings: Settings) -> Spoken:
         frame=settings.http2_max_frame_size,
         head_list=settings.http2_max_header_list_size,
     )
-    return {"http2": maker, "cleartext": CLEARTEXT[settings.http2_cleartext]}
+    return {"http2": maker, "cleartext": cleartext(settings)}
+
+
+def cleartext(settings: Settings) -> TrustedPeers | None:
+    """Who may speak it without TLS, by prior knowledge."""
+    match settings.http2_cleartext:
+        case "off":
+            return None
+        case "anyone":
+            return TrustedPeers(["*"])
+    return TrustedPeers([*settings.forwarded_allow_ips, *THIS_MACHINE])
+
+
+def prepare(settings: Settings) -> None:
+    """In the master, so that workers share the memory."""
+    spoken(settings)
 
 
 def maybe_library() -> str | None:

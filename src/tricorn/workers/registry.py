@@ -11,6 +11,7 @@ from tricorn import kinds
 from tricorn.config.settings import Settings
 from tricorn.handover import RunWorker
 from tricorn.kinds import WorkerKind
+from tricorn.workers import protocols
 from tricorn.workers.boot import Serve, function_at, run_worker
 
 
@@ -27,4 +28,5 @@ def worker_for(settings: Settings) -> RunWorker:
     memory and start at once. With `auto` that is a guess until the application is there.
     """
     server_for(kinds.maybe_kind(settings.worker_class) or kinds.usual(kinds.WSGI))
+    protocols.prepare(settings)
     return partial(run_worker, server_for)
