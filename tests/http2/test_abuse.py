@@ -19,11 +19,13 @@ from pathlib import Path
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.http2 import frames
+from harness.http2.connection import Connection
 from harness.http2.frames import PREFACE, Code, Frame, Setting, Type, block, integer, literal
 from harness.patience import PATIENCE
 from harness.server import Server, Servers, wait_for
 from http2.cases import BLOCK, POST_BLOCK, opened
 from integration.asgi import resident, worker_of
+from integration.live import Live
 
 MEGABYTE = 1 << 20
 #: Of the worker: what it may grow by, whatever comes. The most that one connection's heads and queues may
@@ -340,6 +342,62 @@ def test_attack(server: Server, name: str) -> None:
             over = over or attacker.ended or bool(attacker.codes())
         assert over or attack.most is None, f"{sent} bytes were taken"
         assert set(attacker.codes()) <= set(attack.codes), attacker.codes()
+
+
+# -- who is no attacker
+
+
+class Naive(Connection):
+    """Opens both windows again for each frame that it gets, however small, and takes no notice of others."""
+
+
+class Measuring(Connection):
+    """Pings with each frame that it gets, as grpc-go does to learn how much a connection carries."""
+
+    def _react(self, frame: Frame) -> None:
+        super()._react(frame)
+        if frame.kind == Type.DATA:
+            self.send(frames.ping())
+
+
+#: Server-sent events, or messages of gRPC, as they come from other tasks.
+SMALL_PIECES = """
+import asyncio
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for number in range(int(scope["query_string"] or 1)):
+        await send({"type": "http.response.body", "body": b"data: %d" % number, "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body"})
+"""
+
+
+@pytest.mark.parametrize("manner", [Naive, Measuring])
+def test_an_answer_in_small_pieces_may_be_taken_piece_by_piece(
+    manner: type[Connection], tmp_path: Path
+) -> None:
+    """Fifteen hundred of some ten bytes, as fast as they come."""
+    (tmp_path / "small_pieces.py").write_text(SMALL_PIECES)
+    with (
+        Live("small_pieces:app", kind="asgi", wire="h2c", chdir=tmp_path) as server,
+        manner(server.connect_http1().socket) as connection,
+    ):
+        answer = connection.get("/?1500")
+        assert answer.content.endswith(b"data: 1499")
+        assert len(answer.pieces) > 1000, "they were put together"
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH[:1])
+def test_a_browser_may_say_of_each_request_how_urgent_it_is(server: Server) -> None:
+    """Twice: when the page is laid out, and when it is scrolled. A page of six hundred pictures, in a second."""
+    with opened(server) as connection:
+        for _ in range(12):
+            streams = [connection.request("/") for _ in range(50)]
+            connection.send(
+                b"".join(frames.priority_update(stream, b"u=%d, i" % n) for stream in streams for n in (5, 1))
+            )
+            for stream in streams:
+                assert connection.answer(stream).status == 200
 
 
 # -- what takes time

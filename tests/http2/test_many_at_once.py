@@ -230,6 +230,33 @@ def test_a_connection_with_a_request_is_not_idle(running_servers: Servers, kind:
         connection.wait_closed()
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_client_that_waits_in_silence_is_asked_whether_it_is_there(
+    running_servers: Servers, kind: str, tmp_path: Path
+) -> None:
+    """By PING. One that answers may wait as long as it likes."""
+    server = running_servers.on("h2c").get("--write-timeout=0.3", kind=kind)
+    gate = tmp_path / "gate"
+    with opened(server) as connection:
+        stream = connection.request(f"/block?{gate}")
+        connection.until(
+            lambda: sum(frame.kind == Type.PING for frame in connection.strict.seen) == 3, "the third PING"
+        )
+        gate.touch()
+        assert connection.answer(stream).status == 200
+
+
+def test_a_client_that_is_gone_without_a_word_loses_its_connection(
+    running_servers: Servers, tmp_path: Path
+) -> None:
+    server = running_servers.on("h2c").get("--write-timeout=0.3", kind="asgi")
+    with opened(server) as connection:
+        connection.handshake().request(f"/block?{tmp_path / 'gate'}")
+        connection._react = lambda _: None  # type: ignore[method-assign]
+        connection.wait_closed()
+        assert any(frame.kind == Type.PING for frame in connection.strict.seen)
+
+
 @pytest.mark.parametrize(
     "number",
     [pytest.param(signal.SIGTERM, id="TERM"), pytest.param(signal.SIGHUP, id="HUP", marks=pytest.mark.slow)],

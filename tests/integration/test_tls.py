@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -25,8 +26,9 @@ from typing import Any
 import pytest
 from harness.axes import KINDS_OF, ONE_OF_EACH
 from harness.client import Client
-from harness.server import Server, Servers, _listen, wait_for
+from harness.server import Server, Servers, _listen, frozen, wait_for
 from harness.tls import AUTHORITY, CERTIFICATE, NAME, TLSSocket
+from integration.asgi import worker_of
 from integration.live import Live, Load, entered, message
 from integration.tls_site import (
     busy_seconds,
@@ -186,6 +188,22 @@ def test_a_handshake_and_a_head_have_one_limit_together(server: Server) -> None:
         assert client.response().status == 408
         client.wait_closed()
         assert LIMIT - 0.05 < time.monotonic() - start < LIMIT + LATE
+
+
+@pytest.mark.parametrize("kind", [*ONE_OF_EACH, "gevent"])
+def test_a_limit_does_not_count_while_nobody_looks(running_servers: Servers, kind: str) -> None:
+    """A worker stands still, as one whose application blocks its loop or holds the GIL. A client whose hello
+    waits for it cannot go on meanwhile; afterwards it has the time that it had."""
+    server = running_servers.on("tls").get(f"--header-timeout={LIMIT}", app=APP, kind=kind)
+    with unharmed(server), plain(server) as raw:
+        pid = worker_of(server)  # the connection came before that, and was accepted
+        with frozen(pid):
+            it = TLSSocket(raw.socket)
+            time.sleep(1.5 * LIMIT)
+        wait_for(lambda: select.select([raw.socket], [], [], 0)[0], "the server's part of the handshake")
+        time.sleep(0.3 * LIMIT)  # the client is far away
+        it.sendall(message("/"))
+        assert it.recv(12) == b"HTTP/1.1 200"
 
 
 @each_interface

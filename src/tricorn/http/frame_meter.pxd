@@ -1,7 +1,8 @@
 cimport cython
 
-# How much of one kind a client has left: `level` of `most`, of which so many come back in a second.
+# How much of one kind a client has left: what it was given a reason for, then `level` of `most`, of which so many come back in a second.
 cdef struct Allowance:
+    int earned
     long long level             # in billionths
     long long most
     long long a_second
@@ -41,8 +42,8 @@ cdef class FrameMeter:
     cdef void fault(self) noexcept
     # A field block that was much longer than any may be.
     cdef void bomb(self) noexcept
-    # Bytes of bodies were sent, so the client has a reason to open its windows.
-    cdef void gave(self, Py_ssize_t size) noexcept
+    # A frame of a body was sent, so the client has a reason to open its windows. whole: it was as long as it could be, whatever the window.
+    cdef void gave(self, Py_ssize_t size, bint whole) noexcept
     # now: ns. CALM, or what the client does too much of.
     cdef Offence judge(self, long long now) noexcept
 

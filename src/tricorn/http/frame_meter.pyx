@@ -5,8 +5,11 @@ HTTP/2 lets a client ask for work without end and without a request: streams tha
 thousands of pieces, windows that open by a byte. Each by itself is allowed. So they are counted, by kind and time, where bytes come
 in: it does not matter what the library behind it makes of them.
 
-Ten times what honest clients were seen to send: a browser that leaves a page resets the streams of some hundred pictures; clients open their windows
-once for each 16 KiB that they get, or more rarely; a header block of 64 KiB has four CONTINUATION frames.
+Ten times what honest clients were seen to send: a browser that leaves a page resets the streams of some hundred pictures; a header block of 64 KiB has four
+CONTINUATION frames. What a client has a reason for comes on top. Libraries open their windows once for some KiB, but a simple client does so for each frame that it
+gets, twice, and the frames of gRPC and server-sent events hold a few bytes each. grpc-go measures its bandwidth by a ping with each of them while it
+hears nothing else. So frames that we send earn their answers. But a client can have them as small as it likes by opening its windows in drops (CVE-2019-9511);
+such frames earn by what they hold.
 
 Knows: the frame header (RFC 9113 §4.1), types of frames. Must not know: what they mean, clocks (the time is an argument).
 """
@@ -27,8 +30,16 @@ cdef enum:
     MOST_CONTINUATIONS = 8
     # It has taken as much work as so many streams that are reset.
     BOMB = 50
-    # Sent bytes for which a client may open its windows once more.
-    BYTES_AN_UPDATE = 1024
+    # Sent bytes for which a client may open a window once more …
+    BYTES_AN_UPDATE = 16
+    # … and so often at least for a frame that was not cut by its window: that of the stream, and that of the connection.
+    UPDATES_A_FRAME = 2
+    # Of that size a frame is large, however it came to be.
+    LARGE_FRAME = 1024
+    # What a browser has to say of a request it has made: PRIORITY_UPDATE, when it is laid out and when it is scrolled to.
+    CONTROLS_A_REQUEST = 2
+    # So much is remembered: as many frames of 50 bytes as a window of 5 MB holds.
+    MOST_EARNED = 100000
 
 cdef long long SECOND = 1000000000
 
@@ -43,7 +54,7 @@ OFFENCES = (
 
 
 cdef Allowance _allowance(long long most, long long a_second):
-    return Allowance(most * SECOND, most * SECOND, a_second)
+    return Allowance(0, most * SECOND, most * SECOND, a_second)
 
 
 cdef FrameMeter new_meter():
@@ -56,8 +67,15 @@ cdef FrameMeter new_meter():
     return meter
 
 
+cdef inline void _earn(Allowance* allowance, Py_ssize_t count) noexcept:
+    allowance.earned = <int>min(allowance.earned + count, <Py_ssize_t>MOST_EARNED)
+
+
 cdef inline bint _spend(Allowance* allowance, long long elapsed, int count) noexcept:
     """Whether there is as much left."""
+    cdef int owed = min(count, allowance.earned)
+    allowance.earned -= owed
+    count -= owed
     if elapsed > 100 * SECOND:
         allowance.level = allowance.most
     else:
@@ -108,7 +126,9 @@ cdef class FrameMeter:
             return
         self.continuations = 0
         if kind == HEADERS_FRAME:
-            return              # of streams at a time there are limits, and each ends by itself or by a reset
+            # Of streams at a time there are limits, and each ends by itself or by a reset.
+            _earn(&self.for_controls, CONTROLS_A_REQUEST)
+            return
         if kind == DATA_FRAME:
             self.controls += self.left == 0 and not flags & END_STREAM
             self.awaits_pad = self.left != 0 and flags & PADDED and not flags & END_STREAM
@@ -126,9 +146,10 @@ cdef class FrameMeter:
     cdef void bomb(self) noexcept:
         self.resets += BOMB
 
-    cdef void gave(self, Py_ssize_t size) noexcept:
-        cdef long long level = self.for_updates.level + <long long>size * (SECOND // BYTES_AN_UPDATE)
-        self.for_updates.level = min(level, self.for_updates.most)
+    cdef void gave(self, Py_ssize_t size, bint whole) noexcept:
+        _earn(&self.for_updates, max(size // BYTES_AN_UPDATE, <Py_ssize_t>(UPDATES_A_FRAME if whole else 0)))
+        if whole or size >= LARGE_FRAME:
+            _earn(&self.for_controls, 1)
 
     cdef Offence judge(self, long long now) noexcept:
         cdef long long elapsed = now - self.judged_at if self.judged_at else 0

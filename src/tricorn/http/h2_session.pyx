@@ -676,7 +676,7 @@ cdef class Session:
         stream.ready -= size
         stream.sent += size
         stream.held -= size
-        self.meter.gave(size)
+        self.meter.gave(size, stream.ready == 0)
         while size:
             piece = <bytes>pieces[0]
             step = min(size, PyBytes_GET_SIZE(piece) - stream.offset)

@@ -50,6 +50,13 @@ cdef class Protocol:
     cdef bint overdue(self, long long now) noexcept:
         return False
 
+    def postpone(self, long long late):
+        """For so long nobody has looked at any client: those who waited for us could not go on, so their time limits leave it
+        out. Rarely called, and so by its name."""
+        cdef Channel channel = self.channel
+        if channel.deadline:
+            channel.deadline += late
+
     cdef int expire(self, ThreadContext thread) except -1:
         raise NotImplementedError
 

@@ -226,6 +226,12 @@ cdef class HTTP1(RequestProtocol):
             return True
         return self.request is not None and self.request.overdue(now)
 
+    def postpone(self, long long late):
+        cdef Request request = self.request
+        Protocol.postpone(self, late)
+        if request is not None:
+            request.postpone(late)
+
     cdef int expire(self, ThreadContext thread) except -1:
         cdef Request request = self.request
         if self.channel.owned:

@@ -80,7 +80,7 @@ cdef enum:
     ENHANCE_YOUR_CALM = 11
 
 cdef long long SECOND = 1000000000
-# A client that has said nothing for so long while it waits for responses is asked whether it is there.
+# A client that has said nothing for so long while it waits for responses, or for `write_timeout` if that is shorter, is asked whether it is there.
 cdef long long QUIET = 30 * SECOND
 
 # Field lists, and contexts for reading in threads that are at something else. Taken and given back, since whoever uses one may give the GIL away.
@@ -783,7 +783,7 @@ cdef class HTTP2(RequestProtocol):
             return True
         if (self.head_deadline != 0 and self.head_deadline <= now) or (self.farewell_at != 0 and self.farewell_at <= now):
             return True
-        if self.running and self.channel.table.write_timeout and now >= (self.ping_deadline or self.heard_at + QUIET):
+        if self.running and self.channel.table.write_timeout and now >= (self.ping_deadline or self._quiet_at()):
             return True
         stream = self.session.first
         while stream is not None:
@@ -792,6 +792,20 @@ cdef class HTTP2(RequestProtocol):
                 return True
             stream = stream.next
         return False
+
+    def postpone(self, long long late):
+        cdef Stream stream = self.session.first
+        cdef Request request
+        Protocol.postpone(self, late)
+        if self.head_deadline:
+            self.head_deadline += late
+        while stream is not None:
+            request = <Request>stream.owner
+            if stream.moved_at:
+                stream.moved_at += late
+            if request is not None:
+                request.postpone(late)
+            stream = stream.next
 
     cdef bint _is_stalled(self, Stream stream, long long now) noexcept:
         """Whether its client has not opened its window for as long as one may take to read, or does not end a body that nobody
@@ -844,13 +858,16 @@ cdef class HTTP2(RequestProtocol):
                 request.expire(thread, now)
         return self._give_free(thread)
 
+    cdef long long _quiet_at(self) noexcept:
+        return self.heard_at + min(QUIET, self.channel.table.write_timeout)
+
     cdef int _ask_for_sign(self, long long now) except -1:
         """A client that waits for its responses says nothing, and one that is gone without a word does not either. The former answers a ping."""
         cdef Channel channel = self.channel
         if self.ping_deadline != 0 and self.ping_deadline <= now:
             self.ping_deadline = 0
             return channel.lose()
-        if self.ping_deadline == 0 and self.heard_at + QUIET <= now:
+        if self.ping_deadline == 0 and self._quiet_at() <= now:
             self.ping_deadline = now + channel.table.write_timeout
             return self.session.ping()
         return 0

@@ -558,6 +558,13 @@ cdef class Request(AsyncExchange):
         self.body_since = now if wanted else 0
         self.body_deadline = now + worker.body_timeout if wanted else 0
 
+    def postpone(self, long long late):
+        """As Protocol.postpone()."""
+        if self.body_since:
+            self.body_since = min(self.body_since + late, monotonic())
+        if self.body_deadline:
+            self.body_deadline += late
+
     cdef bint body_is_late(self, long long now) noexcept:
         """A stall, or a body below the minimum rate, once the client has had the time of one stall."""
         cdef WorkerContext worker = self.protocol.worker

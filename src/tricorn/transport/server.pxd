@@ -33,9 +33,9 @@ cdef class Server:
     cdef bint takes_backlog
     cdef bint has_rest
     cdef int drain_code
+    cdef long long swept_ns         # when deadlines were last looked at
     # Of a loop
     cdef bint has_left              # a new connection to other workers: the next one it takes
-    cdef long long swept_ns         # when deadlines were last looked at
     cdef long long swept_requests   # how many requests were over then
 
     # What a transport fills in.
@@ -56,6 +56,7 @@ cdef class Server:
     cdef int accept(self, ThreadContext thread, int index, bint last=*, int run=*) except -1
     cdef int meet(self, ThreadContext thread, int index) except -1
     cdef bint make_room(self)
+    cdef int postpone_all(self, long long late) except -1
     cdef long long begin_sweep(self, long long now) except -1
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1

@@ -320,11 +320,23 @@ cdef class Server:
         self.worker.row.data.waited_ns += late * max(requests - self.swept_requests, <long long>1)
         self.swept_requests = requests
         if late > self.sweep_interval:
+            self.postpone_all(late)
             while self.serve_batch() == BATCH and batches > 0:
                 batches -= 1
             now = monotonic()
         self.swept_ns = now
         return now
+
+    cdef int postpone_all(self, long long late) except -1:
+        """A sweep comes so much later than it should. A client that was waiting for us (in its handshake, for credit, for 100 Continue)
+        has no fault in that."""
+        cdef Channel channel
+        for found in list(self.worker.channels.channels):
+            if found is not None:
+                channel = <Channel>found
+                if channel.protocol is not None:
+                    channel.protocol.postpone(late)
+        return 0
 
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1:
         cdef Channel channel

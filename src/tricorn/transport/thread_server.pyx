@@ -586,6 +586,10 @@ cdef class ThreadServer(Server):
         return 0
 
     cdef int _sweep(self, long long now) except -1:
+        cdef long long late = now - self.swept_ns - self.sweep_interval
+        if self.swept_ns and late > self.sweep_interval:
+            self.postpone_all(late)
+        self.swept_ns = now
         self.expire_overdue(self.monitor, now)
         if self.listening and self.may_be_woken_alone():
             self._take_forgotten()
