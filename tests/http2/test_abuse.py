@@ -376,15 +376,17 @@ async def app(scope, receive, send):
 def test_an_answer_in_small_pieces_may_be_taken_piece_by_piece(
     manner: type[Connection], tmp_path: Path
 ) -> None:
-    """Fifteen hundred of some ten bytes, as fast as they come."""
+    """Three thousand of some ten bytes, as fast as they come."""
     (tmp_path / "small_pieces.py").write_text(SMALL_PIECES)
     with (
         Live("small_pieces:app", kind="asgi", wire="h2c", chdir=tmp_path) as server,
         manner(server.connect_http1().socket) as connection,
     ):
-        answer = connection.get("/?1500")
-        assert answer.content.endswith(b"data: 1499")
-        assert len(answer.pieces) > 1000, "they were put together"
+        answer = connection.get("/?3000")
+        assert answer.content.endswith(b"data: 2999")
+        assert len(answer.pieces) > 2500, "they were put together"
+        # Behind all that it said of them.
+        assert connection.get("/?1").content == b"data: 0"
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH[:1])
