@@ -391,7 +391,7 @@ def test_an_answer_in_small_pieces_may_be_taken_piece_by_piece(
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH[:1])
 def test_a_browser_may_say_of_each_request_how_urgent_it_is(server: Server) -> None:
-    """Twice: when the page is laid out, and when it is scrolled. A page of six hundred pictures, in a second."""
+    """Twice: when the page is laid out, and when it is scrolled. A page of six hundred pictures."""
     with opened(server) as connection:
         for _ in range(12):
             streams = [connection.request("/") for _ in range(50)]

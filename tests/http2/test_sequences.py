@@ -16,7 +16,7 @@ import h2.exceptions
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.http2 import frames
-from harness.http2.frames import PREFACE, Code, Setting, block
+from harness.http2.frames import PREFACE, Code, Setting, Type, block
 from harness.server import Server
 from http2.cases import BLOCK, FIELDS, POST_BLOCK, opened
 from hypothesis import HealthCheck, given, note, settings
@@ -121,8 +121,12 @@ class Judge:
         self.whole: set[int] = set()
         self.reset: set[int] = set()
         self.error: str | None = None
+        self._newest = 0
 
     def receive(self, data: bytes) -> None:
+        if self._resets_an_idle_stream(data):
+            self.error = "RST_STREAM on an idle stream"
+            return
         try:
             events = self.connection.receive_data(data)
         except h2.exceptions.ProtocolError as error:
@@ -135,6 +139,16 @@ class Judge:
                 self.reset.add(event.stream_id)
                 if not event.remote_reset:
                     self.error = f"StreamReset: {event}"
+
+    def _resets_an_idle_stream(self, data: bytes) -> bool:
+        """RFC 9113 §6.4 has it an error of the connection. The package takes it for a stream that it has
+        forgotten."""
+        for frame in frames.split(data.removeprefix(PREFACE))[0]:
+            if frame.kind == Type.RST_STREAM and frame.stream > self._newest:
+                return True
+            if frame.kind == Type.HEADERS and frame.stream % 2:
+                self._newest = max(self._newest, frame.stream)
+        return False
 
 
 #: What the judge refuses and we may take, by words of its errors, or the other way round.
