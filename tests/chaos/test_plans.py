@@ -72,7 +72,7 @@ def test_what_is_passed_on_arrives(library: Path, tmp_path: Path, way: str) -> N
     plan = Plan(tmp_path / "plan", "1", {})
     gate = tmp_path / "gate"
     with Live("life:app", workers=2, environ=plan.environ(library)) as live:
-        free = live.workers()[1]
+        free = live.untouched()
         with ExitStack() as stack:
             with frozen(free):  # so that both come to the other one
                 client, other = (stack.enter_context(live.connect()) for _ in range(2))

@@ -47,6 +47,8 @@ class Live(Server):
         self.errorlog = errorlog
         self.ready = ready
         self.wanted = workers
+        #: To the request that was the first of all, `ready`. Whoever has sent it is busy for a moment longer.
+        self.first_answer: Response | None = None
 
     def __enter__(self) -> Live:
         self.start()
@@ -65,7 +67,7 @@ class Live(Server):
             return self.log().count("is ready") >= self.wanted
 
         wait_for(is_up, "the workers are ready", deadline=BOOT_DEADLINE)
-        self.request(self.ready)
+        self.first_answer = self.request(self.ready)
 
     def kill(self) -> None:
         """Also workers that outlived their master: they are in its process group."""
@@ -86,8 +88,19 @@ class Live(Server):
         return self.process.pid
 
     def workers(self) -> list[int]:
-        """The process ids of the master's children, without molds."""
-        return [pid for pid in children(self.pid) if not is_mold(pid)]
+        """The process ids of the master's children, without molds, and without those that only wait to be
+        reaped."""
+        return [pid for pid in children(self.pid) if not is_mold(pid) and is_alive(pid)]
+
+    def untouched(self) -> int:
+        """Of two workers that answer with their process id, the one that has served nothing yet.
+
+        It alone is free for certain: the other one is still inside the application for a moment after its client
+        has the response, and if it is frozen in that moment it stays there.
+        """
+        assert self.first_answer is not None
+        (pid,) = set(self.workers()) - {int(self.first_answer.body.split()[0])}
+        return pid
 
     def molds(self) -> list[int]:
         """Those that have loaded the application for the others (--preload)."""

@@ -82,9 +82,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(live, home, home / "run" / "tricorn.ctl")
 
 
+def serving_of(site: Site) -> list[int]:
+    workers = site.ask({"do": "workers"})["data"]
+    return sorted(each["pid"] for each in workers if each["state"] == "ready" and not each["is_mold"])
+
+
 @pytest.fixture
 def served(running: Site) -> Iterator[Site]:
-    """As a test expects it: two workers that have good code, and will have it."""
+    """As a test expects it: two workers that have good code, and will have it; the ones of before have gone."""
+    wait_for(lambda: serving_of(running) == sorted(running.live.workers()), "nobody leaves any more")
     yield running
     running.code("one")
     if running.status()["workers"]["wanted"] != 2:

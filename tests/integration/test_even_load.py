@@ -15,12 +15,25 @@ from integration.live import Live, entered, message
 #: How many requests make a worker of the kind busy.
 THREADS = {"sync": 1, "gthread": 4}
 
-#: `/block?GATE` as in tests/apps/life.py; everything else says who answers whom.
+#: `/block?GATE` as in tests/apps/life.py; `/late?GATE` answers, and is not over before GATE exists; everything else says
+#: who answers whom.
 APP = """
-import os
+import os, time
+from pathlib import Path
 from life import app as life
 
+def late(gate):
+    try:
+        yield b"late"
+    finally:
+        Path(gate + ".in").write_text(str(os.getpid()))
+        while not Path(gate).exists():
+            time.sleep(0.002)
+
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/late":
+        start_response("200 OK", [("Content-Length", "4")])
+        return late(environ["QUERY_STRING"])
     if environ["PATH_INFO"] == "/block":
         return life(environ, start_response)
     start_response("200 OK", [])
@@ -35,7 +48,8 @@ class Pair:
         self.live = live
         self.stack = stack
         self.gates = [Path(f"{gate}{number}") for number in range(THREADS[kind])]
-        self.busy, self.free = live.workers()
+        self.free = live.untouched()
+        (self.busy,) = set(live.workers()) - {self.free}
         with frozen(self.free):  # so that all come to the other one
             self.kept = [self.came("/") for _ in range(kept)]
             assert {served_by(client) for client in self.kept} == {self.busy}
@@ -116,6 +130,22 @@ def test_what_nobody_takes_goes_back(tmp_path: Path) -> None:
         assert served_by(client) == workers.busy
 
 
+def test_a_worker_that_has_answered_is_not_free_before_its_application_is_done(tmp_path: Path) -> None:
+    with pair(tmp_path, "sync") as workers:
+        late = tmp_path / "late"
+        other = workers.came(f"/late?{late}")
+        assert other.response().body == b"late"
+        assert entered(late) == workers.free
+        (client,) = workers.kept
+        before = sockets(workers.busy)
+        client.send(message("/"))
+        assert client.is_quiet(0.05)
+        assert sockets(workers.busy) == before
+        workers.release()
+        assert served_by(client) == workers.busy
+        late.touch()
+
+
 def test_new_connections_go_where_fewer_wait(tmp_path: Path) -> None:
     with pair(tmp_path, "sync", kept=10) as workers:
         other = tmp_path / "other"
@@ -141,7 +171,8 @@ def test_a_loop_leaves_new_connections_to_one_that_has_fewer() -> None:
             client.send(message("/"))
             return int(client.response().body.split()[0])
 
-        full, empty = live.workers()
+        empty = live.untouched()
+        (full,) = set(live.workers()) - {empty}
         with frozen(empty):
             assert {came() for _ in range(12)} == {full}
         late = [came() for _ in range(8)]
