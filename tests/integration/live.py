@@ -95,8 +95,8 @@ class Live(Server):
     def untouched(self) -> int:
         """Of two workers that answer with their process id, the one that has served nothing yet.
 
-        It alone is free for certain: the other one is still inside the application for a moment after its client
-        has the response, and if it is frozen in that moment it stays there.
+        It alone is free for certain: the other one is still inside the application for a moment after its
+        client has the response, and if it is frozen in that moment it stays there.
         """
         assert self.first_answer is not None
         (pid,) = set(self.workers()) - {int(self.first_answer.body.split()[0])}

@@ -89,7 +89,7 @@ def serving_of(site: Site) -> list[int]:
 
 @pytest.fixture
 def served(running: Site) -> Iterator[Site]:
-    """As a test expects it: two workers that have good code, and will have it; the ones of before have gone."""
+    """As a test expects it: two workers that have good code, and will have it; those of before have gone."""
     wait_for(lambda: serving_of(running) == sorted(running.live.workers()), "nobody leaves any more")
     yield running
     running.code("one")

@@ -227,6 +227,35 @@ def test_a_manual_upgrade(tmp_path: Path, health: Health) -> None:
         assert not health.path.exists()
 
 
+#: Whatever the newer master does after a fork, the process that it has forked does first.
+SLOW_PARENT = """
+import os, time
+from pathlib import Path
+os.register_at_fork(after_in_parent=lambda: time.sleep(0.4 * Path({slow!r}).exists()))
+"""
+
+
+def test_one_that_begins_beside_another_knows_the_workers_from_its_first_moment(
+    tmp_path: Path, health: Health
+) -> None:
+    """They were ready before it was started; a probe that hears otherwise takes the whole service away."""
+    slow = tmp_path / "slow"
+    (tmp_path / "conf.py").write_text(SLOW_PARENT.format(slow=str(slow)))
+    options = ("--upgrade", "manual", "-c", str(tmp_path / "conf.py"), *health.options)
+    with Service("life:app", *options) as live, Probing(health) as probing:
+        wait_for(lambda: health.is_at("/readyz", 200), "it is ready")
+        probing.answers.clear()
+        slow.touch()
+        live.signal(USR2)
+        live.wait_log("is ready and serves beside this master")
+        slow.unlink()
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+        probing.wait()
+        probing.__exit__()
+        live.stop_newer(live.newer())
+
+
 @pytest.mark.slow
 def test_an_older_master_that_dies(tmp_path: Path, health: Health, hold: Path) -> None:
     """Nobody has told the newer one to answer; the older one's end has."""

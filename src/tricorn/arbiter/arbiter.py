@@ -562,6 +562,8 @@ class Arbiter:
         while True:
             self._notice_stall(self._turned_at)
             views = [child.view(self._alive_at) for child in self._registry]
+            # Before anything is started: a health process answers with this from its first moment on.
+            self._health.sum_up(views, self._target, self._turned_at)
             actions = decisions.decide(views, self._target, self._turned_at)
             for action in actions:
                 if not isinstance(action, decisions.Exit):
