@@ -15,8 +15,8 @@ from integration.live import Live, entered, message
 #: How many requests make a worker of the kind busy.
 THREADS = {"sync": 1, "gthread": 4}
 
-#: `/block?GATE` as in tests/apps/life.py; `/late?GATE` answers, and is not over before GATE exists; everything
-#: else says who answers whom.
+#: `/block?GATE` as in tests/apps/life.py; `/late?GATE` answers, and is not over before GATE exists;
+#: everything else says who answers whom.
 APP = """
 import os, time
 from pathlib import Path

@@ -80,6 +80,7 @@ def count(kind: Kind, wire: str, event: Event, directory: Path, bin: Path) -> Re
     result = Result(kind.name, wire, event.name)
     with Service(kind, wire, event.able, directory, bin) as service:
         clients = _start_clients(service, kinds_for(kind, event))
+        service.crowd = clients.pid
         try:
             try:
                 event.act(service)

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import tls
-from harness.server import wait_for
+from harness.server import frozen
 
 from lossless.clients import Door
-from lossless.service import PATIENCE, WANTED, WORKERS, DidNotHappenError, Service
+from lossless.service import WANTED, WORKERS, Service
 
 Act = Callable[[Service], None]
 
@@ -170,27 +170,26 @@ def _renew_certificate(service: Service) -> None:
 
 
 def _kill_an_idle_worker(service: Service) -> None:
-    """It stands still while it is looked at, so nothing begins between the look and the kill."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        for pid in service.workers():
-            if not _waits(pid):
-                continue
-            os.kill(pid, signal.SIGSTOP)
-            stat = Path(f"/proc/{pid}/stat")
-            wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it stands still")  # noqa: B023
-            # In this order: its clients go on, and what they send to it now is not read.
-            if not (_has_unread(pid) or service.journal.under_way(pid)):
-                _kill(service, pid, signal.SIGKILL)
-                service.wait_count(WORKERS)
-                return
-            os.kill(pid, signal.SIGCONT)
-        time.sleep(0.003)
-    raise DidNotHappenError("no worker is ever idle")
+    """The one that has the most clients. They stand still meanwhile: so it gets done what it has, however
+    busy the machine is, and nothing begins between the look and the kill."""
+    idle: list[int] = []
+
+    def is_one_idle() -> bool:
+        idle[:] = [pid for pid in service.workers() if _is_idle(service, pid)]
+        return bool(idle)
+
+    with frozen(service.crowd):
+        service.wait(is_one_idle, "no worker is ever idle")
+        _kill(service, max(idle, key=lambda pid: len(_sockets(pid))), signal.SIGKILL)
+    service.wait_count(WORKERS)
+
+
+def _is_idle(service: Service, pid: int) -> bool:
+    return _waits(pid) and not _has_unread(pid) and not service.journal.under_way(pid)
 
 
 def _waits(pid: int) -> bool:
-    """Whether none of its threads does anything. (Of one that stands still the kernel does not tell that.)"""
+    """Whether none of its threads does anything."""
     return {_call(task) for task in Path(f"/proc/{pid}/task").iterdir()} <= IDLE_CALLS[os.uname().machine]
 
 
@@ -200,13 +199,18 @@ def _call(task: Path) -> str:
 
 def _has_unread(pid: int) -> bool:
     """Whether a connection of this process holds bytes that it has not read, or not got rid of."""
-    links = [_link(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
+    inodes = _sockets(pid)
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         words = line.split()
         if words[9] in inodes and words[3] == "01" and words[4] != "00000000:00000000":
             return True
     return False
+
+
+def _sockets(pid: int) -> set[str]:
+    """Of this process, by their inodes."""
+    links = [_link(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
 
 
 def _link(path: Path) -> str:

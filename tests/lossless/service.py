@@ -230,6 +230,8 @@ class Service:
     told_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
+    #: The process of its clients.
+    crowd: int = 0
     #: Processes that were killed: their requests are lost with them.
     victims: set[int] = field(default_factory=set)
 

@@ -34,6 +34,7 @@ MORE = [
     ("autoscale up", LOOP, "plain"),
     ("autoscale down", ONE_THREAD, "plain"),
     ("USR2", LOOPS_WITH_QUEUES, "plain"),
+    ("KILL of an idle worker", LOOP, "tls"),
 ]
 
 
