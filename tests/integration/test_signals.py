@@ -15,6 +15,7 @@ import pytest
 from harness.axes import KINDS, ONE_OF_EACH
 from harness.client import ClosedError
 from harness.server import TWINS, wait_for
+from integration.answering import serving, told
 from integration.live import APPS, Live, Load, entered, in_background, is_alive, message
 
 TERM, INT, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1
@@ -207,6 +208,53 @@ def test_hup_under_load_loses_nothing(kind: str, tmp_path: Path, workers: int) -
             assert len(live.workers()) == workers
         load.wait_served(50)
         load.check()
+        live.stop()
+
+
+#: While there is a file `hold`, whoever loads this waits, and says so; but for the first one.
+HELD = """
+from pathlib import Path
+HOME = Path(__file__).parent
+if (HOME / "hold").exists():
+    try:
+        (HOME / "first").touch(exist_ok=False)
+    except FileExistsError:
+        (HOME / f"{os.getpid()}.boots").touch()
+        while (HOME / "hold").exists():
+            time.sleep(0.005)
+def answer(path):
+    return str(os.getpid())
+"""
+
+
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "old", "boots"), [(1, 0, 2, 1), (2, 0, 2, 2), (0, 2, 0, 2), (0, 1, 1, 1)]
+)
+def test_a_reload_starts_as_many_and_takes_as_many_away_as_it_may(
+    tmp_path: Path, surge: int, unavailable: int, old: int, boots: int
+) -> None:
+    """Of three workers, when the first of the new ones has shown that the code is good. Then the next ones do not
+    get ready for a while."""
+    options = (f"--reload-max-surge={surge}", f"--reload-max-unavailable={unavailable}")
+    hold = tmp_path / "hold"
+    with serving(tmp_path, HELD, *options, kind="sync", workers=3) as live:
+        before = set(live.workers())
+
+        def is_as_bounded() -> bool:
+            workers = set(live.workers())
+            booting = {int(path.stem) for path in tmp_path.glob("*.boots")}
+            new = workers - before
+            return (len(before & workers), len(booting), len(new)) == (old, boots, boots + 1) and booting < new
+
+        hold.touch()
+        live.signal(HUP)
+        wait_for(is_as_bounded, "the next ones boot")
+        assert len({told(live, "/") for _ in range(10)}) <= old + 1
+        assert is_as_bounded()
+        hold.unlink()
+        live.wait_log("Reload done")
+        assert len(live.workers()) == 3
+        assert not before & set(live.workers())
         live.stop()
 
 

@@ -625,7 +625,8 @@ class Settings:
         parse=whole_number(example=2),
         section=WORKERS,
         doc="While workers are replaced, for a reload or for any other reason, how many more than `workers` "
-        "there may be.",
+        "there may be. The first worker of a reload comes beside all others, whatever this says: new code "
+        "has to prove itself before anything old goes.",
     )
     reload_max_unavailable: int = setting(
         0,
