@@ -233,8 +233,8 @@ def answer(path):
 def test_a_reload_starts_as_many_and_takes_as_many_away_as_it_may(
     tmp_path: Path, surge: int, unavailable: int, old: int, boots: int
 ) -> None:
-    """Of three workers, when the first of the new ones has shown that the code is good. Then the next ones do not
-    get ready for a while."""
+    """Of three workers, when the first of the new ones has shown that the code is good. Then the next ones do
+    not get ready for a while."""
     options = (f"--reload-max-surge={surge}", f"--reload-max-unavailable={unavailable}")
     hold = tmp_path / "hold"
     with serving(tmp_path, HELD, *options, kind="sync", workers=3) as live:
@@ -244,7 +244,8 @@ def test_a_reload_starts_as_many_and_takes_as_many_away_as_it_may(
             workers = set(live.workers())
             booting = {int(path.stem) for path in tmp_path.glob("*.boots")}
             new = workers - before
-            return (len(before & workers), len(booting), len(new)) == (old, boots, boots + 1) and booting < new
+            counts = (len(before & workers), len(booting), len(new))
+            return counts == (old, boots, boots + 1) and booting < new
 
         hold.touch()
         live.signal(HUP)
