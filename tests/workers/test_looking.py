@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -77,6 +78,48 @@ def test_the_thread_that_looks_shows_what_it_was_called_in(monkeypatch: pytest.M
     (own,) = [each["stack"] for each in server(application)["threads"] if each["name"] == "MainThread"]
     places = [line for line in own.splitlines() if line.startswith("  File")]
     assert places[-1].endswith("in application")
+
+
+def test_a_thread_that_a_signal_has_just_brought_to_us_shows_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its handler, a function of ours, stands above the application's frames when another thread looks."""
+    came, gate = threading.Event(), threading.Event()
+
+    def handler() -> None:
+        came.set()
+        gate.wait()
+
+    def call(function: Callable[[], None]) -> None:
+        function()
+
+    def ours(function: Callable[..., None], **names: Any) -> Callable[..., None]:
+        code = function.__code__.replace(co_filename=f"{looking.OURS}server.py")
+        return FunctionType(code, names, None, None, function.__closure__)
+
+    def application() -> None:
+        ours(handler)()
+
+    thread = threading.Thread(target=ours(call), args=(application,), name="interrupted")
+    thread.start()
+    came.wait()
+    # As a handler of the interpreter's is found there: nothing of the standard library is above it.
+    found = sys._current_frames
+    monkeypatch.setattr(sys, "_current_frames", lambda: {k: _last_of_ours(f) for k, f in found().items()})
+    try:
+        (stack,) = [each["stack"] for each in looking.stacks()["threads"] if each["name"] == thread.name]
+        places = [line for line in stack.splitlines() if line.startswith("  File")]
+        assert [place.rpartition(" ")[2] for place in places] == ["application"]
+    finally:
+        gate.set()
+        thread.join()
+
+
+def _last_of_ours(frame: FrameType) -> FrameType:
+    """Without what threading has above it."""
+    while frame.f_code.co_filename == threading.__file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def test_a_worker_that_is_young_answers_no_old_wish(wishes: Wishes) -> None:

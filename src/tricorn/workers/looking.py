@@ -97,7 +97,8 @@ def _threads() -> Iterator[Stack]:
     # Not threading.enumerate(), which takes a lock.
     known = dict(threading._active)  # type: ignore[attr-defined]  # there is no public way without
     for ident, frame in sys._current_frames().items():
-        if text := _text_of(_maybe_before(frame) if ident == here else frame):
+        # Another thread may be in the handler too, and just not have seen the wish.
+        if text := _text_of(_maybe_before(frame) if ident == here or _is_ours(frame) else frame):
             yield {"name": _name_of(known.get(ident)), "stack": text}
 
 
@@ -117,7 +118,7 @@ def _begins(filename: str) -> bool:
 
 
 def _maybe_before(frame: FrameType | None) -> FrameType | None:
-    """Where the application was when this thread of ours came here; None: it did nothing of the
+    """Where the application was when this thread came to code of ours; None: it did nothing of the
     application's, which we would have called."""
     while frame is not None and _is_ours(frame):
         frame = frame.f_back
