@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from os import read, write  # bound before Eventlet can put in their place what waits instead of raising
+from os import readv, write  # bound before Eventlet can put in their place what waits instead of raising
 from types import FrameType
 from typing import Any
 
@@ -43,6 +43,9 @@ LEFT_ALONE = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 #: What a process has that the application forks.
 DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 
+#: As much as is read at once, without a signal.
+NOTHING = bytes(512)
+
 
 class SignalPipe:
     """The commands that have arrived.
@@ -59,6 +62,9 @@ class SignalPipe:
         os.set_blocking(writer, False)
         self.fd = reader
         self._writer = writer
+        #: What was read last, until it is in `_wanted`; zeros are no signal.
+        self._room = bytearray(NOTHING)
+        self._wanted: dict[Command, None] = {}
         self._handlers: dict[int, Any] = {
             **dict.fromkeys(COMMANDS, self._note),
             **dict.fromkeys(LEFT_ALONE, _do_nothing),
@@ -120,15 +126,32 @@ class SignalPipe:
             self.look_at_once()
 
     def take(self) -> list[Command]:
-        """All commands since the last call, each once; makes `fd` quiet again."""
-        numbers = b""
+        """All commands since the last call, each once; makes `fd` quiet again.
+
+        Raises MemoryError: then `fd` is readable, and the next call returns them.
+        """
+        try:
+            return self._take()
+        except MemoryError:
+            self.wake()
+            raise
+
+    def _take(self) -> list[Command]:
+        self._sort_out()
         with suppress(BlockingIOError):
-            while data := read(self.fd, 512):
-                numbers += data
-        commands = list(dict.fromkeys(COMMANDS[number] for number in numbers if number in COMMANDS))
-        if Command.REOPEN in commands:
+            while readv(self.fd, (self._room,)):
+                self._sort_out()
+        if Command.REOPEN in self._wanted:
             self.look()
+        commands = list(self._wanted)
+        self._wanted.clear()
         return commands
+
+    def _sort_out(self) -> None:
+        for number, command in COMMANDS.items():
+            if number in self._room:
+                self._wanted[command] = None
+        self._room[:] = NOTHING
 
 
 def _nothing() -> None:

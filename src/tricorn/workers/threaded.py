@@ -15,6 +15,7 @@ import contextvars
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Lock, Thread  # bound before the application can put others in their place
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol
@@ -159,12 +160,21 @@ class Worker:
             return
         self._enter(scoreboard.READY)
         while not self._is_done():
+            if not self._obey(self._look_around()):
+                break
+        self._end()
+
+    def _look_around(self) -> Sequence[Command]:
+        """Wait, and see to what is due. Returns what was wished for; without memory the next call does."""
+        try:
             self.server.watch(self.signals.fd, self.lifeline, self._patience())
             self._renew_certificates()
             self.streams.attend(monotonic())
-            if not self._obey():
-                break
-        self._end()
+            return self.signals.take()
+        except MemoryError:
+            with suppress(MemoryError):
+                log.error("There was no memory for a moment; this worker serves on")  # noqa: TRY400 - a traceback needs more
+            return ()
 
     def _warm_up(self) -> bool:
         """False: it was told to end meanwhile, or is not fit to serve."""
@@ -206,9 +216,8 @@ class Worker:
         self.assignment.row.state = state
         self.assignment.notify()
 
-    def _obey(self) -> bool:
+    def _obey(self, commands: Sequence[Command]) -> bool:
         """Do what was wished for. False: end now."""
-        commands = self.signals.take()
         self.server.nudge()
         for command in commands:
             if command is Command.QUIT:

@@ -1,0 +1,69 @@
+"""Signals that a worker gets while there is no memory for a moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from select import select
+
+import pytest
+from harness.server import Server, wait_for
+
+from tricorn.workers.signals import Command, SignalPipe
+
+APP = """
+import os
+
+from tricorn.workers.signals import SignalPipe
+
+take = SignalPipe.take
+
+def fail_once(self):
+    SignalPipe.take = take
+    raise MemoryError
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        SignalPipe.take = fail_once
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+"""
+
+
+def test_no_allocation_loses_a_command() -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="this CPython has no _testcapi")
+    pipe = SignalPipe()
+    failures = 0
+    for number in range(40):
+        os.write(pipe._writer, bytes((signal.SIGTERM, signal.SIGUSR1)))
+        testcapi.set_nomemory(number, number + 1)
+        try:
+            taken = pipe.take()
+        except MemoryError:
+            testcapi.remove_mem_hooks()
+            failures += 1
+            assert select([pipe.fd], [], [], 0)[0], "nobody is told to look again"
+            taken = pipe.take()
+        finally:
+            testcapi.remove_mem_hooks()
+        assert set(taken) == {Command.DRAIN, Command.REOPEN}, number
+        assert pipe.take() == []
+    assert failures
+    os.close(pipe.fd)
+    os.close(pipe._writer)
+
+
+@pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
+def test_a_worker_outlives_a_moment_without_memory(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "scarce.py").write_text(APP)
+    server = Server("scarce:app", ["--chdir", str(tmp_path)], kind=kind)
+    server.start(wait=False)
+    try:
+        _, pid = server.get("/fail")
+        os.kill(int(pid), signal.SIGUSR1)
+        wait_for(lambda: "no memory for a moment" in server.log(), "it says so")
+        assert server.get("/")[1] == pid
+        server.stop()
+    finally:
+        server.kill()
