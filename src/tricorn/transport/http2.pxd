@@ -79,6 +79,7 @@ cdef class HTTP2(RequestProtocol):
     cdef int _note_idle(self) except -1
     cdef int _end_idling(self) except -1
     cdef long long _quiet_at(self) noexcept
+    cdef bint _is_behind(self) noexcept
     cdef int _ask_for_sign(self, long long now) except -1
     cdef bint _is_busy(self) noexcept
     cdef bint _is_overdue(self, Request request, long long now) noexcept

@@ -53,6 +53,11 @@ from tricorn.http.errors import ProtocolError
 from tricorn.http.frame_meter import OFFENCES
 from tricorn.transport.streams import is_event_stream
 
+cdef extern from "sys/ioctl.h" nogil:
+    enum:
+        TIOCOUTQ
+    int ioctl(int fd, unsigned long request, ...)
+
 cdef enum:
     # Reads in a row, before others get their turn.
     READ_RUN = 16
@@ -80,7 +85,7 @@ cdef enum:
     ENHANCE_YOUR_CALM = 11
 
 cdef long long SECOND = 1000000000
-# A client that has said nothing for so long while it waits for responses, or for `write_timeout` if that is shorter, is asked whether it is there.
+# A client that has said nothing for so long while it waits for responses, or for ten times `write_timeout`, is asked whether it is there.
 cdef long long QUIET = 30 * SECOND
 
 # Field lists, and contexts for reading in threads that are at something else. Taken and given back, since whoever uses one may give the GIL away.
@@ -859,7 +864,21 @@ cdef class HTTP2(RequestProtocol):
         return self._give_free(thread)
 
     cdef long long _quiet_at(self) noexcept:
-        return self.heard_at + min(QUIET, self.channel.table.write_timeout)
+        return self.heard_at + min(QUIET, 10 * self.channel.table.write_timeout)
+
+    cdef bint _is_behind(self) noexcept:
+        """Whether something is on its way to the client, which it would come to before our question. Whoever takes nothing of that is
+        found out by other limits: those of the stream and of the channel, and the system's for what waits there."""
+        cdef Channel channel = self.channel
+        cdef Stream stream = self.session.first
+        cdef int waiting = 0
+        if channel.has_queued() or (ioctl(channel.fd, TIOCOUTQ, &waiting) == 0 and waiting > 0):
+            return True
+        while stream is not None:
+            if stream.has_unsent():
+                return True
+            stream = stream.next
+        return False
 
     cdef int _ask_for_sign(self, long long now) except -1:
         """A client that waits for its responses says nothing, and one that is gone without a word does not either. The former answers a ping."""
@@ -867,7 +886,7 @@ cdef class HTTP2(RequestProtocol):
         if self.ping_deadline != 0 and self.ping_deadline <= now:
             self.ping_deadline = 0
             return channel.lose()
-        if self.ping_deadline == 0 and self._quiet_at() <= now:
+        if self.ping_deadline == 0 and self._quiet_at() <= now and not self._is_behind():
             self.ping_deadline = now + channel.table.write_timeout
             return self.session.ping()
         return 0
