@@ -83,6 +83,18 @@ def test_wrong_settings_are_one_line_and_exit_2(words: list[str], line: str, cap
     assert error.count("\n") == 1
 
 
+def test_http_2_that_was_not_built_is_an_error_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr("tricorn.workers.protocols.maybe_library", lambda: None)
+    assert main(["--http-protocols", "h2,h1", "--check-config", "none:app"]) == 2
+    said = capsys.readouterr().err
+    assert "http_protocols: this build of Tricorn has no HTTP/2 (command line)" in said
+    assert "libnghttp2-dev" in said
+    assert main(["--version"]) == 0
+    assert "HTTP/2: not built" in capsys.readouterr().out
+
+
 def test_print_config_needs_no_application(capsys: Output) -> None:
     assert main(["--print-config", "-w", "4"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("workers ")]
