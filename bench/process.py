@@ -127,8 +127,10 @@ class Running:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls:
-            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self._tls)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            return http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=self._patience, context=self._tls
+            )
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._patience)
 
     def alive(self) -> bool:
         return self._process.poll() is None

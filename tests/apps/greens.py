@@ -13,6 +13,7 @@
 `/later`            what threads have put into a queue for each other
 `/spin`             computes, and lets nobody else run
 `/greenlets`        how many greenlets there are
+`/faults`           how often the process has touched a page of memory that was not there yet
 `/library`          what the library's own pool and queue make of some numbers, and of what greenlets put in
 `/copy?GATE`        forks; the copy makes the file GATE, waits for some time and ends; answers its exit code
 `/exits`            forks; a greenlet of the copy raises SystemExit; answers the exit code
@@ -26,6 +27,7 @@ import contextvars
 import gc
 import os
 import queue
+import resource
 import subprocess
 import sys
 import threading
@@ -220,6 +222,8 @@ def answer(environ: dict[str, Any], argument: str) -> str:
             return spin()
         case "/greenlets":
             return greenlets()
+        case "/faults":
+            return str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
         case "/library":
             return own_pool_and_queue()
         case "/copy":

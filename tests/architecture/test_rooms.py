@@ -131,7 +131,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
             "server",
             "thread_server",
         ),
-        *("loop_watch", "loop_server", "tornado_request", "green_server"),
+        *("loop_watch", "loop_server", "tornado_request", "frame_chunks", "green_server"),
     ),
 }
 

@@ -141,6 +141,20 @@ def leaving(live: Live, number: int) -> None:
     wait_for(lambda: int(told(live, "/greenlets")) <= before, f"no more greenlets than {before}")
 
 
+def test_a_greenlet_gets_the_memory_of_one_before(live: Live) -> None:
+    """That of the frames of its functions, which else comes fresh from the kernel for each."""
+    number = 500
+
+    def ask() -> int:
+        with live.connect(timeout=20) as client:
+            client.send(message("/") * number + message("/faults"))
+            return int([client.response().body for _ in range(number + 1)][-1])
+
+    ask()
+    before = ask()
+    assert ask() - before < number // 2
+
+
 def test_an_application_cannot_end_the_worker(live: Live) -> None:
     pid = told(live, "/")
     told(live, "/exit")

@@ -24,6 +24,7 @@ cdef class GreenPool(Compartment):
 cdef class GreenContext(ThreadContext):
     cdef CellData own               # the greenlets of a worker have one cell of the scoreboard
     cdef object greenlet
+    cdef GreenServer server
     cdef GreenPool pool
     cdef object waiting             # a Request or Afterwards: what it has been made for
     cdef bint goes_on               # its client has caught up, or has gone; else its request was dropped
@@ -78,6 +79,7 @@ cdef class GreenServer(Server):
     cdef int _start(self, GreenPool pool, object waiting) except -1
     cdef bint _is_left(self) except -1
     cdef GreenContext _fresh(self, GreenPool pool, object waiting)
+    cdef int _live(self, GreenContext context) except -1
     cdef int _go_on(self, GreenContext context) except -1
     cdef int _left_application(self, GreenContext context) except -1
     cdef bint _wait_for_client(self, GreenContext context, WSGIRequest request) except -1

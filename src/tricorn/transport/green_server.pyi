@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tricorn.transport.opening import Entrance
 from tricorn.transport.server import Server
@@ -30,7 +30,13 @@ class GreenServer(Server):
     """The transport of one worker with green threads: see green_server.pyx."""
 
     stuck: bool
-    def __init__(self, worker: WorkerContext, entrances: list[Entrance], hub: Hub) -> None: ...
+    def __init__(
+        self,
+        worker: WorkerContext,
+        entrances: list[Entrance],
+        hub: Hub,
+        for_upgrades: Callable[..., Any] | None = None,
+    ) -> None: ...
     def watch(self, interrupt: int, lifeline: int, timeout: float) -> None: ...
     def drain(self, backlog: bool) -> None: ...
     def stop(self) -> None: ...

@@ -37,6 +37,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.scoreboard cimport count_request, monotonic, set_label
 from tricorn.transport.caller cimport Caller
 from tricorn.transport.channel cimport Channel, Protocol
+from tricorn.transport.frame_chunks cimport keep_frame_chunks
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.queues cimport LOOK_NS
@@ -106,6 +107,11 @@ cdef class GreenContext(ThreadContext):
     def __cinit__(self):
         self.cell = &self.own
         self.ident = PyThread_get_thread_ident()
+
+    def __call__(self):
+        """What its greenlet does. (A bound method would be made for each request.)"""
+        cdef GreenServer server = self.server
+        server._live(self)
 
 
 @cython.final
@@ -180,13 +186,16 @@ cdef class GreenServer(Server):
     """The transport of one worker.
 
     worker: what its connections share. entrances: where clients come in; their builders are EnvironBuilders. hub: what the library
-    offers. To be made in the main greenlet.
+    offers. for_upgrades: called with the application and its arguments for requests that ask for another protocol. To be made in
+    the main greenlet.
     """
 
-    def __init__(self, WorkerContext worker, list entrances, hub):
+    def __init__(self, WorkerContext worker, list entrances, hub, for_upgrades=None):
         cdef GreenRunner runner = GreenRunner(worker)
         cdef GreenCaller caller = GreenCaller.__new__(GreenCaller)
+        keep_frame_chunks()
         runner.reads_apart = True
+        runner.for_upgrades = for_upgrades
         runner.divide()
         Server.__init__(self, runner, entrances)
         self.green = runner
@@ -344,20 +353,20 @@ cdef class GreenServer(Server):
         self.serving[context.greenlet] = context
         pool.running += 1
         self.worker.row.data.running = len(self.serving)
-        switch_to(context.greenlet, context)
+        switch_to(context.greenlet)
         return 0
 
     cdef GreenContext _fresh(self, GreenPool pool, object waiting):
         cdef GreenContext context = self.spare.pop() if self.spare else GreenContext()
+        context.server = self
         context.pool = pool
         context.waiting = waiting
-        context.greenlet = new_greenlet(self._live)
+        context.greenlet = new_greenlet(context)
         return context
 
     # ---- the greenlet of a request -----------------------------------------------------------------------
 
-    def _live(self, GreenContext context):
-        """What it does."""
+    cdef int _live(self, GreenContext context) except -1:
         cdef object waiting = context.waiting
         cdef list spare = self.spare
         cdef bint goes_on = True
@@ -369,6 +378,7 @@ cdef class GreenServer(Server):
         context.interrupted = False
         if len(spare) < SPARE:
             spare.append(context)
+        return 0
 
     cdef int _go_on(self, GreenContext context) except -1:
         cdef object waiting = context.waiting

@@ -20,6 +20,9 @@ cdef int provide(object builder, Caller caller) except -1
 
 # On what WSGI applications run: threads, green threads.
 cdef class WSGIRunner(Runner):
+    # Called in the application's place, with it and its arguments, for a request that is offered its connection; None: nothing is.
+    cdef object for_upgrades
+
     cdef WSGIRequest _fresh(self)
 
 @cython.final

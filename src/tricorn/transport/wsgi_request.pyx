@@ -748,9 +748,10 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
-    if worker.greets:
-        return call.run(request.visit._application, request.environ, context)
-    return call.run(worker.application, request.environ, context)
+    application = request.visit._application if worker.greets else worker.application
+    if request.runner.for_upgrades is not None and SOCKET in request.environ:
+        application = partial(request.runner.for_upgrades, application)
+    return call.run(application, request.environ, context)
 
 
 @cython.final

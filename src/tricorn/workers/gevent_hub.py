@@ -11,7 +11,7 @@ from typing import Any
 
 from tricorn import patches
 from tricorn.handover import Assignment
-from tricorn.workers.gevent_websocket import with_websockets
+from tricorn.workers.gevent_websocket import maybe_websockets
 from tricorn.workers.green import ElapsedError, serve_green
 from tricorn.workers.signals import SignalPipe
 
@@ -31,7 +31,7 @@ def patch() -> None:
 
 
 def serve(assignment: Assignment, application: Any, signals: SignalPipe) -> int:
-    return serve_green(assignment, with_websockets(application), signals, GeventHub())
+    return serve_green(assignment, application, signals, GeventHub(), maybe_websockets(application))
 
 
 class GeventHub:

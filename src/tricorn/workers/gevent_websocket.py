@@ -34,15 +34,20 @@ FIELDS = (
 )
 
 
-def with_websockets(application: Application) -> Application:
-    """The same application, with WebSockets where the package is installed."""
-    if find_spec("geventwebsocket") is None:
-        return application
+def maybe_websockets(application: Application) -> Callable[..., Iterable[bytes]] | None:
+    """What is called for requests that ask for another protocol, with what answers them and its arguments:
+    gives them a WebSocket. None: the package is not installed.
 
-    def served(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if SOCKET not in environ or (handshake := maybe_handshake(environ)) is None:
-            return application(environ, start_response)
-        return call(application, environ, start_response, Offered(application, environ, handshake))
+    application: as it was loaded. What answers is that, or what has hooks called before it."""
+    if find_spec("geventwebsocket") is None:
+        return None
+
+    def served(
+        answer: Application, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if (handshake := maybe_handshake(environ)) is None:
+            return answer(environ, start_response)
+        return call(answer, environ, start_response, Offered(application, environ, handshake))
 
     return served
 

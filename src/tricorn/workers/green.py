@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,10 +34,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("tricorn.error")
 
 
-def serve_green(assignment: Assignment, application: Any, signals: SignalPipe, library: Library) -> int:
+def serve_green(
+    assignment: Assignment,
+    application: Any,
+    signals: SignalPipe,
+    library: Library,
+    for_upgrades: Callable[..., Any] | None = None,
+) -> int:
     """Serve a WSGI application until told to stop, or until the master is gone. Returns the exit code of the
-    process."""
-    return GreenWorker(assignment, application, signals, library).run()
+    process.
+
+    for_upgrades: called with the application and its two arguments, for requests that ask for another
+    protocol; None: the application is called for them too.
+    """
+    return GreenWorker(assignment, application, signals, library, for_upgrades).run()
 
 
 class ElapsedError(Exception):
@@ -47,10 +58,16 @@ class GreenWorker(Worker):
     calls_overlap = True
 
     def __init__(
-        self, assignment: Assignment, application: Any, signals: SignalPipe, library: Library
+        self,
+        assignment: Assignment,
+        application: Any,
+        signals: SignalPipe,
+        library: Library,
+        for_upgrades: Callable[..., Any] | None,
     ) -> None:
         self.library = library
-        super().__init__(assignment, application, signals, partial(GreenServer, hub=library))
+        make = partial(GreenServer, hub=library, for_upgrades=for_upgrades)
+        super().__init__(assignment, application, signals, make)
 
     def _request_timeout(self) -> float:
         return self.settings.request_timeout or 0
