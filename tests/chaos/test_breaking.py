@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from faults.judge import what_is_wrong
 from faults.paths import PATHS
-from harness.axes import FREQUENT, KINDS
+from harness.axes import AXES, KINDS
 
 from chaos.plan import rates
 from chaos.serving import Storm
@@ -28,7 +28,7 @@ ROUNDS = 12
 CLIENTS = 4
 
 
-@pytest.mark.parametrize("kind", FREQUENT)
+@pytest.mark.parametrize("kind", AXES["kind"])
 def test_clients_can_tell(library: Path, tmp_path: Path, kind: str) -> None:
     storm = Storm(kind, library, tmp_path, f"{SEED} {kind}")
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.judge import is_whole
 from faults.paths import LAST, NOTHING, PATHS
-from harness.axes import FREQUENT, KINDS, ONE_OF_EACH
+from harness.axes import AXES, KINDS, ONE_OF_EACH
 from harness.cases import head
 from harness.server import frozen
 from integration.live import Live, entered, message
@@ -37,21 +37,36 @@ ALWAYS = 1000
 HARMLESS_WAYS = ("short", "EAGAIN", "EINTR", "ECONNABORTED", "nothing", "spurious", "late")
 
 
+class Storms(dict[str, Storm]):
+    """By kind of worker; each is started when it is first asked for."""
+
+    def __init__(self, library: Path, directories: pytest.TempPathFactory, wire: str) -> None:
+        super().__init__()
+        self._of = library, directories, wire
+
+    def __missing__(self, kind: str) -> Storm:
+        library, directories, wire = self._of
+        self[kind] = Storm(kind, library, directories.mktemp(kind), "1", wire)
+        return self[kind]
+
+    def stop(self) -> None:
+        for storm in self.values():
+            storm.stop()
+
+
 @pytest.fixture(scope="module")
-def storms(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Storm]]:
-    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1") for kind in FREQUENT}
+def storms(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storms]:
+    running = Storms(library, tmp_path_factory, "plain")
     yield running
-    for storm in running.values():
-        storm.stop()
+    running.stop()
 
 
 @pytest.fixture(scope="module")
-def secured(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Storm]]:
+def secured(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storms]:
     """Over TLS."""
-    running = {kind: Storm(kind, library, tmp_path_factory.mktemp(kind), "1", "tls") for kind in FREQUENT}
+    running = Storms(library, tmp_path_factory, "tls")
     yield running
-    for storm in running.values():
-        storm.stop()
+    running.stop()
 
 
 def all_of(way: str) -> Rates:
@@ -92,7 +107,7 @@ def test_what_is_passed_on_arrives(library: Path, tmp_path: Path, way: str) -> N
 @pytest.mark.parametrize(
     ("call", "way"), [(call, way) for call, way in ways(HARMLESS) + ways(BREAKING) if call in MADE_BY]
 )
-def test_it_happens(storms: dict[str, Storm], call: str, way: str) -> None:
+def test_it_happens(storms: Storms, call: str, way: str) -> None:
     storm = storms["sync"]
     pressure = PRESSURE.get(call, {})
     storm.blow({call: {way: SOME}} | pressure)
@@ -105,11 +120,9 @@ def test_it_happens(storms: dict[str, Storm], call: str, way: str) -> None:
     storm.calm()
 
 
-@pytest.mark.parametrize("kind", FREQUENT)
+@pytest.mark.parametrize("kind", AXES["kind"])
 @pytest.mark.parametrize("way", HARMLESS_WAYS)
-def test_what_is_harmless_is_not_seen_however_often_it_comes(
-    storms: dict[str, Storm], kind: str, way: str
-) -> None:
+def test_what_is_harmless_is_not_seen_however_often_it_comes(storms: Storms, kind: str, way: str) -> None:
     """A call that makes no progress makes some in the end."""
     storm = storms[kind]
     for name, path in PATHS.items():
@@ -123,10 +136,10 @@ def test_what_is_harmless_is_not_seen_however_often_it_comes(
         assert is_whole(got, reference), f"{name}: {len(got.data)} bytes of {len(reference.data)}; {struck}"
 
 
-@pytest.mark.parametrize("kind", FREQUENT)
+@pytest.mark.parametrize("kind", AXES["kind"])
 @pytest.mark.parametrize("way", ["EAGAIN", "short"])
 def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_first(
-    secured: dict[str, Storm], kind: str, way: str
+    secured: Storms, kind: str, way: str
 ) -> None:
     """Where the end of the connection is the framing, it alone tells a whole response (RFC 8446 §6.1)."""
     storm = secured[kind]
@@ -141,12 +154,10 @@ def test_a_tls_connection_ends_with_a_goodbye_that_the_socket_did_not_take_at_fi
         assert is_whole(got, reference)
 
 
-@pytest.mark.parametrize("kind", FREQUENT)
+@pytest.mark.parametrize("kind", AXES["kind"])
 @pytest.mark.parametrize("way", HARMLESS_WAYS)
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_a_connection_serves_many_requests(
-    storms: dict[str, Storm], kind: str, way: str, at_once: int
-) -> None:
+def test_a_connection_serves_many_requests(storms: Storms, kind: str, way: str, at_once: int) -> None:
     """Also where a response is thought to be out, and waits: those that leave together are small ones."""
     storm = storms[kind]
     storm.blow(all_of(way))
@@ -158,8 +169,8 @@ def test_a_connection_serves_many_requests(
     storm.calm()
 
 
-@pytest.mark.parametrize("kind", FREQUENT)
-def test_a_body_may_come_in_pieces_when_it_is_asked_for(storms: dict[str, Storm], kind: str) -> None:
+@pytest.mark.parametrize("kind", AXES["kind"])
+def test_a_body_may_come_in_pieces_when_it_is_asked_for(storms: Storms, kind: str) -> None:
     """Each receive() reads a part of it at once; when there is nothing to read, the socket is watched."""
     storm = storms[kind]
     steps = PATHS["a body in a file"].steps
@@ -171,7 +182,7 @@ def test_a_body_may_come_in_pieces_when_it_is_asked_for(storms: dict[str, Storm]
 
 
 @pytest.mark.slow
-def test_the_last_bytes_may_be_sent_by_another_thread(storms: dict[str, Storm]) -> None:
+def test_the_last_bytes_may_be_sent_by_another_thread(storms: Storms) -> None:
     """A thread helps to send what is queued, and is still at it when the owner of the connection has left."""
     storm = storms["gthread"]
     steps = PATHS["a body in a file"].steps

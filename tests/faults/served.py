@@ -14,7 +14,7 @@ from typing import Any
 
 from faults.judge import Stream
 from faults.plan import Fault, Plan, preloaded
-from harness.axes import KINDS
+from harness.axes import GREEN, KINDS
 from harness.cases import head
 from harness.client import Address, Client
 from harness.patience import PATIENCE
@@ -39,7 +39,8 @@ _OPTIONS = (
     f"--chdir={APPS}",
 )
 #: How many requests make a worker busy.
-_MOST = {"sync": 1, "gthread": 4, "asgi": 1}
+_MOST = {"sync": 1, "gthread": 4, "asgi": 1} | dict.fromkeys(GREEN, 1)
+_GREEN = ("--green-requests=1",)
 
 
 class Faulty:
@@ -59,6 +60,8 @@ class Faulty:
     def _start(self) -> None:
         interface = KINDS[self._kind].interface
         options = _OPTIONS + (_ASGI if interface == "asgi" else ()) + self._more
+        if self._kind in GREEN:
+            options += _GREEN
         self.server = Serving(
             f"{interface}_paths:app", options, kind=self._kind, wire=self._wire, environ=self._environ
         ).start()

@@ -269,7 +269,9 @@ KINDS_OF = {
 #: tests/: they are about what is the same code on every wire, and would be so many tests more.
 FEW_OVER_HTTP_2 = ("conformance/test_responses.py", "integration/")
 
-#: Those that are not rare: for what meddles with the system calls of a worker. A hub has its own.
+#: Those that are not rare.
 FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]
+#: Those of green threads.
+GREEN = [name for name, kind in KINDS.items() if kind.rare]
 #: The first kind of each interface: for what does not depend on threads.
 ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]
