@@ -62,6 +62,9 @@ cdef class Row:
     cdef CellData* cell_data
     cdef int cell_count
     cdef int shared_count       # the first ones: of the threads that serve whatever comes
+    # What is counted for others to see: plain words, whose meaning is metrics/figures.pxd's. NULL: nothing is.
+    cdef long long* figures
+    cdef readonly int figure_count
     # The board: where its rows begin, how far they are apart, how many there are.
     cdef char* base
     cdef Py_ssize_t stride

@@ -346,9 +346,26 @@ cdef class Row:
             cells.append(cell)
         return tuple(cells)
 
+    def add_figures(self, into):
+        """Add each of its figures to the one at that place of `into`, a writable buffer of as many 64-bit words."""
+        cdef Py_buffer view
+        cdef long long* sums
+        cdef int i
+        PyObject_GetBuffer(into, &view, PyBUF_WRITABLE)
+        try:
+            if view.len != self.figure_count * <Py_ssize_t>sizeof(long long):
+                raise ValueError(f"a row has {self.figure_count} figures")
+            sums = <long long*>view.buf
+            for i in range(self.figure_count):
+                sums[i] += self.figures[i]
+        finally:
+            PyBuffer_Release(&view)
+
     def clear(self):
         memset(self.data, 0, sizeof(RowData))
         memset(self.cell_data, 0, sizeof(CellData) * self.cell_count)
+        if self.figure_count:
+            memset(self.figures, 0, sizeof(long long) * self.figure_count)
 
     cpdef bint another_is_ready(self):
         """Whether another worker of this board takes connections."""
@@ -421,16 +438,18 @@ cdef class Board:
     cdef Py_buffer view
     cdef list rows
     cdef readonly int cells, reserved
+    cdef readonly int figures       # words of each row, for what is counted
 
-    def __init__(self, int rows, int shared, int reserved=0):
+    def __init__(self, int rows, int shared, int reserved=0, int figures=0):
         cdef int cells = shared + reserved
-        if rows < 1 or shared < 1 or reserved < 0:
+        if rows < 1 or shared < 1 or reserved < 0 or figures < 0:
             raise ValueError("a board needs at least one row and one cell")
-        cdef Py_ssize_t stride = sizeof(RowData) + cells * sizeof(CellData)
+        cdef Py_ssize_t stride = sizeof(RowData) + cells * sizeof(CellData) + figures * sizeof(long long)
         stride = (stride + 63) // 64 * 64       # no two workers share a cache line
         self.mapping = mmap.mmap(-1, rows * stride)     # anonymous and shared: survives fork
         self.cells = cells
         self.reserved = reserved
+        self.figures = figures
         self.rows = []
         # Held for as long as the board lives; an exported buffer also keeps the mapping from being closed.
         PyObject_GetBuffer(self.mapping, &self.view, PyBUF_WRITABLE)
@@ -445,6 +464,10 @@ cdef class Board:
             row.cell_data = <CellData*>(base + i * stride + sizeof(RowData))
             row.cell_count = cells
             row.shared_count = shared
+            row.figure_count = figures
+            row.figures = NULL
+            if figures:
+                row.figures = <long long*>(<char*>row.cell_data + cells * sizeof(CellData))
             row.base = base
             row.stride = stride
             row.row_count = rows

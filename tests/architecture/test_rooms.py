@@ -14,7 +14,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 #: Which rooms each room may import besides itself; the arrows of ARCHITECTURE.md.
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
-    *("drain", "hooks", "machine", "procfs", "control", "summary", "patches", "wishes"),
+    *("drain", "hooks", "machine", "metrics", "procfs", "control", "summary", "patches", "wishes"),
     "admin",
 }
 
@@ -24,7 +24,7 @@ ABOVE_CLI = {"embedding", "app", "testing", "contrib"}
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
     "gateway": {"http"},
-    "transport": {"gateway", "http", "log", "scoreboard"},
+    "transport": {"gateway", "http", "log", "metrics", "scoreboard"},
     "workers": {
         "transport",
         "gateway",
@@ -59,14 +59,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "machine",
         "procfs",
         "control",
+        "metrics",
         "admin",
         "summary",
         "wishes",
         "hooks",
     },
     "control": {"config", "net"},
-    "admin": {"config", "control", "net"},
-    "commands": {"compat", "config", "control", "kinds", "log", "machine", "net", "procfs"},
+    "admin": {"config", "control", "metrics", "net"},
+    "commands": {"compat", "config", "control", "kinds", "log", "machine", "metrics", "net", "procfs"},
     "hooks": {"config", "log", "net", "scoreboard", "tls"},
     "config": {"kinds", "machine"},
     "kinds": set(),
@@ -74,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "net": {"config", "procfs"},
     "tls": {"config", "net"},
     "scoreboard": set(),
+    "metrics": {"scoreboard"},
     "forks": set(),
     "sigaction": set(),
     "parentage": set(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tricorn.control.protocol import Message
+from tricorn.metrics.exposition import rendered
 
 #: Types of JSON, by the names that OpenAPI gives them.
 TYPES: Mapping[str, tuple[type, ...]] = {
@@ -98,6 +99,7 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/v1/config", "config", "Its settings, and where they come from"),
     Route("GET", "/v1/certs", "certs", "Its certificates, and how long they are valid"),
     Route("GET", "/v1/events", "events", "What has happened lately", (AFTER,), streams=True),
+    Route("GET", "/metrics", "metrics", "What is counted, for Prometheus", render=rendered),
     Route("GET", "/v1/stacks", "dump", "Where the threads and tasks of a worker are, or of all", (PID,)),
     Route("GET", "/v1/log-level", "log-level", "The level of the error log"),
     Route("POST", "/v1/log-level", "log-level", "Set the level of the error log", (LEVEL,)),

@@ -42,6 +42,7 @@ from tricorn.arbiter.ends import Ends, after_failure, judged, without_fork
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
+from tricorn.arbiter.ledger import Ledger, figures_of
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
@@ -176,6 +177,7 @@ class Arbiter:
             ADMIN: Attendance(administration.POST, self._administration.prepare),
         }
         self._headcount = Headcount()
+        self._ledger = Ledger()
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -362,6 +364,7 @@ class Arbiter:
             self._take_signals()
             self._look_at_children()
             self._weigh_children()
+            self._ledger.weigh(self._registry, time.monotonic())
             self._attend_upgrade()
             self._control.attend()
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
@@ -428,6 +431,7 @@ class Arbiter:
             self._generations,
             self._upgrade,
             self._started_at,
+            self._ledger,
         )
 
     def _attend_upgrade(self) -> None:
@@ -878,6 +882,8 @@ class Arbiter:
                 _log_start(child)
             child.lifetime = lifetime_of(generation.settings)
             self._registry.add(child)
+            if child.is_worker:
+                self._ledger.note_start()
 
     def _job(self, generation: Generation, row: Row, worker: Worker | None) -> Job:
         forget = partial(self._forget, generation.listeners)
@@ -1008,6 +1014,7 @@ class Arbiter:
         if problem := self._ends.maybe_problem(child, code, now):
             self._upgrade.failed(problem)
         self._control.note_end(child)
+        self._ledger.note_end(child, code, self._target, now)
         self._registry.remove(child)
         self._target = judged(self._target, child, code, now)
         self._hooks.ended(child)
@@ -1136,12 +1143,12 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
     """The predecessor's board if it has the right shape. A board never grows, so another shape is another
     board; workers of the old one keep theirs until they are gone."""
     rows, reserved = rows_for(most_of(settings)), reserved_threads(settings)
-    cells = settings.threads + reserved
+    cells, figures = settings.threads + reserved, figures_of(settings)
     if previous and len(previous.board) >= rows:
         board = previous.board
-        if (board.cells, board.reserved) == (cells, reserved):
+        if (board.cells, board.reserved, board.figures) == (cells, reserved, figures):
             return board
-    return Board(rows, settings.threads, reserved)
+    return Board(rows, settings.threads, reserved, figures)
 
 
 def _log_kill(child: ChildRecord) -> None:

@@ -388,6 +388,14 @@ class Control:
                 self._have_look(child)
         return Answer(True, f"The log level is {wanted.lower()}, until the next reload")
 
+    def _metrics(self, _order: Order) -> protocol.Message | Answer:
+        sight = self._sight()
+        serving = sight.serving
+        if serving is None or not serving.settings.metrics:
+            return refusal("Nothing is counted: set metrics (--metrics), and reload")
+        data = sight.ledger.report(sight.target, sight.children, serving, time.monotonic())
+        return {"ok": True, "done": True, "data": data}
+
     def _events_after(self, order: Order) -> protocol.Message | Goal:
         after = order.number("after")
         found = self._events.after(after or 0)
@@ -472,6 +480,7 @@ MORE: Mapping[str, Callable[[Control, Order], protocol.Message | Answer | Goal]]
     "dump": Control._dump,
     "log-level": Control._log_level,
     "events": Control._events_after,
+    "metrics": Control._metrics,
 }
 
 KNOWN = (*REPORTS, *GOALS, *MORE)

@@ -19,6 +19,7 @@ from tricorn import __version__
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation
 from tricorn.arbiter.decide import State
+from tricorn.arbiter.ledger import Ledger
 from tricorn.arbiter.target import Target
 from tricorn.arbiter.upgrade import Upgrade
 from tricorn.config.declaration import Declared
@@ -40,6 +41,7 @@ class Sight:
     generations: Mapping[int, Generation]
     upgrade: Upgrade
     started_at: float
+    ledger: Ledger
 
     @property
     def serving(self) -> Generation | None:

@@ -24,6 +24,7 @@ from tricorn.control import finding
 from tricorn.control.client import Connection, ControlError, NoAnswerError
 from tricorn.control.protocol import Message
 from tricorn.log.escape import escape_block, escape_line
+from tricorn.metrics.exposition import OPEN
 from tricorn.net.address import parse_bind
 from tricorn.procfs import stat_of
 
@@ -109,6 +110,11 @@ VERBS: Mapping[str, Verb] = {
         show=lambda data, _: ctl_text.events(data),
         is_report=True,
     ),
+    "metrics": Verb(
+        "What it counts, as Prometheus reads it; with --openmetrics in that format",
+        show=lambda data, _: ctl_text.figures(data).rstrip("\n"),
+        is_report=True,
+    ),
     "dump": Verb(
         "Where the threads and tasks of a worker are, or of all",
         "[PID]",
@@ -160,6 +166,7 @@ class Line:
     waits: bool = True
     as_json: bool = False
     follows: bool = False
+    is_open: bool = False
     asks_help: bool = False
     asks_version: bool = False
 
@@ -195,6 +202,8 @@ def run(words: Sequence[str]) -> int:
     name, question = meant(line.words)
     if line.follows and name != "events":
         raise UsageError(f"--follow is for events, not for {name}")
+    if line.is_open and name != "metrics":
+        raise UsageError(f"--openmetrics is for metrics, not for {name}")
     with server(line) as connection:
         return (follow if line.follows else tell)(connection, line, name, question)
 
@@ -250,6 +259,8 @@ def show(answer: Message, line: Line, verb: Verb, weigh: ctl_text.Weigh) -> None
     stream = sys.stdout if answer.get("ok") else sys.stderr
     if line.as_json:
         print(json.dumps(answer, indent=2), flush=True)
+    elif line.is_open and "data" in answer:
+        print(ctl_text.figures(answer["data"], OPEN), end="", flush=True)
     elif verb.show is not None and "data" in answer:
         print(verb.show(answer["data"], weigh), flush=True)
     else:
@@ -291,6 +302,7 @@ SWITCHES: Mapping[str, tuple[str, bool]] = {
     "--json": ("as_json", True),
     "--wait": ("waits", True),
     "--no-wait": ("waits", False),
+    "--openmetrics": ("is_open", True),
     "-f": ("follows", True),
     "--follow": ("follows", True),
     "-h": ("asks_help", True),

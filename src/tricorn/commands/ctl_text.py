@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tricorn.log.escape import escape_block, escape_line
+from tricorn.metrics.exposition import rendered
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -145,3 +146,8 @@ def duration(seconds: float) -> str:
                 text += f" {rest:.0f} {UNITS[place + 1][1]}"
             return text
     return ""
+
+
+def figures(data: Any, accept: str = "") -> str:
+    """What Prometheus reads. accept: as a client of HTTP says it."""
+    return rendered(data, accept)[0].decode("utf-8")

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Command] = {
         "Translate a configuration of Gunicorn, Uvicorn, Granian, Hypercorn or uWSGI.",
     ),
     "ctl": Command("tricorn.commands.ctl", "Control a running server: status, reload, scale, replace, stop."),
+    "metrics": Command("tricorn.commands.metrics", "Print what a running server counts, for Prometheus."),
     "dev": Command("tricorn.commands.dev", "Serve an application while you write it.", serves=True),
     "doctor": Command(
         "tricorn.commands.doctor", "Say what this machine offers to a configuration, and lacks."

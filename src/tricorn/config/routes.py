@@ -76,6 +76,12 @@ def wire_form(prefix: str) -> bytes:
     return prefix.rstrip("/").encode("utf-8", "surrogateescape")
 
 
+def in_order(routes: Routes) -> list[str]:
+    """Their prefixes as people read them, in the order in which they are tried."""
+    bare = sorted((wire_form(prefix) for prefix in routes), key=lambda prefix: -len(prefix))
+    return [prefix.decode("utf-8", "surrogateescape") or "/" for prefix in bare]
+
+
 def _pairs(written: object) -> Iterable[tuple[object, object]]:
     if written is None:
         return []

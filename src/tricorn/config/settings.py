@@ -1284,6 +1284,15 @@ class Settings:
         doc="Have no control socket, so that only signals control the server.",
     )
 
+    metrics: bool = setting(
+        False,
+        flags=("--metrics",),
+        parse=switch(),
+        section=CONTROL,
+        doc="Count requests, their times, bytes, connections and errors, of each of `routes`. Prometheus "
+        "reads them at GET /metrics of `admin_bind`, and `tricorn metrics` prints them. See "
+        "[Metrics](metrics.md).",
+    )
     admin_bind: str | None = setting(
         None,
         flags=("--admin-bind",),

@@ -118,6 +118,8 @@ cdef class Stream:
     cdef long long seen         # of `sent`, when that was looked at last
     cdef long long moved_at     # when it was found to have changed, ns; 0: nothing waits for the client
     cdef int waker              # an eventfd of who waits for it; -1: nobody does
+    cdef long long came_ns, ended_ns    # when its request came and was over, ns; 0: nobody wants to know when its response is out
+    cdef int group
 
     cdef bint has_unsent(self) noexcept
 

@@ -25,6 +25,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
+from tricorn.metrics.figures cimport APPLICATION_FAILED, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_error, status_class
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
@@ -379,6 +380,7 @@ cdef class LoopRequest(Request):
         cdef RequestProtocol protocol = self.protocol
         cdef Channel channel = protocol.channel
         if channel.deadline and channel.deadline <= now:
+            note_error(protocol.worker.figures, WRITE_TIMEOUT)
             wire_cut(channel.fd)        # it reads nothing
             return channel.lose()
         if self.body_is_late(now):
@@ -407,7 +409,7 @@ cdef class LoopRequest(Request):
         cdef Admission admission = line.admission
         if line.has_room() and not admission.waiting:
             return self.begin(thread)
-        self.started_ns = thread.now
+        self.started_ns = self.came_ns = thread.now
         if admission.is_full(0):
             return self.turn_away(thread, False)
         self.waits = True
@@ -604,6 +606,11 @@ cdef class ASGIRequest(LoopRequest):
         news = self.decline(thread, late)
         return self.log_within(call, partial(worker.logger.warning, news)) if news is not None else 0
 
+    cdef int outcome(self) noexcept:
+        if self.socket is not None and self.socket.accepted:
+            return 1                    # on every wire: over HTTP/2 its status is 200 (RFC 8441 §5)
+        return status_class(self.call.status) if self.call is not None else 0
+
     cdef void note_status(self, str status) noexcept:
         self.call.status = status
         self.call.headers = ()
@@ -734,6 +741,7 @@ cdef class ASGIRequest(LoopRequest):
         """It is counted, and logged in the context of its request, where the application's filters and handlers find its variables."""
         cdef WorkerContext worker = self.runner.worker
         worker.row.data.errors += 1
+        note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(failure)
         text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
@@ -763,6 +771,7 @@ cdef class ASGIRequest(LoopRequest):
         cdef HTTPCall call = self.call
         cdef object visit = self.visit
         worker.row.data.errors += 1
+        note_error(worker.figures, REQUEST_TIMEOUT)
         if visit is not None:
             visit._timed_out()
         self.log_within(call, partial(

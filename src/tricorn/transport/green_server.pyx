@@ -41,7 +41,7 @@ from tricorn.transport.frame_chunks cimport keep_frame_chunks
 from tricorn.transport.hold cimport Batch, new_batch
 from tricorn.transport.poller cimport READ, Event
 from tricorn.transport.queues cimport LOOK_NS
-from tricorn.transport.request cimport Afterwards, Compartment, Request, Runner
+from tricorn.transport.request cimport Afterwards, Compartment, Request, Runner, count_begin
 from tricorn.transport.routes cimport NOT_ITS_OWN, Route
 from tricorn.transport.server cimport BATCH, LISTENER_TOKENS, WAKER_TOKEN, Server
 from tricorn.transport.system cimport read
@@ -146,6 +146,8 @@ cdef class GreenRunner(WSGIRunner):
         return channel.send(out, piece, tail, tail_size)
 
     cdef int begins(self, Request request, ThreadContext thread) except -1:
+        if self.worker.figures != NULL and request.begun_ns == 0:
+            count_begin(self.worker.figures, request)
         return set_label(self.cell, request.method, request.uri)
 
     cdef int ends(self, Request request, ThreadContext thread) except -1:

@@ -28,6 +28,9 @@ cdef class HTTP1(RequestProtocol):
     cdef unsigned char is_over      # the response is handed over; to be dealt with by whoever owns the channel
     cdef unsigned char was_cut      # the response, while a thread was in the application for it
     cdef unsigned char gives_way    # it goes on with `pending` in a turn of its own
+    # Of a response that is not all out yet: what is to be counted when it is (count_sent in request.pxd). came_ns: 0: nothing is
+    cdef long long came_ns, ended_ns
+    cdef unsigned char group
     cdef object turn                # what its owner puts into the queue when it settles
 
     cdef int _handle_event(self, ThreadContext thread) except -1
@@ -58,6 +61,7 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _skip_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _end_of_input(self, ThreadContext thread) except -1
     cdef int _leave(self, ThreadContext thread, bint has_begun) except -1
+    cdef void _count_sent(self, long long now) noexcept
     cdef int _response_done(self, ThreadContext thread) except -1
     cdef int _await_next(self, ThreadContext thread) except -1
     cdef int _drop_request(self, ThreadContext thread) except -1

@@ -23,13 +23,14 @@ from tricorn.http.machine cimport (
 )
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead, Span
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
+from tricorn.metrics.figures cimport WRITE_TIMEOUT, note_error
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
-    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, probe_of, probe_status,
+    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
@@ -237,6 +238,7 @@ cdef class HTTP1(RequestProtocol):
         if self.channel.owned:
             if self.phase == SERVING:
                 # Its thread finds out at its next send; one that waits in write() or for the body is woken.
+                note_error(self.worker.figures, WRITE_TIMEOUT)
                 self._mark_gone()
                 self.channel.deadline = 0
                 wire_cut(self.channel.fd)
@@ -251,6 +253,7 @@ cdef class HTTP1(RequestProtocol):
         elif self.machine.state == HEAD:
             self._refuse(thread, refusal(SLOW_HEAD))
         elif self.phase == FLUSHING:
+            note_error(self.worker.figures, WRITE_TIMEOUT)
             self.channel.abort()
         else:
             self._close(thread)
@@ -364,6 +367,8 @@ cdef class HTTP1(RequestProtocol):
         self.is_over = False
         self.machine.head = None
         self.machine.decoder = None
+        if self.came_ns:
+            self._count_sent(monotonic())
         return self._drop_request(None)
 
     # ---- reading: from bytes to requests ---------------------------------------------------------------
@@ -689,6 +694,9 @@ cdef class HTTP1(RequestProtocol):
             torn = request.torn
             if has_begun:
                 self.runner.ends(request, thread)
+                self.came_ns = request.came_ns
+                self.ended_ns = thread.now
+                self.group = request.group
             else:
                 self.runner.passes_over(request, thread)
             self.request = None
@@ -704,9 +712,15 @@ cdef class HTTP1(RequestProtocol):
             return 0
         return self._response_done(thread)
 
+    cdef void _count_sent(self, long long now) noexcept:
+        count_sent(self.worker.figures, self.group, self.came_ns, self.ended_ns, now)
+        self.came_ns = 0
+
     cdef int _response_done(self, ThreadContext thread) except -1:
         """All of the response is sent, or nothing more can be."""
         cdef int after
+        if self.came_ns:
+            self._count_sent(thread.now)
         self.machine.more_is_here |= self.pending is not None
         after = self.machine.after_response(self.channel.gone, self.worker.body_discard)
         self.has_served = True

@@ -66,6 +66,8 @@ cdef class HTTP2(RequestProtocol):
     cdef int _feed(self, Stream stream) except -1
     cdef int _tell(self, ThreadContext thread) except -1
     cdef int _tell_ended(self, Stream stream) except -1
+    cdef void _count_sent(self, Stream stream) noexcept
+    cdef void _count_ended(self) noexcept
     cdef int _wake(self, Stream stream) noexcept
 
     cdef int _detach(self, Request request) except -1

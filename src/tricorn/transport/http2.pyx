@@ -33,12 +33,13 @@ from tricorn.http.h2_session cimport (
     take_outgoing,
 )
 from tricorn.http.request cimport NO_BODY, RequestHead
+from tricorn.metrics.figures cimport HTTP2_CONNECTIONS, HTTP2_FAILED, HTTP2_STREAMS, CLIENT_TIMEOUT, WRITE_TIMEOUT, note_error
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
-    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, probe_of, probe_status,
+    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FileSpan
@@ -139,6 +140,8 @@ cdef HTTP2 new_http2(HTTP2Maker maker, Channel channel, Runner runner, object bu
     self.session = new_session(runner.worker.limits)
     self.session.ease_at = runner.worker.response_buffer // 2
     self.session.discardable = runner.worker.body_discard
+    if self.worker.figures != NULL:
+        self.worker.figures[HTTP2_CONNECTIONS] += 1
     self.session.offer(maker.streams, maker.window, maker.frame, maker.head_list, runner.has_websockets)
     return self
 
@@ -309,6 +312,8 @@ cdef class HTTP2(RequestProtocol):
         cdef int used
         stream.head = None
         self.has_served = True
+        if self.worker.figures != NULL:
+            self.worker.figures[HTTP2_STREAMS] += 1
         self._end_idling()
         used = self._take(thread, stream, head, next, left)
         give_back(head)
@@ -606,11 +611,25 @@ cdef class HTTP2(RequestProtocol):
         cdef Request request = <Request>stream.owner
         cdef bint complete = stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
         self._wake(stream)
+        if stream.came_ns:
+            self._count_sent(stream)
         if not stream.began and stream.error == PROTOCOL_ERROR:
             self.worker.log_refusal(self.peer.host, refusal(MALFORMED))
         if request is None or complete:
             return 0
         return self._lose_request(stream, request)
+
+    cdef void _count_sent(self, Stream stream) noexcept:
+        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, monotonic())
+        stream.came_ns = 0
+
+    cdef void _count_ended(self) noexcept:
+        """Those that nobody will be told of any more."""
+        cdef Stream stream = self.session.ended
+        while stream is not None:
+            if stream.came_ns:
+                self._count_sent(stream)
+            stream = stream.next_ended
 
     cdef int _wake(self, Stream stream) noexcept:
         """A thread that waits for the stream."""
@@ -684,7 +703,11 @@ cdef class HTTP2(RequestProtocol):
         cdef list left = []
         self.lost = True
         self.unread = None
+        if self.worker.figures != NULL:
+            self._count_ended()
         while stream is not None:
+            if stream.came_ns:
+                self._count_sent(stream)
             if stream.owner is not None:
                 left.append(stream.owner)
             stream = stream.next
@@ -768,6 +791,7 @@ cdef class HTTP2(RequestProtocol):
 
     cdef int _fail(self, unsigned int code, object why) except -1:
         """The client cannot be served any more. why: what it did, for the log."""
+        note_error(self.worker.figures, HTTP2_FAILED)
         self.worker.log_refusal(self.peer.host, f"the HTTP/2 connection is closed: {why}")
         return self.session.say_last(code)
 
@@ -775,6 +799,7 @@ cdef class HTTP2(RequestProtocol):
         """Nor can the library speak to it."""
         cdef Channel channel = self.channel
         cdef bytes word = self.session.last_word(self.session.fault)
+        note_error(self.worker.figures, HTTP2_FAILED)
         self.worker.log_refusal(self.peer.host, "the HTTP/2 connection is closed: what it sends is not understood, or too much")
         return channel.send(None, word, NULL, 0)
 
@@ -842,6 +867,7 @@ cdef class HTTP2(RequestProtocol):
         channel.owned = True
         if channel.deadline != 0 and channel.deadline <= now:
             if channel.has_queued():
+                note_error(self.worker.figures, WRITE_TIMEOUT)
                 channel.lose()                  # it reads nothing
                 return self._give_free(thread)
             if self.session.heading is None:
@@ -856,6 +882,7 @@ cdef class HTTP2(RequestProtocol):
         for stream in late:
             request = <Request>stream.owner
             if self._is_stalled(stream, now):
+                note_error(self.worker.figures, WRITE_TIMEOUT if stream.has_unsent() else CLIENT_TIMEOUT)
                 self.session.reset(stream, CANCEL if stream.has_unsent() else NO_ERROR)
                 if request is not None:
                     self._lose_request(stream, request)
@@ -1289,6 +1316,12 @@ cdef class HTTP2(RequestProtocol):
         if request.torn or not (stream.finished and stream.head_sent):
             self.session.cut_off(stream, INTERNAL_ERROR)
         runner.ends(request, thread)
+        if request.came_ns:
+            stream.came_ns = request.came_ns
+            stream.ended_ns = thread.now
+            stream.group = request.group
+            if stream.closed:
+                self._count_sent(stream)
         request.let_go(thread)
         self._note_idle()
         self._send(thread, True)

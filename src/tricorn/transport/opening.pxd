@@ -14,6 +14,7 @@ cdef class Opening(Protocol):
     cdef int _read_header(self, ThreadContext thread) except -1
     cdef int _go_on(self, ThreadContext thread, bytes rest) except -1
     cdef int _shake_hands(self, ThreadContext thread) except -1
+    cdef int _count(self, int outcome) except -1
     cdef int _secured(self) except -1
     cdef int _fail(self, ThreadContext thread) except -1
     cdef int _open(self, bytes rest, dict tls) except -1

@@ -8,6 +8,7 @@ Knows: the PROXY protocol and who may speak it, handshakes. Must not know: HTTP 
 """
 
 from tricorn.gateway.request_builder cimport Peer
+from tricorn.metrics.figures cimport FAILED, FULL, HANDSHAKES, RESUMED
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.http1 cimport HTTP1, new_http1
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
@@ -159,7 +160,14 @@ cdef class Opening(Protocol):
             return 0
         if outcome == WIRE_DONE:
             return self._secured()
+        self._count(FAILED)
         return self._fail(thread) if outcome == WIRE_BROKEN else channel.close()
+
+    cdef int _count(self, int outcome) except -1:
+        cdef long long* figures = self.runner.worker.figures
+        if figures != NULL:
+            figures[HANDSHAKES + outcome] += 1
+        return 0
 
     cdef int _secured(self) except -1:
         cdef Channel channel = self.channel
@@ -174,6 +182,8 @@ cdef class Opening(Protocol):
         if failed:
             return channel.abort()
         channel.layer = new_tls_layer(tls, self.runner.worker.logger)
+        if self.runner.worker.figures != NULL:
+            self._count(RESUMED if tls.is_resumed else FULL)
         return self._open(None, facts)
 
     cdef int _fail(self, ThreadContext thread) except -1:

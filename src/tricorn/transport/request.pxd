@@ -6,6 +6,7 @@ from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
+from tricorn.metrics.figures cimport SENDING, WHOLE, group_of, observe
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.routes cimport Route, Routes
@@ -32,6 +33,8 @@ cdef class Spares:
     cdef int count
 
     cdef inline void put(self, Request request) noexcept:
+        if request.begun_ns:
+            count_left(request)
         if self.count < SPARES:
             Py_INCREF(request)
             self.kept[self.count] = <PyObject*>request
@@ -47,6 +50,7 @@ cdef class Spares:
             Py_DECREF(request)
             if self.kept[self.count].ob_refcnt == 1:
                 request.gone = request.torn = request.said_slow = False
+                request.came_ns = request.begun_ns = 0
                 request.body_sent = request.body_deadline = request.body_since = request.body_waited = request.granted_ns = 0
                 return request
         return None
@@ -213,6 +217,10 @@ cdef class Request(AsyncExchange):
     cdef str method, uri            # as they came: the application may change what it is given
     cdef str request_id             # None: requests have none
     cdef long long started_ns
+    # Of what is counted (metrics/figures.pxd); 0, where nothing is
+    cdef long long came_ns          # since when it waits to begin; 0: it does not
+    cdef long long begun_ns         # when its application was called; 0: it was not, or the end is counted
+    cdef int group                  # of routes
     cdef long long body_sent        # bytes of the response's body
     # Of the request's body, ns
     cdef long long body_deadline    # for the next piece; 0: none is waited for
@@ -227,6 +235,8 @@ cdef class Request(AsyncExchange):
 
     # Its application is about to be called: hooks may want to know.
     cdef int receive(self, dict source) except -1
+    # The class of its status (metrics/figures.pxd): 1 for what lasts as long as a connection does, WebSockets, say.
+    cdef int outcome(self) noexcept
 
     # ---- what the protocol tells
     # How it wants its body, of `length` bytes (-1: unknown), now that its head is complete.
@@ -315,11 +325,26 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
     request.limit_ns = worker.request_timeout
     request.slow_ns = worker.slow_request_time
     request.sent_at = 0
+    request.group = 0
     if worker.tells_queued and request.protocol.peer.trusted:
         note_start(request, head)
     if worker.ids is not None:
         name_request(request, worker, head)
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
+
+# What is counted: it begins, ends with what was logged, or without; it is answered without its application. `now`: an instant, ns. That it
+# ended is counted before its times are, which need its response to be out: since when it was here, 0 where that is not to be counted.
+cdef int count_begin(long long* figures, Request request) except -1
+cdef long long count_end(long long* figures, Request request, long long now) noexcept
+cdef void count_left(Request request) noexcept
+cdef int count_passed(long long* figures, Request request, long long now) noexcept
+# … and now it is out.
+cdef inline void count_sent(long long* figures, int group, long long came_ns, long long ended_ns, long long now) noexcept:
+    cdef long long* place
+    if figures != NULL:
+        place = group_of(figures, group)
+        observe(place + SENDING, now - ended_ns)
+        observe(place + WHOLE, now - came_ns)
 
 cdef int take_route(Request request, Routes routes, RequestHead head) except -1
 cdef int note_start(Request request, RequestHead head) except -1

@@ -19,6 +19,10 @@ from libc.string cimport memcmp
 from tricorn.gateway.request_builder cimport Peer, decoded_path
 from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport NO_BODY, Field, RequestHead, Span
+from tricorn.metrics.figures cimport (
+    APPLICATION, BEGUN, CLIENT_LEFT, ENDED, QUEUE, QUEUE_FULL, REQUESTS, STATUSES, WAITING, group_of, method_class, note_error, observe,
+    status_class,
+)
 from tricorn.scoreboard cimport monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
@@ -50,6 +54,7 @@ cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
         request.limit_ns = route.request_timeout
         request.slow_ns = route.slow_request_time
         request.compartment = <Compartment>route.compartment
+        request.group = route.group
     return 0
 
 
@@ -154,6 +159,8 @@ cdef class Runner:
         return 0
 
     cdef int begins(self, Request request, ThreadContext thread) except -1:
+        if self.worker.figures != NULL and request.begun_ns == 0:
+            count_begin(self.worker.figures, request)
         return set_label(thread.cell, request.method, request.uri)
 
     cdef int ends(self, Request request, ThreadContext thread) except -1:
@@ -161,6 +168,8 @@ cdef class Runner:
         cdef WorkerContext worker = self.worker
         if worker.access_log is not None:
             _log_access(worker, request, thread.now)
+        if request.begun_ns:
+            request.came_ns = count_end(worker.figures, request, thread.now)
         worker.requests += 1
         if worker.requests == worker.max_requests:
             worker.worn = True
@@ -170,7 +179,7 @@ cdef class Runner:
     cdef int passes_over(self, Request request, ThreadContext thread) except -1:
         if self.worker.access_log is not None:
             _log_access(self.worker, request, thread.now)
-        return 0
+        return count_passed(self.worker.figures, request, thread.now) if self.worker.figures != NULL else 0
 
     cdef int give_up(self, Channel channel, object error) except -1:
         report(self.worker.logger, "Internal error; the connection is closed", error=error)
@@ -202,6 +211,59 @@ cdef class Runner:
         self, Channel channel, ThreadContext thread, Buffer out, bytes piece, const char* tail, Py_ssize_t tail_size, bint is_last,
     ) except -1:
         return channel.send(out, piece, tail, tail_size)
+
+
+cdef int count_begin(long long* figures, Request request) except -1:
+    """`started_ns` is when."""
+    cdef long long* group = group_of(figures, request.group)
+    cdef timespec now
+    cdef long long queued
+    request.begun_ns = request.started_ns
+    if request.came_ns == 0:
+        request.came_ns = request.begun_ns
+    group[BEGUN] += 1
+    observe(group + WAITING, request.begun_ns - request.came_ns)
+    if request.sent_at:
+        clock_gettime(CLOCK_REALTIME, &now)
+        queued = waited(request.sent_at, <long long>now.tv_sec * 1000000000 + now.tv_nsec)
+        if queued >= 0:
+            observe(group + QUEUE, queued)
+    return 0
+
+
+cdef long long count_end(long long* figures, Request request, long long now) noexcept:
+    """A connection that somebody has kept for an hour tells nothing of how fast responses are."""
+    cdef long long* group
+    cdef int outcome = request.outcome()
+    cdef long long begun = request.begun_ns
+    request.begun_ns = 0
+    if figures == NULL:
+        return 0
+    group = group_of(figures, request.group)
+    group[ENDED] += 1
+    group[REQUESTS + method_class(request.method) * STATUSES + outcome] += 1
+    if outcome == 1:
+        return 0
+    observe(group + APPLICATION, now - begun)
+    return request.came_ns
+
+
+cdef void count_left(Request request) noexcept:
+    cdef long long* figures = request.protocol.worker.figures
+    cdef long long* group
+    request.begun_ns = 0
+    if figures != NULL:
+        group = group_of(figures, request.group)
+        group[ENDED] += 1
+        group[REQUESTS + method_class(request.method) * STATUSES] += 1
+
+
+cdef int count_passed(long long* figures, Request request, long long now) noexcept:
+    cdef long long* group = group_of(figures, request.group)
+    group[REQUESTS + method_class(request.method) * STATUSES + request.outcome()] += 1
+    observe(group + WAITING, now - request.came_ns if request.came_ns else 0)
+    request.came_ns = 0
+    return 0
 
 
 cdef int _log_access(WorkerContext worker, Request request, long long now) except -1:
@@ -390,6 +452,9 @@ cdef class Afterwards(Protocol):
 
 
 cdef class Request(AsyncExchange):
+    cdef int outcome(self) noexcept:
+        return 0
+
     cdef int receive(self, dict source) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef Peer peer = protocol.peer
@@ -514,6 +579,7 @@ cdef class Request(AsyncExchange):
         cdef Runner runner = protocol.runner
         self.note_status(CLIENT_GONE)
         runner.worker.row.data.left += 1
+        note_error(runner.worker.figures, CLIENT_LEFT)
         runner.passes_over(self, thread)
         protocol.part_with(self)
         return compartment.forget_passed_over()
@@ -524,6 +590,7 @@ cdef class Request(AsyncExchange):
         cdef Admission admission = compartment.admission
         cdef str news = admission.refuse(late, thread.now)
         self.note_status(admission.status)
+        note_error(protocol.worker.figures, QUEUE_FULL)
         protocol.decline(self, thread)
         compartment.forget_passed_over()
         return news

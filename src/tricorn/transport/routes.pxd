@@ -10,6 +10,7 @@ cdef class Route:
     cdef public long long max_queue
     # What its requests have apart from all others; NOT_ITS_OWN: they share what there is.
     cdef public long long threads, max_concurrency
+    cdef readonly int group         # of what is counted (metrics/figures.pxd), from 1: 0 is all that are on no route
     cdef object compartment         # where they run: the Compartment (request.pxd)
 
     # Its prefix, for people.

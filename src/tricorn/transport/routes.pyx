@@ -8,6 +8,8 @@ Knows: paths as bytes, the terms that a route may have. Must not know: requests,
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
+from tricorn.metrics.figures cimport MOST_GROUPS
+
 
 cdef class Route:
     """values: by attribute. usual: has those attributes that are not among them, and that all may share."""
@@ -30,7 +32,10 @@ cdef class Routes:
     """written: (prefix, values) each, the longest prefix first. usual: as for Route."""
 
     def __init__(self, written, usual):
+        cdef Route route
         self.all = tuple([Route(prefix, values, usual) for prefix, values in written])
+        for number, route in enumerate(self.all, 1):
+            route.group = min(number, MOST_GROUPS - 1)
 
     def of(self, bytes path):
         """The Route of this path, or None."""

@@ -70,6 +70,7 @@ cdef class Server:
     cdef int _exhausted(self, int error) except -1
     cdef int _end_shortage(self, long long now) except -1
     cdef int _end_burst(self, long long now) except -1
+    cdef void _look_at_itself(self, int idle) noexcept
     cdef int _return_memory(self, long long now, long long pending) except -1
     cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1
     cdef Channel _channel_of(self, int fd)

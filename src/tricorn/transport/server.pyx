@@ -8,6 +8,7 @@ import sys
 
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.log.access cimport AccessLog
+from tricorn.metrics.figures cimport CONNECTIONS, CPU, IDLE_CONNECTIONS, LOOP_LAG, observe
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, channel_of
 from tricorn.transport.thread_context cimport ThreadContext
@@ -19,8 +20,8 @@ from tricorn.transport.request cimport Compartment, Runner
 from tricorn.transport.worker_context cimport WorkerContext
 from tricorn.transport.system cimport (
     AF_INET, AF_INET6, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    TCP_NODELAY, accept4, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t, tricorn_pending_error, tricorn_return_memory,
+    CLOCK_PROCESS_CPUTIME_ID, TCP_NODELAY, accept4, clock_gettime, errno, inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in,
+    sockaddr_in6, sockaddr_storage, socklen_t, timespec, tricorn_pending_error, tricorn_return_memory,
 )
 from tricorn.transport.wire cimport wire_has_input
 
@@ -214,6 +215,8 @@ cdef class Server:
             channel = None
         if channel is None:
             return 0
+        if worker.figures != NULL and entrance.outlet < 0:      # else it was counted by whoever has passed it on
+            worker.figures[CONNECTIONS] += 1
         channels.add(channel)
         # Most clients have sent their request by now: reading at once spares a round through the poller.
         protocol = channel.protocol
@@ -317,6 +320,8 @@ cdef class Server:
         cdef long long late = max(now - self.swept_ns - self.sweep_interval, <long long>0)
         cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
         cdef int batches = self.worker.channels.count // BATCH + 1
+        if self.worker.figures != NULL:
+            observe(self.worker.figures + LOOP_LAG, late)
         self.worker.row.data.waited_ns += late * max(requests - self.swept_requests, <long long>1)
         self.swept_requests = requests
         if late > self.sweep_interval:
@@ -365,6 +370,7 @@ cdef class Server:
         cdef Channel channel
         cdef Protocol protocol
         cdef long long pending = 0
+        cdef int idle = 0
         self._end_shortage(now)
         self._end_burst(now)
         if self.has_rest and now >= self.accept_after:
@@ -381,7 +387,18 @@ cdef class Server:
                     self.give_up(thread, channel)
             if channel.queue is not None:
                 pending += channel.queue.pending
+            if self.worker.figures != NULL and not channel.closed and channel.protocol.is_idle():
+                idle += 1
+        if self.worker.figures != NULL:
+            self._look_at_itself(idle)
         return self._return_memory(now, pending)
+
+    cdef void _look_at_itself(self, int idle) noexcept:
+        """What is looked at now and then."""
+        cdef timespec used
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used)
+        self.worker.figures[IDLE_CONNECTIONS] = idle
+        self.worker.figures[CPU] = <long long>used.tv_sec * SECOND + used.tv_nsec
 
     cdef int _return_memory(self, long long now, long long pending) except -1:
         """Behind a burst of slow readers: what their responses took lies between things that stay, where the C library would

@@ -202,4 +202,4 @@ cdef extern from "<time.h>" nogil:
         time_t tv_sec
         long tv_nsec
     int clock_gettime(int, timespec*)
-    int CLOCK_REALTIME, CLOCK_REALTIME_COARSE
+    int CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_PROCESS_CPUTIME_ID

@@ -22,6 +22,7 @@ from tricorn.gateway.waiting cimport TaskRunner, call_within, failure_of
 from tricorn.http.h1 cimport LONG_BODY, refusal
 from tricorn.http.request cimport BODY_LENGTH, NO_BODY, RequestHead
 from tricorn.log.access cimport AccessLog
+from tricorn.metrics.figures cimport APPLICATION_FAILED, BAD_REQUEST, REQUEST_TIMEOUT, note_error, status_class
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.asgi_request cimport Line, LoopRequest, LoopRunner
@@ -329,6 +330,9 @@ cdef class TornadoRequest(LoopRequest):
             worker.logger.warning(news)
         return 0
 
+    cdef int outcome(self) noexcept:
+        return status_class(self.status)
+
     cdef void note_status(self, str status) noexcept:
         self.status = status
         if self.fields is None:
@@ -475,10 +479,12 @@ cdef class TornadoRequest(LoopRequest):
         cdef TornadoConnection connection = self.connection
         self.delegate = None
         if is_a(error, (<TornadoRunner>self.runner).input_error) and not connection.is_finished:
+            note_error(worker.figures, BAD_REQUEST)
             self.log_within(partial(worker.log_refusal, protocol.peer.host, error))
             self._answer(400)
             return self._end()
         worker.row.data.errors += 1
+        note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(error)
         self.log_within(partial(report, worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error))
@@ -533,6 +539,7 @@ cdef class TornadoRequest(LoopRequest):
         if self.gone_ns:
             return protocol.break_off(self)
         worker.row.data.errors += 1
+        note_error(worker.figures, REQUEST_TIMEOUT)
         if visit is not None:
             visit._timed_out()
         self.log_within(partial(

@@ -21,6 +21,7 @@ from tricorn.http.websocket cimport (
     FRAME_BINARY, FRAME_FAILED, FRAME_MORE, FRAME_PING, FRAME_PONG, FRAME_TEXT, OP_BINARY, OP_PING, OP_PONG,
     OP_TEXT, FrameReader, is_close_code, write_close, write_frame, write_frame_head, write_message, write_text,
 )
+from tricorn.metrics.figures cimport WEBSOCKETS
 from tricorn.scoreboard cimport count_request, monotonic
 from tricorn.transport.asgi_request cimport ASGIRequest, LoopRunner, Socket
 from tricorn.transport.channel cimport Channel, Protocol
@@ -610,6 +611,8 @@ cdef class WebSocketSession(Socket):
         self.accepted = True
         self.next_ping = monotonic() + self.worker.websocket_ping_interval
         self.worker.row.data.websockets += 1
+        if self.worker.figures != NULL:
+            self.worker.figures[WEBSOCKETS] += 1
         carrier.accept(answer)
         if self.phase != OPEN:
             return 0            # its client has gone meanwhile

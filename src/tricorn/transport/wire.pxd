@@ -51,3 +51,6 @@ cdef void wire_await_input(int fd, int timeout_ms) noexcept
 cdef void wire_await_output(int fd, int timeout_ms) noexcept
 # Whether the peer is still there, also where bytes of its own hide its end: a PEER_….
 cdef int wire_peer(int fd) noexcept
+# Count bytes here from now on: those that came, then those that were taken. As protocols see them: with TLS before it is put on, and after it
+# is taken off. NULL: nowhere.
+cdef void wire_count_at(long long* place) noexcept

@@ -14,6 +14,27 @@ cdef enum:
     # A system call that moves less than this costs less than giving the GIL away and taking it back.
     SMALL = 32768
 
+# Where bytes are counted that came, and that were taken: always somewhere, because an addition is cheaper than to ask. A process is one worker.
+cdef long long[2] nowhere
+cdef long long* counts = nowhere
+
+
+cdef void wire_count_at(long long* place) noexcept:
+    global counts
+    counts = place if place != NULL else nowhere
+
+
+cdef inline ssize_t _came(ssize_t n) noexcept:
+    if n > 0:
+        counts[0] += n
+    return n
+
+
+cdef inline ssize_t _taken(ssize_t n) noexcept:
+    if n > 0:
+        counts[1] += n
+    return n
+
 
 cdef class Layer:
     cdef ssize_t recv(self, int fd, void* place, size_t size) noexcept:
@@ -47,9 +68,9 @@ cdef class Layer:
 cdef ssize_t wire_recv(int fd, Layer layer, void* place, size_t size) noexcept:
     cdef ssize_t n
     if layer is not None:
-        return layer.recv(fd, place, size)
+        return _came(layer.recv(fd, place, size))
     n = recv(fd, place, size, 0)
-    return n if n >= 0 else _failed(errno)
+    return _came(n) if n >= 0 else _failed(errno)
 
 
 cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexcept:
@@ -59,7 +80,7 @@ cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexc
         part = iovec(<void*>data, size)
         return wire_sendv(fd, layer, &part, 1, size)
     n = send(fd, data, size, MSG_NOSIGNAL)
-    return n if n >= 0 else _failed(errno)
+    return _taken(n) if n >= 0 else _failed(errno)
 
 
 cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size_t total) noexcept:
@@ -67,7 +88,7 @@ cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size
     cdef ssize_t n
     cdef int error
     if layer is not None:
-        return layer.sendv(fd, parts, count, total)
+        return _taken(layer.sendv(fd, parts, count, total))
     memset(&message, 0, sizeof(message))
     message.msg_iov = <iovec*>parts
     message.msg_iovlen = count
@@ -78,7 +99,7 @@ cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size
         with nogil:
             n = sendmsg(fd, &message, MSG_NOSIGNAL)
             error = errno
-    return n if n >= 0 else _failed(error)
+    return _taken(n) if n >= 0 else _failed(error)
 
 
 cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, size_t size) noexcept:
@@ -86,11 +107,11 @@ cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, s
     cdef ssize_t n
     cdef int error
     if layer is not None:
-        return layer.send_file(fd, source, offset, size)
+        return _taken(layer.send_file(fd, source, offset, size))
     with nogil:
         n = sendfile(fd, source, &position, size)       # may wait for a disk
         error = errno
-    return n if n >= 0 else _failed(error)
+    return _taken(n) if n >= 0 else _failed(error)
 
 
 cdef ssize_t wire_pread(int source, void* place, size_t size, long long offset) noexcept:

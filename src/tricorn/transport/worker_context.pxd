@@ -45,6 +45,7 @@ cdef class WorkerContext(Terms):
     cdef readonly Row row
     cdef readonly AccessLog access_log
     cdef AccessLog muted_log            # while the worker answers only itself
+    cdef long long* figures             # what is counted (metrics/figures.pxd); NULL: nothing is, or not now
     cdef readonly object trusted        # TrustedPeers
     cdef readonly object proxy_peers    # TrustedPeers
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
@@ -71,6 +72,7 @@ cdef class WorkerContext(Terms):
     cdef bint forsaken                  # a process that the application made: nothing here is its own
     cdef object stay_away               # … with greenlets of others in it: called by whoever comes back, does not return to these; None
 
+    cdef int _count(self, bint on) noexcept
     cdef int mute(self) except -1
     cdef int unmute(self) except -1
     cdef int forsake(self) except -1

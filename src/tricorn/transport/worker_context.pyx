@@ -6,15 +6,23 @@ Knows: limits and times as numbers. Must not know: settings, signals.
 from contextvars import Context
 from types import GetSetDescriptorType
 
+from tricorn.metrics.figures cimport (
+    BAD_REQUEST, BYTES_IN, CLIENT_TIMEOUT, TOO_LARGE, new_collections, note_error,
+)
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.routes cimport Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
+from tricorn.transport.wire cimport wire_count_at
 
 import os
+
+from tricorn.http.errors import ProtocolError
 
 
 # Of a count of requests: no limit is reached from here, not even 0, which is none.
 cdef long long FAR_BELOW = -0x4000000000000000
+# Statuses of those whose request is larger than a limit (RFC 9110 §15.5.14, §15.5.15, RFC 6585 §5).
+cdef tuple LARGE = (413, 414, 431)
 
 
 cdef class Terms:
@@ -45,7 +53,7 @@ cdef class WorkerContext(Terms):
         self.channels = ChannelTable(logger, row, self.max_connections, self.write_timeout)
         self.row = row
         self.access_log = access_log
-        self.tells_queued = access_log is not None and access_log.tells_queued()
+        self.tells_queued = row.figures != NULL or (access_log is not None and access_log.tells_queued())
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
@@ -63,6 +71,7 @@ cdef class WorkerContext(Terms):
         self.has_probes = self.health is not None or self.ready is not None
         self.ids = None if self.request_id_header is None else RequestIds(self.request_id_header)
         self.echoes_ids = self.ids is not None and self.request_id_response
+        self._count(True)
 
     @property
     def connections(self):
@@ -77,16 +86,29 @@ cdef class WorkerContext(Terms):
     def log_refusal(self, host, error):
         """host: of the client; None: it came through a unix socket."""
         self.row.data.errors += 1
+        if isinstance(error, ProtocolError):
+            note_error(self.figures, CLIENT_TIMEOUT if error.status == 408 else TOO_LARGE if error.status in LARGE else BAD_REQUEST)
         self.logger.info("Refused a request from %s: %s", host or "a unix socket", error)
+
+    cdef int _count(self, bint on) noexcept:
+        self.figures = self.row.figures if on else NULL
+        wire_count_at(self.figures + BYTES_IN if self.figures != NULL else NULL)
+        return 0
+
+    def maybe_collections(self):
+        """For gc.callbacks; None: nothing is counted."""
+        return new_collections(self.row.figures) if self.row.figures != NULL else None
 
     cdef int mute(self) except -1:
         """Requests until unmute() are the worker's own: they are not logged, and are none of max_requests."""
+        self._count(False)
         self.muted_log = self.access_log
         self.access_log = None
         self.requests = FAR_BELOW
         return 0
 
     cdef int unmute(self) except -1:
+        self._count(True)
         self.access_log = self.muted_log
         self.muted_log = None
         self.requests = 0

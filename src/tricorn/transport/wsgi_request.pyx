@@ -22,6 +22,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.h1 cimport SLOW_BODY, refusal
 from tricorn.http.request cimport RequestHead
 from tricorn.log.access cimport AccessLog
+from tricorn.metrics.figures cimport APPLICATION_FAILED, CLIENT_TIMEOUT, BAD_REQUEST, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_error, status_class
 from tricorn.scoreboard cimport RowData, finish, monotonic, set_label
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.body cimport BodyStore, new_store
@@ -74,6 +75,8 @@ cdef str EARLY_HINTS = "wsgi.early_hints"
 cdef str SOCKET = "tricorn.socket"
 cdef str GUNICORN_SOCKET = "gunicorn.socket"
 cdef object BytesIO = io.BytesIO
+# Of errors that are counted, by the status that is answered.
+cdef dict KINDS = {500: APPLICATION_FAILED, 504: REQUEST_TIMEOUT, 408: CLIENT_TIMEOUT}
 
 
 cdef ThreadRunner new_thread_runner(object worker):
@@ -336,7 +339,10 @@ cdef class WSGIRequest(Request):
         cdef Admission admission = self.compartment.admission
         if self.waits and admission.is_late(self.started_ns, now):
             return self._decline(thread, True)
-        return protocol.cut_body(self, thread, refusal(SLOW_BODY)) if self.stage == STAGE_READ else channel.lose()
+        if self.stage == STAGE_READ:
+            return protocol.cut_body(self, thread, refusal(SLOW_BODY))
+        note_error(self.runner.worker.figures, WRITE_TIMEOUT)
+        return channel.lose()
 
     cdef long long silent_since(self, long long now) noexcept:
         return self.thread.active_ns if self.thread is not None else now
@@ -361,7 +367,7 @@ cdef class WSGIRequest(Request):
         cdef Admission admission = compartment.admission
         cdef RequestProtocol protocol = self.protocol
         cdef int free = compartment.free()
-        self.started_ns = thread.now = monotonic()
+        self.started_ns = self.came_ns = thread.now = monotonic()
         if admission.is_full(free):
             return self._decline(thread, False)
         self.waits = True
@@ -409,6 +415,9 @@ cdef class WSGIRequest(Request):
         if news is not None:
             worker.logger.warning(news)
         return 0
+
+    cdef int outcome(self) noexcept:
+        return status_class(self.status)
 
     cdef void note_status(self, str status) noexcept:
         self.status = status
@@ -629,6 +638,7 @@ cdef class WSGIRequest(Request):
             self._log_failure(call, error)
         worker.row.data.errors += 1
         status = self.cut_status if cut else (504 if is_a(error, RequestTimeout) else 500)
+        note_error(worker.figures, KINDS.get(status, BAD_REQUEST))
         if not protocol.answer(self, status):
             return call.status
         return f"{status} {HTTPStatus(status).phrase}"

@@ -6,6 +6,7 @@ Knows: settings, the classes that they become. Must not know: the master, how a 
 from __future__ import annotations
 
 import contextvars
+import gc
 import logging
 import math
 import random
@@ -15,7 +16,7 @@ from select import POLLIN, poll
 from time import monotonic
 from typing import Any
 
-from tricorn import scoreboard
+from tricorn import forks, scoreboard
 from tricorn.config.declaration import Core
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
@@ -42,7 +43,7 @@ def worker_context(
     settings = assignment.settings
     jitter = random.randint(0, settings.max_requests_jitter) if settings.max_requests else 0
     settings = replace(settings, request_timeout=request_timeout, max_requests=settings.max_requests + jitter)
-    return WorkerContext(
+    made = WorkerContext(
         filled(settings, Core.TERMS),
         application=application,
         logger=log,
@@ -55,6 +56,17 @@ def worker_context(
         on_failure=maybe_suspects(assignment),
         visitors=visitors,
     )
+    watch_collections(made)
+    return made
+
+
+def watch_collections(context: WorkerContext) -> None:
+    """Have the garbage collector's runs counted, if anything is. What comes from this process counts for
+    itself."""
+    note = context.maybe_collections()
+    if note is not None:
+        gc.callbacks.append(note)
+        forks.let_go(lambda: gc.callbacks.remove(note))
 
 
 def filled(settings: Settings, part: Core) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""The dashboard, the alert rules and the page name what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from architecture.source import ROOT
+from metrics.scraping import asked, counting
+from prometheus_client.parser import text_string_to_metric_families
+
+from tricorn.metrics.exposition import rendered
+
+DEPLOY = ROOT / "examples" / "deploy"
+NAME = re.compile(r"\btricorn_[a-z0-9_]+")
+#: Made of ours by others, or shortened.
+NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_request_"}
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    home = tmp_path_factory.mktemp("pages")
+    with counting(home):
+        text = rendered(asked(home / "ctl.sock")["data"])[0].decode()
+    return list(text_string_to_metric_families(text))
+
+
+def expressions(found: Any) -> list[str]:
+    """All values of `expr` in it."""
+    if isinstance(found, list):
+        return [each for value in found for each in expressions(value)]
+    if not isinstance(found, dict):
+        return []
+    own = [found["expr"]] if isinstance(found.get("expr"), str) else []
+    return own + [each for value in found.values() for each in expressions(value)]
+
+
+def labels_of(families: list[Any]) -> dict[str, dict[str, set[str]]]:
+    """Sample → label → its values."""
+    known: dict[str, dict[str, set[str]]] = {}
+    for family in families:
+        for sample in family.samples:
+            labels = known.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return known
+
+
+@pytest.mark.parametrize("name", ["grafana.json", "alerts.yml"])
+def test_what_is_asked_for_is_there(families: list[Any], name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    asked_for = expressions(json.loads(text) if name.endswith(".json") else yaml.safe_load(text))
+    known = labels_of(families)
+    assert len(asked_for) > 8
+    assert set(NAME.findall(text)) <= set(known)
+    for expression in asked_for:
+        assert all(expression.count(one) == expression.count(other) for one, other in ("()", "{}", "[]"))
+        for sample, chosen in re.findall(r"\b(tricorn_[a-z0-9_]+)(?:\{([^}]*)\})?", expression):
+            for label, operator, value in re.findall(r'(\w+)(=~?)"([^"]*)"', chosen or ""):
+                if label in {"job", "instance"}:
+                    continue
+                values = value.split("|") if operator == "=~" else [value]
+                assert set(values) <= known[sample][label], expression
+        for grouped in re.findall(r"by \(([^)]*)\)", expression):
+            have = set().union(*(known[sample] for sample in NAME.findall(expression)))
+            assert {each.strip() for each in grouped.split(",")} <= have | {"job", "instance"}
+
+
+def test_each_rule_says_what_it_means() -> None:
+    (group,) = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        assert rule["labels"]["severity"] in {"warning", "critical"}, rule
+        assert rule["annotations"]["summary"], rule
+
+
+def test_the_page_names_all_and_no_others(families: list[Any]) -> None:
+    page = (Path(ROOT) / "docs" / "metrics.md").read_text()
+    samples = {sample.name for family in families for sample in family.samples}
+    named = set(NAME.findall(page)) - NOT_OURS
+    bases = {re.sub(r"_(bucket|sum|count)$", "", name) if name not in named else name for name in samples}
+    assert bases <= named
+    assert named <= bases | samples
+    known = labels_of(families)
+    for sample, label in (("tricorn_errors_total", "kind"), ("tricorn_worker_ends_total", "reason")):
+        for value in known[sample][label]:
+            assert f"`{value}`" in page, value
