@@ -694,9 +694,10 @@ cdef class HTTP1(RequestProtocol):
             torn = request.torn
             if has_begun:
                 self.runner.ends(request, thread)
-                self.came_ns = request.came_ns
-                self.ended_ns = thread.now
-                self.group = request.group
+                if request.came_ns:
+                    self.came_ns = request.came_ns
+                    self.ended_ns = thread.now
+                    self.group = request.group
             else:
                 self.runner.passes_over(request, thread)
             self.request = None

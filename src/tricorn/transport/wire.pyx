@@ -24,6 +24,7 @@ cdef void wire_count_at(long long* place) noexcept:
     counts = place if place != NULL else nowhere
 
 
+# Of what a layer returns.
 cdef inline ssize_t _came(ssize_t n) noexcept:
     if n > 0:
         counts[0] += n
@@ -70,7 +71,10 @@ cdef ssize_t wire_recv(int fd, Layer layer, void* place, size_t size) noexcept:
     if layer is not None:
         return _came(layer.recv(fd, place, size))
     n = recv(fd, place, size, 0)
-    return _came(n) if n >= 0 else _failed(errno)
+    if n < 0:
+        return _failed(errno)
+    counts[0] += n
+    return n
 
 
 cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexcept:
@@ -80,7 +84,10 @@ cdef ssize_t wire_send(int fd, Layer layer, const void* data, size_t size) noexc
         part = iovec(<void*>data, size)
         return wire_sendv(fd, layer, &part, 1, size)
     n = send(fd, data, size, MSG_NOSIGNAL)
-    return _taken(n) if n >= 0 else _failed(errno)
+    if n < 0:
+        return _failed(errno)
+    counts[1] += n
+    return n
 
 
 cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size_t total) noexcept:
@@ -99,7 +106,10 @@ cdef ssize_t wire_sendv(int fd, Layer layer, const iovec* parts, int count, size
         with nogil:
             n = sendmsg(fd, &message, MSG_NOSIGNAL)
             error = errno
-    return _taken(n) if n >= 0 else _failed(error)
+    if n < 0:
+        return _failed(error)
+    counts[1] += n
+    return n
 
 
 cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, size_t size) noexcept:
@@ -111,7 +121,10 @@ cdef ssize_t wire_send_file(int fd, Layer layer, int source, long long offset, s
     with nogil:
         n = sendfile(fd, source, &position, size)       # may wait for a disk
         error = errno
-    return _taken(n) if n >= 0 else _failed(error)
+    if n < 0:
+        return _failed(error)
+    counts[1] += n
+    return n
 
 
 cdef ssize_t wire_pread(int source, void* place, size_t size, long long offset) noexcept:
