@@ -91,10 +91,18 @@ class Sums:
         self.common = _zeros(figures.COMMON_WORDS)
         self.groups: dict[str, Words] = {NO_ROUTE: _zeros(figures.GROUP_WORDS)}
 
-    def add_row(self, child: ChildRecord) -> None:
-        names = groups(child.generation.settings)
-        found = _zeros(words_of(names))
-        child.row.add_figures(found)
+    def add_rows(self, children: Sequence[ChildRecord]) -> None:
+        """Of those that have figures: also of a mold that has been a worker."""
+        generations = {child.generation.number: child.generation for child in children}
+        for number, generation in generations.items():
+            names = groups(generation.settings)
+            found = _zeros(words_of(names))
+            for child in children:
+                if child.generation.number == number and child.row.figure_count:
+                    child.row.add_figures(found)
+            self._add_block(names, found)
+
+    def _add_block(self, names: Sequence[str], found: Words) -> None:
         self.common = _added(self.common, found[: figures.COMMON_WORDS])
         for index, name in enumerate(names):
             begin = figures.COMMON_WORDS + index * figures.GROUP_WORDS
@@ -142,7 +150,7 @@ class Ledger:
             self._ends["refork" if child.is_mold else reason(child, code, target, now)] += 1
         self._weights.pop(child.pid, None)
         if child.row.figure_count:
-            self._gone.add_row(child)
+            self._gone.add_rows([child])
             self._gone.close()
             self._fold(groups(child.generation.settings))
 
@@ -179,9 +187,7 @@ class Ledger:
         """Families of figures, each with its samples: plain data, to which nothing need be added."""
         known = [child for child in everybody if not child.is_ordered]
         living = Sums()
-        for child in known:
-            if child.row.figure_count:  # also a mold's, which has been a worker
-                living.add_row(child)
+        living.add_rows(known)
         children = [child for child in known if child.is_worker]
         everything = Sums()
         everything.add(self._gone)
