@@ -283,7 +283,7 @@ FATAL = {
     "post_worker_init": (3, "could not start: the hook post_worker_init raised ValueError"),
 }
 #: Those that are tried first.
-QUICK = ("on_starting", "pre_fork --preload", "post_fork")
+QUICK = ("on_starting", "when_ready:SystemExit", "pre_fork --preload", "post_fork")
 
 
 @pytest.mark.parametrize(
@@ -294,12 +294,34 @@ def test_a_start_that_a_hook_forbids(raises: str, tmp_path: Path, notes: Notes) 
     name, *options = raises.split(" ")
     code, said = FATAL[raises]
     notes.have_raise(name)
+    socket = tmp_path / "control"
+    options += ["--control-socket", str(socket)]
     live = hooked(tmp_path, notes, APP, *options, kind="sync").start(wait=False)
     try:
         assert live.wait_exit() == code
         assert said in live.log()
         assert "on purpose" in live.log()
+        assert live.log().count("Traceback") == 1
+        assert not socket.exists()
         assert len(notes.of("on_exit")) == (code == 3)
+    finally:
+        live.kill()
+
+
+@pytest.mark.parametrize("name", ["on_starting", "when_ready"])
+def test_a_start_that_waits_for_a_hook_ends_when_it_is_told_to(name: str, tmp_path: Path) -> None:
+    socket = tmp_path / "control"
+    (tmp_path / "conf.py").write_text(
+        f"import time\ndef {name}(server):\n    server.log.info('Hanging')\n    time.sleep(60)\n"
+    )
+    options = ("-c", str(tmp_path / "conf.py"), "--control-socket", str(socket))
+    live = serving(tmp_path, APP, *options, kind="sync").start(wait=False)
+    try:
+        live.wait_log("Hanging")
+        live.signal(signal.SIGTERM)
+        assert live.wait_exit() == 0
+        assert "Traceback" not in live.log()
+        assert not socket.exists()
     finally:
         live.kill()
 

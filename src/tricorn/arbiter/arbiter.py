@@ -343,7 +343,7 @@ class Arbiter:
         if not self._is_master:
             return
         self._is_master = False
-        self._control.close()
+        self._control.close(was_handed_over=self._upgrade.has_handed_over)
         self._administration.close()
         self._wishes.close()
         for listener in self._listeners:

@@ -173,10 +173,12 @@ class Control:
         log.debug("Control socket at %s", place.path)
         return place
 
-    def close(self) -> None:
+    def close(self, *, was_handed_over: bool) -> None:
+        """was_handed_over: another master has the socket now. Nothing else of the master is looked at: its
+        start may have failed half-way."""
         self._events.end()
         if self._endpoint is not None:
-            self._endpoint.close(was_handed_over=self._sight().upgrade.has_handed_over)
+            self._endpoint.close(was_handed_over=was_handed_over)
             self._endpoint = None
 
     def forget(self) -> None:
