@@ -221,6 +221,38 @@ EXPECTED: dict[str, Taken | Refused] = {
     "gevent_psycogreen": Taken(
         {"workers": 4, "worker_class": "gevent", "worker_connections": 100}, ignored("post_fork")
     ),
+    "superset": Taken(
+        {
+            "bind": ("0.0.0.0:8088",),
+            "worker_class": "gevent",
+            "threads": 20,
+            "limit_request_line": 0,
+            "limit_request_field_size": 0,
+            "wsgi_app": "superset.app:create_app()",
+        },
+        ("threads: 20 has no effect with worker_class gevent",),
+    ),
+    "mlflow": Taken(
+        {
+            "bind": ("127.0.0.1:5000",),
+            "workers": 4,
+            "timeout": 180,
+            "keepalive": 60,
+            "raw_env": ("_MLFLOW_SERVER_FILE_STORE=/mlruns",),
+        },
+        environ={"_MLFLOW_SERVER_FILE_STORE": "/mlruns"},
+        noted=TMP,
+    ),
+    "frappe": Taken(
+        {
+            "bind": ("127.0.0.1:8000",),
+            "worker_class": "gthread",
+            "workers": min(2 * CORES + 1, 9),
+            "preload_app": True,
+            "max_requests": 5000,
+            "forwarded_allow_ips": ("*",),
+        }
+    ),
     "netbox": Taken(
         {"bind": ("127.0.0.1:8001",), "workers": 5, "threads": 3, "timeout": 120, "max_requests_jitter": 500}
     ),

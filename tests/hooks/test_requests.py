@@ -11,7 +11,7 @@ import pytest
 from tricorn.config.settings import Settings
 from tricorn.hooks.found import HookError, hooks_of
 from tricorn.hooks.objects import Server, Worker
-from tricorn.hooks.requests import Response, Visitors
+from tricorn.hooks.requests import Response, ScopeEnviron, Visitors
 from tricorn.scoreboard import Board
 
 ENVIRON = {
@@ -51,7 +51,7 @@ def visitors(is_loop: bool, application: Any = None, **hooks: Any) -> Visitors:
 
 
 def visit(made: Visitors, source: dict[str, Any], uri: str = "/a%20b?c=d") -> Any:
-    return made.visit("POST", uri, 10, "192.0.2.1", 77, source)
+    return made.visit(("POST", uri, 10, "192.0.2.1", 77), source)
 
 
 def test_of_an_environ() -> None:
@@ -72,7 +72,7 @@ def test_of_a_scope() -> None:
         ("X-ONE", "2"),
         ("CONTENT-TYPE", "text/plain"),
     ]
-    environ = req._environ(SCOPE)
+    environ = ScopeEnviron(req, SCOPE)
     assert environ["PATH_INFO"] == "/ä b".encode().decode("latin-1")
     assert environ["HTTP_X_ONE"] == "1,2"
     assert environ["CONTENT_TYPE"] == "text/plain"
@@ -89,7 +89,7 @@ def test_a_target_in_its_forms(uri: str) -> None:
 
 
 def test_a_client_without_an_address() -> None:
-    req = visitors(False).visit("GET", "*", 11, None, -1, dict(ENVIRON))
+    req = visitors(False).visit(("GET", "*", 11, None, -1), dict(ENVIRON))
     assert (req.peer_addr, req.path, req.version) == ("", "*", (1, 1))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from tricorn.hooks.found import HookError, Hooks
@@ -35,6 +36,9 @@ WRITTEN = {
     "scheme": "wsgi.url_scheme",
 }
 
+#: What of a request came over the wire: method, target, version (10, 11); host and port of its client.
+Came = tuple[str, str, int, str | None, int]
+
 AROUND = ("pre_request", "post_request", "after_response", "on_request_timeout")
 
 
@@ -48,13 +52,9 @@ class Visitors:
         self.pre = hooks.maybe("pre_request")
         self.post = hooks.maybe("post_request")
         self.after = hooks.maybe("after_response")
-        self.kind = LoopRequest if is_loop else ThreadRequest
-
-    def visit(
-        self, method: str, uri: str, version: int, host: str | None, port: int, source: dict[str, Any]
-    ) -> Request:
-        """A request comes. version: 10, 11. host, port: of its client. source: its environ, or its scope."""
-        return self.kind(self, method, uri, version, host, port, source)
+        kind = LoopRequest if is_loop else ThreadRequest
+        #: Called with a request that comes, as `Request` is.
+        self.visit: Callable[[Came, dict[str, Any]], Request] = partial(kind, self)
 
 
 class Lazy:
@@ -74,70 +74,87 @@ class Lazy:
         return made
 
 
+class Watched(Lazy):
+    """The same, of a request. That it was asked for or set is noted, so that only then somebody looks for
+    what has become of it; to look into `__dict__` would make one for each request."""
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        known = instance.__dict__
+        if self.name not in known:
+            instance._watched = True
+            known[self.name] = self.make(instance)
+        return known[self.name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance._watched = True
+        instance.__dict__[self.name] = value
+
+    def __delete__(self, instance: Any) -> None:
+        instance.__dict__.pop(self.name, None)
+
+
 class Request:
     """`req`. Hooks may hang attributes of their own on it."""
 
-    __slots__ = ("__dict__", "__weakref__", "_came", "_ended", "_source", "_visitors")
+    __slots__ = ("__dict__", "__weakref__", "_came", "_ended", "_source", "_visitors", "_watched")
 
     #: Gunicorn's names for what there is no more to say of.
     fragment = ""
     proxy_protocol_info = None
     trailers: Sequence[tuple[str, str]] = ()
 
-    def __init__(
-        self,
-        visitors: Visitors,
-        method: str,
-        uri: str,
-        version: int,
-        host: str | None,
-        port: int,
-        source: dict[str, Any],
-    ) -> None:
+    _is_of_a_scope = False
+    #: For `after_response`: the environ and what the client got.
+    _ended: tuple[Any, Response]
+
+    def __init__(self, visitors: Visitors, came: Came, source: dict[str, Any]) -> None:
+        """source: its environ, or its scope."""
         self._visitors = visitors
-        self._came = (method, uri, version, host, port)
+        self._came = came
+        self._watched = False
         # The application may change its own before somebody looks here.
         self._source = source.copy()
-        self._ended: tuple[Any, Response] | None = None
 
-    @Lazy
+    @Watched
     def method(self) -> str:
         return self._came[0]
 
-    @Lazy
+    @Watched
     def uri(self) -> str:
         """The target as it came."""
         return self._came[1]
 
-    @Lazy
+    @Watched
     def path(self) -> str:
         """Of the target, not decoded."""
         return split(self._came[1])[0]
 
-    @Lazy
+    @Watched
     def query(self) -> str:
         return split(self._came[1])[1]
 
-    @Lazy
+    @Watched
     def version(self) -> tuple[int, int]:
         return divmod(self._came[2], 10)
 
-    @Lazy
+    @Watched
     def peer_addr(self) -> tuple[str, int] | str:
         """(host, port), or an empty text for a client on a unix socket."""
         _, _, _, host, port = self._came
         return "" if host is None else (host, max(port, 0))
 
-    @Lazy
+    @Watched
     def remote_addr(self) -> tuple[str, int] | str:
         peer: tuple[str, int] | str = self.peer_addr
         return peer
 
-    @Lazy
+    @Watched
     def scheme(self) -> str:
         return self._scheme()
 
-    @Lazy
+    @Watched
     def headers(self) -> list[tuple[str, str]]:
         """(NAME, value), the names in capitals."""
         return self._fields()
@@ -162,9 +179,12 @@ class Request:
             self._visitors.pre(self._visitors.worker, self)
         except Exception as error:
             raise HookError("pre_request", error) from error
-        if self.__dict__:
-            for name, value in self._changes():
-                self._apply(source, name, value)
+        if self._watched:
+            self._take_changes(source)
+
+    def _take_changes(self, source: dict[str, Any]) -> None:
+        for name, value in self._changes():
+            self._apply(source, name, value)
 
     def _apply(self, source: dict[str, Any], name: str, value: Any) -> None:
         raise NotImplementedError
@@ -172,21 +192,21 @@ class Request:
     def _finish(self, source: dict[str, Any], status: str | None, headers: Any, sent: int) -> None:
         """The response is out of the application's hands: the hook post_request, in the same context."""
         response = Response(self, status, headers, sent)
-        told = self._environ(source)
+        told = ScopeEnviron(self, source) if self._is_of_a_scope else source
         visitors = self._visitors
         if visitors.after is not None:
             self._ended = told, response
         if visitors.post is not None:
-            self._tell("post_request", visitors.post, told, response)
-
-    def _environ(self, source: dict[str, Any]) -> Any:
-        raise NotImplementedError
+            try:
+                visitors.post(visitors.worker, self, told, response)
+            except BaseException:
+                log.exception("The hook post_request raised (%s %s)", *self._came[:2])
 
     def _afterwards(self) -> None:
         """The client is served: the hook after_response."""
-        assert self._ended is not None
         assert self._visitors.after is not None
-        (environ, response), self._ended = self._ended, None
+        environ, response = self._ended
+        del self._ended  # which would hold each other
         self._tell("after_response", self._visitors.after, environ, response)
 
     def _timed_out(self) -> None:
@@ -201,8 +221,7 @@ class Request:
         try:
             hook(self._visitors.worker, self, *more)
         except BaseException:
-            method, uri, *_ = self._came
-            log.exception("The hook %s raised (%s %s)", name, method, uri)
+            log.exception("The hook %s raised (%s %s)", name, *self._came[:2])
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -248,9 +267,6 @@ class ThreadRequest(Request):
         elif name in WRITTEN:
             source[WRITTEN[name]] = value
 
-    def _environ(self, source: dict[str, Any]) -> Any:
-        return source
-
 
 def _key(header: str) -> str:
     name = header.upper()
@@ -268,11 +284,20 @@ class LoopRequest(Request):
     """Of an ASGI application."""
 
     __slots__ = ()
+    _is_of_a_scope = True
 
     async def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """In place of the application, where there is something to do before it."""
-        self._before(scope)
-        await self._visitors.application(scope, receive, send)
+        # As _before: a call less for each request.
+        visitors = self._visitors
+        assert visitors.pre is not None
+        try:
+            visitors.pre(visitors.worker, self)
+        except Exception as error:
+            raise HookError("pre_request", error) from error
+        if self._watched:
+            self._take_changes(scope)
+        await visitors.application(scope, receive, send)
 
     def _scheme(self) -> str:
         return str(self._source["scheme"])
@@ -296,13 +321,12 @@ class LoopRequest(Request):
         elif name in ("method", "scheme"):
             source[name] = value
 
-    def _environ(self, source: dict[str, Any]) -> Any:
-        return ScopeEnviron(self, source)
-
 
 class ScopeEnviron(MutableMapping[str, Any]):
     """What would be the environ of a request that has a scope, made when it is looked at. The scope itself is
     in it under `asgi.scope`."""
+
+    __slots__ = ("_made", "_request", "_scope")
 
     def __init__(self, request: Request, scope: dict[str, Any]) -> None:
         self._request = request

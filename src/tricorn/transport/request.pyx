@@ -459,7 +459,7 @@ cdef class Request(AsyncExchange):
         cdef RequestProtocol protocol = self.protocol
         cdef Peer peer = protocol.peer
         cdef object visitors = protocol.worker.visitors
-        self.visit = visitors.visit(self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source)
+        self.visit = visitors.visit((self.method, self.uri, protocol.version_of(self), peer.host, peer.number), source)
         return 0
 
     cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
