@@ -69,8 +69,12 @@ def test_whatever_can_be_called() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("def post_fork(worker): ...", "post_fork: post_fork cannot be called so (gunicorn.conf.py)"),
+        (
+            "def post_fork(worker): ...",
+            "post_fork: post_fork(worker) takes other arguments (gunicorn.conf.py)",
+        ),
         ("def when_ready(server, more): ...", "write a function of (server)"),
+        ("def on_exit(a: int, b: int = 2, /, *, c): ...", "on_exit(a, b=2, /, *, c) takes other arguments"),
         (
             "def post_request(worker): ...",
             "(worker, req, environ, resp) or (worker, req, environ) or (worker, req)",
@@ -109,7 +113,7 @@ def test_by_name(written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "post_fork: 'not_there_at_all:forked' cannot be imported: ModuleNotFound",
         ),
         ("os:sep", "post_fork: 'os:sep' is not a function"),
-        ("os:getpid", "post_fork: getpid cannot be called so; write a function of (server, worker)"),
+        ("os:getpid", "post_fork: getpid() takes other arguments; write a function of (server, worker)"),
         ("asyncio:sleep", "post_fork: 'asyncio:sleep' is an async function"),
     ],
 )

@@ -192,6 +192,7 @@ def test_a_worker_after_its_end_keeps_its_figures() -> None:
     worker = Worker(3, Server(settings, dict), settings, [], board[0])
     board[0].heartbeat_ns = 5_000_000_000
     assert (worker.nr, worker.alive, worker.tmp.last_update()) == (0, True, 5.0)
+    assert worker.max_requests - worker.nr > 1 << 60, "no limit"
     worker.bury()
     board[0].clear()
     assert (worker.nr, worker.alive, worker.tmp.last_update(), str(worker)) == (
@@ -209,6 +210,8 @@ def test_settings_by_gunicorns_names() -> None:
     assert (cfg.env, cfg.is_ssl, cfg.worker_class_str) == ({"A": "b=c"}, False, "auto")
     assert (cfg.settings["workers"].get(), cfg.settings["timeout"].value) == (1, 30.0)
     assert cfg.daemon is False
+    assert Server(Settings(wsgi_app="shop:app"), dict).cfg.proc_name == "shop:app"
+    assert Server(Settings(wsgi_app="shop:app", proc_name="shop"), dict).cfg.proc_name == "shop"
     assert "workers" in cfg
     with pytest.raises(AttributeError):
         assert cfg.no_such_setting

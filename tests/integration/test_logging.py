@@ -241,6 +241,30 @@ def test_a_logger_class_and_captured_output(kind: str, tmp_path: Path) -> None:
         live.stop()
 
 
+#: Options → what is said, and the exit code.
+NO_START = {
+    "-p /nowhere/pid": (1, "tricorn: error: cannot write pidfile /nowhere/pid: No such file or directory"),
+    "-b unix:/nowhere/socket": (1, "tricorn: error: cannot listen on unix:/nowhere/socket: its directory"),
+    "-c hooks.py": (1, "tricorn: error: the hook when_ready raised ValueError"),
+    "-e BROKEN=1": (3, "tricorn: error: no worker could start: the application 'site_app:app' raised"),
+}
+
+
+@pytest.mark.parametrize("options", NO_START)
+def test_who_starts_it_hears_why_although_the_disk_of_the_log_is_full(options: str, tmp_path: Path) -> None:
+    code, said = NO_START[options]
+    (tmp_path / "hooks.py").write_text("def when_ready(server):\n    raise ValueError\n")
+    words = [str(tmp_path / "hooks.py") if word == "hooks.py" else word for word in options.split()]
+    source = "assert 'BROKEN' not in os.environ\ndef answer(path):\n    return path\n"
+    live = serving(tmp_path, source, *words, "--error-logfile", "/dev/full", kind="sync").start(wait=False)
+    try:
+        assert live.wait_exit() == code
+        assert said in live.log()
+        assert live.log().count("tricorn: error:") == 1
+    finally:
+        live.kill()
+
+
 @pytest.mark.slow
 def test_information_and_errors_apart(tmp_path: Path) -> None:
     out, err = tmp_path / "out", tmp_path / "err"

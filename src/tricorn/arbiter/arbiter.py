@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -114,6 +115,9 @@ ADDRESS_PATIENCE = 5.0
 ORPHAN_FAREWELL = 6.0
 ORPHAN_PATIENCE = 60.0
 
+#: What `errorlog` may be if its lines are on the terminal anyway.
+SEEN = ("-", "/dev/stderr", "/dev/stdout")
+
 #: How often the address is tried meanwhile.
 ADDRESS_RETRY = 0.1
 
@@ -197,14 +201,25 @@ class Arbiter:
             except HookError as error:
                 self._upgrade.failed(str(error))
                 report(error)
+                self._tell_beside_the_log(str(error))
                 return error.code
             except (ListenError, PidfileError, ConfigError) as error:
                 self._upgrade.failed(str(error))
                 if isinstance(error, ConfigError):
                     raise
                 _report(str(error))
+                self._tell_beside_the_log(str(error))
                 return EXIT_FAILURE
             return self._serve()
+
+    def _tell_beside_the_log(self, text: str) -> None:
+        """A start has failed. Who has made it looks at the terminal first, and a log that is a file may be on
+        a disk that is full."""
+        settings = self._settings
+        is_seen = settings.errorlog in SEEN or settings.capture_output
+        if not is_seen and not settings.daemon and not self._upgrade.is_on_trial:
+            with suppress(OSError):
+                print(f"tricorn: error: {text[:1].lower()}{text[1:]}", file=sys.stderr, flush=True)
 
     # -- start -------------------------------------------------------------------------------------------
 
@@ -979,6 +994,8 @@ class Arbiter:
             self._reload_failed(f"generation {generation} does not start")
         else:
             log.error("Stopping: no worker could start")
+            for text in self._generations[generation].reported:
+                self._tell_beside_the_log(f"no worker could start: {text}")
             self._manager.stopping("No worker could start")
 
     # -- ends --------------------------------------------------------------------------------------------

@@ -642,9 +642,19 @@ def _checked(called: Callable[..., Any], parameters: tuple[str, ...], words: str
     if inspect.iscoroutinefunction(called):
         raise BadValueError("is an async function", "write a plain one: hooks are called, not awaited")
     if maybe_arity(called, parameters) is None:
-        name = getattr(called, "__qualname__", "the object")
-        raise BadValueError(f"{name} cannot be called so", f"write {words}")
+        raise BadValueError(f"{as_declared(called)} takes other arguments", f"write {words}")
     return called
+
+
+def as_declared(called: Callable[..., Any]) -> str:
+    """Its name and its parameters, without what they are annotated with."""
+    name = getattr(called, "__qualname__", "the object")
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        return str(name)
+    plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return f"{name}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
 
 
 def maybe_arity(called: Callable[..., Any], parameters: Iterable[str]) -> int | None:

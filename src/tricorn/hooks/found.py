@@ -12,7 +12,7 @@ from typing import Any
 from tricorn.config.errors import ConfigError
 from tricorn.config.functions import function_of
 from tricorn.config.gunicorn import HOOKS, OWN_HOOKS
-from tricorn.config.parsers import maybe_arity
+from tricorn.config.parsers import as_declared, maybe_arity
 from tricorn.config.settings import Settings
 from tricorn.log.exceptions import format_exception, name_of, traceback_of
 
@@ -107,9 +107,10 @@ def _ready(name: str, function: Hook) -> Hook:
     forms = PARAMETERS[name]
     count = maybe_arity(function, forms)
     if count is None:
-        called = getattr(function, "__qualname__", repr(function))
         expected = " or ".join(f"({each})" for each in forms)
-        raise ConfigError(name, "", f"{called} cannot be called so", f"write a function of {expected}")
+        raise ConfigError(
+            name, "", f"{as_declared(function)} takes other arguments", f"write a function of {expected}"
+        )
     if count == forms[0].count(",") + 1:
         return function
     return lambda *arguments: function(*arguments[:count])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -106,6 +107,11 @@ class Config:
         return [_plain(parse_bind(each).address) for each in self._settings.bind]
 
     @property
+    def proc_name(self) -> str | None:
+        """Where it is not set, the name of the application."""
+        return self._settings.proc_name or self._settings.wsgi_app
+
+    @property
     def uid(self) -> int:
         return os.geteuid() if self._settings.user is None else self._settings.user
 
@@ -182,7 +188,7 @@ class Server:
         self.cfg = Config(settings)
         self._log = Log(self.cfg)
         self.timeout = settings.timeout
-        self.proc_name = settings.proc_name or settings.wsgi_app
+        self.proc_name = self.cfg.proc_name
         self.worker_class = settings.worker_class
         self.pidfile = settings.pidfile
         self.app = App(settings)
@@ -264,7 +270,8 @@ class Worker:
         self.booted = False
         self.aborted = False
         self.reloader = None
-        self.max_requests = settings.max_requests
+        #: What Gunicorn has for "no limit": recipes subtract `nr` from it.
+        self.max_requests = settings.max_requests or sys.maxsize
         self._row: Row | None = row
         self._served = 0
         self._alive = True
