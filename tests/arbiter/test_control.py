@@ -61,7 +61,7 @@ def test_without_a_place_there_is_none(
     assert list(made.watched(0.0)) == []
     assert made.next_deadline(0.0) is None
     made.attend()
-    made.close()
+    made.close(was_handed_over=False)
     with pytest.raises(ListenError):
         made.open(Settings(control_socket=str(tmp_path / "file" / "run" / "ctl")), on_trial=False)
 
