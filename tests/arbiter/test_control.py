@@ -12,6 +12,7 @@ import pytest
 from tricorn.arbiter import control, reports, signals
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.goals import Problem
+from tricorn.arbiter.ledger import Ledger
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import first_target
@@ -93,4 +94,4 @@ def test_a_setting_that_cannot_be_shown() -> None:
 def sight(settings: Settings) -> Sight:
     start = Start()
     upgrade = Upgrade(start, ServiceManager({}), [])
-    return Sight(settings, first_target(1, 64), (), {}, upgrade, 0.0)
+    return Sight(settings, first_target(1, 64), (), {}, upgrade, 0.0, Ledger())
