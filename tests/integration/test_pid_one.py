@@ -74,7 +74,7 @@ def contained(directory: Path, kind: str = "sync", workers: int = 1) -> Containe
 
 
 def zombies(live: Live) -> list[int]:
-    return [pid for pid in live.workers() if not is_alive(pid)]
+    return [pid for pid in children(live.pid) if not is_alive(pid)]
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
@@ -84,7 +84,7 @@ def test_orphans_of_the_application_are_reaped(kind: str, tmp_path: Path) -> Non
         assert live.request("/").body == b"1"
         for _ in range(10):
             assert live.request("/orphan").body == b"made"
-        wait_for(lambda: live.workers() == [worker], "the orphans are gone, also as zombies")
+        wait_for(lambda: children(live.pid) == [worker], "the orphans are gone, also as zombies")
         assert "ERROR" not in live.log()
 
 
