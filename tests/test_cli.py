@@ -14,6 +14,7 @@ import pytest
 from tricorn import __version__
 from tricorn.cli import Launch, main
 from tricorn.config.errors import ConfigError
+from tricorn.workers import protocols
 
 HELLO = "def app(environ, start_response): return []\n"
 
@@ -86,7 +87,7 @@ def test_wrong_settings_are_one_line_and_exit_2(words: list[str], line: str, cap
 def test_http_2_that_was_not_built_is_an_error_for_who_asks(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    monkeypatch.setattr("tricorn.workers.protocols.maybe_library", lambda: None)
+    monkeypatch.setattr(protocols, "maybe_library", lambda: None)
     assert main(["--http-protocols", "h2,h1", "--check-config", "none:app"]) == 2
     said = capsys.readouterr().err
     assert "http_protocols: this build of Tricorn has no HTTP/2 (command line)" in said
