@@ -198,19 +198,22 @@ class Arbiter:
                 self._start(cleanup)
             except StoppedError:
                 return self._stopped(EXIT_OK)
+            except ConfigError as error:
+                self._upgrade.failed(str(error))
+                raise
             except HookError as error:
-                self._upgrade.failed(str(error))
                 report(error)
-                self._tell_beside_the_log(str(error))
+                self._not_started(str(error))
                 return error.code
-            except (ListenError, PidfileError, ConfigError) as error:
-                self._upgrade.failed(str(error))
-                if isinstance(error, ConfigError):
-                    raise
+            except (ListenError, PidfileError) as error:
                 _report(str(error))
-                self._tell_beside_the_log(str(error))
+                self._not_started(str(error))
                 return EXIT_FAILURE
             return self._serve()
+
+    def _not_started(self, why: str) -> None:
+        self._upgrade.failed(why)
+        self._tell_beside_the_log(why)
 
     def _tell_beside_the_log(self, text: str) -> None:
         """A start has failed. Who has made it looks at the terminal first, and a log that is a file may be on

@@ -340,9 +340,9 @@ def reason(child: ChildRecord, code: int | None, target: Target, now: float) -> 
 def made(
     name: str, kind: str, text: str, samples: float | Sequence[tuple[dict[str, str], float]]
 ) -> dict[str, Any]:
-    if not isinstance(samples, list):
-        samples = [({}, samples)]  # type: ignore[list-item]
-    return {"name": name, "type": kind, "help": text, "samples": samples}
+    """samples: with their labels, or the only one, which has none."""
+    found = [({}, samples)] if isinstance(samples, int | float) else samples
+    return {"name": name, "type": kind, "help": text, "samples": found}
 
 
 def _family(family: Family, blocks: Iterable[tuple[Sequence[tuple[str, str]], Words]]) -> dict[str, Any]:

@@ -180,11 +180,8 @@ class Request:
         except Exception as error:
             raise HookError("pre_request", error) from error
         if self._watched:
-            self._take_changes(source)
-
-    def _take_changes(self, source: dict[str, Any]) -> None:
-        for name, value in self._changes():
-            self._apply(source, name, value)
+            for name, value in self._changes():
+                self._apply(source, name, value)
 
     def _apply(self, source: dict[str, Any], name: str, value: Any) -> None:
         raise NotImplementedError
@@ -197,10 +194,7 @@ class Request:
         if visitors.after is not None:
             self._ended = told, response
         if visitors.post is not None:
-            try:
-                visitors.post(visitors.worker, self, told, response)
-            except BaseException:
-                log.exception("The hook post_request raised (%s %s)", *self._came[:2])
+            self._tell("post_request", visitors.post, told, response)
 
     def _afterwards(self) -> None:
         """The client is served: the hook after_response."""
@@ -288,16 +282,8 @@ class LoopRequest(Request):
 
     async def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """In place of the application, where there is something to do before it."""
-        # As _before: a call less for each request.
-        visitors = self._visitors
-        assert visitors.pre is not None
-        try:
-            visitors.pre(visitors.worker, self)
-        except Exception as error:
-            raise HookError("pre_request", error) from error
-        if self._watched:
-            self._take_changes(scope)
-        await visitors.application(scope, receive, send)
+        self._before(scope)
+        await self._visitors.application(scope, receive, send)
 
     def _scheme(self) -> str:
         return str(self._source["scheme"])

@@ -65,9 +65,8 @@ def _counter(place: str, name: str, text: str, *labels: Label, divisor: int = 1)
     return Family(f"tricorn_{name}_total", Kind.COUNTER, text, figures.PLACES[place], labels, divisor)
 
 
-def _histogram(places: object, place: str, name: str, text: str) -> Family:
-    at: int = places[place]  # type: ignore[index]
-    return Family(f"tricorn_{name}_seconds", Kind.HISTOGRAM, text, at, divisor=NS)
+def _histogram(place: int, name: str, text: str) -> Family:
+    return Family(f"tricorn_{name}_seconds", Kind.HISTOGRAM, text, place, divisor=NS)
 
 
 #: Of a worker; shown is the sum of all.
@@ -88,9 +87,9 @@ OF_WORKER: Sequence[Family] = (
     _counter("errors", "errors", "What went wrong, by kind.", ERRORS),
     _counter("cpu", "worker_cpu_seconds", "CPU time of the workers, in user mode and kernel.", divisor=NS),
     _counter("collections", "gc_collections", "Runs of the garbage collector, by generation.", GENERATIONS),
-    _histogram(figures.PLACES, "pauses", "gc_pause", "How long the garbage collector held a worker up."),
+    _histogram(figures.PLACES["pauses"], "gc_pause", "How long the garbage collector held a worker up."),
     _histogram(
-        figures.PLACES, "loop_lag", "loop_lag", "How late an event loop was, twice a second or oftener."
+        figures.PLACES["loop_lag"], "loop_lag", "How late an event loop was, twice a second or oftener."
     ),
 )
 
@@ -104,32 +103,27 @@ OF_GROUP: Sequence[Family] = (
         (METHODS, STATUSES),
     ),
     _histogram(
-        figures.GROUP_PLACES,
-        "waiting",
+        figures.GROUP_PLACES["waiting"],
         "request_waiting",
         "How long complete requests waited for a thread or task.",
     ),
     _histogram(
-        figures.GROUP_PLACES,
-        "application",
+        figures.GROUP_PLACES["application"],
         "request_application",
         "From the call of the application until its response was complete.",
     ),
     _histogram(
-        figures.GROUP_PLACES,
-        "sending",
+        figures.GROUP_PLACES["sending"],
         "request_sending",
         "From then until the last byte was handed to the kernel: how long slow clients took.",
     ),
     _histogram(
-        figures.GROUP_PLACES,
-        "whole",
+        figures.GROUP_PLACES["whole"],
         "request_duration",
         "From the complete request until its response was sent: the three parts together.",
     ),
     _histogram(
-        figures.GROUP_PLACES,
-        "queue",
+        figures.GROUP_PLACES["queue"],
         "request_queue",
         "From X-Request-Start of a trusted proxy until the application was called.",
     ),
