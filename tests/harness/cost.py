@@ -3,8 +3,8 @@
 Knows: processor time, numbers. Must not know: what is measured.
 
 Two sizes are measured in turn, again and again, and the least of each counts: other processes and cold caches
-only ever add. The test passes with the first round in which the ratio is small enough, so a quiet machine
-needs few. Quadratic work never gets there: twice the bytes are four times the time.
+only ever add. The test passes with the first round in which ratio and price are small enough, so a quiet
+machine needs few. Quadratic work never gets there: twice the bytes are four times the time.
 
 From some size on the C library takes memory from the kernel anew each time, and how large that is depends on
 what a process did before: such a step lies between two sizes only, so where they fail the next smaller pair
@@ -30,22 +30,22 @@ def assert_linear(cost: Callable[[int], float], size: int, bound: float) -> None
 
     bound: seconds that a byte may take. Generous; the ratio alone does not see what is slow and linear.
     """
-    once, twice = _least(cost, size)
+    once, twice = _least(cost, size, bound)
     told = f"{size} bytes: {once * 1e6:.1f} µs, {2 * size} bytes: {twice * 1e6:.1f} µs"
     assert twice < bound * 2 * size, f"a byte costs more than {bound * 1e9:.0f} ns: {told}"
     if twice >= RATIO * once:
-        half, whole = _least(cost, size // 2)
+        half, whole = _least(cost, size // 2, bound)
         told += f"; {size // 2} bytes: {half * 1e6:.1f} µs, {size}: {whole * 1e6:.1f} µs"
         assert whole < RATIO * half, f"work is not linear: {told}"
 
 
-def _least(cost: Callable[[int], float], size: int) -> tuple[float, float]:
+def _least(cost: Callable[[int], float], size: int, bound: float) -> tuple[float, float]:
     """The least that so many bytes have cost, and twice as many."""
     once = twice = float("inf")
     for _ in range(ROUNDS):
         once = min(once, cost(size))
         twice = min(twice, cost(2 * size))
-        if twice < RATIO * once:
+        if twice < min(RATIO * once, bound * 2 * size):
             break
     return once, twice
 

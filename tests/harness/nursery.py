@@ -183,8 +183,11 @@ class _Cradle:
     def fork(self, order: Mapping[str, Any], descriptors: list[int]) -> int:
         """The number of the new process, which is our child."""
         with self._lock, _adopting():
-            socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
-            answer = self._control.recv(1 << 16).decode()
+            try:
+                socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
+                answer = self._control.recv(1 << 16).decode()
+            except OSError as error:  # it has ended, or hangs: the log says over what
+                answer = str(error)
         if not answer.isdigit():
             said = os.pread(self._log.fileno(), 1 << 16, 0).decode("utf-8", "replace")
             raise AssertionError(f"{order['words']} could not be forked: {answer}\n{said}")

@@ -259,7 +259,7 @@ FRAMES: dict[str, Callable[[int], bytes]] = {
     # DEFLATE streams that end at once, as many as are let pass in each frame.
     "streams that end": lambda n: (
         masked(TEXT, b"\x03\x00", fin=False, rsv=4)
-        + masked(CONTINUATION, b"\x03\x00" * 15, fin=False) * (n // 36)
+        + masked(CONTINUATION, b"\x03\x00" * 2, fin=False) * (n // 10)
     ),
     "stored blocks of nothing": lambda n: (
         frame_head(BINARY, 1 << 29, rsv=4) + b"\x00\x00\x00\xff\xff" * (n // 5)

@@ -53,6 +53,7 @@ ACCEPTED: dict[str, tuple[bytes, list[Event]]] = {
         [Text("Hello")] * 4,
     ),
     "BFINAL in the middle": (squeezed(FINAL + HELLO), [Text("HelloHello")]),
+    "BFINAL twice in the middle": (squeezed(FINAL * 2 + HELLO), [Text("Hello" * 3)]),
     "BFINAL, then other messages": (
         squeezed(FINAL + b"\x00") * 2 + squeezed(HELLO),
         [Text("Hello")] * 3,
@@ -113,7 +114,7 @@ REFUSED: dict[tuple[int, str], dict[str, bytes]] = {
         "no DEFLATE": squeezed(b"\xff\xff\xff\xff"),
         "too far back": squeezed(bytes.fromhex("f200110000")),
         "a length that is not its complement": squeezed(bytes.fromhex("0005000000")),
-        "many streams in a frame": squeezed(b"\x03\x00" * 18),
+        "many streams in a frame": squeezed(b"\x03\x00" * 3 + HELLO),
         "no DEFLATE behind BFINAL": squeezed(FINAL + b"\xff\xff"),
     },
     (1007, "text message"): {

@@ -67,7 +67,7 @@ cdef enum:
     MOST_EMPTY = 1024
     # A DEFLATE stream that ends inside of a message (RFC 7692 §7.2.3.4) costs a new decompressor and a copy of
     # the rest, a microsecond for two bytes. A client that uses them at all ends one with each frame.
-    MOST_ENDED = 16
+    MOST_ENDED = 2
     # DEFLATE makes nothing twice as long, but small blocks and flushes have a price each.
     WIRE_SLACK = 4096
 
