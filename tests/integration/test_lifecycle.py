@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +128,51 @@ def test_the_next_instance_waits_for_the_workers_of_a_killed_master(
             assert successor.wait_exit() == 0
         finally:
             successor.kill()
+
+
+class Apart(Bound):
+    """In a network of its own, with no other addresses than those of every machine."""
+
+    @property
+    def command(self) -> list[str]:
+        begin = 'ip link set lo up && exec "$@"'
+        return ["unshare", "--net", "sh", "-c", begin, "sh", *super().command]
+
+    def add_address(self, address: str) -> None:
+        assert self.process is not None
+        inside = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net"]
+        subprocess.run([*inside, "ip", "address", "add", address, "dev", "lo"], check=True, timeout=10)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))),
+    reason="no network namespace can be made here",
+)
+def test_an_address_may_come_late() -> None:
+    live = Apart("198.51.100.7:8000")
+    try:
+        live.start(wait=False)
+        line = "http://198.51.100.7:8000: this machine has no such address: waiting up to 5 s for it"
+        assert live.wait_log("waiting up to").count(line) == 1
+        live.add_address("198.51.100.7")
+        live.wait_log("is ready")
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+    finally:
+        live.kill()
+
+
+@pytest.mark.parametrize("bind", ["192.0.2.1:8000", "nowhere.invalid:8000"])
+def test_a_stop_ends_the_wait_for_an_address_that_is_not_there(bind: str) -> None:
+    live = Bound(bind)
+    try:
+        live.start(wait=False)
+        live.wait_log("waiting up to 5 s for it")
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+        assert "TERM: stopping; nothing was started" in live.log()
+    finally:
+        live.kill()
 
 
 @pytest.mark.parametrize("where", ["tcp", "unix"])

@@ -78,7 +78,7 @@ from tricorn.hooks.found import HookError, Hooks, hooks_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.net.address import Address, shown
+from tricorn.net.address import shown
 from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
@@ -106,8 +106,8 @@ STALL = 1.0
 #: How often the memory of workers is looked at, seconds: the kernel walks through all pages of a process.
 WEIGH_EVERY = 2.0
 
-#: How long a start waits for an address that somebody else has, seconds: a predecessor that is just ending
-#: is gone by then. Gunicorn waits as long.
+#: How long a start waits for an address that somebody else has, or nobody yet, seconds: a predecessor that is
+#: just ending is gone by then, and an interface up. Gunicorn waits as long.
 ADDRESS_PATIENCE = 5.0
 
 #: The same while workers have it whose master was killed: as long as they may drain, and some time to end in.
@@ -288,13 +288,11 @@ class Arbiter:
                 self._open_attendants(first)
                 return first
             except ListenError as error:
-                if error.taken is None or self._upgrade.is_on_trial:
+                awaited = error.taken or error.missing
+                if awaited is None or self._upgrade.is_on_trial:
                     raise
-                if error.taken != said:
-                    # Looked up once: it reads what every process has open.
-                    said, holders = error.taken, holders_of(error.taken)
-                    patience = _patience(holders, settings)
-                    _report_wait(said, holders, patience)
+                if awaited != said:
+                    said, patience = awaited, _patience_over(error, settings)
                     self._manager.status(f"Waiting for {said}")
                 if time.monotonic() - started > patience:
                     raise
@@ -1081,6 +1079,18 @@ def _all_ended() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
+def _patience_over(error: ListenError, settings: Settings) -> float:
+    """How long to wait for the address, seconds. Says so, and whom for."""
+    if error.taken is None:
+        log.warning("%s: waiting up to %.0f s for it", error, ADDRESS_PATIENCE)
+        return ADDRESS_PATIENCE
+    holders = holders_of(error.taken)  # looked up once: it reads what every process has open
+    patience = _patience(holders, settings)
+    who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
+    log.warning("%s is in use by %s: waiting up to %.0f s for it", error.taken, who, patience)
+    return patience
+
+
 def _patience(holders: Sequence[Holder], settings: Settings) -> float:
     """How long to wait for an address that they have, seconds."""
     if not any(_is_orphan(holder) for holder in holders):
@@ -1092,11 +1102,6 @@ def _is_orphan(holder: Holder) -> bool:
     posts = (attendant.POST, administration.POST)
     ours = tuple(process_title(role) for role in ("worker", "mold", *(post.role for post in posts)))
     return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
-
-
-def _report_wait(address: Address, holders: Sequence[Holder], patience: float) -> None:
-    who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
-    log.warning("%s is in use by %s: waiting up to %.0f s for it", address, who, patience)
 
 
 def _certificates_for(settings: Settings, previous: Generation | None) -> Renewal | None:

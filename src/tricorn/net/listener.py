@@ -43,12 +43,14 @@ _WHY = {
 class ListenError(Exception):
     """The machine does not let us listen; one line, for the log.
 
-    taken: the address, if the reason is that somebody else listens there; that may pass.
+    Two reasons may pass, and then this is the address. taken: somebody else listens there. missing: the
+    machine does not have it, or does not know its host by name; interfaces and name servers may come late.
     """
 
-    def __init__(self, text: str, taken: Address | None = None) -> None:
+    def __init__(self, text: str, taken: Address | None = None, missing: Address | None = None) -> None:
         super().__init__(text)
         self.taken = taken
+        self.missing = missing
 
 
 class Listener:
@@ -305,7 +307,8 @@ def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, tuple[str, int]
         )
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "it is not a host name"
-        raise ListenError(f"Cannot listen on {address}: host {address.host!r} not found ({reason})") from None
+        text = f"Cannot listen on {address}: host {address.host!r} not found ({reason})"
+        raise ListenError(text, missing=address) from None
     # A name such as localhost has both kinds; clients that know only one know IPv4.
     family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, sockaddr  # type: ignore[return-value]  # typeshed's union covers families without hosts
@@ -404,7 +407,8 @@ def _explained(address: Address) -> Iterator[None]:
         if code == errno.EACCES and isinstance(address, TcpAddress) and address.port < 1024:
             reason = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
         taken = address if code == errno.EADDRINUSE else None
-        raise ListenError(f"Cannot listen on {address}: {reason}", taken) from None
+        missing = address if code == errno.EADDRNOTAVAIL else None
+        raise ListenError(f"Cannot listen on {address}: {reason}", taken, missing) from None
 
 
 @contextmanager
