@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.axes import KINDS, ONE_OF_EACH
-from harness.client import Client
+from harness.client import Client, ClosedError
 from harness.server import wait_for
 from harness.tls import TruncatedError
 from integration.live import Live, entered, message
@@ -114,9 +114,22 @@ def test_probes(kind: str) -> None:
 
 @one_of_each
 def test_a_connection_that_is_left_learns_of_the_stop(kind: str) -> None:
-    with Live("life:app", *PROBES, kind=kind) as live, begun(live, "/readyz") as client:
+    with (
+        Live("life:app", *PROBES, kind=kind) as live,
+        live.connect() as known,
+        begun(live, "/readyz") as client,
+    ):
+
+        def is_told() -> bool:
+            """The master says it first, its workers know it a moment later, and close what is idle."""
+            try:
+                known.send(message("/readyz"))
+                return known.response().status == 503
+            except (ClosedError, OSError):
+                return True
+
         live.signal(TERM)
-        live.wait_log("SIGTERM: stopping")
+        wait_for(is_told, "a worker that knows of the stop")
         client.send(b"\r\n")
         response = client.response()
         assert (response.status, response.body) == (503, b"stopping\n")
