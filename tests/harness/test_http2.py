@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ from harness.client import BadResponseError, Client
 from harness.http2 import frames
 from harness.http2.bridge import bridged
 from harness.http2.connection import Connection
-from harness.http2.face import over_plain
+from harness.http2.face import Face, over_plain
 from harness.http2.frames import Code, Flag, Setting, Type, block
 from harness.http2.messages import Content, Head, NotTranslatableError, Reader
 from harness.http2.strict import Strict
@@ -400,6 +401,45 @@ def test_a_bridge(port: int) -> None:
         assert client.response().status == 101
         client.send(b"x" * 100_000)
         assert client.read_exactly(100_000) == b"x" * 100_000
+
+
+class _Late:
+    """A socket on which bytes come when the time for them is over, and which sends nothing without time."""
+
+    def __init__(self, below: socket.socket) -> None:
+        self.below = below
+
+    def recv(self, size: int) -> bytes:
+        limit = self.below.gettimeout()
+        self.below.settimeout(5)
+        try:
+            return self.below.recv(size)
+        finally:
+            time.sleep(limit or 0)
+
+    def sendall(self, data: bytes) -> None:
+        if (self.below.gettimeout() or 0) < 1:
+            raise TimeoutError("timed out")
+        self.below.sendall(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
+
+
+def test_what_came_at_the_last_moment_is_answered() -> None:
+    """A bridge waited for credit for ever that had come with other frames."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(5)
+        face = Face(_Late(near), "http", 5)
+        face.sendall(get("/"))
+        far.sendall(SAYS_SETTINGS)
+        with pytest.raises(TimeoutError):
+            face.recv(1, within=0.01)
+        far.settimeout(5)
+        sent = b""
+        while frames.SETTINGS_ACK not in sent:
+            sent += far.recv(65536)
 
 
 def test_nothing_is_read_unasked(port: int) -> None:

@@ -73,10 +73,7 @@ def _carry(client: socket.socket, face: Face) -> None:
 
 def _there(face: Face) -> bytes | None:
     """What has come; b"" at the end, None if nothing is there yet."""
-    face.settimeout(0.001)
     try:
-        return face.recv(PIECE)
+        return face.recv(PIECE, within=0.001)
     except TimeoutError:
         return None
-    finally:
-        face.settimeout(LONGEST)

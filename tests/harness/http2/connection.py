@@ -163,17 +163,23 @@ class Connection:
 
     def read(self) -> list[Frame]:
         """The frames that come with the next bytes; raises TimeoutError. None come at the end."""
+        return self.understand(self.fetch())
+
+    def fetch(self) -> bytes:
+        """The next bytes; raises TimeoutError. None at the end."""
         if self.ended:
-            return []
+            return b""
         try:
-            data = self.socket.recv(262144)
+            data = bytes(self.socket.recv(262144))
         except ConnectionResetError:
             self.reset = True
             data = b""
-        if not data:
-            self.ended = True
-            return []
-        found = self.strict.receive(data)
+        self.ended = not data
+        return data
+
+    def understand(self, data: bytes) -> list[Frame]:
+        """The frames in what was fetched; to some of them there is an answer."""
+        found = self.strict.receive(data) if data else []
         for frame in found:
             self._react(frame)
         return found

@@ -92,8 +92,10 @@ class Face:
         self._flush()
         return len(part)
 
-    def recv(self, size: int) -> bytes:
-        end = self._end()
+    def recv(self, size: int, within: float | None = None) -> bytes:
+        """within: seconds, in place of the timeout. What is said meanwhile has the timeout's time all the
+        same: a frame that breaks off would be the end of the connection."""
+        end = self._end() if within is None else time.monotonic() + within
         while not self._coming:
             if self._has_ended:
                 return b""
@@ -163,10 +165,8 @@ class Face:
 
     def is_lost(self) -> bool:
         """Whether the answer that is awaited was given up; found out without taking anything of it."""
-        self.below.settimeout(0.001)
         with contextlib.suppress(TimeoutError):
-            self._note(self.connection.read())
-        self.below.settimeout(self._timeout)
+            self._take_in(0.001)
         return self.connection.ended or any(writer.answer.reset is not None for writer in self._writers)
 
     # -- between the two
@@ -184,15 +184,21 @@ class Face:
         if self.connection.ended:
             self._finish()
             return
-        if end is not None:
-            if (left := end - time.monotonic()) <= 0:
-                raise TimeoutError("timed out")
-            self.below.settimeout(left)
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError("timed out")
+        self._take_in(left)
+        self._render()
+
+    def _take_in(self, seconds: float | None) -> None:
+        """The next bytes, waited for so long."""
+        if seconds is not None:
+            self.below.settimeout(seconds)
         try:
-            self._note(self.connection.read())
+            data = self.connection.fetch()
         finally:
             self.below.settimeout(self._timeout)
-        self._render()
+        self._note(self.connection.understand(data))
 
     def _note(self, found: list[frames.Frame]) -> None:
         """The connection's credit for what was read."""
