@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -95,8 +94,11 @@ class StandIn(ModuleType):
         return sorted({*super().__dir__(), *MODULES[self.__name__.removeprefix(PACKAGE).lstrip(".")]})
 
 
-class Finder(MetaPathFinder, Loader):
-    """The last one to be asked, so that a real package is found first."""
+class Finder:
+    """The last one to be asked, so that a real package is found first.
+
+    A finder and a loader in form only: the module of their base classes takes in a dozen others.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -106,7 +108,12 @@ class Finder(MetaPathFinder, Loader):
         if name == fullname or name not in MODULES or (name and not is_ours(sys.modules.get(PACKAGE))):
             return None
         is_package = not name or any(each.startswith(f"{name}.") for each in MODULES)
-        return ModuleSpec(fullname, self, origin="tricorn.compat.gunicorn", is_package=is_package)
+        return ModuleSpec(
+            fullname,
+            self,  # type: ignore[arg-type]  # a loader in form only
+            origin="tricorn.compat.gunicorn",
+            is_package=is_package,
+        )
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return StandIn(spec.name)
