@@ -101,7 +101,7 @@ fuzz: build  ## throw bent messages at the parsers: make fuzz FUZZ_SECONDS=600
 
 # SEEDS: how many, other ones each day; or SEED="a b": these.
 SEEDS ?= 20
-chaos: build  ## the suite while system calls misbehave: make chaos SEEDS=200 (nightly; a minute each), or SEED="a b"
+chaos: build  ## the suite while system calls misbehave: make chaos SEEDS=200 (nightly; three minutes each), or SEED="a b"
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seeds $(SEEDS) \
 		--seed '$(if $(filter command line environment,$(origin SEED)),$(SEED))' $(ARGS)
 

@@ -24,7 +24,7 @@ from chaos.serving import SOURCE
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "build" / "chaos"
-#: As many as take about a minute on two processors.
+#: As many as take two or three minutes on two processors.
 TESTS = 700
 #: Nothing that hangs may hold up the other seeds.
 TIME_LIMIT = 900.0
