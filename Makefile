@@ -28,7 +28,7 @@ $(STAMPS)/installed: pyproject.toml tools/prepare tools/requirements
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/built: $(STAMPS)/installed setup.py $(CYTHON_SOURCES)
-	@echo "compiling what has changed of the core; all of it takes half a minute on two processors"
+	@echo "compiling what has changed of the core; all of it takes one to two minutes on two processors"
 	flock .stamps.lock $(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
