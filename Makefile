@@ -118,7 +118,7 @@ SANITIZER = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(SANITIZED)/report \
 	PYTHONMALLOC=malloc TRICORN_TEST_PATIENCE=5 PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib:$(CURDIR)/tests $(BIN)/python -X dev
 
-SANITIZED_SERVERS := $(wildcard tests/faults tests/http2 tests/integration/test_asgi_[mstwe]*.py tests/integration/test_websocket_*.py \
+SANITIZED_SERVERS := $(wildcard tests/faults tests/http2 tests/integration/test_asgi_*.py tests/integration/test_websocket_*.py \
 	$(patsubst %,tests/integration/test_%.py,admission autoscaling drain even_load inheritance preload refork time_limits tls warmup) \
 	tests/transport/test_*.py)
 # They look at resident memory or at processor time: the sanitizer holds back what is freed, and is slow.

@@ -26,7 +26,7 @@ FILES = (
     "tests/transport/test_batch.py",
     "tests/transport/test_files.py",
     "tests/transport/test_input.py",
-    "tests/transport/test_outflow.py",
+    "tests/transport/test_slow_readers.py",
     "tests/transport/test_paused.py",
     "tests/transport/test_takeover.py",
     "tests/transport/test_tls_wire.py",

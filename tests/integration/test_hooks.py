@@ -302,6 +302,7 @@ def test_a_start_that_a_hook_forbids(raises: str, tmp_path: Path, notes: Notes) 
         assert said in live.log()
         assert "on purpose" in live.log()
         assert live.log().count("Traceback") == 1
+        assert "\\x0A" not in live.log()  # it is a block of lines
         assert not socket.exists()
         assert len(notes.of("on_exit")) == (code == 3)
     finally:

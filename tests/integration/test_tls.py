@@ -581,7 +581,10 @@ def s_client(server: Server, *words: str, feed: bytes = b"", wait: bool = False)
 CLOSING = message("/", fields=["Connection: close"])
 
 
-def test_openssl_resumes_with_tls_1_2(server: Server) -> None:
+@pytest.mark.parametrize("workers", [1, 4])
+def test_openssl_resumes_with_tls_1_2(running_servers: Servers, kind: str, workers: int) -> None:
+    """At whichever worker the connection ends."""
+    server = running_servers.on("tls").get(f"--workers={workers}", app=APP, kind=kind)
     said = s_client(server, "-tls1_2", "-reconnect")
     assert said.count("Reused, TLSv1.2") == 5
 
@@ -778,6 +781,29 @@ def test_pipelined_in_one_record(server: Server, version: ssl.TLSVersion) -> Non
         for _ in range(COUNT):
             assert client.response().status == 200
         assert told(client)["scheme"] == "https"
+
+
+@each_version
+def test_pipelined_by_a_client_that_writes_and_reads_at_once(server: Server, version: ssl.TLSVersion) -> None:
+    """As one does that writes in a thread of its own: responses come between its requests."""
+    ahead = 300
+    left = message("/") * (ahead - 1) + CLOSING
+    half = len(left) // 2  # is written before anything has to come
+    received = b""
+    raw = socket.create_connection(server.address, timeout=10)
+    with only(version).wrap_socket(raw, server_hostname=NAME) as client:
+        client.setblocking(False)
+        while True:
+            writes = len(left) > half or (received and left)
+            select.select([client], [client] if writes else [], [], 10)
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                left = left[client.send(left[:333]) :] if writes else left
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                if not (data := client.recv(65536)):
+                    break
+                received += data
+    assert not left
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == ahead
 
 
 @each_version

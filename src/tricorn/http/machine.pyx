@@ -42,7 +42,7 @@ TRANSITIONS = (
     ("BODY", "INPUT_END", "OVER", "RFC 9112 §8: a body that is cut off is an error"),
     ("BODY", "ANSWERED_EARLY", "SKIP", "RFC 9112 §9.3: the next request is behind the body"),
     ("BODY", "FINISHED", "OVER", "RFC 9112 §9.6"),
-    ("COMPLETE", "REFUSED_MESSAGE", "OVER", "what cannot be served is refused as well"),
+    ("COMPLETE", "REFUSED_MESSAGE", "OVER", "RFC 9110 §15.5: what cannot be served is refused as well"),
     ("COMPLETE", "INPUT_END", "COMPLETE", "RFC 9112 §9.6: a client that has closed one side may still read"),
     ("COMPLETE", "ANSWERED", "IDLE", "RFC 9112 §9.3: persistence"),
     ("COMPLETE", "FINISHED", "OVER", "RFC 9112 §9.6"),

@@ -15,7 +15,7 @@ LIMIT = 0.3
 @pytest.mark.slow
 def test_clients_that_stop_reading_are_given_up(serve: Pool) -> None:
     """A connection is closed while a thread is in a system call for it: nobody else is hurt."""
-    live = serve("outflows:app", "--threads=6", f"--write-timeout={LIMIT}")
+    live = serve("slow_readers:app", "--threads=6", f"--write-timeout={LIMIT}")
     with same_worker(live):
         for number in range(3):
             mark = len(live.log())
