@@ -279,6 +279,18 @@ async def _hint(_: Scope, __: Receive, send: Send) -> None:
 
 
 @page
+async def _informational(_: Scope, __: Receive, send: Send) -> None:
+    """An early hint in Gunicorn's words, between interim responses that the server sends by itself or not at all."""
+    interim = "http.response.informational"
+    await send({"type": interim, "status": 102, "headers": []})
+    await send(
+        {"type": interim, "status": 103, "headers": [(b"link", b"</a.css>; rel=preload"), (b"x-a", b"b")]}
+    )
+    await send({"type": interim, "status": 100})
+    await plain(send, "informed")
+
+
+@page
 async def _trailers(_: Scope, __: Receive, send: Send) -> None:
     """A body in two pieces and trailers in two messages, whether or not they were offered."""
     await start(send, 200, TEXT, (b"trailer", b"x-sum, x-more"), trailers=True)

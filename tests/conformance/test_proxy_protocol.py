@@ -153,6 +153,30 @@ def test_version_2(case: Case, servers: Servers, kind: str, delivery: str, versi
     run(case, server_for(servers, version, kind), delivery)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "told"),
+    [
+        pytest.param(V1, ("TCP4", "198.51.100.1", "443"), id="v1"),
+        pytest.param(V1_6, ("TCP6", "2001:db8::1", "443"), id="v1 TCP6"),
+        pytest.param(v2(), ("TCP4", "198.51.100.1", "443"), id="v2"),
+        pytest.param(v2(family=TCP6, address=IP6 + PORTS), ("TCP6", "2001:db8::1", "443"), id="v2 TCP6"),
+        pytest.param(b"PROXY UNKNOWN\r\n", (None, None, None), id="UNKNOWN"),
+        pytest.param(v2(LOCAL), (None, None, None), id="LOCAL"),
+    ],
+)
+def test_where_the_client_had_connected(
+    servers: Servers, prefix: bytes, told: tuple[str | None, str | None, str | None]
+) -> None:
+    """In the environ, under Gunicorn's names, for each request of the connection."""
+    names = ("PROXY_PROTOCOL", "PROXY_ADDR", "PROXY_PORT")
+    server = server_for(servers, "auto")
+    server.seen()
+    with server.connect() as client:
+        client.send(prefix + head() + head())
+        assert [client.response().status for _ in range(2)] == [200, 200]
+    assert [tuple(map(seen["environ"].get, names)) for seen in server.seen()] == [told] * 2
+
+
 def check_refused(server: Server, data: bytes, delivery: str = "whole", *, source: str | None = None) -> None:
     """Closed, with a 400 or without a word, and the application saw nothing."""
     server.seen()

@@ -135,7 +135,9 @@ class Live(Server):
     ) -> Response:
         """One request on a connection of its own."""
         with self.connect(timeout=10) as client:
-            client.send(message(path, method=method, body=body, fields=(*fields, "Connection: close")))
+            client.send(
+                self.preamble + message(path, method=method, body=body, fields=(*fields, "Connection: close"))
+            )
             return client.response(method)
 
 

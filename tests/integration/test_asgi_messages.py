@@ -198,6 +198,16 @@ def test_early_hints(server: Server) -> None:
     assert response.body == b"hinted"
 
 
+def test_early_hints_in_gunicorns_words(server: Server) -> None:
+    """Its message for them is `http.response.informational`, which no specification has."""
+    with server.connect() as client:
+        response = ask(client, "/informational")
+    assert [(hint.status, hint.get("Link"), hint.get("X-A")) for hint in response.interim] == [
+        (103, "</a.css>; rel=preload", "b")
+    ]
+    assert (response.status, response.body) == (200, b"informed")
+
+
 # -- trailers (RFC 9112 §7.1.2)
 
 

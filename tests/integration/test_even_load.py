@@ -38,14 +38,17 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/block":
         return life(environ, start_response)
     start_response("200 OK", [])
-    return [f"{os.getpid()} {environ['REMOTE_ADDR']} {environ['REMOTE_PORT']}".encode()]
+    names = ("REMOTE_ADDR", "REMOTE_PORT", "PROXY_PROTOCOL", "PROXY_ADDR", "PROXY_PORT")
+    return [" ".join([str(os.getpid()), *(environ[name] for name in names if name in environ)]).encode()]
 """
 
 
 class Pair:
     """Two workers, one with all its threads in the application; on `kept` it has answered before."""
 
-    def __init__(self, live: Live, stack: ExitStack, kind: str, gate: Path, kept: int) -> None:
+    def __init__(
+        self, live: Live, stack: ExitStack, kind: str, gate: Path, kept: int, about: str | None
+    ) -> None:
         self.live = live
         self.stack = stack
         self.gates = [Path(f"{gate}{number}") for number in range(THREADS[kind])]
@@ -53,13 +56,13 @@ class Pair:
         (self.busy,) = set(live.workers()) - {self.free}
         with frozen(self.free):  # so that all come to the other one
             self.kept = [self.came("/") for _ in range(kept)]
-            assert {served_by(client) for client in self.kept} == {self.busy}
+            assert {served_by(client, about) for client in self.kept} == {self.busy}
             self.blocked = [self.came(f"/block?{gate}") for gate in self.gates]
             assert {entered(gate) for gate in self.gates} == {self.busy}
 
     def came(self, path: str) -> Client:
         client = self.stack.enter_context(self.live.connect())
-        client.send(message(path))
+        client.send(self.live.preamble + message(path))
         return client
 
     def release(self) -> None:
@@ -68,22 +71,24 @@ class Pair:
 
 
 @contextmanager
-def pair(tmp_path: Path, kind: str, kept: int = 1) -> Iterator[Pair]:
+def pair(
+    tmp_path: Path, kind: str, *options: str, kept: int = 1, preamble: bytes = b"", about: str | None = None
+) -> Iterator[Pair]:
+    """preamble: what each connection sends first; about: whose it is then (the client's own address)."""
     (tmp_path / "who.py").write_text(APP)
     places = (str(Path(__file__).parents[1] / "apps"), os.environ.get("PYTHONPATH"))
     environ = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
-    with (
-        Live("who:app", kind=kind, workers=2, chdir=tmp_path, environ=environ) as live,
-        ExitStack() as stack,
-    ):
-        yield Pair(live, stack, kind, tmp_path / "gate", kept)
+    live = Live("who:app", *options, kind=kind, workers=2, chdir=tmp_path, environ=environ)
+    live.preamble = preamble
+    with live, ExitStack() as stack:
+        yield Pair(live, stack, kind, tmp_path / "gate", kept, about)
 
 
-def served_by(client: Client) -> int:
+def served_by(client: Client, about: str | None = None) -> int:
     response = client.response()
     assert response.status == 200
-    worker, *about = response.body.decode().split()
-    assert about == [client.name[0], str(client.name[1])]
+    worker, _, whose = response.body.decode().strip().partition(" ")
+    assert whose == (about or f"{client.name[0]} {client.name[1]}")
     return int(worker)
 
 
@@ -104,6 +109,23 @@ def test_a_kept_connection_goes_on_at_a_free_worker(kind: str, tmp_path: Path) -
             assert served_by(client) == workers.free
         workers.release()
         assert {client.response().body for client in workers.blocked} == {b"released"}
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "about"),
+    [
+        ("192.0.2.9", "192.0.2.80", "192.0.2.9 4711 TCP4 192.0.2.80 443"),
+        ("2001:db8::9", "2001:db8::80", "2001:db8::9 4711 TCP6 2001:db8::80 443"),
+    ],
+)
+def test_what_a_proxy_has_said_goes_along(source: str, destination: str, about: str, tmp_path: Path) -> None:
+    version = about.split()[2]
+    header = f"PROXY {version} {source} {destination} 4711 443\r\n".encode()
+    with pair(tmp_path, "sync", "--proxy-protocol=v1", preamble=header, about=about) as workers:
+        (client,) = workers.kept
+        client.send(message("/"))
+        assert served_by(client, about) == workers.free
+        workers.release()
 
 
 def pass_on(workers: Pair) -> Client:

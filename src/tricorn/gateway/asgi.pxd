@@ -85,6 +85,8 @@ cdef class HTTPCall:
     cdef int _give_span(self, object span, long long size, bint last) except -1
     cdef int _trailers(self, PyObject** parts) except -1
     cdef int _hint(self, PyObject** parts) except -1
+    cdef int _informational(self, PyObject** parts) except -1
+    cdef int _interim(self, str kind, object headers) except -1
     cdef int _end_of_body(self) except -1
     cdef int _end(self) except -1
 

@@ -88,6 +88,7 @@ cdef str PATHSEND = "http.response.pathsend"
 cdef str ZEROCOPYSEND = "http.response.zerocopysend"
 cdef str TRAILERS = "http.response.trailers"
 cdef str EARLY_HINT = "http.response.early_hint"
+cdef str INFORMATIONAL = "http.response.informational"      # of Gunicorn alone
 
 # In the order of KEY_TYPE and the others. Dict displays have interned keys, so nearly always these are the same objects.
 cdef tuple KEY_NAMES = tuple([sys.intern(name) for name in (
@@ -439,6 +440,8 @@ cdef class HTTPCall:
             return self._trailers(parts)
         if is_same(kind, EARLY_HINT):
             return self._hint(parts)
+        if is_same(kind, INFORMATIONAL):
+            return self._informational(parts)
         self._living(kind)
         raise GatewayError(f"{shown_kind(kind)} is not a valid response message")
 
@@ -562,11 +565,25 @@ cdef class HTTPCall:
 
     cdef int _hint(self, PyObject** parts) except -1:
         cdef list links = [(b"link", checked_bytes(link, "a link")) for link in part(parts, KEY_LINKS, ())]
-        cdef AsyncExchange exchange = self._living(EARLY_HINT)
+        return self._interim(EARLY_HINT, links)
+
+    cdef int _informational(self, PyObject** parts) except -1:
+        """A 103 is an early hint. A 100 is sent when the application asks for the body, and 102 is no longer anybody's (RFC 9110 §15.2)."""
+        cdef object status = part(parts, KEY_STATUS, None)
+        cdef object headers = checked_headers(part(parts, KEY_HEADERS, ()))
+        if status == 103:
+            return self._interim(INFORMATIONAL, headers)
+        if status != 100 and status != 102:
+            raise GatewayError("the status of http.response.informational must be 103")
+        self._living(INFORMATIONAL)
+        return 0
+
+    cdef int _interim(self, str kind, object headers) except -1:
+        cdef AsyncExchange exchange = self._living(kind)
         if self.body_over:
-            raise GatewayError("http.response.early_hint must be sent before the end of the body")
-        # Behind the head there is no place for them in HTTP/1.1, and a server may leave them out.
-        return 0 if self.head_sent else exchange.hint(links)
+            raise GatewayError(f"{kind} must be sent before the end of the body")
+        # Behind the head there is no place for it in HTTP/1.1, and a server may leave it out.
+        return 0 if self.head_sent else exchange.hint(headers)
 
     cdef int _end_of_body(self) except -1:
         cdef AsyncExchange exchange = self.exchange

@@ -143,6 +143,8 @@ cdef class EnvironBuilder(RequestBuilder):
         if peer.host is not self.usual_host:
             self._address(environ, peer)
         PyDict_SetItem(environ, REMOTE_PORT, peer.port())
+        if peer.destination is not None:
+            _proxied(environ, <tuple>peer.destination)
         self._fields(environ, head, peer)
         if head.authority.length and not head.is_connect:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.
@@ -234,6 +236,15 @@ cdef int _join(dict environ, dict repeated) except -1:
     """
     for key, values in repeated.items():
         environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+    return 0
+
+
+cdef int _proxied(dict environ, tuple destination) except -1:
+    """Where a client had connected that came through the PROXY protocol, by Gunicorn's names."""
+    host, port = destination
+    environ["PROXY_PROTOCOL"] = "TCP6" if ":" in host else "TCP4"
+    environ["PROXY_ADDR"] = host
+    environ["PROXY_PORT"] = str(port)
     return 0
 
 

@@ -9,6 +9,7 @@ cdef class Peer:
     cdef object pair                # (host, port) as ASGI wants it, made when it is first asked for
     cdef int number                 # of its port; -1: it has none
     cdef readonly bint trusted      # may say who its client is
+    cdef object destination         # (host, port) to which it has connected, by the PROXY protocol; None: nobody says
 
     # Decimal, "" if there is none. Not kept with the peer: there may be many that send nothing.
     cdef str port(self)

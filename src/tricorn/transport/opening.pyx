@@ -135,6 +135,7 @@ cdef class Opening(Protocol):
         if header.source is not None:
             host, port = header.source
             self.peer = Peer(host, port, worker.trusted.trusts(host))
+            self.peer.destination = header.destination
         return self._go_on(thread, data[header.consumed:])
 
     cdef int _go_on(self, ThreadContext thread, bytes rest) except -1:

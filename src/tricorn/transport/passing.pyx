@@ -20,34 +20,36 @@ from tricorn.transport.system cimport (
 
 
 cdef bint put_descriptor(int queue, int fd, Peer peer) noexcept:
-    cdef sockaddr_storage address
-    return _write_address(&address, peer) and tricorn_send_fd(queue, fd, &address, sizeof(address)) == 0
+    cdef Ends ends
+    memset(&ends, 0, sizeof(ends))
+    if peer.host is None:
+        ends.source.ss_family = AF_UNIX
+    elif not _write_address(&ends.source, peer.host, peer.number):
+        return False
+    if peer.destination is not None and not _write_address(&ends.destination, peer.destination[0], peer.destination[1]):
+        return False
+    return tricorn_send_fd(queue, fd, &ends, sizeof(ends)) == 0
 
 
-cdef int take_descriptor(int queue, sockaddr_storage* address) noexcept:
+cdef int take_descriptor(int queue, Ends* ends) noexcept:
     # Where no descriptor is free the kernel would drop the one that comes.
     cdef int spare = dup(queue)
     if spare < 0:
         return -1
     close(spare)
-    return tricorn_receive_fd(queue, address, sizeof(sockaddr_storage))
+    return tricorn_receive_fd(queue, ends, sizeof(Ends))
 
 
-cdef bint _write_address(sockaddr_storage* address, Peer peer) noexcept:
+cdef bint _write_address(sockaddr_storage* address, str host, int port) noexcept:
     cdef sockaddr_in* v4 = <sockaddr_in*>address
     cdef sockaddr_in6* v6 = <sockaddr_in6*>address
-    cdef bytes text
-    memset(address, 0, sizeof(sockaddr_storage))
-    if peer.host is None:
-        address.ss_family = AF_UNIX
-        return True
-    text = peer.host.encode()
+    cdef bytes text = host.encode()
     if inet_pton(AF_INET, text, &v4.sin_addr) == 1:
         address.ss_family = AF_INET
-        v4.sin_port = htons(<unsigned short>peer.number)
+        v4.sin_port = htons(<unsigned short>port)
         return True
     if inet_pton(AF_INET6, text, &v6.sin6_addr) == 1:
         address.ss_family = AF_INET6
-        v6.sin6_port = htons(<unsigned short>peer.number)
+        v6.sin6_port = htons(<unsigned short>port)
         return True
     return False

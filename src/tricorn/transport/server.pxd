@@ -2,10 +2,10 @@ from tricorn.gateway.request_builder cimport Peer
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance
+from tricorn.transport.passing cimport Ends
 from tricorn.transport.queues cimport Queues
 from tricorn.transport.request cimport Runner
 from tricorn.transport.worker_context cimport WorkerContext
-from tricorn.transport.system cimport sockaddr_storage
 
 # Tokens of the poller that are no connections (whose serial numbers begin at 1).
 cdef unsigned long long WAKER_TOKEN
@@ -72,6 +72,6 @@ cdef class Server:
     cdef int _end_burst(self, long long now) except -1
     cdef void _look_at_itself(self, int idle) noexcept
     cdef int _return_memory(self, long long now, long long pending) except -1
-    cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1
+    cdef int _welcome(self, ThreadContext thread, int fd, Ends* ends, Entrance entrance) except -1
     cdef Channel _channel_of(self, int fd)
     cdef Channel _admitted(self, ThreadContext thread, int fd, Peer peer, Entrance entrance)

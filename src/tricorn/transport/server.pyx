@@ -13,7 +13,7 @@ from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, channel_of
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.opening cimport Entrance, open_channel
-from tricorn.transport.passing cimport take_descriptor
+from tricorn.transport.passing cimport Ends, take_descriptor
 from tricorn.transport.poller cimport READ
 from tricorn.transport.queues cimport maybe_queues
 from tricorn.transport.request cimport Compartment, Runner
@@ -156,7 +156,7 @@ cdef class Server:
         """last: although no new connections are wanted any more, nor is there room for them: what stays behind is reset. run: so
         many at most."""
         cdef ChannelTable channels = self.worker.channels
-        cdef sockaddr_storage address
+        cdef Ends ends
         cdef socklen_t size
         cdef Entrance entrance = self.entrances[index]
         cdef int fd
@@ -166,6 +166,7 @@ cdef class Server:
             self.listen(False)
             last = True
             run = 1
+        ends.destination.ss_family = 0
         for step in range(run):
             if channels.draining and not last:
                 return self.listen(False)   # it began meanwhile: what was accepted may have run for long
@@ -175,17 +176,17 @@ cdef class Server:
                 channels.full = True     # the next connection that closes wakes somebody who listens again
                 return self.listen(False)
             if entrance.outlet >= 0:
-                fd = take_descriptor(entrance.fd, &address)
+                fd = take_descriptor(entrance.fd, &ends)
             else:
-                size = sizeof(address)
-                fd = accept4(entrance.fd, <sockaddr*>&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+                size = sizeof(ends.source)
+                fd = accept4(entrance.fd, <sockaddr*>&ends.source, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
                     return self._exhausted(errno)
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
                 return 0
-            self._welcome(thread, fd, &address, entrance)
+            self._welcome(thread, fd, &ends, entrance)
         return 0
 
     cdef int meet(self, ThreadContext thread, int index) except -1:
@@ -203,13 +204,13 @@ cdef class Server:
         self.listen(False)
         return self.listen_later(min(excess, MOST_EXCESS) * LEAVE_NS / <double>SECOND)
 
-    cdef int _welcome(self, ThreadContext thread, int fd, sockaddr_storage* address, Entrance entrance) except -1:
+    cdef int _welcome(self, ThreadContext thread, int fd, Ends* ends, Entrance entrance) except -1:
         cdef WorkerContext worker = self.worker
         cdef ChannelTable channels = worker.channels
         cdef Channel channel
         cdef Protocol protocol
         try:
-            channel = self._admitted(thread, fd, _peer(address, worker.trusted), entrance)
+            channel = self._admitted(thread, fd, _peer(ends, worker.trusted), entrance)
         except BaseException:   # no memory, most likely, or an SSLContext of the application's
             worker.logger.error("Internal error; a new connection is closed", exc_info=True)
             channel = None
@@ -543,17 +544,29 @@ cdef class Server:
         return sum([not (<Channel>found).protocol.is_cut() for found in self.worker.channels.channels if found is not None])
 
 
-cdef Peer _peer(sockaddr_storage* address, object trusted):
+cdef Peer _peer(Ends* ends, object trusted):
+    cdef int port = -1
+    cdef Peer peer
+    name = _read_address(&ends.source, &port)
+    if name is not None:
+        name = sys.intern(name)     # many connections come from one proxy
+    peer = Peer(name, port, trusted.trusts(name))
+    if ends.destination.ss_family:
+        name = _read_address(&ends.destination, &port)
+        peer.destination = (name, port)
+    return peer
+
+
+cdef str _read_address(sockaddr_storage* address, int* port):
+    """The host, and its port; None: it is no address of a network, and has no port."""
     cdef char text[64]
     cdef const char* host
-    cdef int port
     if address.ss_family == AF_INET:
         host = inet_ntop(AF_INET, &(<sockaddr_in*>address).sin_addr, text, sizeof(text))
-        port = ntohs((<sockaddr_in*>address).sin_port)
+        port[0] = ntohs((<sockaddr_in*>address).sin_port)
     elif address.ss_family == AF_INET6:
         host = inet_ntop(AF_INET6, &(<sockaddr_in6*>address).sin6_addr, text, sizeof(text))
-        port = ntohs((<sockaddr_in6*>address).sin6_port)
+        port[0] = ntohs((<sockaddr_in6*>address).sin6_port)
     else:
-        return Peer(None, -1, trusted.trusts(None))
-    name = sys.intern((<bytes>host).decode("ascii"))     # many connections come from one proxy
-    return Peer(name, port, trusted.trusts(name))
+        return None
+    return (<bytes>host).decode("ascii")
