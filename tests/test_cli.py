@@ -170,6 +170,8 @@ def test_launch_applies_a_configuration_and_undoes_it(
     assert Path.cwd() == tmp_path / "one"
     assert sys.path == [str(tmp_path / "one" / "lib"), "/opt/vendor", str(tmp_path / "one"), *search_path]
     assert (os.environ["KEPT"], os.environ["ADDED"]) == ("changed", "1")
+    # As in Gunicorn: applications that ask whether a server runs them look for it.
+    assert os.environ["SERVER_SOFTWARE"] == f"tricorn/{__version__}"
 
     config.write_text("chdir = 'two'\nraw_env = ['OTHER=2']\n")
     launch.enter(launch.settings(), logs=False)
@@ -177,6 +179,8 @@ def test_launch_applies_a_configuration_and_undoes_it(
     assert sys.path == [str(tmp_path / "two"), *search_path]
     assert (os.environ["KEPT"], os.environ["OTHER"]) == ("original", "2")
     assert "ADDED" not in os.environ
+    launch.leave()
+    assert "SERVER_SOFTWARE" not in os.environ
 
 
 def test_a_reload_that_is_wrong_changes_nothing(tmp_path: Path) -> None:

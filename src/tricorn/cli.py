@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tricorn import patches
+from tricorn import __version__, patches
 from tricorn.admin import rules as admin_rules
 from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
@@ -683,7 +683,8 @@ class Launch:
         os.chdir(settings.chdir)
         self.added_paths = [*(os.path.abspath(path) for path in settings.pythonpath), settings.chdir]
         sys.path[:0] = self.added_paths
-        for assignment in settings.raw_env:
+        # Applications that ask whether a server runs them look for the first, which Gunicorn sets too.
+        for assignment in (f"SERVER_SOFTWARE=tricorn/{__version__}", *settings.raw_env):
             name, _, value = assignment.partition("=")
             os.environ[name] = value
             self.added_variables.append(name)

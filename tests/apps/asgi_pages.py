@@ -280,7 +280,7 @@ async def _hint(_: Scope, __: Receive, send: Send) -> None:
 
 @page
 async def _informational(_: Scope, __: Receive, send: Send) -> None:
-    """An early hint in Gunicorn's words, between interim responses that the server sends by itself or not at all."""
+    """An early hint in Gunicorn's words, between responses that are for the server to send."""
     interim = "http.response.informational"
     await send({"type": interim, "status": 102, "headers": []})
     await send(
