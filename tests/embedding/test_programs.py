@@ -141,7 +141,7 @@ WRONG = {
     "what Gunicorn has": (
         "self.cfg.set('protocol', 'uwsgi')",
         "protocol: this setting of Gunicorn is not supported (script.py, line 5); Tricorn does not speak the "
-        "uwsgi protocol",
+        "uwsgi protocol; leave it out, and speak HTTP: proxy_pass in place of nginx's uwsgi_pass",
     ),
     "several together": (
         "self.cfg.set('keyfile', 'x')",
