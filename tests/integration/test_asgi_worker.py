@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_a_client_that_left_before_its_response_is_499(access: Path, gate: Path)
         line = next(line for line in lines(access, 2) if "/block" in line)
         live.stop()
     assert '" 499 0' in line
+
+
+@pytest.mark.parametrize("wire", ["plain", "h2c"])
+@pytest.mark.parametrize(
+    ("kind", "app", "path"), [("sync", "failures:app", "/raise?none"), ("asgi", PAGES, "/raises-group")]
+)
+def test_the_bytes_of_a_response_of_our_own_count(
+    access: Path, kind: str, app: str, path: str, wire: str
+) -> None:
+    log = f"--access-logfile={access}"
+    with Live(app, log, FORMAT, kind=kind, wire=wire, ready="/quick") as live:
+        sizes = [len(live.request(path, method=method).body) for method in ("GET", "HEAD")]
+        logged = [line for line in lines(access, 3) if " 500 " in line]
+        live.stop()
+    assert sizes == [26, 0]
+    assert [re.search(r" 500 (\d+)", line)[1] for line in logged] == ["26", "0"]  # type: ignore[index]
 
 
 def test_what_the_application_raises_is_logged_with_its_request() -> None:

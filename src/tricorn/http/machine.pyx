@@ -215,11 +215,13 @@ cdef class ServerMachine:
         return 0
 
     cdef int respond_error(self, Buffer out, Defaults defaults, int status, bytes fields) except -1:
+        """Returns how many bytes of body the client gets."""
+        cdef int size
         self.reply.keep_alive = False
-        write_error(out, defaults, status, self.reply.is_head, fields)
+        size = write_error(out, defaults, status, self.reply.is_head, fields)
         self.head_sent = True
         self.body_left = 0
-        return 0
+        return size
 
     cdef Py_ssize_t admit(self, Py_ssize_t size) noexcept:
         if self.body_left < 0:

@@ -216,7 +216,7 @@ cdef int write_trailers(Buffer out, object headers) except -1:
 cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head, bytes fields=b"") except -1:
     """Append a whole error response of our own. It says nothing but its status, and the connection closes.
 
-    fields: header lines that belong to it, each with its CR LF.
+    fields: header lines that belong to it, each with its CR LF. Returns how many bytes of body the client gets.
     """
     text = f"{status} {HTTPStatus(status).phrase}"
     head = f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text) + 1}\r\n"
@@ -226,7 +226,8 @@ cdef int write_error(Buffer out, Defaults defaults, int status, bint is_head, by
     out.add(<const char*>defaults.server, len(defaults.server))
     out.add(defaults.date, sizeof(defaults.date))
     out.add(b"Connection: close\r\n\r\n", 21)
-    if not is_head:
-        body = (text + "\n").encode("ascii")
-        out.add(<const char*>body, len(body))
-    return 0
+    if is_head:
+        return 0
+    body = (text + "\n").encode("ascii")
+    out.add(<const char*>body, len(body))
+    return <int>len(body)

@@ -928,7 +928,7 @@ cdef class HTTP1(RequestProtocol):
             return True
         thread.out.size = 0
         self.worker.refresh_date()
-        self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
+        request.body_sent = self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
         self._send(thread, thread.out, None, NULL, 0, False)
         return True
 

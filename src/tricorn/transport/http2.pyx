@@ -476,7 +476,8 @@ cdef class HTTP2(RequestProtocol):
     cdef int _refuse(self, Stream stream, object error) except -1:
         """Answer a request that breaks the protocol or a limit. Its stream ends, the connection goes on."""
         self.worker.log_refusal(self.peer.host, error)
-        return self._error_response(stream, error.status, getattr(error, "fields", b""))
+        self._error_response(stream, error.status, getattr(error, "fields", b""))
+        return 0
 
     cdef bint _answer_probe(self, Stream stream, RequestHead head) except -1:
         cdef WorkerContext worker = self.worker
@@ -1091,12 +1092,12 @@ cdef class HTTP2(RequestProtocol):
             return False
         if request.gone:
             return True
-        self._error_response(stream, status, ids.line(request.request_id) if self.worker.echoes_ids else b"")
+        request.body_sent = self._error_response(stream, status, ids.line(request.request_id) if self.worker.echoes_ids else b"")
         self._send(thread, True)
         return True
 
     cdef int _error_response(self, Stream stream, int status, bytes fields=b"") except -1:
-        """A response of our own. It says nothing but its status."""
+        """A response of our own. It says nothing but its status. Returns how many bytes of body the client gets."""
         cdef FieldList list_of = _take_list()
         cdef bytes body = f"{status} {HTTPStatus(status).phrase}\n".encode("ascii")
         self.worker.refresh_date()
@@ -1105,10 +1106,11 @@ cdef class HTTP2(RequestProtocol):
         list_error(list_of, self.worker.defaults, status, PyBytes_GET_SIZE(body), fields)
         self.session.respond(stream, list_of, not stream.reply.bodyless)
         _put_list(list_of)
-        if not stream.reply.bodyless:
-            self.session.add_piece(stream, body)
-            self.session.finish(stream, None)
-        return 0
+        if stream.reply.bodyless:
+            return 0
+        self.session.add_piece(stream, body)
+        self.session.finish(stream, None)
+        return <int>PyBytes_GET_SIZE(body)
 
     cdef int _whole_response(self, Stream stream, str status, object fields, bytes body) except -1:
         """Another one, the same for every client. Returns how many bytes of body the client gets."""
