@@ -1,12 +1,13 @@
-"""What the master wants of all its workers, beyond what signals say: a page of shared memory, and a file in
+"""What the master wants of all its workers, beyond what signals say: a page of shared memory, and files in
 memory for their answers.
 
 Knows: the wishes, how they and the answers get from one process to another. Must not know: who wishes, what
 is done about it.
 
 A wish is a number that the master stores. Workers look when they get USR1, which they get for a rotation of
-the logs too: then nothing has changed. An answer is one line of JSON, appended with one write, so several
-workers may answer at once. The file has no name, so nobody else can open it.
+the logs too: then nothing has changed. Whether somebody wants to know of their requests (`requests`) they
+look now and then, without a signal. An answer is one line of JSON, appended with one write, so several
+workers may answer at once. The files have no names, so nobody else can open them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ANSWER_MAX = 256 * 1024
 #: Of all that the master reads at once.
 READ_MAX = 64 << 20
 
-_LEVEL, _STACKS = 0, 1
+_LEVEL, _STACKS, _REQUESTS = 0, 1, 2
 
 
 class Wishes:
@@ -31,10 +32,8 @@ class Wishes:
 
     def __init__(self) -> None:
         self._words = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
-        self._answers = os.memfd_create("tricorn-answers", os.MFD_CLOEXEC)
-        flags = fcntl.fcntl(self._answers, fcntl.F_GETFL)
-        fcntl.fcntl(self._answers, fcntl.F_SETFL, flags | os.O_APPEND)
-        self._read = 0
+        self._stacks = _Answers("tricorn-answers")
+        self._requests = _Answers("tricorn-requests")
 
     # -- the master's side -----------------------------------------------------------------------------------
 
@@ -52,35 +51,77 @@ class Wishes:
         """The number of the wish for stacks; 0: nobody has wished for any yet."""
         return self._words[_STACKS]
 
+    @property
+    def requests(self) -> int:
+        """The same of the wish to know what requests do."""
+        return self._words[_REQUESTS]
+
     def want_stacks(self) -> int:
         """A new wish; gives its number. Answers to others are thrown away."""
-        os.ftruncate(self._answers, 0)
-        self._read = 0
+        self._stacks.clear()
         self._words[_STACKS] += 1
         return self._words[_STACKS]
 
-    def answers(self) -> list[dict[str, Any]]:
-        """Those to the latest wish that are new. A worker has written them, and its application may write
-        there too, so they are taken for what they look like and no more."""
-        data = os.pread(self._answers, READ_MAX, self._read)
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return [answer for line in whole.splitlines() if (answer := self._maybe_answer(line)) is not None]
+    def want_requests(self) -> int:
+        """As want_stacks()."""
+        self._requests.clear()
+        self._words[_REQUESTS] += 1
+        return self._words[_REQUESTS]
 
-    def _maybe_answer(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        is_one = isinstance(answer, dict) and answer.get("wish") == self.stacks
-        return answer if is_one else None
+    def answers(self) -> list[dict[str, Any]]:
+        """Those to the latest wish for stacks that are new. A worker has written them, and its application
+        may write there too, so they are taken for what they look like and no more."""
+        return self._stacks.new(self.stacks)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The same of requests."""
+        return self._requests.new(self.requests)
 
     def close(self) -> None:
         """Workers have copies."""
-        os.close(self._answers)
+        self._stacks.close()
+        self._requests.close()
 
     # -- a worker's side -------------------------------------------------------------------------------------
 
     def answer(self, answer: dict[str, Any]) -> None:
-        """OSError: it cannot be written."""
-        os.write(self._answers, json.dumps(answer).encode("ascii") + b"\n")
+        """To the wish for stacks. OSError: it cannot be written."""
+        self._stacks.append(answer)
+
+    def tell(self, answer: dict[str, Any]) -> None:
+        """To the wish to know what requests do."""
+        self._requests.append(answer)
+
+
+class _Answers:
+    """A file in memory."""
+
+    def __init__(self, name: str) -> None:
+        self._fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_APPEND)
+        self._read = 0
+
+    def clear(self) -> None:
+        os.ftruncate(self._fd, 0)
+        self._read = 0
+
+    def append(self, answer: dict[str, Any]) -> None:
+        os.write(self._fd, json.dumps(answer).encode("ascii") + b"\n")
+
+    def new(self, wish: int) -> list[dict[str, Any]]:
+        data = os.pread(self._fd, READ_MAX, self._read)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [answer for line in whole.splitlines() if (answer := _maybe_answer(line, wish)) is not None]
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _maybe_answer(line: bytes, wish: int) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) and answer.get("wish") == wish else None

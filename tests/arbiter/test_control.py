@@ -91,6 +91,49 @@ def test_a_setting_that_cannot_be_shown() -> None:
     assert "sesame" not in str(shown)
 
 
+NOTHING = {
+    "phase": None,
+    "method": None,
+    "target": None,
+    "client": None,
+    "id": None,
+    "http": None,
+    "sent": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "requests", "left_out"),
+    [
+        ({}, [], 0),
+        ({"requests": 7, "left_out": "many"}, [], 0),
+        ({"requests": [7, None], "left_out": 3}, [], 3),
+        ({"requests": [{}]}, [{**NOTHING, "seconds": None}], 0),
+        (
+            {
+                "requests": [
+                    {"phase": 1, "method": ["GET"], "target": {}, "http": "2", "since": "x", "more": 1}
+                ]
+            },
+            [{**NOTHING, "seconds": None}],
+            0,
+        ),
+        (
+            {"requests": [{"method": "GET", "client": "::1", "http": 11, "sent": 5, "since": 2_000_000_000}]},
+            [{**NOTHING, "method": "GET", "client": "::1", "http": 11, "sent": 5, "seconds": 1.5}],
+            0,
+        ),
+        ({"requests": [{"since": 9_000_000_000}]}, [{**NOTHING, "seconds": 0.0}], 0),
+    ],
+)
+def test_what_a_worker_tells_is_taken_for_no_more_than_it_is(
+    told: dict[str, Any], requests: list[dict[str, Any]], left_out: int
+) -> None:
+    """Its application can write there too."""
+    found = reports.requests_told({"pid": 7, **told}, 3.5)
+    assert found == {"pid": 7, "requests": requests, "left_out": left_out}
+
+
 def sight(settings: Settings) -> Sight:
     start = Start()
     upgrade = Upgrade(start, ServiceManager({}), [])

@@ -8,6 +8,7 @@ import pytest
 
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.goals import (
+    REQUESTS_TIME,
     STACKS_TIME,
     Answer,
     Goal,
@@ -21,6 +22,7 @@ from tricorn.arbiter.goals import (
     Replaced,
     Scaled,
     Shown,
+    Told,
     Upgraded,
     maybe_answer,
     refusal,
@@ -181,6 +183,10 @@ CASES: list[tuple[str, Goal, Picture, str | None]] = [
     ),
     ("all are stuck", Shown((1,), 5.0), Picture(RUNS, [ONE], now=9.0), "!no Python code runs in 1"),
     ("all have ended", Shown((1,), 5.0), Picture(RUNS, [], now=5.0), "0 workers"),
+    ("one has not told yet", Told((1, 2), 5.0), Picture(RUNS, [ONE, TWO], now=5.1, requests={1: {}}), None),
+    ("both have told", Told((1, 2), 5.0), Picture(RUNS, [ONE, TWO], now=5.1, requests={1: {}, 2: {}}), ""),
+    ("the other one has ended", Told((1, 2), 5.0), Picture(RUNS, [ONE], now=5.1, requests={1: {}}), ""),
+    ("nobody was asked", Told((), 5.0), Picture(PAUSED, [], now=5.0), ""),
     ("nothing new", Happened(7), Picture(RUNS, [], events=[{"number": 7}]), None),
     ("something new", Happened(6), Picture(RUNS, [], events=[{"number": 6}, {"number": 7}]), "1 event"),
     ("an upgrade failed", Upgraded(), Picture(RUNS, [ONE], upgrade=refusal("failed")), "!failed"),
@@ -204,6 +210,14 @@ def test_the_rest_of_a_reason_stands_apart() -> None:
     assert answer is not None
     assert answer.say.endswith("'site'")
     assert answer.detail == "  in line 1"
+
+
+def test_of_who_tells_nothing_is_told_what_is_known() -> None:
+    at = 5.0 + REQUESTS_TIME
+    now = Picture(RUNS, [ONE, TWO], now=at, requests={1: "told"}, known={1: "known", 2: "known"})
+    answer = maybe_answer(Told((1, 2), 5.0), now)
+    assert answer is not None
+    assert answer.data == ["told", "known"]
 
 
 def test_who_is_silent_is_named() -> None:

@@ -227,6 +227,25 @@ def test_events_in_text() -> None:
     assert [line.strip() for line in rest] == ["one", "two\\x1B"]
 
 
+def test_requests_in_text() -> None:
+    one = {"phase": "application", "method": "GET", "target": "/a\x1b[31m", "client": "::1", "seconds": 2.1}
+    none: dict[str, Any] = {**dict.fromkeys(one), "phase": "head"}
+    data = [
+        {"pid": 12, "requests": [none, one], "left_out": 3},
+        {"pid": 7, "requests": [], "left_out": 0, "silent": "it is stopped (SIGSTOP)"},
+        {"pid": 8, "requests": [], "left_out": 0, "silent": ""},
+    ]
+    assert ctl_text.requests(data).splitlines() == [
+        "PID  PHASE          AGE  CLIENT  REQUEST",
+        " 12  application  2.1 s     ::1  GET /a\\x1B[31m",
+        " 12  head             -       -",
+        "and 3 more",
+        "7 does not answer: it is stopped (SIGSTOP)",
+        "8 does not answer: it is busy",
+    ]
+    assert ctl_text.requests(data[2:]) == "Nothing is being served\n8 does not answer: it is busy"
+
+
 def test_stacks_in_text() -> None:
     busy = {
         "pid": 1,

@@ -201,9 +201,9 @@ def test_what_is_no_answer(wishes: Wishes) -> None:
         b'{"wish": 1}\n',
         b'{"wish"',
     ):
-        os.write(wishes._answers, line)
+        os.write(wishes._stacks._fd, line)
     assert wishes.answers() == [{"wish": 1}]
-    os.write(wishes._answers, b": 1}\n")
+    os.write(wishes._stacks._fd, b": 1}\n")
     assert wishes.answers() == [{"wish": 1}]
 
 
@@ -218,3 +218,40 @@ def test_a_level_is_set_at_once_and_at_the_start(wishes: Wishes, monkeypatch: py
     look.at_house()
     Look(wishes, Told())
     assert levels == [logging.DEBUG, logging.DEBUG]
+
+
+def test_what_goes_on_is_told_once_for_each_wish(wishes: Wishes) -> None:
+    asked: list[int] = []
+
+    def goes_on(most: int) -> list[dict[str, Any]]:
+        asked.append(most)
+        return [
+            {"since": 2, "target": "/late"},
+            {"since": 0, "target": None},
+            {"since": 1, "target": "/early"},
+        ]
+
+    told = Told()
+    look = Look(wishes, told)
+    look.tell(goes_on)
+    assert (asked, wishes.told(), told.times) == ([], [], 0)
+    for number in (1, 2):
+        assert wishes.want_requests() == number
+        look.tell(goes_on)
+        look.tell(goes_on)
+        (answer,) = wishes.told()
+        assert (answer["wish"], answer["pid"], told.times) == (number, os.getpid(), number)
+        assert [each["target"] for each in answer["requests"]] == ["/early", "/late", None]
+        assert answer["left_out"] == 0
+    wishes.want_requests()
+    Look(wishes, told).tell(goes_on)  # of a worker that is young
+    assert (wishes.told(), wishes.answers()) == ([], [])
+
+
+def test_what_is_told_has_a_limit() -> None:
+    """Of a worker with streams without end."""
+    many = [{"since": 10**6 - each, "target": "\N{SNOWMAN}" * 5000, "id": None} for each in range(1000)]
+    found = looking.requests(lambda most: many[:most])
+    assert (len(found["requests"]), found["left_out"]) == (looking.REQUESTS_MOST, 900)
+    assert found["requests"][0]["since"] == 10**6 - 999
+    assert len(json.dumps(found)) < 6 * looking.WORD_MAX * looking.REQUESTS_MOST + 20000

@@ -101,6 +101,7 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/v1/events", "events", "What has happened lately", (AFTER,), streams=True),
     Route("GET", "/metrics", "metrics", "What is counted, for Prometheus", render=rendered),
     Route("GET", "/v1/stacks", "dump", "Where the threads and tasks of a worker are, or of all", (PID,)),
+    Route("GET", "/v1/requests", "requests", "What each request does now"),
     Route("GET", "/v1/log-level", "log-level", "The level of the error log"),
     Route("POST", "/v1/log-level", "log-level", "Set the level of the error log", (LEVEL,)),
     Route("POST", "/v1/reload", "reload", "Read the settings again, and load the code anew", waits=True),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from tricorn.arbiter.goals import (
     Replaced,
     Scaled,
     Shown,
+    Told,
     Upgraded,
     maybe_answer,
     refusal,
@@ -139,6 +140,7 @@ class Control:
         self._have_look = have_look
         self._events = Events()
         self._stacks: dict[int, object] = {}
+        self._requests: dict[int, object] = {}
         self._endpoint: Endpoint | None = None
         self._waiting: list[Waiting] = []
         self._problems = Problems()
@@ -231,7 +233,7 @@ class Control:
         waiting, self._waiting = [each for each in self._waiting if each.client.is_open], []
         if not waiting or self._endpoint is None:
             return
-        now = self._picture({type(each.goal) for each in waiting})
+        now = self._picture([each.goal for each in waiting])
         for each in waiting:
             problems = self._problems.since(each.problems_before)
             answer = maybe_answer(each.goal, replace(now, problems=problems))
@@ -240,9 +242,10 @@ class Control:
             else:
                 self._endpoint.answer(each.client, _message(answer), time.monotonic())
 
-    def _picture(self, goals: Collection[type[Goal]]) -> Picture:
-        """goals: of those who wait."""
+    def _picture(self, waited_for: Sequence[Goal]) -> Picture:
+        """waited_for: what it is to be compared with."""
         sight, now = self._sight(), time.monotonic()
+        goals = {type(each) for each in waited_for}
         picture = Picture(
             sight.target,
             [child.view(0.0) for child in sight.children],
@@ -258,6 +261,13 @@ class Control:
                 if child.is_worker and child.pid not in self._stacks
             }
             picture = replace(picture, stacks=self._stacks, silent=silent)
+        if Told in goals:
+            answers = (each for each in self._wishes.told() if _has_pid(each))
+            self._requests |= {int(each["pid"]): reports.requests_told(each, now) for each in answers}
+            picture = replace(picture, requests=self._requests)
+        if any(isinstance(each, Told) and each.is_late(now) for each in waited_for):
+            others = (child for child in sight.children if child.pid not in self._requests)
+            picture = replace(picture, known={each.pid: reports.requests_known(each, now) for each in others})
         if Happened in goals:
             picture = replace(picture, events=self._events.after(0))
         return picture
@@ -370,6 +380,15 @@ class Control:
             self._have_look(child)
         return Shown([child.pid for child in workers], time.monotonic())
 
+    def _requests_told(self, _order: Order) -> Goal:
+        for each in self._waiting:
+            if isinstance(each.goal, Told):
+                return each.goal  # somebody else has asked just now
+        self._requests = {}
+        self._wishes.want_requests()
+        pids = [child.pid for child in self._sight().children if child.is_worker and child.was_ready]
+        return Told(pids, time.monotonic())
+
     def _pids(self) -> str:
         pids = ", ".join(str(child.pid) for child in self._sight().children if child.serves)
         return pids or "not ready yet"
@@ -480,6 +499,7 @@ MORE: Mapping[str, Callable[[Control, Order], protocol.Message | Answer | Goal]]
     "refork": Control._refork,
     "kill": Control._kill,
     "dump": Control._dump,
+    "requests": Control._requests_told,
     "log-level": Control._log_level,
     "events": Control._events_after,
     "metrics": Control._metrics,

@@ -18,6 +18,9 @@ from tricorn.arbiter.target import STOPPING, Mode, Target
 #: How long a worker may take to show its stacks, seconds. One that runs Python code takes milliseconds.
 STACKS_TIME = 2.0
 
+#: The same of what its requests do. It looks about once a second whether somebody wants to know.
+REQUESTS_TIME = 1.5
+
 TOLD_TO_STOP = "the server was told to stop meanwhile"
 
 
@@ -55,7 +58,8 @@ class Picture:
     accepting: processes that say themselves that they take connections. One that was told to leave does so
         until it has heard.
     now: the instant. stacks: by process id, what workers have answered who were asked for theirs.
-    silent: of those who might not, why. events: the latest.
+    silent: of those who might not, why. requests: what workers have told of theirs, by process id;
+    known: what can be said of those of the others. events: the latest.
     """
 
     target: Target
@@ -66,6 +70,8 @@ class Picture:
     now: float = 0.0
     stacks: Mapping[int, object] = field(default_factory=dict)
     silent: Mapping[int, str] = field(default_factory=dict)
+    requests: Mapping[int, object] = field(default_factory=dict)
+    known: Mapping[int, object] = field(default_factory=dict)
     events: Sequence[Mapping[str, object]] = ()
 
     @property
@@ -227,6 +233,28 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Told:
+    """Each of these workers has told what its requests do, has ended, or has had its time.
+
+    since: when they were asked.
+    """
+
+    pids: Sequence[int]
+    since: float
+
+    def is_late(self, now: float) -> bool:
+        return now >= self.since + REQUESTS_TIME
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        there = {child.pid for child in now.children}
+        missing = [pid for pid in self.pids if pid in there and pid not in now.requests]
+        if missing and not self.is_late(now.now):
+            return None
+        found = {**now.known, **now.requests}
+        return Answer(True, "", data=[found[pid] for pid in self.pids if pid in found])
+
+
+@dataclass(frozen=True)
 class Happened:
     """Something has, after this event."""
 
@@ -237,10 +265,10 @@ class Happened:
         return Answer(True, f"{len(new)} event{'' if len(new) == 1 else 's'}", data=new) if new else None
 
 
-Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Shown | Happened
+Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Shown | Told | Happened
 
 #: Goals that are reached, or not, whatever becomes of the service.
-APART = (Killed, Shown, Happened)
+APART = (Killed, Shown, Told, Happened)
 
 
 def maybe_answer(goal: Goal, now: Picture) -> Answer | None:

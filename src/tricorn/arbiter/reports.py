@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tricorn import __version__
+from tricorn.arbiter import silence
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation
 from tricorn.arbiter.decide import State
@@ -29,6 +30,9 @@ from tricorn.tls.rules import speaks_tls
 
 #: Of one worker, the requests that are named.
 RUNNING_SHOWN = 10
+
+#: What a request does of which no more is known than that a thread is at it: as workers call that.
+APPLICATION = "application"
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,46 @@ def workers(sight: Sight) -> list[dict[str, Any]]:
     now = time.monotonic()
     known = sorted(_known(sight.children), key=lambda child: (child.started_at, child.pid))
     return [_worker(child, now) for child in known]
+
+
+def requests_told(answer: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """What a worker has told of its requests. Its application could have, so the form is made sure of."""
+    found = answer.get("requests")
+    left_out = answer.get("left_out")
+    return {
+        "pid": answer["pid"],
+        "requests": [_request(each, now) for each in found if isinstance(each, dict)]
+        if isinstance(found, list)
+        else [],
+        "left_out": left_out if isinstance(left_out, int) else 0,
+    }
+
+
+def _request(told: Mapping[str, Any], now: float) -> dict[str, Any]:
+    words = {key: told.get(key) for key in ("phase", "method", "target", "client", "id")}
+    numbers = {key: told.get(key) for key in ("http", "sent")}
+    since = told.get("since")
+    return {
+        **{key: value if isinstance(value, str) else None for key, value in words.items()},
+        **{key: value if isinstance(value, int) else None for key, value in numbers.items()},
+        "seconds": _seconds(max(0.0, now - since / 1e9)) if since and isinstance(since, int) else None,
+    }
+
+
+def requests_known(child: ChildRecord, now: float) -> dict[str, Any]:
+    """Of a worker that has told nothing: what its row says of what holds it up."""
+    busy = [cell for cell in child.row.cells if cell.busy_since_ns]
+    labels = [(cell.request.partition(" "), now - cell.busy_since_ns / 1e9) for cell in busy]
+    told = {"client": None, "id": None, "http": None, "sent": None}
+    return {
+        "pid": child.pid,
+        "silent": silence.reason(silence.evidence_of(child, now)),
+        "requests": [
+            {"phase": APPLICATION, "method": method, "target": target, **told, "seconds": _seconds(seconds)}
+            for (method, _, target), seconds in labels[:RUNNING_SHOWN]
+        ],
+        "left_out": max(0, len(busy) - RUNNING_SHOWN),
+    }
 
 
 def everything(sight: Sight) -> dict[str, Any]:

@@ -115,6 +115,9 @@ VERBS: Mapping[str, Verb] = {
         show=lambda data, _: ctl_text.figures(data).rstrip("\n"),
         is_report=True,
     ),
+    "requests": Verb(
+        "What each request does now", show=lambda data, _: ctl_text.requests(data), is_report=True
+    ),
     "dump": Verb(
         "Where the threads and tasks of a worker are, or of all",
         "[PID]",
@@ -431,12 +434,17 @@ def columns(rows: Iterator[tuple[str, str]] | Sequence[tuple[str, str]]) -> Iter
 
 def server(line: Line) -> Connection:
     """A connection to the one that is meant. ControlError: there is none, or it is not clear which."""
-    path = line.socket or (os.environ.get(VARIABLE) if line.pidfile is None and line.bind is None else None)
+    path = named_socket(line)
     if path:
         return Connection(path, patience(line), trusts_anybody=True)
     if line.pidfile is not None:
         return of_pidfile(line.pidfile, patience(line))
     return the_only_one(line)
+
+
+def named_socket(line: Line) -> str | None:
+    """The path that somebody has named."""
+    return line.socket or (os.environ.get(VARIABLE) if line.pidfile is None and line.bind is None else None)
 
 
 def patience(line: Line) -> float:

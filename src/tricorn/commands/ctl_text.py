@@ -123,6 +123,32 @@ def _stacks_of(worker: Mapping[str, Any]) -> Iterable[str]:
         yield f"  and {worker['left_out']} more"
 
 
+def requests(data: Sequence[Mapping[str, Any]]) -> str:
+    """The last column is as long as it likes to be."""
+    found = [(worker["pid"], each) for worker in data for each in worker["requests"]]
+    found.sort(key=lambda row: -(row[1]["seconds"] or 0))
+    rows = [(str(pid), each["phase"] or "-", age(each), each["client"] or "-") for pid, each in found]
+    columns = in_columns([("PID", "PHASE", "AGE", "CLIENT"), *rows])
+    targets = ["REQUEST", *(escape_line(named(each)) for _, each in found)]
+    lines = [f"{line}{GAP}{target}".rstrip() for line, target in zip(columns, targets, strict=True)]
+    more = sum(worker["left_out"] for worker in data)
+    notes = [f"and {more} more"] if more else []
+    notes += [
+        f"{worker['pid']} does not answer: {worker['silent'] or 'it is busy'}"
+        for worker in data
+        if "silent" in worker
+    ]
+    return "\n".join([*(lines if found else ["Nothing is being served"]), *map(escape_line, notes)])
+
+
+def named(request: Mapping[str, Any]) -> str:
+    return f"{request['method'] or ''} {request['target'] or ''}".strip()
+
+
+def age(request: Mapping[str, Any]) -> str:
+    return "-" if request["seconds"] is None else duration(request["seconds"])
+
+
 def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """The second column is a word, all others are numbers."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]

@@ -331,6 +331,11 @@ cdef class Ending:
 
 
 cdef class LoopRequest(Request):
+    def client(self):
+        cdef dict scope = self.scope
+        cdef object client = scope.get("client") if scope is not None else None
+        return client[0] if type(client) in (list, tuple) and len(client) else None
+
     cdef bint wants_body(self) noexcept:
         return False
 

@@ -57,6 +57,11 @@ cdef class Protocol:
         if channel.deadline:
             channel.deadline += late
 
+    def told(self):
+        """What goes on here, for people who look: a list of whatever its protocol has to say of each thing. Only looks, calls no foreign
+        code. As rarely called."""
+        return []
+
     cdef int expire(self, ThreadContext thread) except -1:
         raise NotImplementedError
 
@@ -122,6 +127,22 @@ cdef class ChannelTable:
     def __dealloc__(self):
         if self.waker >= 0:
             close_fd(self.waker)
+
+    def told(self, int most):
+        """As Protocol.told(), of all channels; of more than `most` things that many, or a few more."""
+        cdef Channel channel
+        cdef Protocol protocol
+        cdef list found = []
+        for each in list(self.channels):
+            if each is None:
+                continue
+            channel = <Channel>each
+            protocol = channel.protocol
+            if protocol is not None:
+                found += protocol.told()
+            if len(found) >= most:
+                break
+        return found
 
     cdef int wake(self) noexcept nogil:
         cdef unsigned long long one = 1

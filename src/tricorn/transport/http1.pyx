@@ -39,6 +39,7 @@ from tricorn.transport.wire cimport WIRE_AGAIN, wire_cut, wire_end, wire_has_inp
 from tricorn.transport.worker_context cimport WorkerContext
 
 from tricorn.http.errors import ProtocolError
+from tricorn.transport.request import BODY_COMES, CLIENT_READS, HEAD_COMES, RESPONDS, RUNS
 from tricorn.transport.streams import is_event_stream
 
 cdef enum:
@@ -319,6 +320,24 @@ cdef class HTTP1(RequestProtocol):
         if self.gives_way or self.channel.owned:
             return False
         return self.phase == READING and self.machine.state == IDLE and self.has_served
+
+    def told(self):
+        """As Protocol.told(); of a request as Request.told()."""
+        cdef Channel channel = self.channel
+        cdef Request request = self.request
+        if self.phase == FLUSHING:
+            return [self.told_of(CLIENT_READS, self.ended_ns if self.came_ns else 0)]
+        if self.phase == READING and self.machine.state == HEAD:
+            return [self.told_of(HEAD_COMES, 0)]
+        if request is None:
+            return []
+        if self.phase == READING:
+            return [request.told(BODY_COMES, request.body_since)]
+        if self.phase != SERVING:
+            return []
+        if channel.has_queued():
+            return [request.told(CLIENT_READS, request.started_ns)]
+        return [request.told(RESPONDS if self.machine.head_sent else RUNS, request.started_ns)]
 
     # ---- what the channel tells ------------------------------------------------------------------------
 

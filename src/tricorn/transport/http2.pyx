@@ -52,6 +52,7 @@ from http import HTTPStatus
 
 from tricorn.http.errors import ProtocolError
 from tricorn.http.frame_meter import OFFENCES
+from tricorn.transport.request import BODY_COMES, CLIENT_READS, RESPONDS, RUNS
 from tricorn.transport.streams import is_event_stream
 
 cdef extern from "sys/ioctl.h" nogil:
@@ -228,6 +229,28 @@ cdef class HTTP2(RequestProtocol):
 
     cdef bint is_idle(self) noexcept:
         return self.has_served and not self._is_busy() and not self.channel.owned and not self.channel.has_queued()
+
+    def told(self):
+        """As Protocol.told(); of each request as Request.told()."""
+        cdef Stream stream = self.session.first
+        cdef Request request
+        cdef list streams = []
+        cdef list found = []
+        while stream is not None:
+            streams.append(stream)
+            stream = stream.next
+        for stream in streams:
+            request = <Request>stream.owner
+            if request is None:
+                if stream.finished and stream.has_unsent() and not stream.closed:
+                    found.append(self.told_of(CLIENT_READS, stream.ended_ns if stream.came_ns else 0))
+            elif stream.collects and not (stream.got_all or stream.head_sent):
+                found.append(request.told(BODY_COMES, request.body_since))
+            elif stream.has_unsent():
+                found.append(request.told(CLIENT_READS, request.started_ns))
+            else:
+                found.append(request.told(RESPONDS if stream.head_sent else RUNS, request.started_ns))
+        return found
 
     cdef bint _is_busy(self) noexcept:
         return self.session.count != 0 or self.running != 0

@@ -5,7 +5,7 @@ from tricorn.transport.thread_context cimport ThreadContext
 
 cdef class LoopServer(Server):
     cdef readonly LoopContext loop_context
-    cdef object on_change           # called when the worker should look: it is worn, or a drain is over
+    cdef object on_turn             # called when the worker should look: now and then, when it is worn, or a drain is over
     cdef bint stopped
     cdef LoopWatch loop_watch       # None: nobody watches
 

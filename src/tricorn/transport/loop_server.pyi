@@ -12,7 +12,7 @@ class LoopServer(Server):
         self,
         loop_context: LoopContext,
         entrances: list[Entrance],
-        on_change: Callable[[], None],
+        on_turn: Callable[[], None],
         runner: object = None,
     ) -> None: ...
     def open(self) -> None: ...

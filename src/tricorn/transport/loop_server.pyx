@@ -33,15 +33,16 @@ cdef int HOLD_FOR = 8
 cdef class LoopServer(Server):
     """The transport of one worker with an event loop.
 
-    loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_change: called when the worker is worn or the last connection of a drain has gone.
+    loop_context: what its connections share. entrances: where clients come in; their builders are ScopeBuilders. on_turn: called in each sweep, and when the worker is worn or the last
+    connection of a drain has gone.
     runner: the LoopRunner; None: that for ASGI.
     """
 
-    def __init__(self, LoopContext loop_context, list entrances, on_change, LoopRunner runner=None):
+    def __init__(self, LoopContext loop_context, list entrances, on_turn, LoopRunner runner=None):
         Server.__init__(self, new_loop_runner(loop_context, new_socket) if runner is None else runner, entrances)
         self.loop_context = loop_context
         self.keeper = loop_context.thread
-        self.on_change = on_change
+        self.on_turn = on_turn
         loop_context.schedule = self._schedule
         # A worker of this kind beats in its sweep.
         self.sweep_interval = min(self.sweep_interval, SECOND // 4)
@@ -204,8 +205,7 @@ cdef class LoopServer(Server):
             loop_context.task_runner.open = False
         self.flush_log()
         self.listen_again(now)
-        if self.worker.channels.draining or self.worker.worn:
-            self.on_change()
+        self.on_turn()
         return 0
 
     cdef int _tell_slow(self, long long now) except -1:
@@ -221,7 +221,7 @@ cdef class LoopServer(Server):
             return self.meet(thread, <int>(token - LISTENER_TOKENS))
         read(self.worker.channels.waker, &count, sizeof(count))
         if self.worker.channels.draining or self.worker.worn:
-            self.on_change()
+            self.on_turn()
         self.listen_again(monotonic())
         return 0
 

@@ -45,6 +45,15 @@ from tricorn.transport.files import maybe_span
 
 cdef long long NEVER = 1 << 61
 
+# Where a request stands, for people who look (names for Python: whoever uses them is rarely called).
+HEAD_COMES = "head"             # the client sends its head
+BODY_COMES = "body"             # … its body
+WAITS = "waiting"               # for a thread or a task
+RUNS = "application"            # the application has it, and has given nothing to the client
+RESPONDS = "responding"         # … and has begun its response
+CLIENT_READS = "client"         # what there is of the response waits for the client to read
+SWITCHED = "websocket"          # the connection has become another protocol's
+
 
 cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
     """The path is the one that came over the wire, decoded: not what a mount point leaves of it."""
@@ -382,6 +391,13 @@ cdef class RequestProtocol(Protocol):
     cdef int queue_up(self, Request request) except -1:
         raise NotImplementedError
 
+    def told_of(self, str phase, long long since, client=None):
+        """What is said of whatever goes on, request or not: see Request.told(). client: anything; if it is no text, the peer is told."""
+        cdef Peer peer = self.peer
+        if type(client) is not str:
+            client = peer.host if peer is not None else None
+        return {"phase": phase, "since": since, "client": client}
+
 
 cdef class ProtocolMaker:
     cdef Protocol make(self, Channel channel, Runner runner, object builder, Peer peer, bytes rest, dict tls):
@@ -684,6 +700,23 @@ cdef class Request(AsyncExchange):
     cdef int hint(self, object headers) except -1:
         cdef RequestProtocol protocol = self.protocol
         return protocol.hint(self, headers)
+
+    def told(self, str phase, long long since):
+        """For people who look: as a dict that JSON takes. phase: as its protocol sees it. since: ns; 0: that is not known."""
+        cdef RequestProtocol protocol = self.protocol
+        if self.waits:
+            phase = WAITS
+        elif phase == RESPONDS and self.outcome() == 1:
+            phase = SWITCHED
+        elif phase == RUNS and self.body_since:
+            phase = BODY_COMES
+        return protocol.told_of(phase, since, self.client()) | {
+            "method": self.method, "target": self.uri, "http": protocol.version_of(self), "sent": self.body_sent, "id": self.request_id,
+        }
+
+    def client(self):
+        """Who has sent it, as its application is told (a trusted proxy may have said so); None: that is not known."""
+        return None
 
     def log_length(self, what):
         self.protocol.worker.logger.warning(

@@ -5,5 +5,5 @@ from tricorn.transport.loop_server import LoopServer
 from tricorn.transport.opening import Entrance
 
 def new_tornado_server(
-    loop_context: LoopContext, entrances: list[Entrance], on_change: Callable[[], None]
+    loop_context: LoopContext, entrances: list[Entrance], on_turn: Callable[[], None]
 ) -> LoopServer: ...

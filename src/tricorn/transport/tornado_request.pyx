@@ -64,9 +64,9 @@ cdef long long MOST_BODY = 104857600
 cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0"}
 
 
-def new_tornado_server(LoopContext loop_context, list entrances, on_change):
+def new_tornado_server(LoopContext loop_context, list entrances, on_turn):
     """A LoopServer whose application is loop_context.application, an HTTPServerConnectionDelegate of Tornado's."""
-    return LoopServer(loop_context, entrances, on_change, new_tornado_runner(loop_context))
+    return LoopServer(loop_context, entrances, on_turn, new_tornado_runner(loop_context))
 
 
 cdef TornadoRequest new_tornado_request(TornadoRunner runner):

@@ -32,6 +32,7 @@ from tricorn.transport.request cimport RequestProtocol
 from tricorn.transport.wire cimport WIRE_AGAIN
 
 from tricorn.http.websocket_handshake import accept_fields, accept_head, negotiate
+from tricorn.transport.request import SWITCHED
 
 cdef enum:
     # Beyond this a payload is handed to the kernel from where it lies, not copied behind its head.
@@ -283,6 +284,11 @@ cdef class WebSocketProtocol(Protocol):
         if not channel.closed and session.pending is None and not self.gives_way:
             self._read(thread)
         return self.settle(thread)
+
+    def told(self):
+        """As Protocol.told(), of its request."""
+        cdef ASGIRequest request = self.session.request
+        return [] if request is None else [request.told(SWITCHED, request.started_ns)]
 
     cdef int _read(self, ThreadContext thread) except -1:
         cdef Channel channel = self.channel

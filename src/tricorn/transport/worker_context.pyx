@@ -83,6 +83,11 @@ cdef class WorkerContext(Terms):
         """Whether the worker ends: no new connections, idle ones close, the others after their request."""
         return self.channels.draining
 
+    def told(self, int most):
+        """What goes on, for people who look: as ChannelTable.told()."""
+        cdef ChannelTable channels = self.channels
+        return channels.told(most)
+
     def log_refusal(self, host, error):
         """host: of the client; None: it came through a unix socket."""
         self.row.data.errors += 1

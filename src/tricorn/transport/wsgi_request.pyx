@@ -564,6 +564,10 @@ cdef class WSGIRequest(Request):
             new_afterwards(ThreadAfterwards.__new__(ThreadAfterwards), runner, compartment, context, visit), runner
         )
 
+    def client(self):
+        cdef dict environ = self.environ
+        return environ.get("REMOTE_ADDR") if environ is not None else None
+
     cdef int log_access(self, object log, long long elapsed, double wall) except -1:
         cdef WSGICall call = self.call
         cdef object headers = call.headers if call is not None else ()

@@ -379,7 +379,9 @@ class Worker:
             self._drain(backlog=True)
 
     def _look(self) -> None:
-        """The worker has served its max_requests, or a connection of a drain has gone."""
+        """Now and then, and when the worker has served its max_requests, or a connection of a drain has
+        gone."""
+        self.signals.tell(self.server.loop_context.worker.told)
         if self.server.loop_context.worker.worn:
             ask_for_successor(self.assignment, scoreboard.SERVED_ENOUGH)
         if self.deadline is None:

@@ -1,4 +1,5 @@
-"""What a worker does when the master wishes for something that no signal says: show its stacks, log more.
+"""What a worker does when the master wishes for something that no signal says: show its stacks, tell which
+requests it has, log more.
 
 Knows: the wishes, threads and tasks of this process. Must not know: who wishes, what becomes of the answers.
 
@@ -6,11 +7,16 @@ Two of a worker's threads may look. The signal's handler runs in the main thread
 Python code, also where that blocks an event loop; whoever keeps house looks when it reads the signal, also
 where the main thread is stuck in compiled code. Whoever is first answers. In a handler nothing may wait for a
 lock that the interrupted code could hold: it logs nothing, and asks `threading` for nothing.
+
+Stacks are wanted of a worker that does not go on, so a signal asks for them. Requests are wanted again and
+again while somebody watches, and a signal interrupts a system call of the application's, which not all
+libraries expect: so whoever keeps house looks whether they are wanted, about once a second.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import threading
@@ -23,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from tricorn.log import setup as log_setup
 from tricorn.transport.stacks import OURS, awaiting_stack
 from tricorn.wishes import ANSWER_MAX, Wishes
+from tricorn.workers.signals import Told
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +51,14 @@ BEGINNINGS = tuple(
 #: The same of the libraries of green threads.
 HUBS = ("/gevent/", "/eventlet/")
 
+#: Requests of one worker that are told, and how many are looked at to find those that have taken the
+#: longest: who watches must not hold up a worker with ten thousand streams.
+REQUESTS_MOST = 100
+LOOKED_AT = 2000
+
+#: Of a target, the name of a client, an id: as much of it, in characters.
+WORD_MAX = 500
+
 Stack = dict[str, str]
 
 
@@ -54,6 +69,7 @@ class Look:
         self._wishes = wishes
         self._notify = notify
         self._answered = wishes.stacks
+        self._told = wishes.requests
         self._level = 0
         self.at_house()
 
@@ -75,6 +91,27 @@ class Look:
         with suppress(OSError):  # no memory for it: the master sees that nothing comes
             self._wishes.answer(answer)
         self._notify()
+
+    def tell(self, told: Told) -> None:
+        """By whoever keeps house, now and then."""
+        wish = self._wishes.requests
+        if wish == self._told:
+            return
+        self._told = wish
+        with suppress(OSError):  # no memory for it
+            self._wishes.tell({"wish": wish, "pid": os.getpid(), **requests(told)})
+        self._notify()
+
+
+def requests(told: Told) -> dict[str, Any]:
+    """Those that have taken the longest, and then those of which that is not known; left_out: so many more,
+    at least."""
+    found = sorted(told(LOOKED_AT), key=lambda each: each["since"] or math.inf)
+    kept = [
+        {key: value[:WORD_MAX] if isinstance(value, str) else value for key, value in each.items()}
+        for each in found[:REQUESTS_MOST]
+    ]
+    return {"requests": kept, "left_out": len(found) - len(kept)}
 
 
 def stacks() -> dict[str, Any]:

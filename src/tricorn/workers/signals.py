@@ -19,6 +19,9 @@ from typing import Any
 
 from tricorn.sigaction import use_usual_stack
 
+#: What goes on in this worker, so many things at most, each as the transport tells it (Request.told).
+Told = Callable[[int], list[dict[str, Any]]]
+
 
 class Command(Enum):
     """What somebody wants of the worker."""
@@ -51,12 +54,14 @@ class SignalPipe:
     """The commands that have arrived.
 
     look: called by whoever reads here when USR1 has come: the master may want more than that logs are opened
-        again. look_at_once: by its handler.
+        again. look_at_once: by its handler. tell: by whoever keeps house, about once a second, with a way to
+        know what goes on.
     """
 
     def __init__(self) -> None:
         self.look: Callable[[], None] = _nothing
         self.look_at_once: Callable[[], None] = _nothing
+        self.tell: Callable[[Told], None] = _nothing_to_tell
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -156,6 +161,10 @@ class SignalPipe:
 
 def _nothing() -> None:
     """What there is to look at before somebody says."""
+
+
+def _nothing_to_tell(told: Told) -> None:
+    """Nobody wants to know."""
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

@@ -170,6 +170,7 @@ class Worker:
             self.server.watch(self.signals.fd, self.lifeline, self._patience())
             self._renew_certificates()
             self.streams.attend(monotonic())
+            self.signals.tell(self.context.told)
             return self.signals.take()
         except MemoryError:
             with suppress(MemoryError):
