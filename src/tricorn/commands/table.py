@@ -48,6 +48,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "ctl": Command("tricorn.commands.ctl", "Control a running server: status, reload, scale, replace, stop."),
     "metrics": Command("tricorn.commands.metrics", "Print what a running server counts, for Prometheus."),
+    "top": Command(
+        "tricorn.commands.top.command", "Watch a running server: workers, what each request does, latencies."
+    ),
     "dev": Command("tricorn.commands.dev", "Serve an application while you write it.", serves=True),
     "doctor": Command(
         "tricorn.commands.doctor", "Say what this machine offers to a configuration, and lacks."
