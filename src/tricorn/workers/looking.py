@@ -93,14 +93,14 @@ class Look:
         self._notify()
 
     def tell(self, told: Told) -> None:
-        """By whoever keeps house, now and then."""
+        """By whoever keeps house, now and then. The master looks by itself: to be woken by each of its workers
+        costs it more."""
         wish = self._wishes.requests
         if wish == self._told:
             return
         self._told = wish
         with suppress(OSError):  # no memory for it
             self._wishes.tell({"wish": wish, "pid": os.getpid(), **requests(told)})
-        self._notify()
 
 
 def requests(told: Told) -> dict[str, Any]:
