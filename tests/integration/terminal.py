@@ -47,7 +47,9 @@ class Terminal:
         self.raw = ""
         #: What was written while the usual screen was shown.
         self.usual = ""
-        surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **(environ or {})}
+        # (From 3.13 on the interpreter colours its tracebacks.)
+        usual = {"TERM": "xterm-256color", "PYTHON_COLORS": "0", "COLUMNS": "", "LINES": ""}
+        surroundings = {**os.environ, **usual, **(environ or {})}
         surroundings = {name: value for name, value in surroundings.items() if value}
         # A group of its own in our session: so it can be suspended.
         self.process = subprocess.Popen(

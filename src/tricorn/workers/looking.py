@@ -93,8 +93,8 @@ class Look:
         self._notify()
 
     def tell(self, told: Told) -> None:
-        """By whoever keeps house, now and then. The master looks by itself: to be woken by each of its workers
-        costs it more."""
+        """By whoever keeps house, now and then. The master looks by itself: being woken by each of its
+        workers costs it more."""
         wish = self._wishes.requests
         if wish == self._told:
             return
