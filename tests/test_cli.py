@@ -158,6 +158,7 @@ def test_launch_applies_a_configuration_and_undoes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEPT", "original")
+    monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     config, search_path = tmp_path / "tricorn.toml", list(sys.path)

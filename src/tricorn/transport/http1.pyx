@@ -939,6 +939,7 @@ cdef class HTTP1(RequestProtocol):
 
     cdef bint answer(self, Request request, int status) except -1:
         cdef ThreadContext thread = request.writing_thread()
+        cdef int size
         self.machine.reply.keep_alive = False
         if self.machine.head_sent or request.torn:
             self.machine.broke_off = True
@@ -947,8 +948,10 @@ cdef class HTTP1(RequestProtocol):
             return True
         thread.out.size = 0
         self.worker.refresh_date()
-        request.body_sent = self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
+        size = self.machine.respond_error(thread.out, self.worker.defaults, status, self._id_field(request))
         self._send(thread, thread.out, None, NULL, 0, False)
+        if not request.gone:        # else that was found out now
+            request.body_sent = size
         return True
 
     cdef object _with_id(self, Request request, object headers):

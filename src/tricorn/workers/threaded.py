@@ -116,6 +116,7 @@ class Worker:
         if self.warm_pages:
             self.server.hold_back()
         self.deadline: float | None = None  # of the drain
+        self.wished: list[Command] = []  # and not done yet
         self.streams = StreamLimits(settings, self.server.cut_streams)
         self.next_renewal = 0.0
         forks.let_go(self.server.forsake)
@@ -159,23 +160,27 @@ class Worker:
             self._end()
             return
         self._enter(scoreboard.READY)
-        while not self._is_done():
-            if not self._obey(self._look_around()):
-                break
+        while self._goes_on():
+            pass
         self._end()
 
-    def _look_around(self) -> Sequence[Command]:
-        """Wait, and see to what is due. Returns what was wished for; without memory the next call does."""
+    def _goes_on(self) -> bool:
+        """Wait, and do what is due. False: it is over. What there is no memory for stays due."""
         try:
-            self.server.watch(self.signals.fd, self.lifeline, self._patience())
-            self._renew_certificates()
-            self.streams.attend(monotonic())
-            self.signals.tell(self.context.told)
-            return self.signals.take()
+            self._look_around()
+            return self._obey() and not self._is_done()
         except MemoryError:
             with suppress(MemoryError):
                 log.error("There was no memory for a moment; this worker serves on")  # noqa: TRY400 - a traceback needs more
-            return ()
+            return True
+
+    def _look_around(self) -> None:
+        self.server.watch(self.signals.fd, self.lifeline, self._patience())
+        self._renew_certificates()
+        self.streams.attend(monotonic())
+        self.signals.tell(self.context.told)
+        if not self.wished:
+            self.wished = self.signals.take()
 
     def _warm_up(self) -> bool:
         """False: it was told to end meanwhile, or is not fit to serve."""
@@ -217,10 +222,11 @@ class Worker:
         self.assignment.row.state = state
         self.assignment.notify()
 
-    def _obey(self, commands: Sequence[Command]) -> bool:
+    def _obey(self) -> bool:
         """Do what was wished for. False: end now."""
         self.server.nudge()
-        for command in commands:
+        while self.wished:
+            command = self.wished[0]
             if command is Command.QUIT:
                 tell_interrupted(self.assignment)
                 return False
@@ -228,11 +234,12 @@ class Worker:
                 log_setup.reopen()
             else:
                 self._drain(backlog=True)
+            del self.wished[0]  # only now: what fails for lack of memory is done again
         if self.lifeline >= 0 and is_readable(self.lifeline):
             log.warning("The master is gone; this worker finishes its requests and exits")
-            self.lifeline = -1
             self.assignment.row.stopping = 1
             self._drain(backlog=True)
+            self.lifeline = -1
         if self.server.stuck and ask_for_successor(self.assignment, scoreboard.STUCK):
             log.error("A request does not end although it was told to; this worker is being replaced")
         if self.context.worn:
@@ -242,7 +249,7 @@ class Worker:
     def _drain(self, *, backlog: bool = False) -> None:
         """backlog: serve those who wait to be accepted, unless somebody else will."""
         if self.deadline is None:
-            self.deadline = end_of_drain(self.settings)
+            deadline = end_of_drain(self.settings)
             self.streams.begin(monotonic())
             drain.begin()
             self._enter(scoreboard.DRAINING)
@@ -250,6 +257,7 @@ class Worker:
             # that this worker drains: of several that are told to at once, the last one sees no other.
             row = self.assignment.row
             self.server.drain(backlog and (row.stopping == 1 or not row.another_is_ready()))
+            self.deadline = deadline
 
     def _is_done(self) -> bool:
         if self.deadline is None:
