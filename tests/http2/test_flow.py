@@ -8,7 +8,7 @@ import pytest
 from harness.axes import ONE_OF_EACH
 from harness.http2.frames import USUAL_WINDOW, Code, Setting, Type, data, settings, window_update
 from harness.patience import PATIENCE
-from harness.server import Server, Servers
+from harness.server import Server, Servers, wait_for
 from http2.cases import EITHER_KIND, opened
 
 NO_CREDIT = {Setting.INITIAL_WINDOW_SIZE: 0}
@@ -21,7 +21,50 @@ def asgi(running_servers: Servers) -> Server:
     return running_servers.on("h2c").get(kind="asgi")
 
 
+ENDS = """
+import pathlib
+
+OVER = pathlib.Path(__file__).with_name("over")
+SIZE = 4_000_000  # more than waits for a client while the application goes on
+HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(SIZE))]
+
+def application(environ, start_response):
+    start_response("200 OK", HEADERS)
+    try:
+        yield b"a" * SIZE
+    finally:
+        OVER.touch()
+
+async def asgi_application(scope, receive, send):
+    headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"a" * SIZE, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    OVER.touch()
+"""
+
+
 # -- down
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_who_waits_for_the_client_hears_that_it_has_all(kind: str, tmp_path: Path) -> None:
+    """The last of it makes room and is the end of the stream as well: the application comes to its own end."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    name = "asgi_application" if kind == "asgi" else "application"
+    live = Server(f"ends:{name}", ["--chdir", str(tmp_path)], kind=kind, wire="h2c")
+    live.start(wait=False)
+    try:
+        with opened(live) as connection:
+            connection.gives_credit = False
+            answer = connection.head(connection.request("/"))
+            connection.until(lambda: answer.size == USUAL_WINDOW, "a window full")
+            connection.send(window_update(answer.stream, 4 * MEGABYTE) + window_update(0, 4 * MEGABYTE))
+            connection.until(lambda: answer.ended, "the end")
+            wait_for((tmp_path / "over").exists, "the end of the application")
+        live.stop()
+    finally:
+        live.kill()
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

@@ -287,6 +287,9 @@ cdef class ScopeBuilder(RequestBuilder):
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
         scope["subprotocols"] = subprotocols
+        if scope["http_version"] == "2":
+            # Applications look for these (python-engineio). A proxy that speaks HTTP/1.1 to them puts them there as well (RFC 8441 §5).
+            scope["headers"] = [*scope["headers"], (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
         scope["extensions"] = {"websocket.http.response": OFFERED, **self.drain} if self.offers_refusals else dict(self.drain)
         return 0
 

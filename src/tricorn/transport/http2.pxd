@@ -65,7 +65,8 @@ cdef class HTTP2(RequestProtocol):
     cdef bint _feed_files(self) except -1
     cdef int _feed(self, Stream stream) except -1
     cdef int _tell(self, ThreadContext thread) except -1
-    cdef int _tell_ended(self, Stream stream) except -1
+    cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1
+    cdef int _tell_eased(self, Stream stream, ThreadContext thread) except -1
     cdef void _count_sent(self, Stream stream) noexcept
     cdef void _count_ended(self) noexcept
     cdef int _wake(self, Stream stream) noexcept
@@ -88,6 +89,7 @@ cdef class HTTP2(RequestProtocol):
     cdef list _late_streams(self, long long now)
     cdef int _discard(self, Stream stream, long long size) except -1
     cdef bint _is_stalled(self, Stream stream, long long now) noexcept
+    cdef int _watch_again(self) except -1
     cdef int _await(self, Stream stream, int timeout_ms) except -1
     cdef int _read_aside(self) except -1
     cdef int _add(self, Request request, Stream stream, bytes piece) except -1

@@ -616,22 +616,16 @@ cdef class HTTP2(RequestProtocol):
         """Requests hear of what has become of their streams."""
         cdef Session session = self.session
         cdef Stream stream = session.take_ended()
-        cdef Request request
         while stream is not None:
-            self._tell_ended(stream)
+            self._tell_ended(stream, thread)
             stream = session.take_ended()
         stream = session.take_eased()
         while stream is not None:
-            request = <Request>stream.owner
-            stream.watched = False
-            if request is not None and not stream.closed:
-                self._wake(stream)
-                request.touch()
-                request.on_flushed(thread)
+            self._tell_eased(stream, thread)
             stream = session.take_eased()
         return self._note_idle()
 
-    cdef int _tell_ended(self, Stream stream) except -1:
+    cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1:
         cdef Request request = <Request>stream.owner
         cdef bint complete = stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
         self._wake(stream)
@@ -639,9 +633,21 @@ cdef class HTTP2(RequestProtocol):
             self._count_sent(stream)
         if not stream.began and stream.error == PROTOCOL_ERROR:
             self.worker.log_refusal(self.peer.host, refusal(MALFORMED))
-        if request is None or complete:
+        if request is None:
             return 0
-        return self._lose_request(stream, request)
+        # Its client has it all. The application may not have come to its end yet: it waited for the client, too.
+        return self._tell_eased(stream, thread) if complete else self._lose_request(stream, request)
+
+    cdef int _tell_eased(self, Stream stream, ThreadContext thread) except -1:
+        cdef Request request = <Request>stream.owner
+        if not stream.watched:
+            return 0
+        stream.watched = False
+        if request is None or request.gone:
+            return 0
+        self._wake(stream)
+        request.touch()
+        return request.on_flushed(thread)
 
     cdef void _count_sent(self, Stream stream) noexcept:
         count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, monotonic())
@@ -1229,6 +1235,8 @@ cdef class HTTP2(RequestProtocol):
         cdef Stream stream = self._stream_of(request)
         if not stream.inbox and not stream.got_all and stream.fault is None and not self.channel.owned and not self.lost:
             self._read_aside()
+        elif not self.lost:
+            self._watch_again()
         if stream.inbox or stream.got_all or stream.fault is not None:
             return 1
         return 0 if self.lost or request.gone or stream.closed else WIRE_AGAIN
@@ -1254,6 +1262,8 @@ cdef class HTTP2(RequestProtocol):
             return 0
         if not channel.owned and (channel.has_queued() or self.has_come()):
             self._read_aside()
+        else:
+            self._watch_again()
         if stream.sent != before:
             request.touch()
         return 0
@@ -1279,9 +1289,13 @@ cdef class HTTP2(RequestProtocol):
             if waker >= 0:
                 close(waker)
             self.readers -= reads
-        if reads and not has_come and not channel.owned and not channel.closed:
-            channel.watch()
+            if reads and not has_come:      # else who has waited reads it
+                self._watch_again()
         return 0
+
+    cdef int _watch_again(self) except -1:
+        """Who had waited in the poller's place does not read, since it has no need to any more."""
+        return 0 if self.channel.owned else self.channel.watch()
 
     cdef int cut_body(self, Request request, ThreadContext thread, object error) except -1:
         cdef Stream stream = self._stream_of(request)
