@@ -283,7 +283,9 @@ class Page:
         self._urls[told["requestId"]] = told["url"]
 
     def _socket_open(self, told: dict[str, Any]) -> None:
-        self._note(self._urls[told["requestId"]], told["response"]["status"], "")
+        status = told["response"]["status"]
+        # Over HTTP/2 that is how one opens (RFC 8441 §5).
+        self._note(self._urls[told["requestId"]], 101 if status == 200 else status, "")
 
     def _socket_error(self, told: dict[str, Any]) -> None:
         self._note(self._urls[told["requestId"]], told["errorMessage"], "")

@@ -32,6 +32,10 @@ def lasting(text: str) -> str:
 _KEPT: dict[int | str, str] = {304: "200"}
 
 
+#: A browser asks for it unasked, when it likes; over HTTP/2 often before a page is left, over HTTP/1.1 seldom.
+_ICON = "/favicon.ico"
+
+
 @dataclass
 class Evidence:
     """Resources, console and results behind one server.
@@ -56,7 +60,7 @@ class Evidence:
 
     def say(self, line: str) -> None:
         line = lasting(line.strip().split("\n", 1)[0])
-        if line not in self.console:
+        if _ICON not in line and line not in self.console:
             self.console.append(line)
 
     def failures(self) -> list[str]:

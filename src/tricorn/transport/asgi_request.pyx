@@ -679,6 +679,7 @@ cdef class ASGIRequest(LoopRequest):
             return 0
         if not self.answer_without(thread, 500) and call.disconnected:
             call.status = CLIENT_GONE
+            self.body_sent = 0
         call.let_go()       # other tasks of the application's may still wait
         return self.end(thread)
 
