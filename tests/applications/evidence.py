@@ -32,7 +32,7 @@ def lasting(text: str) -> str:
 _KEPT: dict[int | str, str] = {304: "200"}
 
 
-#: A browser asks for it unasked, when it likes; over HTTP/2 often before a page is left, over HTTP/1.1 seldom.
+#: A browser asks for it unasked, when it likes: over HTTP/2 often before a page is left, else seldom.
 _ICON = "/favicon.ico"
 
 

@@ -49,7 +49,7 @@ async def asgi_application(scope, receive, send):
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_who_waits_for_the_client_hears_that_it_has_all(kind: str, tmp_path: Path) -> None:
-    """The last of it makes room and is the end of the stream as well: the application comes to its own end."""
+    """The last of it makes room and ends the stream as well: the application comes to its own end."""
     (tmp_path / "ends.py").write_text(ENDS)
     name = "asgi_application" if kind == "asgi" else "application"
     live = Server(f"ends:{name}", ["--chdir", str(tmp_path)], kind=kind, wire="h2c")
