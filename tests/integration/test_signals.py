@@ -540,6 +540,47 @@ def test_any_other_signal_ends_a_worker_and_the_master_replaces_it(options: tupl
         assert live.request("/").status == 200
 
 
+#: One of each: a timer's, that of a fault, one that nothing holds off, one that has no name of its own.
+DEADLY_SAMPLE = (signal.SIGALRM, signal.SIGSEGV, signal.SIGKILL, signal.SIGRTMIN)
+
+
+@pytest.mark.parametrize("number", DEADLY_SAMPLE, ids=lambda number: signal.Signals(number).name)
+def test_a_worker_that_drains_may_be_killed(number: signal.Signals, gate: Path) -> None:
+    """Its successor serves, and nobody takes its place a second time."""
+    with Live("life:app") as live, live.connect(timeout=10) as client:
+        (worker,) = live.workers()
+        client.send(message(f"/block?{gate}"))
+        entered(gate)
+        live.signal(TERM, worker)
+        live.wait_log("is ready", times=2)
+        live.signal(number, worker)
+        live.wait_log(f"Worker {worker} was killed by {number.name}")
+        (successor,) = live.workers()
+        assert live.request("/").body.split()[0] == str(successor).encode()
+        assert live.log().count("is ready") == 2
+
+
+@pytest.mark.parametrize("number", DEADLY_SAMPLE, ids=lambda number: signal.Signals(number).name)
+def test_a_worker_that_boots_may_be_killed(number: signal.Signals, tmp_path: Path) -> None:
+    """Of a service that runs: another one is started, and the others serve."""
+    (tmp_path / "slow.py").write_text(
+        "import os, pathlib, sys, time\nhome = pathlib.Path(__file__).parent\n"
+        "if (home / 'slowly').exists():\n    (home / f'booting.{os.getpid()}').touch()\n"
+        "    while not (home / 'go').exists():\n        time.sleep(0.01)\n"
+        f"sys.path.append({str(APPS)!r})\nfrom life import app\n"
+    )
+    with Live("slow:app", chdir=tmp_path) as live:
+        (tmp_path / "slowly").touch()
+        live.signal(signal.SIGTTIN)
+        wait_for(lambda: list(tmp_path.glob("booting.*")), "another worker boots")
+        (booting,) = (int(path.suffix[1:]) for path in tmp_path.glob("booting.*"))
+        live.signal(number, booting)
+        live.wait_log(f"{booting} was killed by {number.name}")
+        assert live.request("/").status == 200
+        (tmp_path / "go").touch()
+        live.wait_log("is ready", times=2)
+
+
 def test_term_to_a_worker_replaces_it(kind: str) -> None:
     with Live("life:app", kind=kind) as live, Load(live) as load:
         (worker,) = live.workers()
