@@ -95,8 +95,9 @@ rounds. An answer is checked before it is timed.
   other than 2xx and 3xx (or a wrong echo), of all rounds. Servers that are far from the others are
   driven in two rounds only.
 
-A dash stands where a server does not take part in a scenario, could not be measured (below the scenario's own
-table stands why), or was not asked for in the run that wrote this page, as those whose whole column is dashes.
+A dash stands where a server does not take part in a scenario, could not be measured (below the scenario's
+own table stands why), or was not asked for in the run that wrote this page, as those whose whole column is
+dashes.
 
 One caution: client and server share a machine, and the loopback is not a network."""
 
