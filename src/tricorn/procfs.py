@@ -5,7 +5,12 @@ Knows: /proc. Must not know: whose processes they are, why somebody asks.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def stat_of(pid: int) -> list[str]:
@@ -16,3 +21,13 @@ def stat_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def seconds_of(stat: Sequence[str]) -> float:
+    """Of a processor that it has used, in user mode and in the kernel."""
+    return (int(stat[11]) + int(stat[12])) / TICKS
+
+
+def memory_of(stat: Sequence[str]) -> int:
+    """Bytes of it that are in memory (RSS)."""
+    return int(stat[21]) * PAGE

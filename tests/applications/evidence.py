@@ -32,8 +32,9 @@ def lasting(text: str) -> str:
 _KEPT: dict[int | str, str] = {304: "200"}
 
 
-#: A browser asks for it unasked, when it likes: over HTTP/2 often before a page is left, else seldom.
-_ICON = "/favicon.ico"
+#: A browser asks for it unasked, when it likes: over HTTP/2 often before a page is left, else seldom. Here no
+#: application that lacks it is told from another.
+_ICON = re.compile(r"status of 404 .*/favicon\.ico")
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Evidence:
 
     def say(self, line: str) -> None:
         line = lasting(line.strip().split("\n", 1)[0])
-        if _ICON not in line and line not in self.console:
+        if not _ICON.search(line) and line not in self.console:
             self.console.append(line)
 
     def failures(self) -> list[str]:

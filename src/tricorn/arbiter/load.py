@@ -13,7 +13,6 @@ without computing, and was not started by one (before CPython 3.12 none is), onl
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from tricorn.arbiter.autoscale import Bounds, Sample
 from tricorn.arbiter.children import ChildRecord
 from tricorn.arbiter.target import Mode, Target
 from tricorn.config.settings import Settings
-from tricorn.procfs import stat_of
+from tricorn.procfs import seconds_of, stat_of
 
 log = logging.getLogger("tricorn.error")
 
@@ -33,8 +32,6 @@ SAMPLE_EVERY = 1.0
 
 #: A loop that has not beaten for so long is blocked, seconds: it does so four times a second.
 BLOCKED = 1.0
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def bounds_of(settings: Settings) -> Bounds | None:
@@ -141,4 +138,4 @@ def _running(pid: int, *, is_loop: bool) -> float:
     except (OSError, ValueError):
         return 0.0
     stat = stat_of(pid)
-    return (int(stat[11]) + int(stat[12])) / TICKS if stat else 0.0
+    return seconds_of(stat) if stat else 0.0

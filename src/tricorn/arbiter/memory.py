@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from pathlib import Path
+
+from tricorn.procfs import PAGE
 
 log = logging.getLogger("tricorn.error")
 
 #: The machine, or this process, has nothing left for another open file; soon it may have again.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
-
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Scale:

@@ -26,7 +26,7 @@ from tricorn.control.protocol import Message
 from tricorn.log.escape import escape_block, escape_line
 from tricorn.metrics.exposition import OPEN
 from tricorn.net.address import parse_bind
-from tricorn.procfs import stat_of
+from tricorn.procfs import memory_of, stat_of
 
 DONE = 0
 FAILED = 1
@@ -42,7 +42,9 @@ GREETING = 1.0
 
 VARIABLE = "TRICORN_CONTROL_SOCKET"
 PID_DIGITS = 10
-PAGE = os.sysconf("SC_PAGE_SIZE")
+
+#: In front of what went wrong.
+NAME = "tricorn ctl"
 
 
 class UsageError(Exception):
@@ -176,16 +178,21 @@ class Line:
 
 def main(words: Sequence[str]) -> int:
     """The exit status: 0 done, 1 failed or refused, 2 not understood, 3 no server, 4 not done (yet)."""
+    return status_of(run, words, NAME)
+
+
+def status_of(run: Callable[[Sequence[str]], int], words: Sequence[str], name: str) -> int:
+    """The exit status of a command that asks a server. name: of the command, in front of what went wrong."""
     try:
         status = run(words)
         sys.stdout.flush()
         return status
     except UsageError as error:
-        return complain(str(error), USAGE)
+        return complain(str(error), USAGE, name)
     except NoAnswerError as error:
-        return complain(f"{error}; it may be reading its settings, or be suspended", NO_SERVER)
+        return complain(f"{error}; it may be reading its settings, or be suspended", NO_SERVER, name)
     except ControlError as error:
-        return complain(str(error), NO_SERVER)
+        return complain(str(error), NO_SERVER, name)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. The flush at the end of the interpreter must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -273,13 +280,13 @@ def show(answer: Message, line: Line, verb: Verb, weigh: ctl_text.Weigh) -> None
 
 
 def weigh(pid: int) -> int:
-    """Bytes of memory of a process (RSS, proc_pid_stat(5)); 0: it has gone."""
+    """Bytes of memory of a process (RSS); 0: it has gone."""
     stat = stat_of(pid)
-    return int(stat[21]) * PAGE if stat else 0
+    return memory_of(stat) if stat else 0
 
 
-def complain(text: str, code: int) -> int:
-    print(f"tricorn ctl: {escape_line(text)}", file=sys.stderr)
+def complain(text: str, code: int, name: str = NAME) -> int:
+    print(f"{name}: {escape_line(text)}", file=sys.stderr)
     return code
 
 

@@ -12,10 +12,9 @@ An upgrade is followed: when the older master has handed over, or is gone, the n
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from tricorn.commands.top.figures import Process, Snapshot
 from tricorn.commands.top.keys import Action
 from tricorn.control.client import Connection, ControlError
 from tricorn.control.protocol import Message
-from tricorn.procfs import stat_of
+from tricorn.procfs import memory_of, seconds_of, stat_of
 
 #: How long a server may take to answer what it knows itself, seconds.
 PATIENCE = ctl.PATIENCE
@@ -32,9 +31,6 @@ PATIENCE = ctl.PATIENCE
 #: How long the newer master of an upgrade is waited for, seconds.
 SUCCESSION = 10.0
 ATTEMPTS_EVERY = 0.1
-
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class GoneError(ControlError):
@@ -89,16 +85,14 @@ class Source:
 
     def snapshot(self, *, with_requests: bool = True) -> Snapshot:
         """ControlError: the server does not answer."""
-        requests = self._maybe_data("requests") if with_requests else None
+        requests = self._data("requests") if with_requests else ()
         told = self._data("status")
         families = self._maybe_data("metrics")
         status = told["status"]
         self._newer = status["newer"]
         is_near = self.connection.is_seen_as
         processes = _processes([each["pid"] for each in told["workers"]]) if is_near else {}
-        if requests is None and with_requests:
-            requests = _of_rows(told["workers"])  # an older server, which does not know the word
-        return Snapshot(time.monotonic(), status, told["workers"], requests or (), families, processes)
+        return Snapshot(time.monotonic(), status, told["workers"], requests, families, processes)
 
     def follow(self, snapshot: Snapshot | None) -> None:
         """Go over to the newer master, if that has taken over. snapshot: None: this one is gone. GoneError:
@@ -143,25 +137,12 @@ class Source:
         return answer.get("data") if answer.get("ok") else None
 
 
-def _of_rows(workers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What `workers` tells of requests, in the form of `requests`."""
-    unknown = {"client": None, "id": None, "http": None, "sent": None, "phase": "application"}
-    rows = []
-    for worker in workers:
-        found = []
-        for each in worker["running"]:
-            method, _, target = each["request"].partition(" ")
-            found.append({**unknown, "method": method, "target": target, "seconds": each["seconds"]})
-        rows.append({"pid": worker["pid"], "requests": found, "left_out": 0})
-    return rows
-
-
 def _processes(pids: Sequence[int]) -> dict[int, Process]:
     found = {}
     for pid in pids:
         stat = stat_of(pid)
         if stat:
-            found[pid] = Process((int(stat[11]) + int(stat[12])) / TICKS, int(stat[21]) * PAGE)
+            found[pid] = Process(seconds_of(stat), memory_of(stat))
     return found
 
 

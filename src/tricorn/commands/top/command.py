@@ -5,14 +5,10 @@ Knows: the words of this command line, exit statuses. Must not know: how anythin
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 from tricorn.commands import ctl
-from tricorn.control.client import ControlError, NoAnswerError
-from tricorn.log.escape import escape_line
 
 HELP = """Usage: tricorn top [options]
 
@@ -33,6 +29,8 @@ NO_COLOR=1 does without colours.
 
 Exit status: as of `tricorn ctl`."""
 
+NAME = "tricorn top"
+
 #: Seconds. Workers tell of their requests about once a second.
 INTERVAL = 1.0
 INTERVAL_LEAST, INTERVAL_MOST = 0.2, 3600.0
@@ -40,22 +38,7 @@ INTERVAL_LEAST, INTERVAL_MOST = 0.2, 3600.0
 
 def main(words: Sequence[str]) -> int:
     """The exit status."""
-    try:
-        status = run(words)
-        sys.stdout.flush()
-        return status
-    except ctl.UsageError as error:
-        return complain(str(error), ctl.USAGE)
-    except NoAnswerError as error:
-        return complain(f"{error}; it may be reading its settings, or be suspended", ctl.NO_SERVER)
-    except ControlError as error:
-        return complain(str(error), ctl.NO_SERVER)
-    except BrokenPipeError:
-        # As of ctl: the reader has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return ctl.DONE
-    except KeyboardInterrupt:
-        return ctl.INTERRUPTED
+    return ctl.status_of(run, words, NAME)
 
 
 def run(words: Sequence[str]) -> int:
@@ -64,14 +47,14 @@ def run(words: Sequence[str]) -> int:
         return ctl.DONE
     line, interval, is_once = taken_apart(words)
     if find_spec("rich") is None:
-        return complain("the package rich is missing; write pip install 'tricorn[top]'", ctl.FAILED)
+        return ctl.complain("the package rich is missing; write pip install 'tricorn[top]'", ctl.FAILED, NAME)
     from tricorn.commands.top import screen, watch
 
     try:
         gone = watch.show(line, interval, is_once=is_once)
     except screen.EndedError as ended:
         return 128 + ended.number
-    return ctl.DONE if gone is None else complain(gone, ctl.DONE)
+    return ctl.DONE if gone is None else ctl.complain(gone, ctl.DONE, NAME)
 
 
 def taken_apart(words: Sequence[str]) -> tuple[ctl.Line, float, bool]:
@@ -104,8 +87,3 @@ def seconds_of(text: str) -> float:
         least, most = f"{INTERVAL_LEAST:g}", f"{INTERVAL_MOST:g}"
         raise ctl.UsageError(f"--interval: {text!r} is not a number of seconds from {least} to {most}")
     return seconds
-
-
-def complain(text: str, code: int) -> int:
-    print(f"tricorn top: {escape_line(text)}", file=sys.stderr)
-    return code

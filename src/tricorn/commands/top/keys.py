@@ -7,9 +7,10 @@ how the view looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Any, Generic, TypeVar
 
 from tricorn.commands.top.figures import Frame, RequestFigures, WorkerFigures
 
@@ -110,32 +111,35 @@ class Page(Enum):
     HELP = auto()
 
 
+Row = TypeVar("Row")
+
+
 @dataclass(frozen=True)
-class Sort:
+class Sort(Generic[Row]):
     """name: for people. is_falling: the largest first."""
 
     name: str
+    value: Callable[[Row], Any]
     is_falling: bool = True
 
 
-#: How workers can be sorted; layout.py says by what.
-WORKER_SORTS: Sequence[Sort] = (
-    Sort("pid", is_falling=False),
-    Sort("req/s"),
-    Sort("busy"),
-    Sort("waiting"),
-    Sort("conns"),
-    Sort("cpu"),
-    Sort("memory"),
-    Sort("age"),
+WORKER_SORTS: Sequence[Sort[WorkerFigures]] = (
+    Sort("pid", lambda each: each.pid, is_falling=False),
+    Sort("req/s", lambda each: each.rate or 0),
+    Sort("busy", lambda each: each.busy),
+    Sort("waiting", lambda each: each.waiting),
+    Sort("conns", lambda each: each.connections),
+    Sort("cpu", lambda each: each.cpu or 0),
+    Sort("memory", lambda each: each.memory),
+    Sort("age", lambda each: each.age),
 )
-REQUEST_SORTS: Sequence[Sort] = (
-    Sort("age"),
-    Sort("request", is_falling=False),
-    Sort("phase", is_falling=False),
-    Sort("client", is_falling=False),
-    Sort("pid", is_falling=False),
-    Sort("sent"),
+REQUEST_SORTS: Sequence[Sort[RequestFigures]] = (
+    Sort("age", lambda each: -1.0 if each.seconds is None else each.seconds),
+    Sort("request", lambda each: (each.target, each.method), is_falling=False),
+    Sort("phase", lambda each: each.phase, is_falling=False),
+    Sort("client", lambda each: each.client, is_falling=False),
+    Sort("pid", lambda each: each.pid, is_falling=False),
+    Sort("sent", lambda each: each.sent),
 )
 
 
@@ -173,10 +177,8 @@ class View:
 
 def pressed(view: View, key: str, frame: Frame | None, extent: Extent) -> tuple[View, Action | None]:
     """frame: what is shown, None: nothing yet. extent: of requests, or of a text, as they are shown."""
-    if key in ("suspend", "redraw"):
+    if key in ("suspend", "redraw", "quit"):
         return view, Action(key)
-    if key == "quit":
-        return view, Action("quit")
     if view.asks is not None:
         return (replace(view, asks=None, message=""), view.asks if key in ("y", "Y") else None)
     view = replace(view, message="")
@@ -231,38 +233,13 @@ def _in_main(view: View, key: str, frame: Frame | None, extent: Extent) -> tuple
 
 def sorted_workers(workers: Sequence[WorkerFigures], view: View) -> list[WorkerFigures]:
     """Those that are equal stay in the order of their process ids."""
-    sort = WORKER_SORTS[view.worker_sort]
-
-    def value(worker: WorkerFigures) -> float:
-        return {
-            "pid": worker.pid,
-            "req/s": worker.rate or 0,
-            "busy": worker.busy,
-            "waiting": worker.waiting,
-            "conns": worker.connections,
-            "cpu": worker.cpu or 0,
-            "memory": worker.memory,
-            "age": worker.age,
-        }[sort.name]
-
-    ordered = sorted(workers, key=lambda each: each.pid)
-    return sorted(ordered, key=value, reverse=sort.is_falling)
+    return _sorted(_sorted(workers, WORKER_SORTS[0]), WORKER_SORTS[view.worker_sort])
 
 
 def sorted_requests(requests: Sequence[RequestFigures], view: View) -> list[RequestFigures]:
     """Those that are equal: the longest first."""
-    sort = REQUEST_SORTS[view.request_sort]
-    ordered = sorted(requests, key=lambda each: -1.0 if each.seconds is None else each.seconds, reverse=True)
-    match sort.name:
-        case "age":
-            return ordered
-        case "request":
-            return sorted(ordered, key=lambda each: (each.target, each.method))
-        case "phase":
-            return sorted(ordered, key=lambda each: each.phase)
-        case "client":
-            return sorted(ordered, key=lambda each: each.client)
-        case "pid":
-            return sorted(ordered, key=lambda each: each.pid)
-        case _:
-            return sorted(ordered, key=lambda each: each.sent, reverse=True)
+    return _sorted(_sorted(requests, REQUEST_SORTS[0]), REQUEST_SORTS[view.request_sort])
+
+
+def _sorted(rows: Sequence[Row], sort: Sort[Row]) -> list[Row]:
+    return sorted(rows, key=sort.value, reverse=sort.is_falling)
