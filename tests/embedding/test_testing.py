@@ -249,15 +249,23 @@ def test_a_unix_socket_has_no_url(tmp_path: Path) -> None:
 
 
 def test_it_costs_little() -> None:
-    """Processor time of all processes, with the end: what passes is as much where nothing else runs."""
+    """Processor time of all processes, with the end, beside that of an interpreter that imports what any
+    server does: where other things run, and on slow machines, both take longer."""
 
     def spent() -> float:
         return time.process_time() + sum(getrusage(RUSAGE_CHILDREN)[:2])
 
-    def once() -> float:
+    def cost(of: Callable[[], object]) -> float:
         started = spent()
-        with serve(saying(b"")):
-            pass
+        of()
         return spent() - started
 
-    assert min(once() for _ in range(3)) < 0.15
+    def once() -> None:
+        with serve(saying(b"")):
+            pass
+
+    def imports() -> None:
+        subprocess.run([sys.executable, "-I", "-c", "import asyncio, logging, ssl"], check=True)
+
+    rounds = [(cost(once), cost(imports)) for _ in range(5)]
+    assert min(ours / floor for ours, floor in rounds) < 1, rounds

@@ -36,9 +36,12 @@ class TruncatedError(AssertionError):
 
 
 @cache
-def client_context(protocol: str | None = None) -> ssl.SSLContext:
+def client_context(
+    protocol: str | None = None, at_most: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> ssl.SSLContext:
     """protocol: what is offered by ALPN (RFC 7301), alone; a server that does not take it is a failure."""
     context = ssl.create_default_context(cafile=str(AUTHORITY))
+    context.maximum_version = at_most
     if protocol is not None:
         context.set_alpn_protocols([protocol])
     return context

@@ -6,6 +6,7 @@ What HTTP and WebSocket do over TLS is the business of the other tests, which ru
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -42,7 +43,7 @@ from integration.tls_site import (
     told,
 )
 from tls.authority import Authority, Issued, need_openssl
-from websockets.sync.client import connect as connect_socket
+from websockets.asyncio.client import connect as connect_socket
 
 LIMIT = 0.5  # the header_timeout of most servers here
 LATE = 3.0
@@ -421,15 +422,20 @@ def test_a_websocket_is_wss(running_servers: Servers) -> None:
     server = running_servers.on("tls").get(f"--header-timeout={LIMIT}", app=APP, kind="asgi")
     context = ssl.create_default_context(cafile=str(AUTHORITY))
     uri = f"wss://{NAME}:{server.address[1]}/"
-    with connect_socket(uri, ssl=context, sock=socket.create_connection(server.address), proxy=None) as web:
-        about = json.loads(web.recv())
-        assert about["scheme"] == "wss"
-        assert about["tls"]["tls_version"] == 0x0304
-        for size in (0, 1, 16384, 1_000_000):
-            data = bytes(size)
-            web.send(data)
-            assert web.recv() == data
-    assert web.close_code == 1000
+
+    async def visit() -> None:
+        raw = socket.create_connection(server.address)
+        async with connect_socket(uri, ssl=context, sock=raw, proxy=None) as web:
+            about = json.loads(await web.recv())
+            assert about["scheme"] == "wss"
+            assert about["tls"]["tls_version"] == 0x0304
+            for size in (0, 1, 16384, 1_000_000):
+                data = bytes(size)
+                await web.send(data)
+                assert await web.recv() == data
+        assert web.close_code == 1000
+
+    asyncio.run(visit())
 
 
 @pytest.fixture(scope="module")
