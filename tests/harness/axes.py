@@ -239,6 +239,14 @@ NARROW: dict[str, tuple[tuple[str, ...], str]] = {
         PLAIN,
         "one that fails inside OpenSSL ends the connection, which the application hears of afterwards",
     ),
+    "integration/test_autoscaling.py::test_up_and_down_without": (
+        PLAIN,
+        "its clients keep three workers busy, which they cannot with a handshake for each request",
+    ),
+    "integration/test_time_limits.py::test_what_has_come_by_the_end": (
+        PLAIN,
+        "a PROXY header comes before TLS, and is one of the messages that are cut",
+    ),
     "integration/test_control.py::test_there_are_no_certificates": (PLAIN, "over TLS there are"),
     **{
         f"integration/test_even_load.py::test_{name}": (

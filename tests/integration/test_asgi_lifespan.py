@@ -108,7 +108,7 @@ def test_nobody_is_served_before_the_start_up_is_complete(tmp_path: Path) -> Non
     live.start(wait=False)
     try:
         with live.connect(timeout=10) as client:
-            client.send(message("/"))
+            client.send_ahead(message("/"))
             wait_for(lambda: "startup" in events(live), "the start-up has begun", deadline=15)
             assert client.is_quiet(0.1)
             assert "is ready" not in live.log()

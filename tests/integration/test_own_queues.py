@@ -49,10 +49,11 @@ def serving(kind: str) -> Iterator[tuple[Live, ExitStack]]:
         yield live, stack
 
 
-def came(live: Live, stack: ExitStack, number: int = MANY, path: str = "/") -> list[Client]:
+def came(live: Live, stack: ExitStack, number: int = MANY) -> list[Client]:
+    """Clients with a request each. The worker whose queue they are in may stand still."""
     clients = [stack.enter_context(live.connect(timeout=10)) for _ in range(number)]
     for client in clients:
-        client.send_ahead(message(path))
+        client.send_ahead(message("/"))
     return clients
 
 
@@ -103,8 +104,10 @@ def test_a_busy_worker_leaves_its_queue_to_a_free_one(kind: str, gate: Path) -> 
         free = live.untouched()
         (busy,) = set(live.workers()) - {free}
         with frozen(free):
-            blocked = [came(live, stack, 1, f"/block?{gate}")[0] for gate in gates]
-            assert {entered(gate) for gate in gates} == {busy}
+            blocked = [stack.enter_context(live.connect(timeout=10)) for _ in gates]
+            for client, each in zip(blocked, gates, strict=True):
+                client.send(message(f"/block?{each}"))
+            assert {entered(each) for each in gates} == {busy}
         assert served(came(live, stack)) == {free: MANY}
         for each in gates:
             each.touch()

@@ -67,7 +67,7 @@ def test_no_client_waits_for_what_is_slow_at_first(
         live.start(wait=False)
         (worker,) = wait_for(lambda: entered(gate) and live.workers(), "the worker warms up")
         with live.connect(timeout=10) as client:
-            client.send(message("/client", fields=("Connection: close",)))
+            client.send_ahead(message("/client", fields=("Connection: close",)))
             assert "is ready" not in live.log()
             gate.touch()
             assert client.response().body == b"/first /slow /client"
