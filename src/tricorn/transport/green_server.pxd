@@ -42,8 +42,7 @@ cdef class GreenServer(Server):
     cdef object hub                 # the library's: see the .pyi
     cdef object reading             # the hub's watch over the poller
     cdef dict watches               # over other descriptors, by number
-    cdef ThreadContext reader       # of the main greenlet
-    cdef object main                # that greenlet
+    cdef object main                # the main greenlet, which is the reader
     cdef object forker              # in a process that the application has made: the greenlet that has made it
     cdef dict serving               # greenlet → GreenContext, of requests that the application has
     cdef dict parked                # WSGIRequest → GreenContext, while the application's iterator waits for the client

@@ -5,8 +5,8 @@ loop does (loop_server.pyx). So an idle connection costs the hub nothing, and no
 
 1. The hub is the library's. It calls `_look` when there is something to do, which has the reader read what has come, and starts what is
    complete. Nothing that runs in the hub may wait, so no foreign code is called there.
-2. The reader is the main greenlet, inside watch(). It reads for everybody, sweeps the deadlines, beats on the scoreboard. It never calls the
-   application; but log handlers are foreign code too, and may wait for others there.
+2. The reader is the main greenlet, inside watch(); its context is `monitor`. It reads for everybody, sweeps the deadlines, beats on the
+   scoreboard. It never calls the application; but log handlers are foreign code too, and may wait for others there.
 3. Each request that the application has runs in a greenlet of its own, which ends with it. It is started in the hub, as all greenlets are, and
    so comes back there whenever the application waits. While the application's iterator waits for a slow client the greenlet is parked:
    what was kept for it (greenlet-local) is there when it goes on.
@@ -212,10 +212,10 @@ cdef class GreenServer(Server):
         self.spare = []
         self.overdue = []
         self.main = current_greenlet()
-        self.reader = self.keeper = ThreadContext()
-        self.reader.cell = worker.row.cell(0)
-        self.reader.ident = PyThread_get_thread_ident()
-        self.batch = new_batch(self.reader)
+        self.monitor = ThreadContext()
+        self.monitor.cell = worker.row.cell(0)
+        self.monitor.ident = PyThread_get_thread_ident()
+        self.batch = new_batch(self.monitor)
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
             provide(builder, caller)
         # A worker of this kind beats in its sweep.
@@ -267,7 +267,7 @@ cdef class GreenServer(Server):
     cdef int nudge_hub(self) except -1:
         if self.looking or self.scheduled or self.stopped:
             return 0
-        if PyThread_get_thread_ident() != self.reader.ident:
+        if PyThread_get_thread_ident() != self.monitor.ident:
             return self.worker.channels.wake()      # of no other thread the hub is to be called
         self.scheduled = True
         self.hub.call_soon(self._look)
@@ -280,7 +280,7 @@ cdef class GreenServer(Server):
         if self.stopped or self.looking:
             return
         self.looking = True
-        self.reader.cell.busy_since_ns = began
+        self.monitor.cell.busy_since_ns = began
         try:
             self._resume_reader()
             self._interrupt()
@@ -290,9 +290,9 @@ cdef class GreenServer(Server):
             self.worker.logger.critical("The hub of the worker failed", exc_info=True)
             os.abort()
         self.looking = False
-        self.reader.cell.busy_ns += monotonic() - began
+        self.monitor.cell.busy_ns += monotonic() - began
         if not self.serving:
-            self.reader.cell.busy_since_ns = 0      # else the hub may turn to them, and one may block it
+            self.monitor.cell.busy_since_ns = 0      # else the hub may turn to them, and one may block it
         if self._is_left():
             self.nudge_hub()
 
@@ -403,7 +403,7 @@ cdef class GreenServer(Server):
         pool.running -= 1
         self.worker.row.data.running = len(self.serving)
         if not self.looking and not self.serving:
-            self.reader.cell.busy_since_ns = 0
+            self.monitor.cell.busy_since_ns = 0
         if pool.waiting:
             self.nudge_hub()
         return 0
@@ -477,7 +477,7 @@ cdef class GreenServer(Server):
 
     cdef int _turn(self) except -1:
         cdef long long now = monotonic()
-        self.reader.now = now
+        self.monitor.now = now
         self.wanted = False
         if self.tick_due:
             self.tick_due = False
@@ -493,12 +493,12 @@ cdef class GreenServer(Server):
 
     cdef int serve_batch(self) except -1:
         cdef Event events[BATCH]
-        cdef ThreadContext reader = self.reader
+        cdef ThreadContext monitor = self.monitor
         cdef int n = self.worker.channels.poller.fetch(events, BATCH, 0)
         cdef int i
         for i in range(n):
-            self.dispatch(reader, events[i].token)
-            reader.now = monotonic()
+            self.dispatch(monitor, events[i].token)
+            monitor.now = monotonic()
         return n
 
     cdef int _let_proceed(self) except -1:
@@ -508,11 +508,11 @@ cdef class GreenServer(Server):
         cdef int i
         for i in range(len(gave_way)):
             protocol = gave_way.popleft()
-            self.reader.now = monotonic()
+            self.monitor.now = monotonic()
             try:
-                protocol.proceed(self.reader)
+                protocol.proceed(self.monitor)
             except BaseException:
-                self.give_up(self.reader, protocol.channel)
+                self.give_up(self.monitor, protocol.channel)
         return 0
 
     cdef int own_event(self, ThreadContext thread, unsigned long long token) except -1:
@@ -526,9 +526,9 @@ cdef class GreenServer(Server):
     # ---- the sweep ---------------------------------------------------------------------------------------
 
     cdef int _sweep(self, long long now) except -1:
-        self.reader.now = now = self.begin_sweep(now)
+        self.monitor.now = now = self.begin_sweep(now)
         self.worker.row.data.heartbeat_ns = now
-        self.expire_overdue(self.reader, now)
+        self.expire_overdue(self.monitor, now)
         if self.worker.shortest_timeout:
             self._interrupt_overdue(now)
         if self.worker.shortest_slow:

@@ -41,7 +41,7 @@ cdef class LoopServer(Server):
     def __init__(self, LoopContext loop_context, list entrances, on_turn, LoopRunner runner=None):
         Server.__init__(self, new_loop_runner(loop_context, new_socket) if runner is None else runner, entrances)
         self.loop_context = loop_context
-        self.keeper = loop_context.thread
+        self.monitor = loop_context.thread
         self.on_turn = on_turn
         loop_context.schedule = self._schedule
         # A worker of this kind beats in its sweep.
@@ -71,7 +71,7 @@ cdef class LoopServer(Server):
         self.loop_context.drain_code = code
         self.loop_context.task_runner.open = True
         try:
-            self.close_down(self.keeper, backlog, code)
+            self.close_down(self.monitor, backlog, code)
         finally:
             self.loop_context.task_runner.open = False
 

@@ -16,7 +16,7 @@ cdef enum:
 
 cdef class Server:
     cdef readonly WorkerContext worker
-    cdef ThreadContext keeper       # of who sweeps the deadlines, and deals with the drain
+    cdef ThreadContext monitor      # the context of who sweeps the deadlines and deals with the drain
     cdef Runner runner
     cdef list entrances             # Entrance
     cdef Queues queues              # None: all entrances are for all workers

@@ -457,17 +457,17 @@ cdef class Server:
 
     def drain(self, bint backlog):
         """As close_down()."""
-        self.close_down(self.keeper, backlog)
+        self.close_down(self.monitor, backlog)
 
     def take_remaining(self):
         """As take_rest(), when nobody is left. Whether somebody has come."""
         if self.has_rest:
-            self.take_rest(self.keeper)
+            self.take_rest(self.monitor)
         return self.worker.channels.count > 0
 
     def cut_streams(self, bint events_only):
         """As end_streams()."""
-        return self.end_streams(self.keeper, events_only)
+        return self.end_streams(self.monitor, events_only)
 
     cdef int close_down(self, ThreadContext thread, bint backlog, int code=0) except -1:
         """Take no new connections; idle ones close soon, the others after their request.

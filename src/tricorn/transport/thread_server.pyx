@@ -102,7 +102,6 @@ cdef class ThreadServer(Server):
     cdef list all_threads       # these, then those of routes
     cdef ThreadPool pool        # of the former; its queue
     cdef list reserved          # (ThreadPool, ThreadContext) of the latter
-    cdef ThreadContext monitor
     cdef Event ready[READY_ROOM]
     cdef int ready_at
     cdef int ready_count
@@ -138,7 +137,7 @@ cdef class ThreadServer(Server):
         self._make_threads()
         for builder in {id(entrance.builder): entrance.builder for entrance in entrances}.values():
             provide(builder, thread_caller(self.all_threads))       # once: what follows copies its environ
-        self.monitor = self.keeper = ThreadContext()
+        self.monitor = ThreadContext()
         self.monitor.cell = worker.row.cell(0)      # it never marks itself busy
         worker.channels.poller.add(worker.channels.waker, READ, WAKER_TOKEN)
         self.listen(True)
