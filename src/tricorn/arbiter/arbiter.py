@@ -47,6 +47,7 @@ from tricorn.arbiter.ledger import Ledger, figures_of
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
+from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reloading import start_watching
@@ -79,7 +80,6 @@ from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
 from tricorn.net.address import shown
-from tricorn.net.holders import Holder, holders_of
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
 from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
@@ -106,19 +106,10 @@ STALL = 1.0
 #: How often the memory of workers is looked at, seconds: the kernel walks through all pages of a process.
 WEIGH_EVERY = 2.0
 
-#: How long a start waits for an address that somebody else has, or nobody yet, seconds: a predecessor that is
-#: just ending is gone by then, and an interface up. Gunicorn waits as long.
-ADDRESS_PATIENCE = 5.0
-
-#: The same while workers have it whose master was killed: as long as they may drain, and some time to end in.
-#: Where draining has no limit the wait has this one.
-ORPHAN_FAREWELL = 6.0
-ORPHAN_PATIENCE = 60.0
-
 #: What `errorlog` may be if its lines are on the terminal anyway.
 SEEN = ("-", "/dev/stderr", "/dev/stdout")
 
-#: How often the address is tried meanwhile.
+#: How often an address is tried that somebody else has, or that is not there yet, seconds.
 ADDRESS_RETRY = 0.1
 
 
@@ -292,7 +283,7 @@ class Arbiter:
                 if awaited is None or self._upgrade.is_on_trial:
                     raise
                 if awaited != said:
-                    said, patience = awaited, _patience_over(error, settings)
+                    said, patience = awaited, patience_over(error, settings)
                     self._manager.status(f"Waiting for {said}")
                 if time.monotonic() - started > patience:
                     raise
@@ -1077,31 +1068,6 @@ def _all_ended() -> Iterator[tuple[int, int]]:
         if not pid:
             return
         yield pid, status
-
-
-def _patience_over(error: ListenError, settings: Settings) -> float:
-    """How long to wait for the address, seconds. Says so, and whom for."""
-    if error.taken is None:
-        log.warning("%s: waiting up to %.0f s for it", error, ADDRESS_PATIENCE)
-        return ADDRESS_PATIENCE
-    holders = holders_of(error.taken)  # looked up once: it reads what every process has open
-    patience = _patience(holders, settings)
-    who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
-    log.warning("%s is in use by %s: waiting up to %.0f s for it", error.taken, who, patience)
-    return patience
-
-
-def _patience(holders: Sequence[Holder], settings: Settings) -> float:
-    """How long to wait for an address that they have, seconds."""
-    if not any(_is_orphan(holder) for holder in holders):
-        return ADDRESS_PATIENCE
-    return settings.graceful_timeout + ORPHAN_FAREWELL if settings.graceful_timeout else ORPHAN_PATIENCE
-
-
-def _is_orphan(holder: Holder) -> bool:
-    posts = (attendant.POST, administration.POST)
-    ours = tuple(process_title(role) for role in ("worker", "mold", *(post.role for post in posts)))
-    return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
 
 
 def _certificates_for(settings: Settings, previous: Generation | None) -> Renewal | None:
