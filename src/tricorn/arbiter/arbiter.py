@@ -45,7 +45,6 @@ from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
 from tricorn.arbiter.ledger import Ledger, figures_of
 from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
-from tricorn.arbiter.memory import Scale
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
@@ -71,6 +70,7 @@ from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.watch import watching
+from tricorn.arbiter.weighing import Weighing
 from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
@@ -102,9 +102,6 @@ FAILED_WAIT = 0.1
 #: Being so much later than expected means that the whole machine (or container) stood still, or that a
 #: reload took its time: either way what the workers said meanwhile could not be read.
 STALL = 1.0
-
-#: How often the memory of workers is looked at, seconds: the kernel walks through all pages of a process.
-WEIGH_EVERY = 2.0
 
 #: What `errorlog` may be if its lines are on the terminal anyway.
 SEEN = ("-", "/dev/stderr", "/dev/stdout")
@@ -158,8 +155,7 @@ class Arbiter:
         self._lifeline = self._lifeline_writer = -1
         #: When the loop last came by, and an instant before which no worker is blamed for silence.
         self._turned_at = self._alive_at = time.monotonic()
-        self._weigh_at = 0.0
-        self._scale = Scale()
+        self._weighing = Weighing()
         self._adopts_orphans = os.getpid() == 1
         self._ends = Ends()
         self._autoscaler = Autoscaler()
@@ -500,7 +496,7 @@ class Arbiter:
             if child.observe(now):
                 self._note_ready(child)
                 self._say_again(child)
-                self._weigh_at = now  # what it has before it serves
+                self._weighing.hasten(now)
             if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
                 child.is_announced = True
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
@@ -514,36 +510,11 @@ class Arbiter:
 
     def _weigh_children(self) -> None:
         now = time.monotonic()
-        if now < self._weigh_at:
+        if not self._weighing.is_due(now):
             return
-        self._weigh_at = now + WEIGH_EVERY
         self._ends.look(now)
-        for child in self._registry:
-            settings = child.generation.settings
-            if child.is_mold or child.is_ordered:
-                continue
-            if not (settings.max_memory or settings.max_memory_hard):
-                continue
-            size = self._scale.weigh(child.pid, settings.memory_measure)
-            was_large = child.is_large, child.is_too_large
-            child.is_too_large = size > settings.max_memory_hard > 0
-            if child.was_ready and settings.max_memory:
-                self._compare(child, size, settings.max_memory)
-            if (child.is_large, child.is_too_large) > was_large:
-                self._hooks.tell(child.generation.hooks, "on_memory_limit", child.worker, size)
-
-    def _compare(self, child: ChildRecord, size: int, most: int) -> None:
-        """One that is large from the start would be followed by one that is, and so on."""
-        if child.size_at_first is None:
-            child.size_at_first = size
-            if size > most and "max_memory" not in child.generation.reported:
-                child.generation.reported.add("max_memory")
-                log.warning(
-                    "max_memory: a worker has %d MB when it has just started, which is more; it is not "
-                    "replaced for that",
-                    size >> 20,
-                )
-        child.is_large = child.is_large or size > most >= child.size_at_first
+        for child, size in self._weighing.attend(self._registry):
+            self._hooks.tell(child.generation.hooks, "on_memory_limit", child.worker, size)
 
     def _note_ready(self, child: ChildRecord) -> None:
         if child.is_mold:
