@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +38,7 @@ from tricorn.arbiter.children import (
     rows_for,
 )
 from tricorn.arbiter.control import Control
-from tricorn.arbiter.ends import Ends, after_failure, judged, without_fork
+from tricorn.arbiter.ends import Ends, after_failure, judged, log_kill, without_fork
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
@@ -51,6 +50,7 @@ from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
+from tricorn.arbiter.signalling import Signaller
 from tricorn.arbiter.signals import (
     MEANING,
     Change,
@@ -82,7 +82,7 @@ from tricorn.log.error import block_of
 from tricorn.net.address import shown
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.parentage import adopt_orphans
-from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
+from tricorn.scoreboard import REFORK, Board, Row
 from tricorn.tls import rules
 from tricorn.wishes import Wishes
 
@@ -140,6 +140,7 @@ class Arbiter:
         self._read_settings = reload
         self._load_application = load_application
         self._registry = Registry()
+        self._signaller = Signaller(self._registry)
         self._generations: dict[int, Generation] = {}
         self._listeners: list[Listener] = []
         self._reload_under_way = False
@@ -160,7 +161,7 @@ class Arbiter:
         self._ends = Ends()
         self._autoscaler = Autoscaler()
         self._wishes = Wishes()
-        self._control = Control(self._sight, self._obey, self._wishes, self._have_look)
+        self._control = Control(self._sight, self._obey, self._wishes, self._signaller.have_look)
         self._health = Health(run_health)
         self._administration = Administration(run_admin)
         self._attendances = {
@@ -495,7 +496,7 @@ class Arbiter:
                 continue
             if child.observe(now):
                 self._note_ready(child)
-                self._say_again(child)
+                self._signaller.say_again(child)
                 self._weighing.hasten(now)
             if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
                 child.is_announced = True
@@ -636,7 +637,7 @@ class Arbiter:
             log.warning("%s: %s", name, said)
             return refusal(said)
         elif change in (drain, end):
-            self._hurry_molds()
+            self._signaller.hurry_molds()
         return None
 
     def _pause_or_resume(self, change: Change, name: str) -> Answer | None:
@@ -647,16 +648,6 @@ class Arbiter:
         log.info("%s: %s", name, pausing.SAID[self._target.mode])
         self._manager.status(pausing.STATUS[self._target.mode])
         return None
-
-    def _have_look(self, child: ChildRecord) -> None:
-        """At what is wished for."""
-        self._signal(child.pid, signal.SIGUSR1)
-
-    def _hurry_molds(self) -> None:
-        """Whoever asks once more does not wait for what the application has left in them."""
-        for child in self._registry:
-            if child.is_mold and child.interrupted_at is not None:
-                self._interrupt(child.pid)
 
     def _reload(self, name: str) -> Answer | None:
         if self._target.mode is Mode.RESTING:
@@ -747,7 +738,7 @@ class Arbiter:
     def _reopen_logs(self, name: str) -> None:
         log_setup.reopen()
         for child in self._registry:
-            self._signal(child.pid, signal.SIGUSR1)
+            self._signaller.have_look(child)
         log.info("%s: reopened the log files", name)
 
     # -- actions -----------------------------------------------------------------------------------------
@@ -765,11 +756,11 @@ class Arbiter:
                     child.row.stopping = 1
                 elif child is not None and child.is_candidate and self._is_current(child.generation):
                     child.row.stopping = REFORK
-                self._signal(pid, signal.SIGTERM).drained_at = now
+                self._signaller.drain(pid).drained_at = now
             case decisions.Interrupt(pid):
-                self._interrupt(pid).interrupted_at = now
+                self._signaller.interrupt(pid).interrupted_at = now
             case decisions.Abort(pid, silent_for):
-                child = self._child(pid)
+                child = self._signaller.child(pid)
                 child.aborted_at = now
                 if not child.was_ready:
                     self._upgrade.failed(
@@ -779,9 +770,9 @@ class Arbiter:
                 silence.log_abort(child, silent_for, now, evidence)
                 silence.abort(child, evidence.state)
             case decisions.Kill(pid):
-                child = self._signal(pid, signal.SIGKILL)
+                child = self._signaller.kill(pid)
                 child.killed_at = now
-                _log_kill(child)
+                log_kill(child)
             case decisions.Abandon(generation):
                 self._abandon(generation)
             case decisions.EndDelay():
@@ -799,40 +790,6 @@ class Arbiter:
         if self._target.mode in (Mode.RUNNING, Mode.PAUSED):
             served += self._generations[self._target.plan.generation].listeners
         return any(listener not in served for listener in child.generation.listeners)
-
-    def _say_again(self, child: ChildRecord) -> None:
-        """To a worker that has just become READY. What it was told before that it need not have heard: the
-        application's import may have put faulthandler in the place of its handlers."""
-        if child.interrupted_at is not None:
-            self._interrupt(child.pid)
-        elif child.drained_at is not None and child.row.state == READY:
-            self._signal(child.pid, signal.SIGTERM)
-
-    def _interrupt(self, pid: int) -> ChildRecord:
-        """Tell it to end now."""
-        child = self._registry.get(pid)
-        if child is None or not child.is_mold:
-            # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
-            return self._signal(pid, signal.SIGINT)
-        if child.was_told_to_end:
-            # Told again. A signal that follows another at once may become one with it.
-            child.row.stopping = HURRY
-        return self._signal(pid, signal.SIGTERM)
-
-    def _child(self, pid: int) -> ChildRecord:
-        child = self._registry.get(pid)
-        if child is None:
-            raise AssertionError(f"decide() named {pid}, which is not a child")
-        return child
-
-    def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
-        child = self._child(pid)
-        # Until it is reaped its number is not given to another process. If the application has reaped it,
-        # there is nobody to tell, and the next look at the children finds that.
-        if not child.is_ordered:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        return child
 
     def _spawn(self, generation: Generation, now: float) -> None:
         row = self._registry.free_row(generation.board)
@@ -906,7 +863,7 @@ class Arbiter:
         if self._registry.has_identified(child):
             _log_start(child)
             if child.was_asked_to_leave:  # meanwhile
-                self._signal(child.pid, signal.SIGTERM)
+                self._signaller.drain(child.pid)
             return True
         if not child.status_is_open:
             # Without a reason the mold has ended, which the log tells anyway.
@@ -1111,14 +1068,3 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
         if (board.cells, board.reserved, board.figures) == (cells, reserved, figures):
             return board
     return Board(rows, settings.threads, reserved, figures)
-
-
-def _log_kill(child: ChildRecord) -> None:
-    if child.is_condemned:
-        log.info("Worker %d is killed as it was wished", child.pid)
-    elif child.is_too_large:
-        log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
-    elif child.was_ready:
-        log.error("%s did not stop in time: killed it", child.name)
-    else:
-        log.info("%s was not ready yet: killed it", child.name)
