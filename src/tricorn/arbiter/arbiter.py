@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partial
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
@@ -24,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 from setproctitle import setproctitle
 
 from tricorn import __version__, forks
-from tricorn.arbiter import administration, attendant, pausing, queues, refork, silence
+from tricorn.arbiter import administration, attendant, certifying, pausing, queues, refork, silence
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.administration import Administration, RunAdmin
 from tricorn.arbiter.attendant import Attendance, Health, RunHealth
+from tricorn.arbiter.certifying import Certifier, certificates_for
 from tricorn.arbiter.children import (
     ChildRecord,
     Generation,
@@ -39,6 +39,7 @@ from tricorn.arbiter.children import (
 )
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged, log_kill, without_fork
+from tricorn.arbiter.foreign import CONFIGURATION, MODULE_OF_HOOKS, ForeignCode
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
@@ -69,7 +70,6 @@ from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
-from tricorn.arbiter.watch import watching
 from tricorn.arbiter.weighing import Weighing
 from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
@@ -177,7 +177,9 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
-            self._hooks = MasterHooks(self._settings, self._signals, self._registry, self._hold_signals)
+            self._foreign = ForeignCode(self._signals)
+            self._certifier = Certifier(self._foreign)
+            self._hooks = MasterHooks(self._settings, self._signals, self._registry, self._foreign.hold)
             forks.let_go(self._let_go)
             # Before there is anything to clear away: from here on no signal ends the process by itself. What
             # arrives before the loop runs is dealt with in its first turn.
@@ -226,12 +228,12 @@ class Arbiter:
         self._lifeline, self._lifeline_writer = os.pipe()
         workers = first_of(settings)
         hooks = self._first_hooks(settings, workers)
-        certificates = self._first_certificates(settings)
+        certificates = self._certifier.first(settings, self._end_while_loading)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates, hooks)
         self._upgrade.keep([*first.listeners, *self._listeners_of_attendants()])
         _report_listeners(first)
-        _report_certificates(certificates)
+        certifying.report(certificates)
         _report_refork(settings)
         queues.report(first)
         start_watching(settings, self._lifeline)
@@ -250,21 +252,9 @@ class Arbiter:
 
     def _first_hooks(self, settings: Settings, workers: int) -> Hooks:
         """Imports what they are in, and calls the first of them. Raises ConfigError, HookError."""
-        try:
-            hooks = hooks_of(settings)
-        finally:
-            self._hold_signals("A module that hooks are in")
+        hooks = self._foreign.run(MODULE_OF_HOOKS, partial(hooks_of, settings))
         self._hooks.start(hooks, workers, self._end_while_loading)
         return hooks
-
-    def _first_certificates(self, settings: Settings) -> Renewal | None:
-        if settings.ssl_context is None:
-            return _certificates_for(settings, None)
-        try:
-            with watching(self._signals, self._end_while_loading):
-                return _certificates_for(settings, None)
-        finally:
-            self._hold_signals("The function of ssl_context")
 
     def _first_generation(self, settings: Settings, certificates: Renewal | None, hooks: Hooks) -> Generation:
         """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
@@ -292,7 +282,7 @@ class Arbiter:
     def _open_attendants(self, first: Generation) -> None:
         for number, attendance in self._attendances.items():
             others = [listener for listener in self._listeners if listener not in first.listeners]
-            opened = attendance.open(first, others, lambda settings: _certificates_for(settings, None))
+            opened = attendance.open(first, others, certificates_for)
             self._listeners += [listener for listener in opened if listener not in self._listeners]
             if attendance.generation is not None:
                 self._generations[number] = attendance.generation
@@ -305,10 +295,6 @@ class Arbiter:
         log.info("%s: stopping at once, while the application is being loaded", signal_name(number))
         self._clear_away()
         os._exit(self._stopped(EXIT_OK))
-
-    def _hold_signals(self, who: str) -> None:
-        for said in self._signals.hold():
-            log.warning("%s has changed %s", who, said)
 
     def _new_generation(
         self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks
@@ -382,7 +368,7 @@ class Arbiter:
                 return self._stopped(exit_code if self._hooks.exits(hooks) else exit_code or EXIT_FAILURE)
             self._control.tell()
             self._forget_old_generations()
-            self._attend_certificates()
+            self._certifier.attend(self._generations.values())
             self._headcount.attend(
                 self._registry, self._applications_listeners(), self._settings, time.monotonic()
             )
@@ -460,28 +446,6 @@ class Arbiter:
                 return None
             listeners += answers_at
         return listeners if is_complete else None
-
-    def _attend_certificates(self) -> None:
-        """Of older generations too: a reload that fails goes back to them."""
-        for generation in self._generations.values():
-            certificates = generation.certificates
-            if certificates is None or not certificates.is_due(time.monotonic()):
-                continue
-            # Interrupted: the signal is in the pipe, and the loop obeys it in its next turn.
-            with suppress(Interrupted), self._hook_of(generation.settings):
-                certificates.attend(time.monotonic(), datetime.now(UTC))
-
-    @contextmanager
-    def _hook_of(self, settings: Settings) -> Iterator[None]:
-        """Around what may call the function of ssl_context: foreign code. Interrupted: told to stop."""
-        if settings.ssl_context is None:
-            yield
-            return
-        try:
-            with self._signals.interruptible():
-                yield
-        finally:
-            self._hold_signals("The function of ssl_context")
 
     def _note_stray(self, number: int) -> None:
         if self._signals.is_stray(number) and number not in self._strays:
@@ -663,10 +627,9 @@ class Arbiter:
         self._manager.reloading()
         listeners = tuple(self._listeners)
         try:
-            settings = self._read_settings_again()
-            with self._hook_of(settings):
-                certificates = _certificates_for(settings, self._latest_generation())
-            hooks = self._hooks_again(settings)
+            settings = self._foreign.run_interruptible(CONFIGURATION, self._read_settings)
+            certificates = self._certifier.again(settings, self._latest_generation())
+            hooks = self._foreign.run_interruptible(MODULE_OF_HOOKS, partial(hooks_of, settings))
             generation = self._new_generation(self._target.latest + 1, settings, certificates, hooks)
             # Where load decides how many there are, what it has decided so far holds.
             bounds = bounds_of(settings)
@@ -693,28 +656,12 @@ class Arbiter:
         self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
         _report_listeners(generation, known=listeners)
-        _report_certificates(certificates)
+        certifying.report(certificates)
         _report_refork(settings)
         queues.report(generation)
         self._warn_about_reload(settings)
         self._settings = settings
         return None
-
-    def _read_settings_again(self) -> Settings:
-        """Runs foreign code: a configuration file may be a Python program. Interrupted: told to stop."""
-        try:
-            with self._signals.interruptible():
-                return self._read_settings()
-        finally:
-            self._hold_signals("The configuration")
-
-    def _hooks_again(self, settings: Settings) -> Hooks:
-        """Raises ConfigError. Interrupted: told to stop."""
-        try:
-            with self._signals.interruptible():
-                return hooks_of(settings)
-        finally:
-            self._hold_signals("A module that hooks are in")
 
     def _reload_failed(self, why: str) -> Answer:
         if self._wishes.level:
@@ -998,15 +945,6 @@ def _all_ended() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def _certificates_for(settings: Settings, previous: Generation | None) -> Renewal | None:
-    if not rules.is_wanted(settings):
-        return None
-    # Imported here: a server without TLS does not wait for ssl, nor hold it in memory.
-    from tricorn.tls.renewal import certificates_for
-
-    return certificates_for(settings, None if previous is None else previous.certificates)
-
-
 def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
     settings = generation.settings
     tls = [
@@ -1032,11 +970,6 @@ def _protocols(settings: Settings, is_tls: bool) -> str:
 def _report_refork(settings: Settings) -> None:
     if settings.refork_after and not settings.preload_app:
         log.warning("refork_after has no effect without preload_app")
-
-
-def _report_certificates(certificates: Renewal | None) -> None:
-    for remark in certificates.tls.remarks(datetime.now(UTC)) if certificates else ():
-        log.log(logging.WARNING if remark.is_warning else logging.INFO, "%s", remark.text)
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
