@@ -48,6 +48,7 @@ from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
+from tricorn.arbiter.presence import Presence
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
@@ -98,10 +99,6 @@ TICK = 1.0
 
 #: Where waiting itself fails, seconds.
 FAILED_WAIT = 0.1
-
-#: Being so much later than expected means that the whole machine (or container) stood still, or that a
-#: reload took its time: either way what the workers said meanwhile could not be read.
-STALL = 1.0
 
 #: What `errorlog` may be if its lines are on the terminal anyway.
 SEEN = ("-", "/dev/stderr", "/dev/stdout")
@@ -154,8 +151,7 @@ class Arbiter:
         #: Whether this process runs the loop: its children are copies of this object, too.
         self._is_master = False
         self._lifeline = self._lifeline_writer = -1
-        #: When the loop last came by, and an instant before which no worker is blamed for silence.
-        self._turned_at = self._alive_at = time.monotonic()
+        self._presence = Presence(time.monotonic())
         self._weighing = Weighing()
         self._adopts_orphans = os.getpid() == 1
         self._ends = Ends()
@@ -239,7 +235,8 @@ class Arbiter:
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
         self._hooks.ready(first, self._end_while_loading)
-        self._started_at = self._turned_at = time.monotonic()
+        self._started_at = time.monotonic()
+        self._presence.begin(self._started_at)
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         for each in self._attendances.values():
             self._target = each.wanted(self._target, is_beside=self._upgrade.is_on_trial)
@@ -507,11 +504,12 @@ class Arbiter:
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""
         while True:
-            self._notice_stall(self._turned_at)
-            views = [child.view(self._alive_at) for child in self._registry]
+            now = time.monotonic()
+            self._presence.note_turn(now, self._presence.turned_at, self._hooks.returned_at)
+            views = [child.view(self._presence.alive_at) for child in self._registry]
             # Before anything is started: a health process answers with this from its first moment on.
-            self._health.sum_up(views, self._target, self._turned_at)
-            actions = decisions.decide(views, self._target, self._turned_at)
+            self._health.sum_up(views, self._target, now)
+            actions = decisions.decide(views, self._target, now)
             for action in actions:
                 if not isinstance(action, decisions.Exit):
                     self._perform(action)
@@ -522,7 +520,7 @@ class Arbiter:
 
     def _wait(self) -> None:
         now = time.monotonic()
-        views = [child.view(self._alive_at) for child in self._registry]
+        views = [child.view(self._presence.alive_at) for child in self._registry]
         self._health.sum_up(views, self._target, now)
         self._manager.attend(
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
@@ -553,7 +551,7 @@ class Arbiter:
                     f"The master cannot wait for anything ({error.strerror}): it looks ten times a second"
                 )
             time.sleep(FAILED_WAIT)
-        self._notice_stall(now + wait)
+        self._presence.note_turn(time.monotonic(), now + wait, self._hooks.returned_at)
 
     def _takes_long(self) -> bool:
         """Whether the start or the stop of the service is under way, and has an end that the settings set."""
@@ -562,16 +560,6 @@ class Arbiter:
             return bool(settings.graceful_timeout)
         is_starting = not self._target.plan.proven and self._target.fallback is None
         return is_starting and bool(boot_timeout_of(settings))
-
-    def _notice_stall(self, expected: float) -> None:
-        """Forgive the workers' silence up to now if the master itself comes here much later than expected."""
-        self._turned_at = time.monotonic()
-        # A hook that has taken long is no suspension, and the log tells of it elsewhere.
-        self._alive_at = max(self._alive_at, self._hooks.returned_at)
-        late = self._turned_at - max(expected, self._hooks.returned_at)
-        if late > STALL:
-            log.warning("The master was suspended for %.1f s; this is not held against the workers", late)
-            self._alive_at = self._turned_at
 
     # -- signals -----------------------------------------------------------------------------------------
 
