@@ -50,6 +50,7 @@ from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.presence import Presence
 from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.reaping import Reaper
 from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signalling import Signaller
@@ -82,7 +83,6 @@ from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
 from tricorn.net.address import shown
 from tricorn.net.listener import Listener, ListenError, open_listeners
-from tricorn.parentage import adopt_orphans
 from tricorn.scoreboard import REFORK, Board, Row
 from tricorn.tls import rules
 from tricorn.wishes import Wishes
@@ -153,7 +153,7 @@ class Arbiter:
         self._lifeline = self._lifeline_writer = -1
         self._presence = Presence(time.monotonic())
         self._weighing = Weighing()
-        self._adopts_orphans = os.getpid() == 1
+        self._reaper = Reaper(self._registry, self._upgrade.note_end)
         self._ends = Ends()
         self._autoscaler = Autoscaler()
         self._wishes = Wishes()
@@ -298,9 +298,8 @@ class Arbiter:
     ) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
         identity = identity_for(settings.user, settings.group)
-        if settings.preload_app and not self._adopts_orphans:
-            adopt_orphans()  # so that workers which a mold forks are children of this process
-            self._adopts_orphans = True
+        if settings.preload_app:
+            self._reaper.adopt()
         listeners = open_listeners(settings, keep=self._applications_listeners())
         self._listeners += [listener for listener in listeners if listener not in self._listeners]
         previous = self._latest_generation()
@@ -464,7 +463,7 @@ class Arbiter:
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
                 self._target = after_failure(self._target, child, now)
         # After the rows were read: a worker that was READY and has ended since was READY.
-        for pid, status in self._ended():
+        for pid, status in self._reaper.ended():
             ended = self._registry.get(pid)
             if ended is not None and status is not None and os.WCOREDUMP(status):
                 log.info("%s has left a core", ended.name)
@@ -855,26 +854,6 @@ class Arbiter:
 
     # -- ends --------------------------------------------------------------------------------------------
 
-    def _ended(self) -> Iterator[tuple[int, int | None]]:
-        """Children that have ended, with their wait status; None if somebody else has taken that."""
-        if self._adopts_orphans:
-            # The first process of a container inherits the orphans of its workers; so does one with molds.
-            for pid, status in _all_ended():
-                self._upgrade.note_end(pid, status)
-                yield pid, status
-        # By name: a configuration that is a program may have children of its own, and waits for them itself.
-        for child in self._registry:
-            if child.is_ordered:
-                continue
-            try:
-                pid, status = os.waitpid(child.pid, os.WNOHANG)
-            except ChildProcessError:
-                # Foreign code has waited for any child, or has let the kernel drop them (SIGCHLD ignored).
-                yield child.pid, None
-                continue
-            if pid:
-                yield pid, status
-
     def _bury(self, pid: int, code: int | None) -> None:
         child = self._registry.find(pid)
         if child is None:
@@ -920,17 +899,6 @@ def _report(message: str) -> None:
 
 def _log_start(child: ChildRecord) -> None:
     log.debug("%s was started, generation %d", child.name, child.generation.number)
-
-
-def _all_ended() -> Iterator[tuple[int, int]]:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        yield pid, status
 
 
 def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
