@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from select import POLLIN, poll
+from select import POLLIN
 from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
@@ -72,6 +72,7 @@ from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
+from tricorn.arbiter.waiting import Waiting
 from tricorn.arbiter.weighing import Weighing
 from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
@@ -96,9 +97,6 @@ log = logging.getLogger("tricorn.error")
 #: The loop wakes for signals, notifications and deadlines. Once a second it looks anyway, in case a worker
 #: changed its row without saying so.
 TICK = 1.0
-
-#: Where waiting itself fails, seconds.
-FAILED_WAIT = 0.1
 
 #: What `errorlog` may be if its lines are on the terminal anyway.
 SEEN = ("-", "/dev/stderr", "/dev/stdout")
@@ -147,7 +145,7 @@ class Arbiter:
         self._upgrade = Upgrade(start, self._manager, self._listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
-        self._has_complained = False
+        self._waiting = Waiting()
         #: Whether this process runs the loop: its children are copies of this object, too.
         self._is_master = False
         self._lifeline = self._lifeline_writer = -1
@@ -528,29 +526,18 @@ class Arbiter:
         deadlines.append(self._control.next_deadline(now))
         waits = [max(0.0, deadline - now) for deadline in deadlines if deadline is not None]
         wait = min([TICK, self._manager.patience or TICK, *waits])
-        # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
-        # workers would have to close.
-        waiting = poll()
-        waiting.register(self._signals.fileno(), POLLIN)
+        self._waiting.until(self._watched(now), wait)
+        self._presence.note_turn(time.monotonic(), now + wait, self._hooks.returned_at)
+
+    def _watched(self, now: float) -> Iterator[tuple[int, int]]:
+        """Whatever tells that something has happened: descriptors, each with its events."""
+        yield self._signals.fileno(), POLLIN
         for channel in self._upgrade.channels():
-            waiting.register(channel.fileno(), POLLIN)
-        for fd, events in self._control.watched(now):
-            waiting.register(fd, events)
+            yield channel.fileno(), POLLIN
+        yield from self._control.watched(now)
         for child in self._registry:
             if child.status_is_open:
-                waiting.register(child.status, POLLIN)
-        # One millisecond more: waking just before the deadline would be a turn for nothing.
-        try:
-            waiting.poll(wait * 1000 + 1)
-        except OSError as error:
-            # No memory for a moment. Workers have their signals and deadlines all the same, only later.
-            if not self._has_complained:
-                self._has_complained = True
-                _report(
-                    f"The master cannot wait for anything ({error.strerror}): it looks ten times a second"
-                )
-            time.sleep(FAILED_WAIT)
-        self._presence.note_turn(time.monotonic(), now + wait, self._hooks.returned_at)
+                yield child.status, POLLIN
 
     def _takes_long(self) -> bool:
         """Whether the start or the stop of the service is under way, and has an end that the settings set."""
