@@ -1,7 +1,9 @@
 """The master process: a small shell around decide().
 
-Knows: the target, the children, the listeners, how to perform an action. Must not know: HTTP, applications,
-workers (it gets one as a callable), where settings come from.
+Knows: the target, the children, generations and their listeners, what each part of the master is asked in a
+turn, and in which order; what becomes of a start, a reload, an end. Must not know: HTTP, applications,
+workers (it gets one as a callable), where settings come from; how children are told (signalling.py) and
+waited for (reaping.py), what foreign code may do (foreign.py, hooking.py).
 
 One turn of its loop: take the signals, look at the children, do what decide() says, wait until something
 happens. Nothing in it sleeps, and no operation (a reload, a stop) has a loop of its own: while one is under
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from setproctitle import setproctitle
 
 from tricorn import __version__, forks
-from tricorn.arbiter import administration, attendant, certifying, pausing, queues, refork, silence
+from tricorn.arbiter import administration, announcing, attendant, pausing, queues, refork, silence
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.administration import Administration, RunAdmin
@@ -82,10 +84,8 @@ from tricorn.hooks.found import HookError, Hooks, hooks_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.net.address import shown
 from tricorn.net.listener import Listener, ListenError, open_listeners
 from tricorn.scoreboard import REFORK, Board, Row
-from tricorn.tls import rules
 from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -226,10 +226,7 @@ class Arbiter:
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates, hooks)
         self._upgrade.keep([*first.listeners, *self._listeners_of_attendants()])
-        _report_listeners(first)
-        certifying.report(certificates)
-        _report_refork(settings)
-        queues.report(first)
+        announcing.announce(first)
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
         self._hooks.ready(first, self._end_while_loading)
@@ -629,11 +626,8 @@ class Arbiter:
         self._reload_under_way = True
         self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
-        _report_listeners(generation, known=listeners)
-        certifying.report(certificates)
-        _report_refork(settings)
-        queues.report(generation)
-        self._warn_about_reload(settings)
+        announcing.announce(generation, known=listeners)
+        announcing.warn_about_reload(self._settings, settings)
         self._settings = settings
         return None
 
@@ -645,16 +639,6 @@ class Arbiter:
         if is_up and not self._reload_under_way:
             self._manager.ready(f"Reload failed: {why}")
         return refusal(f"Reload failed; nothing has changed: {why}")
-
-    def _warn_about_reload(self, settings: Settings) -> None:
-        """Say what HUP does not do."""
-        names = ["pidfile", "health_bind", "admin_bind", "admin_token", "admin_token_file"]
-        names += ["control_socket", "control_socket_mode", "control_socket_disable"]
-        if set(settings.bind) & set(self._settings.bind):
-            names.append("reuse_port")
-        for name in names:
-            if getattr(settings, name) != getattr(self._settings, name):
-                log.warning("%s: the new value takes effect at the next start", name)
 
     def _reopen_logs(self, name: str) -> None:
         log_setup.reopen()
@@ -886,33 +870,6 @@ def _report(message: str) -> None:
 
 def _log_start(child: ChildRecord) -> None:
     log.debug("%s was started, generation %d", child.name, child.generation.number)
-
-
-def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
-    settings = generation.settings
-    tls = [
-        rules.speaks_tls(bind, listener.address, settings)
-        for bind, listener in zip(settings.bind, generation.listeners, strict=True)
-    ]
-    for listener, is_tls in zip(generation.listeners, tls, strict=True):
-        if listener not in known:
-            log.info("Listening at %s%s", shown(listener.address, is_tls), _protocols(settings, is_tls))
-    if generation.certificates is not None and not any(tls):
-        log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
-
-
-def _protocols(settings: Settings, is_tls: bool) -> str:
-    """What a listener speaks, where that is more than HTTP/1.1. A context of the user's may differ."""
-    if "h2" not in settings.http_protocols or (is_tls and settings.ssl_context is not None):
-        return ""
-    if is_tls:
-        return f" ({', '.join(rules.offered(settings))})"
-    return " (http/1.1, h2c)" if settings.http2_cleartext == "anyone" else ""
-
-
-def _report_refork(settings: Settings) -> None:
-    if settings.refork_after and not settings.preload_app:
-        log.warning("refork_after has no effect without preload_app")
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
