@@ -273,8 +273,12 @@ def test_a_server_that_goes_and_comes(fresh: Page) -> None:
         page.wait(is_shown("live", "#link"))
         port = server.port
     page.wait(is_shown("not connected", "#link"))
-    with serve(App(Answering(Master().answer), None), bind=f"127.0.0.1:{port}"):
+    uncounting = Master()
+    uncounting.is_counted = False
+    with serve(App(Answering(uncounting.answer), None), bind=f"127.0.0.1:{port}"):
         page.wait(is_shown("live", "#link"))
+        page.wait(is_shown("Statuses, bytes and durations are counted only with the setting metrics."))
+        page.wait(is_shown("not told apart", "#legend"))  # rates are known from the workers' rows
     page.open("about:blank")
     page.evidence = Evidence()  # that nobody was there is told on the console
 
