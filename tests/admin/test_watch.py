@@ -120,7 +120,7 @@ def test_one_look_for_all_and_none_for_nobody() -> None:
         assert len(desk.asked) == asked
         async with viewing(watched) as again:
             await again.so_many(3)
-        assert again.told[0]["now"]["rate"] is None  # it was looked at anew: what was last shown is old by now
+        assert again.told[0]["now"]["rate"] is None  # a new look: what was last shown is old
         points = [point for told in again.told for point in told["points"]]
         assert len(again.told[0]["points"]) >= 2  # what was seen before is kept, and told once
         assert len({json.dumps(point) for point in points}) >= len(again.told) - 1
