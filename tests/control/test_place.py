@@ -240,7 +240,7 @@ def test_of_many_that_start_at_once_exactly_one_has_it(
         leave_dead(path)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     code = [sys.executable, "-c", SLOW_START, str(path), *map(str, delays)]
-    starts = [subprocess.Popen(code, **pipes) for _ in range(4)]
+    starts = [subprocess.Popen(code, **pipes) for _ in range(3)]
     try:
         for start in starts:
             assert start.stdout.readline() == "here\n"
@@ -249,7 +249,7 @@ def test_of_many_that_start_at_once_exactly_one_has_it(
             start.stdin.flush()
         said = [start.stdout.readline() for start in starts]
         refused = f"refused Cannot open the control socket {path}: another server has it\n"
-        assert sorted(said) == ["owner\n", *[refused] * 3]
+        assert sorted(said) == ["owner\n", *[refused] * 2]
         owner = starts[said.index("owner\n")]
         for start in starts:
             if start is not owner:
