@@ -333,6 +333,12 @@ cdef class TornadoRequest(LoopRequest):
     cdef int outcome(self) noexcept:
         return status_class(self.status)
 
+    cdef str answered(self):
+        return self.status
+
+    cdef dict source(self):
+        return self.scope
+
     cdef void note_status(self, str status) noexcept:
         self.status = status
         if self.fields is None:
@@ -348,6 +354,8 @@ cdef class TornadoRequest(LoopRequest):
             self.context.run(REQUEST_ID.set, self.request_id)
         if runner.worker.visitors is not None:
             self.receive(self.scope)
+        if runner.worker.tracer is not None:
+            self.begin_trace(self.scope)
         self.started_ns = self.active_ns = thread.now
         (<Line>self.compartment).running += 1
         runner.begins(self, thread)
@@ -380,6 +388,9 @@ cdef class TornadoRequest(LoopRequest):
     def _received(self, TornadoConnection connection):
         cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object visit = self.visit
+        cdef object trace = self.trace
+        if trace is not None:
+            trace.enter()
         if visit is not None and runner.worker.greets:
             visit._before(self.scope)
         self.delegate = delegate = runner.application.start_request(object(), connection)
@@ -487,6 +498,8 @@ cdef class TornadoRequest(LoopRequest):
         note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(error)
+        if self.trace is not None:
+            self.trace.failed(error)
         self.log_within(partial(report, worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error))
         if connection.is_finished:
             return 0

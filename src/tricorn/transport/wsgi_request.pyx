@@ -419,6 +419,12 @@ cdef class WSGIRequest(Request):
     cdef int outcome(self) noexcept:
         return status_class(self.status)
 
+    cdef str answered(self):
+        return self.status
+
+    cdef dict source(self):
+        return self.environ
+
     cdef void note_status(self, str status) noexcept:
         self.status = status
 
@@ -456,6 +462,8 @@ cdef class WSGIRequest(Request):
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
         if self.runner.worker.visitors is not None:
             self.receive(self.environ)
+        if self.runner.worker.tracer is not None:
+            self.begin_trace(self.environ)
         self.started_ns = thread.now = monotonic()
         return self._run(thread, False)
 
@@ -652,6 +660,8 @@ cdef class WSGIRequest(Request):
             return      # it only says what we know: the client is gone
         if self.runner.worker.on_failure is not None:
             self.runner.worker.on_failure(error)
+        if self.trace is not None:
+            self.trace.failed(error)
         # In the context of the request, where the application's filters and handlers find its variables.
         call.context.copy().run(partial(
             report, self.runner.worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
@@ -762,6 +772,9 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
+    if request.trace is not None:
+        context = context.copy()
+        context.run(request.trace.enter)
     application = request.visit._application if worker.greets else worker.application
     if request.runner.for_upgrades is not None and SOCKET in request.environ:
         application = partial(request.runner.for_upgrades, application)
