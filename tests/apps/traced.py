@@ -1,6 +1,5 @@
-"""Applications whose code makes spans of its own, on each interface: `/status/404`, `/raise`, `/hold/FILE` (when there
-is that file), `/stream` (three pieces, each when its client has the one before), `/large` (more than a client takes unread); WebSockets
-echo."""
+"""Applications whose code makes spans of its own, on each interface: `/status/404`, `/raise`, `/hold/FILE`
+there is that file), `/stream` (three pieces), `/large` (more than a client takes unread); WebSockets echo."""
 
 from __future__ import annotations
 
@@ -49,6 +48,9 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     while gate is not None and not gate.exists():
         time.sleep(0.005)
     status = _status(path)
+    if path == "/parent":
+        start_response("200 OK", [])
+        return [environ["HTTP_TRACEPARENT"].encode()]
     start_response(f"{status} As Wished", [])
     return _pieces(path) if path in ("/stream", "/large") else [str(os.getpid()).encode()]
 
@@ -66,6 +68,7 @@ async def asgi_app(
             if kind == "lifespan.shutdown":
                 return
     path = scope["path"]
+    came = dict(scope["headers"])
     scope["headers"] = []
     if scope["type"] == "websocket":
         await _echo(path, receive, send)
@@ -73,6 +76,10 @@ async def asgi_app(
     gate = _gate(path)
     while gate is not None and not gate.exists():
         await asyncio.sleep(0.005)
+    if path == "/parent":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": came[b"traceparent"]})
+        return
     await send({"type": "http.response.start", "status": await _in_a_task(path), "headers": []})
     if path in ("/stream", "/large"):
         for piece in _pieces(path):
@@ -94,6 +101,7 @@ async def _in_a_task(path: str) -> int:
 async def _echo(
     path: str, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
+    assert (await receive())["type"] == "websocket.connect"
     _status(path)
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":

@@ -13,7 +13,7 @@ provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 
 
-def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+def app(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
     with trace.get_tracer("own").start_as_current_span("work"):
         start_response("200 OK", [])
         return [b"ok"]

@@ -22,7 +22,7 @@ from tricorn.tracing.facts import METHODS, Facts, error_name, known_methods, ser
         ("example.org:8080", "https", ("example.org", 8080)),
         ("[::1]", "http", ("::1", 80)),
         ("[::1]:8000", "http", ("::1", 8000)),
-        ("example.org:", "http", ("example.org:", 80)),
+        ("example.org:", "http", ("example.org", 80)),
         ("example.org:x", "http", ("example.org", None)),
         ("example.org:99999999", "http", ("example.org", None)),
     ],
@@ -98,7 +98,7 @@ def checked(**settings: str) -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     checked()
     with monkeypatch.context() as patch:
-        patch.setattr(packages, "find_spec", lambda name: None)
+        patch.setattr(packages, "find_spec", lambda _name: None)
         with pytest.raises(ConfigError) as caught:
             checked()
     assert "pip install 'tricorn[otel]'" in str(caught.value)

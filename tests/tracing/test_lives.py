@@ -13,7 +13,7 @@ import pytest
 from harness.server import wait_for
 from integration.live import Live, message
 from tracing.collector import ERROR, Collector
-from tracing.test_spans import new_trace, parent, phases
+from tracing.test_spans import all_phases, new_trace, parent, phases
 
 HUP, TERM = signal.SIGHUP, signal.SIGTERM
 
@@ -88,13 +88,15 @@ def test_frameworks_make_parts_of_our_span(collector: Collector, kind: str, app:
         trace = new_trace()
         answer = live.request(path, fields=(parent(trace),))
         assert trace.encode() in answer.body
-        span, child = collector.wait(trace, 2)
-        assert (child.name, child.parent) == ("look up", span.id)
-        assert span.name == "GET"
+        span = collector.wait_server(trace)
+        known = {each.id: each for each in collector.wait(trace, 2)}  # FastAPI may make some itself
+        (step,) = [each for each in known.values() if each.name == "look up me"]
+        while step is not span:
+            step = known[step.parent]
 
 
 def test_tornado(collector: Collector, tmp_path: Path) -> None:
-    (tmp_path / "site.py").write_text(
+    (tmp_path / "traced_site.py").write_text(
         "import tornado.web\n"
         "from opentelemetry import trace\n"
         "class Handler(tornado.web.RequestHandler):\n"
@@ -104,7 +106,7 @@ def test_tornado(collector: Collector, tmp_path: Path) -> None:
         "            self.write('ok')\n"
         "app = tornado.web.Application([(r'/(.*)', Handler)])\n"
     )
-    with Live("site:app", "--otel", kind="tornado", chdir=tmp_path, environ=collector.environ) as live:
+    with Live("traced_site:app", "--otel", kind="tornado", chdir=tmp_path, environ=collector.environ) as live:
         trace = new_trace()
         assert live.request("/no", fields=(parent(trace),)).status == 404
         span, child = collector.wait(trace, 2)
@@ -167,7 +169,8 @@ def test_who_waits_and_who_is_turned_away(collector: Collector, tmp_path: Path, 
         clients[1].send(message("/", fields=(parent(waits),)))
 
         def turned_away() -> bool:
-            return live.request("/status/201", fields=(parent(refused),)).status == 503
+            answer = live.request("/status/201", fields=(parent(refused),))
+            return answer.status == 503
 
         wait_for(turned_away, "there is no place", deadline=5)
         gate.touch()
@@ -179,15 +182,14 @@ def test_who_waits_and_who_is_turned_away(collector: Collector, tmp_path: Path, 
         assert (span.status, span.attributes["error.type"]) == (ERROR, "503")
         assert "tricorn.application" not in span.events
         span, _ = collector.wait(waits, 2)
-        assert phases(span) == ["head_read", "queued", "application", "first_byte", "last_byte"]
+        assert all_phases(span) == ["head_read", "queued", "application", "first_byte", "last_byte"]
         held, _ = collector.wait(inside, 2)
-        assert "tricorn.queued" not in held.events
         assert span.events["tricorn.queued"] < held.events["tricorn.last_byte"]
         assert span.events["tricorn.application"] >= held.events["tricorn.first_byte"]
 
 
 def test_a_processor_that_raises_costs_no_request(tmp_path: Path) -> None:
-    (tmp_path / "site.py").write_text(
+    (tmp_path / "traced_site.py").write_text(
         "from opentelemetry import trace\n"
         "from opentelemetry.sdk.trace import SpanProcessor, TracerProvider\n"
         "class Bad(SpanProcessor):\n"
@@ -203,7 +205,7 @@ def test_a_processor_that_raises_costs_no_request(tmp_path: Path) -> None:
         "    return [b'ok']\n"
     )
     environ = {"OTEL_METRICS_EXPORTER": "none"}
-    with Live("site:app", "--otel", chdir=tmp_path, environ=environ) as live:
+    with Live("traced_site:app", "--otel", chdir=tmp_path, environ=environ) as live:
         for _ in range(5):
             assert live.request("/").status == 200
         assert live.wait_log("OpenTelemetry has raised").count("Traceback") == 1

@@ -103,6 +103,16 @@ class Facts:
         self.attributes = attributes
 
 
+def replace_fields(source: dict[str, Any], fields: Mapping[str, str]) -> None:
+    """In what the application is given: header fields that came, by their names in small letters."""
+    if "wsgi.version" in source:
+        for name, value in fields.items():
+            source[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        return
+    new = {name.encode("latin-1"): value.encode("latin-1") for name, value in fields.items()}
+    source["headers"] = [(name, new.get(name, value)) for name, value in source["headers"]]
+
+
 def split(uri: str) -> tuple[str, str]:
     """Path and query of a target, which may be a whole URI (RFC 9112 §3.2.2)."""
     if not uri.startswith("/"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
-#: Of traces and of metrics: the group of entry points, the variable that names exporters, that of OTLP's form.
+#: Of traces and of metrics: the group of entry points; the variables that name exporters, and OTLP's form.
 TRACES = ("opentelemetry_traces_exporter", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 METRICS = ("opentelemetry_metrics_exporter", "OTEL_METRICS_EXPORTER", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL")
 

@@ -28,7 +28,7 @@ from opentelemetry.trace import Tracer as OpenTracer
 
 from tricorn.log.error import ERROR_LOGGER
 from tricorn.log.exceptions import format_exception
-from tricorn.tracing.facts import OTHER, Facts, error_name, known_methods
+from tricorn.tracing.facts import OTHER, Facts, error_name, known_methods, replace_fields
 from tricorn.tracing.trace import Trace
 
 log = logging.getLogger(ERROR_LOGGER)
@@ -75,7 +75,7 @@ class Tracer:
         self, method: str, uri: str, version: int, host: str | None, port: int, source: dict[str, Any]
     ) -> Span:
         """A request that comes, as tricorn.tracing.facts.Facts has it."""
-        span = Span(self, Facts(method, uri, version, host, port, source, self.methods, self.fields))
+        span = Span(self, Facts(method, uri, version, host, port, source, self.methods, self.fields), source)
         self.live.add(span)
         return span
 
@@ -126,10 +126,11 @@ class Tracer:
 class Span(Trace):
     """Of one request."""
 
-    __slots__ = ("_open", "_raised", "_tracer", "_wall", "facts")
+    __slots__ = ("_open", "_raised", "_source", "_tracer", "_wall", "facts")
 
-    def __init__(self, tracer: Tracer, facts: Facts) -> None:
+    def __init__(self, tracer: Tracer, facts: Facts, source: dict[str, Any]) -> None:
         super().__init__(tracer.put)
+        self._source: dict[str, Any] | None = source
         self._tracer = tracer
         self.facts = facts
         # Instants are monotonic; the clock of the wall may have been set since another request began.
@@ -139,10 +140,18 @@ class Span(Trace):
 
     def enter(self) -> None:
         """In the context of the request, before its application is called: what that does is part of this
-        span."""
+        span. Some look for a parent in the header alone (FastAPI does), so that names this one, as behind a
+        proxy that traces."""
+        source, self._source = self._source, None
         try:
             parent = self._start()
-            attach(set_span_in_context(self._open or INVALID_SPAN, parent))
+            inside = set_span_in_context(self._open or INVALID_SPAN, parent)
+            attach(inside)
+            if self.facts.fields and source is not None:
+                now: dict[str, str] = {}
+                self._tracer.propagator.inject(now, inside)
+                came = self.facts.fields
+                replace_fields(source, {name: now[name] for name in came if name in now})
         except Exception:  # noqa: BLE001 - samplers and processors are others' code
             self._tracer.note_failure()
             attach(Context())
@@ -166,15 +175,17 @@ class Span(Trace):
 
     def finish(self) -> None:
         """It is over: tell OpenTelemetry. Raises what that does."""
+        self._source = None
         if self._open is None:
             self._start()
         span = self._open
         assert span is not None
         code = int(self.status[:3]) if self.status is not None else None
         error = self._error(code)
-        ended = self.sent_ns or time.monotonic_ns()
+        phases = list(self._phases())
+        ended = max(phases[-1][1], self.sent_ns or time.monotonic_ns())
         if span.is_recording():
-            for name, instant in self._phases():
+            for name, instant in phases:
                 span.add_event(f"tricorn.{name}", timestamp=self._wall + instant)
             if self._raised is not None:
                 when, kind, text = self._raised
@@ -191,15 +202,19 @@ class Span(Trace):
             self._measure(span, (ended - self.head_ns) / 1e9, code, error)
 
     def _phases(self) -> Iterable[tuple[str, int]]:
-        """Those that have come, with their instants."""
-        phases = (
+        """Those that have come, with their instants. Some of these were read a little earlier than it
+        happened; the order is known."""
+        latest = 0
+        for name, instant in (
             ("head_read", self.head_ns),
             ("queued", self.queued_ns),
             ("application", self.begun_ns),
             ("first_byte", self.first_ns),
             ("last_byte", 0 if self.left else self.sent_ns),
-        )
-        return ((name, instant) for name, instant in phases if instant)
+        ):
+            if instant:
+                latest = max(latest, instant)
+                yield name, latest
 
     def _error(self, code: int | None) -> str | None:
         if self._raised is not None:
