@@ -1,4 +1,4 @@
-"""Applications whose code makes spans of its own, on each interface: `/status/404`, `/raise`, `/hold/FILE`
+"""Applications whose code makes spans of its own: `/status/404`, `/raise`, `/parent`, `/hold/FILE` (when
 there is that file), `/stream` (three pieces), `/large` (more than a client takes unread); WebSockets echo."""
 
 from __future__ import annotations
