@@ -24,15 +24,21 @@ def collector() -> Iterator[Collector]:
         yield made
 
 
-def threads_of(pid: int) -> set[str]:
-    return {path.read_text().strip() for path in Path(f"/proc/{pid}/task").glob("*/comm")}
-
-
-@pytest.mark.parametrize("preload", [(), ("--preload",)])
-def test_a_reload_and_an_end_lose_nothing(collector: Collector, preload: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "app", "preload"),
+    [
+        ("gthread", "traced:app", ()),
+        ("sync", "traced:app", ("--preload",)),
+        ("asgi", "traced:asgi_app", ()),
+        pytest.param("eventlet", "traced:app", (), marks=pytest.mark.slow),
+    ],
+)
+def test_a_reload_and_an_end_lose_nothing(
+    collector: Collector, kind: str, app: str, preload: tuple[str, ...]
+) -> None:
     """Exporters are set up in workers alone, and what they have not exported yet leaves with the worker."""
     environ = collector.environ | {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
-    with Live("traced:app", "--otel", *preload, environ=environ) as live:
+    with Live(app, "--otel", *preload, kind=kind, environ=environ) as live:
         first = new_trace()
         before = live.request("/", fields=(parent(first),)).body
         assert len(list(Path(f"/proc/{live.pid}/task").iterdir())) == 1
@@ -49,11 +55,14 @@ def test_a_reload_and_an_end_lose_nothing(collector: Collector, preload: tuple[s
         other, _ = collector.wait(second, 2)
     assert other.resource["process.pid"] != span.resource["process.pid"]
     assert other.resource["service.instance.id"] != span.resource["service.instance.id"]
-    assert other.resource["service.name"] == "traced:app"
+    assert other.resource["service.name"] == app
     assert [point.count for point in collector.points if point.name == "http.server.request.duration"]
 
 
-@pytest.mark.parametrize(("kind", "app"), [("sync", "traced:app"), ("asgi", "traced:asgi_app")])
+@pytest.mark.parametrize(
+    ("kind", "app"),
+    [pytest.param("sync", "traced:app", marks=pytest.mark.slow), ("asgi", "traced:asgi_app")],
+)
 def test_a_collector_that_does_not_answer_keeps_no_worker(kind: str, app: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
@@ -76,23 +85,25 @@ def test_an_end_at_once_waits_for_half_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "app", "path"),
+    ("kind", "app", "paths"),
     [
-        ("gthread", "traced_flask:app", "/users/me"),
-        ("asgi", "traced_fastapi:app", "/users/me"),
-        ("asgi", "traced_fastapi:app", "/threads/me"),
+        ("gthread", "traced_flask:app", ("/users/me",)),
+        ("asgi", "traced_fastapi:app", ("/users/me", "/threads/me")),
     ],
 )
-def test_frameworks_make_parts_of_our_span(collector: Collector, kind: str, app: str, path: str) -> None:
-    with Live(app, "--otel", kind=kind, ready=path, environ=collector.environ) as live:
-        trace = new_trace()
-        answer = live.request(path, fields=(parent(trace),))
-        assert trace.encode() in answer.body
-        span = collector.wait_server(trace)
-        known = {each.id: each for each in collector.wait(trace, 2)}  # FastAPI may make some itself
-        (step,) = [each for each in known.values() if each.name == "look up me"]
-        while step is not span:
-            step = known[step.parent]
+def test_frameworks_make_parts_of_our_span(
+    collector: Collector, kind: str, app: str, paths: tuple[str, ...]
+) -> None:
+    with Live(app, "--otel", kind=kind, ready=paths[0], environ=collector.environ) as live:
+        for path in paths:
+            trace = new_trace()
+            answer = live.request(path, fields=(parent(trace),))
+            assert trace.encode() in answer.body
+            span = collector.wait_server(trace)
+            known = {each.id: each for each in collector.wait(trace, 2)}  # FastAPI may make some itself
+            (step,) = [each for each in known.values() if each.name == "look up me"]
+            while step is not span:
+                step = known[step.parent]
 
 
 def test_tornado(collector: Collector, tmp_path: Path) -> None:
@@ -213,6 +224,7 @@ def test_a_processor_that_raises_costs_no_request(tmp_path: Path) -> None:
         assert live.wait_exit() == 0
 
 
+@pytest.mark.slow
 def test_many_threads_at_once(collector: Collector) -> None:
     """Each finds its own span, and none is lost."""
     traces = [new_trace() for _ in range(60)]

@@ -45,7 +45,7 @@ class Traced:
         return live.request(path, method=method, fields=(parent(trace), *fields)), trace
 
 
-@pytest.fixture(scope="module", params=["sync", "gthread", "asgi", "gevent", "eventlet"])
+@pytest.fixture(scope="module", params=["sync", "gthread", "asgi", "gevent"])
 def served(request: pytest.FixtureRequest) -> Iterator[Traced]:
     """On one port HTTP/1 and h2c."""
     kind = request.param
