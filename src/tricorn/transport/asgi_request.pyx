@@ -634,8 +634,6 @@ cdef class ASGIRequest(LoopRequest):
         cdef object failure = None
         if runner.worker.visitors is not None and self.socket is None:
             self.receive(self.scope)
-        if runner.worker.tracer is not None:
-            self.begin_trace(self.scope)
         call.starting = True
         self.started_ns = self.active_ns = thread.now      # nothing has run since the clock was read
         runner.begins(self, thread)

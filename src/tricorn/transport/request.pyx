@@ -230,6 +230,8 @@ cdef int count_begin(long long* figures, Request request) except -1:
     cdef long long* group
     cdef timespec now
     cdef long long queued
+    if request.protocol.worker.tracer is not None:
+        request.begin_trace(request.source())
     request.begun_ns = request.started_ns
     if request.came_ns == 0:
         request.came_ns = request.begun_ns

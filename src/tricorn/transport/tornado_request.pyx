@@ -354,8 +354,6 @@ cdef class TornadoRequest(LoopRequest):
             self.context.run(REQUEST_ID.set, self.request_id)
         if runner.worker.visitors is not None:
             self.receive(self.scope)
-        if runner.worker.tracer is not None:
-            self.begin_trace(self.scope)
         self.started_ns = self.active_ns = thread.now
         (<Line>self.compartment).running += 1
         runner.begins(self, thread)

@@ -462,8 +462,6 @@ cdef class WSGIRequest(Request):
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
         if self.runner.worker.visitors is not None:
             self.receive(self.environ)
-        if self.runner.worker.tracer is not None:
-            self.begin_trace(self.environ)
         self.started_ns = thread.now = monotonic()
         return self._run(thread, False)
 
