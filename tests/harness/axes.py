@@ -247,10 +247,16 @@ NARROW: dict[str, tuple[tuple[str, ...], str]] = {
         )
         for name in ("a_kept_connection_goes_on", "what_a_proxy", "a_worker_that_dies", "what_nobody_takes")
     },
-    "integration/test_lifecycle.py::test_a_long_backlog_is_served_at_a_stop": (
-        PLAIN,
-        "at a stop a handshake has a second, and a hundred clients in one process may take longer",
-    ),
+    **{
+        f"integration/{name}": (
+            PLAIN,
+            "at a stop a handshake has a second, and many clients in one process may take longer",
+        )
+        for name in (
+            "test_lifecycle.py::test_a_long_backlog_is_served_at_a_stop",
+            "test_own_queues.py::test_a_backlog_is_served_at_a_stop",
+        )
+    },
     "integration/test_lifecycle.py::test_ten_thousand_idle_connections": (
         PLAIN,
         "it is about our memory; OpenSSL takes 15 KB for each connection",

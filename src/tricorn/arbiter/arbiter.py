@@ -37,21 +37,20 @@ from tricorn.arbiter.children import (
     Registry,
     boot_timeout_of,
     lifetime_of,
-    rows_for,
 )
 from tricorn.arbiter.control import Control
 from tricorn.arbiter.ends import Ends, after_failure, judged, log_kill, without_fork
 from tricorn.arbiter.foreign import CONFIGURATION, MODULE_OF_HOOKS, ForeignCode
+from tricorn.arbiter.generations import Generations
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
-from tricorn.arbiter.ledger import Ledger, figures_of
-from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
+from tricorn.arbiter.ledger import Ledger
+from tricorn.arbiter.load import Autoscaler, bounds_of, first_of
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.presence import Presence
-from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reaping import Reaper
 from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
@@ -76,7 +75,6 @@ from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
 from tricorn.arbiter.waiting import Waiting
 from tricorn.arbiter.weighing import Weighing
-from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE, EXIT_OK, RunWorker
@@ -84,8 +82,8 @@ from tricorn.hooks.found import HookError, Hooks, hooks_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.net.listener import Listener, ListenError, open_listeners
-from tricorn.scoreboard import REFORK, Board, Row
+from tricorn.net.listener import Listener, ListenError
+from tricorn.scoreboard import REFORK, Row
 from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -136,13 +134,19 @@ class Arbiter:
         self._load_application = load_application
         self._registry = Registry()
         self._signaller = Signaller(self._registry)
-        self._generations: dict[int, Generation] = {}
-        self._listeners: list[Listener] = []
         self._reload_under_way = False
         start = start or Start(environ=os.environ)
         self._started = start.ready
         self._manager = ServiceManager(start.environ)
-        self._upgrade = Upgrade(start, self._manager, self._listeners)
+        self._wishes = Wishes()
+        self._health = Health(run_health)
+        self._administration = Administration(run_admin)
+        self._attendances = {
+            ATTENDANT: Attendance(attendant.POST, self._health.prepare),
+            ADMIN: Attendance(administration.POST, self._administration.prepare),
+        }
+        self._generations = Generations(self._attendances, self._wishes)
+        self._upgrade = Upgrade(start, self._manager, self._generations.listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
         self._waiting = Waiting()
@@ -154,14 +158,7 @@ class Arbiter:
         self._reaper = Reaper(self._registry, self._upgrade.note_end)
         self._ends = Ends()
         self._autoscaler = Autoscaler()
-        self._wishes = Wishes()
         self._control = Control(self._sight, self._obey, self._wishes, self._signaller.have_look)
-        self._health = Health(run_health)
-        self._administration = Administration(run_admin)
-        self._attendances = {
-            ATTENDANT: Attendance(attendant.POST, self._health.prepare),
-            ADMIN: Attendance(administration.POST, self._administration.prepare),
-        }
         self._headcount = Headcount()
         self._ledger = Ledger()
 
@@ -225,7 +222,7 @@ class Arbiter:
         certificates = self._certifier.first(settings, self._end_while_loading)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates, hooks)
-        self._upgrade.keep([*first.listeners, *self._listeners_of_attendants()])
+        self._upgrade.keep([*first.listeners, *self._generations.attendants_listeners])
         announcing.announce(first)
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
@@ -255,7 +252,7 @@ class Arbiter:
         while True:
             try:
                 first = self._new_generation(1, settings, certificates, hooks)
-                self._open_attendants(first)
+                self._generations.open_attendants(first, certificates_for)
                 return first
             except ListenError as error:
                 awaited = error.taken or error.missing
@@ -271,17 +268,6 @@ class Arbiter:
                 log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
 
-    def _open_attendants(self, first: Generation) -> None:
-        for number, attendance in self._attendances.items():
-            others = [listener for listener in self._listeners if listener not in first.listeners]
-            opened = attendance.open(first, others, certificates_for)
-            self._listeners += [listener for listener in opened if listener not in self._listeners]
-            if attendance.generation is not None:
-                self._generations[number] = attendance.generation
-
-    def _listeners_of_attendants(self) -> list[Listener]:
-        return [listener for each in self._attendances.values() for listener in each.listeners]
-
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
         log.info("%s: stopping at once, while the application is being loaded", signal_name(number))
@@ -292,32 +278,10 @@ class Arbiter:
         self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks
     ) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
-        identity = identity_for(settings.user, settings.group)
+        generation = self._generations.add(number, settings, certificates, hooks)
         if settings.preload_app:
             self._reaper.adopt()
-        listeners = open_listeners(settings, keep=self._applications_listeners())
-        self._listeners += [listener for listener in listeners if listener not in self._listeners]
-        previous = self._latest_generation()
-        generation = Generation(
-            number,
-            settings,
-            listeners,
-            _board_for(settings, previous),
-            identity,
-            certificates,
-            hooks,
-            self._wishes,
-        )
-        self._generations[number] = generation
         return generation
-
-    def _applications_listeners(self) -> list[Listener]:
-        """Those of workers."""
-        others = self._listeners_of_attendants()
-        return [each for each in self._listeners if each not in others]
-
-    def _latest_generation(self) -> Generation | None:
-        return self._generations[max(self._generations)] if self._generations else None
 
     def _clear_away(self) -> None:
         """What the master leaves behind: nothing. A child that comes by here has no part in that."""
@@ -327,8 +291,7 @@ class Arbiter:
         self._control.close(was_handed_over=self._upgrade.has_handed_over)
         self._administration.close()
         self._wishes.close()
-        for listener in self._listeners:
-            listener.close()
+        self._generations.close_listeners()
         for fd in (self._lifeline, self._lifeline_writer):
             if fd >= 0:
                 os.close(fd)
@@ -361,7 +324,7 @@ class Arbiter:
             self._forget_old_generations()
             self._certifier.attend(self._generations.values())
             self._headcount.attend(
-                self._registry, self._applications_listeners(), self._settings, time.monotonic()
+                self._registry, self._generations.workers_listeners, self._settings, time.monotonic()
             )
             self._wait()
 
@@ -596,10 +559,10 @@ class Arbiter:
             log.warning("%s: no reload while %s", name, state)
             return refusal(f"No reload while {state}")
         self._manager.reloading()
-        listeners = tuple(self._listeners)
+        listeners = tuple(self._generations.listeners)
         try:
             settings = self._foreign.run_interruptible(CONFIGURATION, self._read_settings)
-            certificates = self._certifier.again(settings, self._latest_generation())
+            certificates = self._certifier.again(settings, self._generations.latest)
             hooks = self._foreign.run_interruptible(MODULE_OF_HOOKS, partial(hooks_of, settings))
             generation = self._new_generation(self._target.latest + 1, settings, certificates, hooks)
             # Where load decides how many there are, what it has decided so far holds.
@@ -791,9 +754,7 @@ class Arbiter:
         self._administration.forget(self._attendances[ADMIN].listeners, keep)
         for child in self._registry:
             child.forget()
-        for listener in self._listeners:
-            if listener not in keep:
-                listener.close()
+        self._generations.close_listeners(keep)
 
     def _let_go(self) -> None:
         """In a process that foreign code has forked from the master: a configuration file, a hook.
@@ -846,16 +807,8 @@ class Arbiter:
         target = self._target
         plans = [plan for plan in (target.plan, target.fallback, *target.attendants) if plan]
         needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
-        for number in self._generations.keys() - needed:
-            del self._generations[number]
-        used = [listener for generation in self._generations.values() for listener in generation.listeners]
-        for listener in [listener for listener in self._listeners if listener not in used]:
-            log.info("No longer listening at %s", listener.address)
-            self._listeners.remove(listener)
-            if listener in self._upgrade.served_elsewhere():
-                listener.disown()  # a socket file that is still in use
-            listener.close()
-        if self._reload_under_way and len(self._generations.keys() - self._attendances.keys()) == 1:
+        self._generations.give_up(needed, self._upgrade.served_elsewhere)
+        if self._reload_under_way and self._generations.of_workers == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
             if self._target.mode is Mode.RUNNING:
@@ -889,15 +842,3 @@ def _terms(settings: Settings) -> dict[str, Any]:
 def _boot_limit(settings: Settings) -> float:
     """How long it may take until all workers are ready, seconds; 0: any time."""
     return boot_timeout_of(settings) * (2 if settings.preload_app else 1)
-
-
-def _board_for(settings: Settings, previous: Generation | None) -> Board:
-    """The predecessor's board if it has the right shape. A board never grows, so another shape is another
-    board; workers of the old one keep theirs until they are gone."""
-    rows, reserved = rows_for(most_of(settings)), reserved_threads(settings)
-    cells, figures = settings.threads + reserved, figures_of(settings)
-    if previous and len(previous.board) >= rows:
-        board = previous.board
-        if (board.cells, board.reserved, board.figures) == (cells, reserved, figures):
-            return board
-    return Board(rows, settings.threads, reserved, figures)
