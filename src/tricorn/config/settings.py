@@ -1311,9 +1311,10 @@ class Settings(Provenance):
         parse=optional(text(metavar="ADDRESS", example="unix:/run/mysite/admin.sock")),
         section=CONTROL,
         doc="Serve what `tricorn ctl` can do over HTTP too, as JSON, at this address, by a small process of "
-        "its own. The forms are those of `bind`. A socket file is for the user alone that has started the "
-        "server (mode 0600, whatever `umask` says). Any other address is refused unless clients have to show "
-        "a token (`admin_token_file`), or a certificate at https:// (`ca_certs`, with `cert_reqs` required). "
+        "its own; for browsers there is a [dashboard](dashboard.md). The forms are those of `bind`. A socket "
+        "file is for the user alone that has started the server (mode 0600, whatever `umask` says). Any "
+        "other address is refused unless clients have to show a token (`admin_token_file`), or a certificate "
+        "at https:// (`ca_certs`, with `cert_reqs` required). "
         "See [Over HTTP](control.md#over-http). A new value takes effect at the next start.",
     )
     admin_token: str | None = setting(
