@@ -418,6 +418,23 @@ def check_statsd(settings: Settings) -> None:
         parse_host(settings.statsd_host)
 
 
+def check_otel(settings: Settings) -> None:
+    if not settings.otel:
+        return
+    from tricorn.tracing.packages import MissingError, check
+
+    origin = settings.origins["otel"]
+    if settings.refork_after:
+        hint = "leave one of them out"
+        raise ConfigError(
+            "otel", origin, "a worker with the SDK's threads can become no mold (refork_after)", hint
+        )
+    try:
+        check()
+    except MissingError as error:
+        raise ConfigError("otel", origin, str(error), error.hint) from error
+
+
 def check_protocols(settings: Settings) -> None:
     from tricorn.workers.protocols import maybe_library
 
@@ -446,6 +463,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "reload_dirs": check_reload_directories,
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
+    "otel": check_otel,
 }
 
 

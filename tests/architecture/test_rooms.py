@@ -15,7 +15,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
     *("drain", "hooks", "machine", "metrics", "procfs", "control", "summary", "patches", "wishes"),
-    "admin",
+    *("admin", "tracing"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -24,7 +24,7 @@ ABOVE_CLI = {"embedding", "app", "testing", "contrib"}
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
     "gateway": {"http"},
-    "transport": {"gateway", "http", "log", "metrics", "scoreboard"},
+    "transport": {"gateway", "http", "log", "metrics", "scoreboard", "tracing"},
     "workers": {
         "transport",
         "gateway",
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "control",  # the door, which it is given
         "hooks",
         "patches",
+        "tracing",
     },
     "arbiter": {
         "config",
@@ -76,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tls": {"config", "net"},
     "scoreboard": set(),
     "metrics": {"scoreboard"},
+    "tracing": {"log"},
     "forks": set(),
     "sigaction": set(),
     "parentage": set(),

@@ -1295,6 +1295,16 @@ class Settings(Provenance):
         "reads them at GET /metrics of `admin_bind`, and `tricorn metrics` prints them. See "
         "[Metrics](metrics.md).",
     )
+    otel: bool = setting(
+        False,
+        flags=("--otel",),
+        parse=switch(),
+        section=CONTROL,
+        doc="Trace requests with OpenTelemetry, and measure them: a span for each, of which those of the "
+        "application are parts, sent by OTLP to a collector. It is configured by OpenTelemetry's own "
+        "variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and others). Needs the extra `otel`, and does not go "
+        "together with `refork_after`. See [Tracing](tracing.md).",
+    )
     admin_bind: str | None = setting(
         None,
         flags=("--admin-bind",),

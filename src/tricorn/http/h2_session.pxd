@@ -120,6 +120,7 @@ cdef class Stream:
     cdef int waker              # an eventfd of who waits for it; -1: nobody does
     cdef long long came_ns, ended_ns    # when its request came and was over, ns; 0: nobody wants to know when its response is out
     cdef int group
+    cdef object trace           # of its request, until its response is out; None: nobody wants to know
 
     cdef bint has_unsent(self) noexcept
 

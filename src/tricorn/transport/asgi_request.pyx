@@ -616,6 +616,12 @@ cdef class ASGIRequest(LoopRequest):
             return 1                    # on every wire: over HTTP/2 its status is 200 (RFC 8441 §5)
         return status_class(self.call.status) if self.call is not None else 0
 
+    cdef str answered(self):
+        return self.call.status if self.call is not None else None
+
+    cdef dict source(self):
+        return self.scope
+
     cdef void note_status(self, str status) noexcept:
         self.call.status = status
         self.call.headers = ()
@@ -634,6 +640,8 @@ cdef class ASGIRequest(LoopRequest):
         loop_context.starting = True
         if self.request_id is not None:
             loop_context.task_runner.before = partial(REQUEST_ID.set, self.request_id)
+        if self.trace is not None:
+            loop_context.task_runner.before = partial(_enter, self.trace, loop_context.task_runner.before)
         try:
             if self.visit is not None and runner.worker.greets:
                 call.run(loop_context.task_runner, self.visit._application, self.scope)
@@ -750,6 +758,8 @@ cdef class ASGIRequest(LoopRequest):
         note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(failure)
+        if self.trace is not None:
+            self.trace.failed(failure)
         text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
         return self.log_within(call, partial(
             report, worker.logger, f"{text} (%s %s)", call.method, call.uri, error=failure,
@@ -889,6 +899,13 @@ cdef int _tell_tls(ASGIRequest request, RequestProtocol protocol) except -1:
 cdef object _context_of(HTTPCall call):
     """None: that of its first step, which is the present one."""
     return call.context if call.context is not None or call.task is None else context_of(call.task)
+
+
+def _enter(trace, before):
+    """In the context of the request, before its task. before: what else is to be called there, or None."""
+    if before is not None:
+        before()
+    trace.enter()
 
 
 cdef bint _is_farewell(HTTPCall call, object failure) except -1:

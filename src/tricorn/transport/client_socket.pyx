@@ -23,7 +23,7 @@ from _socket import socket as new_socket        # Python's own, whatever is put 
 
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.relay cimport Relay, RelayEnd, begin_relay
-from tricorn.transport.request cimport Request, RequestProtocol, Runner
+from tricorn.transport.request cimport Request, RequestProtocol, Runner, drop_trace
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.wire cimport wire_cut
@@ -263,6 +263,7 @@ cdef class TakenOver(RequestProtocol):
         self.request = None
         request.note_status(SWITCHED)
         runner.ends(request, thread)
+        drop_trace(request, thread.now)
         request.let_go(thread)
         if self.is_kept:
             self.let_go()

@@ -146,7 +146,7 @@ cdef class GreenRunner(WSGIRunner):
         return channel.send(out, piece, tail, tail_size)
 
     cdef int begins(self, Request request, ThreadContext thread) except -1:
-        if self.worker.figures != NULL and request.begun_ns == 0:
+        if self.worker.counts and request.begun_ns == 0:
             count_begin(self.worker.figures, request)
         return set_label(self.cell, request.method, request.uri)
 

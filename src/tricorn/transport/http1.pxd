@@ -7,6 +7,7 @@ from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport ProtocolMaker, Request, RequestProtocol, Runner
+from tricorn.tracing.trace cimport Trace
 
 # What is done with the connection at present.
 cdef enum Phase:
@@ -30,6 +31,7 @@ cdef class HTTP1(RequestProtocol):
     cdef unsigned char gives_way    # it goes on with `pending` in a turn of its own
     # Of a response that is not all out yet: what is to be counted when it is (count_sent in request.pxd). came_ns: 0: nothing is
     cdef long long came_ns, ended_ns
+    cdef Trace trace                # … and told, to whoever traces it; None: nobody does
     cdef unsigned char group
     cdef object turn                # what its owner puts into the queue when it settles
 
@@ -61,7 +63,8 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _skip_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _end_of_input(self, ThreadContext thread) except -1
     cdef int _leave(self, ThreadContext thread, bint has_begun) except -1
-    cdef void _count_sent(self, long long now) noexcept
+    # is_cut: some of it does not come out.
+    cdef void _count_sent(self, long long now, bint is_cut) noexcept
     cdef int _response_done(self, ThreadContext thread) except -1
     cdef int _await_next(self, ThreadContext thread) except -1
     cdef int _drop_request(self, ThreadContext thread) except -1

@@ -34,6 +34,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
+from tricorn.tracing.trace cimport Trace, end_trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
@@ -389,7 +390,7 @@ cdef class HTTP1(RequestProtocol):
         self.machine.head = None
         self.machine.decoder = None
         if self.came_ns:
-            self._count_sent(monotonic())
+            self._count_sent(monotonic(), True)
         return self._drop_request(None)
 
     # ---- reading: from bytes to requests ---------------------------------------------------------------
@@ -719,6 +720,8 @@ cdef class HTTP1(RequestProtocol):
                     self.came_ns = request.came_ns
                     self.ended_ns = thread.now
                     self.group = request.group
+                    self.trace = request.trace
+                    request.trace = None
             else:
                 self.runner.passes_over(request, thread)
             self.request = None
@@ -734,15 +737,19 @@ cdef class HTTP1(RequestProtocol):
             return 0
         return self._response_done(thread)
 
-    cdef void _count_sent(self, long long now) noexcept:
+    cdef void _count_sent(self, long long now, bint is_cut) noexcept:
+        cdef Trace trace = self.trace
         count_sent(self.worker.figures, self.group, self.came_ns, self.ended_ns, now)
         self.came_ns = 0
+        if trace is not None:
+            self.trace = None
+            end_trace(trace, now, is_cut)
 
     cdef int _response_done(self, ThreadContext thread) except -1:
         """All of the response is sent, or nothing more can be."""
         cdef int after
         if self.came_ns:
-            self._count_sent(thread.now)
+            self._count_sent(thread.now, self.channel.gone)
         self.machine.more_is_here |= self.pending is not None
         after = self.machine.after_response(self.channel.gone, self.worker.body_discard)
         self.has_served = True

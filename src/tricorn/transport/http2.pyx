@@ -42,6 +42,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
+from tricorn.tracing.trace cimport Trace, end_trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd, iovec, write
@@ -112,6 +113,11 @@ cdef int _put_list(FieldList fields) except -1:
     if len(spare_lists) < SPARES:
         spare_lists.append(fields)
     return 0
+
+
+cdef bint _is_complete(Stream stream) noexcept:
+    """Of one that has ended: whether its client has got the whole response."""
+    return stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
 
 
 cdef class HTTP2Maker(ProtocolMaker):
@@ -628,10 +634,10 @@ cdef class HTTP2(RequestProtocol):
 
     cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1:
         cdef Request request = <Request>stream.owner
-        cdef bint complete = stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
+        cdef bint complete = _is_complete(stream)
         self._wake(stream)
         if stream.came_ns:
-            self._count_sent(stream)
+            self._count_sent(stream, not complete)
         if not stream.began and stream.error == PROTOCOL_ERROR:
             self.worker.log_refusal(self.peer.host, refusal(MALFORMED))
         if request is None:
@@ -650,16 +656,21 @@ cdef class HTTP2(RequestProtocol):
         request.touch()
         return request.on_flushed(thread)
 
-    cdef void _count_sent(self, Stream stream) noexcept:
-        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, monotonic())
+    cdef void _count_sent(self, Stream stream, bint is_cut) noexcept:
+        cdef long long now = monotonic()
+        cdef Trace trace = <Trace>stream.trace
+        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, now)
         stream.came_ns = 0
+        if trace is not None:
+            stream.trace = None
+            end_trace(trace, now, is_cut)
 
     cdef void _count_ended(self) noexcept:
         """Those that nobody will be told of any more."""
         cdef Stream stream = self.session.ended
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream)
+                self._count_sent(stream, not _is_complete(stream))
             stream = stream.next_ended
 
     cdef int _wake(self, Stream stream) noexcept:
@@ -734,11 +745,11 @@ cdef class HTTP2(RequestProtocol):
         cdef list left = []
         self.lost = True
         self.unread = None
-        if self.worker.figures != NULL:
+        if self.worker.counts:
             self._count_ended()
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream)
+                self._count_sent(stream, True)
             if stream.owner is not None:
                 left.append(stream.owner)
             stream = stream.next
@@ -1358,8 +1369,10 @@ cdef class HTTP2(RequestProtocol):
             stream.came_ns = request.came_ns
             stream.ended_ns = thread.now
             stream.group = request.group
+            stream.trace = request.trace
+            request.trace = None
             if stream.closed:
-                self._count_sent(stream)
+                self._count_sent(stream, not _is_complete(stream))
         request.let_go(thread)
         self._note_idle()
         self._send(thread, True)

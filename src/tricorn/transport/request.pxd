@@ -7,11 +7,13 @@ from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport RequestHead
 from tricorn.metrics.figures cimport SENDING, WHOLE, group_of, observe
+from tricorn.scoreboard cimport monotonic
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan
+from tricorn.tracing.trace cimport Trace, end_trace
 from tricorn.transport.worker_context cimport WorkerContext
 
 cdef enum:
@@ -221,6 +223,8 @@ cdef class Request(AsyncExchange):
     cdef long long came_ns          # since when it waits to begin; 0: it does not
     cdef long long begun_ns         # when its application was called; 0: it was not, or the end is counted
     cdef int group                  # of routes
+    cdef Trace trace                # what becomes of it; None: nobody wants to know, it has not begun, or its protocol has it
+    cdef long long head_ns          # when its head was complete, where somebody wants to know
     cdef long long body_sent        # bytes of the response's body
     # Of the request's body, ns
     cdef long long body_deadline    # for the next piece; 0: none is waited for
@@ -235,6 +239,12 @@ cdef class Request(AsyncExchange):
 
     # Its application is about to be called: hooks may want to know.
     cdef int receive(self, dict source) except -1
+    # Somebody traces it. source: its environ, or its scope.
+    cdef int begin_trace(self, dict source) except -1
+    # What its client got, as the access log has it: "200 OK"; None: nothing yet.
+    cdef str answered(self)
+    # Its environ or its scope; None: it is over.
+    cdef dict source(self)
     # The class of its status (metrics/figures.pxd): 1 for what lasts as long as a connection does, WebSockets, say.
     cdef int outcome(self) noexcept
 
@@ -330,6 +340,8 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
         note_start(request, head)
     if worker.ids is not None:
         name_request(request, worker, head)
+    if worker.tracer is not None:
+        request.head_ns = monotonic()
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
 
 # What is counted: it begins, ends with what was logged, or without; it is answered without its application. `now`: an instant, ns. That it
@@ -345,6 +357,14 @@ cdef inline void count_sent(long long* figures, int group, long long came_ns, lo
         place = group_of(figures, group)
         observe(place + SENDING, now - ended_ns)
         observe(place + WHOLE, now - came_ns)
+
+# Its trace is over: unless its protocol has taken it, to tell when the response is out.
+cdef inline int drop_trace(Request request, long long now) except -1:
+    cdef Trace trace = request.trace
+    if trace is not None:
+        request.trace = None
+        end_trace(trace, now, False)
+    return 0
 
 cdef int take_route(Request request, Routes routes, RequestHead head) except -1
 cdef int note_start(Request request, RequestHead head) except -1

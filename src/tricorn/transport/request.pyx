@@ -30,6 +30,7 @@ from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
+from tricorn.tracing.trace cimport Trace, end_trace
 from tricorn.transport.system cimport (
     CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
 )
@@ -168,7 +169,7 @@ cdef class Runner:
         return 0
 
     cdef int begins(self, Request request, ThreadContext thread) except -1:
-        if self.worker.figures != NULL and request.begun_ns == 0:
+        if self.worker.counts and request.begun_ns == 0:
             count_begin(self.worker.figures, request)
         return set_label(thread.cell, request.method, request.uri)
 
@@ -188,6 +189,8 @@ cdef class Runner:
     cdef int passes_over(self, Request request, ThreadContext thread) except -1:
         if self.worker.access_log is not None:
             _log_access(self.worker, request, thread.now)
+        if self.worker.tracer is not None:
+            _trace_passed(request, thread.now)
         return count_passed(self.worker.figures, request, thread.now) if self.worker.figures != NULL else 0
 
     cdef int give_up(self, Channel channel, object error) except -1:
@@ -224,12 +227,17 @@ cdef class Runner:
 
 cdef int count_begin(long long* figures, Request request) except -1:
     """`started_ns` is when."""
-    cdef long long* group = group_of(figures, request.group)
+    cdef long long* group
     cdef timespec now
     cdef long long queued
+    if request.protocol.worker.tracer is not None:
+        request.begin_trace(request.source())
     request.begun_ns = request.started_ns
     if request.came_ns == 0:
         request.came_ns = request.begun_ns
+    if figures == NULL:
+        return 0
+    group = group_of(figures, request.group)
     group[BEGUN] += 1
     observe(group + WAITING, request.begun_ns - request.came_ns)
     if request.sent_at:
@@ -246,8 +254,10 @@ cdef long long count_end(long long* figures, Request request, long long now) noe
     cdef int outcome = request.outcome()
     cdef long long begun = request.begun_ns
     request.begun_ns = 0
+    if request.trace is not None:
+        _note_end(request, outcome, now)
     if figures == NULL:
-        return 0
+        return request.came_ns if request.trace is not None else 0
     group = group_of(figures, request.group)
     group[ENDED] += 1
     group[REQUESTS + method_class(request.method) * STATUSES + outcome] += 1
@@ -260,11 +270,56 @@ cdef long long count_end(long long* figures, Request request, long long now) noe
 cdef void count_left(Request request) noexcept:
     cdef long long* figures = request.protocol.worker.figures
     cdef long long* group
+    cdef Trace trace = request.trace
     request.begun_ns = 0
+    if trace is not None:
+        request.trace = None
+        trace.ended_ns = monotonic()
+        end_trace(trace, trace.ended_ns, True)
     if figures != NULL:
         group = group_of(figures, request.group)
         group[ENDED] += 1
         group[REQUESTS + method_class(request.method) * STATUSES] += 1
+
+
+cdef void _note_end(Request request, int outcome, long long now) noexcept:
+    """Its application is done with it. Its response may still be on its way: then its protocol tells when it is out."""
+    cdef Trace trace = request.trace
+    trace.ended_ns = now
+    trace.status = _maybe_answer(request)
+    trace.left = request.gone or trace.status is None
+    trace.lasts = outcome == 1
+    if trace.first_ns == 0 and trace.status is not None:
+        trace.first_ns = now            # the server has answered in place of the application
+    if trace.lasts:
+        request.trace = None
+        trace.left = False              # to leave is how such a thing ends
+        end_trace(trace, now, False)
+
+
+cdef str _maybe_answer(Request request):
+    """What its client got; None: it had gone before."""
+    cdef str status = request.answered()
+    return None if status is CLIENT_GONE else status
+
+
+cdef int _trace_passed(Request request, long long now) except -1:
+    """It was answered without its application, or its client has left the queue."""
+    cdef Trace trace
+    cdef dict source = request.source()
+    if source is None:
+        return 0
+    request.begin_trace(source)
+    trace = request.trace
+    request.trace = None
+    trace.begun_ns = 0
+    trace.queued_ns = request.came_ns
+    trace.ended_ns = now
+    trace.status = _maybe_answer(request)
+    if trace.status is not None:
+        trace.first_ns = now
+    end_trace(trace, now, trace.status is None)
+    return 0
 
 
 cdef int count_passed(long long* figures, Request request, long long now) noexcept:
@@ -478,6 +533,24 @@ cdef class Request(AsyncExchange):
         self.visit = visitors.visit((self.method, self.uri, protocol.version_of(self), peer.host, peer.number), source)
         return 0
 
+    cdef int begin_trace(self, dict source) except -1:
+        cdef RequestProtocol protocol = self.protocol
+        cdef Peer peer = protocol.peer
+        cdef Trace trace = <Trace?>protocol.worker.tracer.begin(
+            self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source
+        )
+        trace.begun_ns = monotonic()
+        trace.head_ns = min(self.head_ns, trace.begun_ns)
+        trace.queued_ns = self.came_ns
+        self.trace = trace
+        return 0
+
+    cdef str answered(self):
+        return None
+
+    cdef dict source(self):
+        return None
+
     cdef Delivery open_body(self, ThreadContext thread, long long length) except *:
         raise NotImplementedError
 
@@ -665,6 +738,8 @@ cdef class Request(AsyncExchange):
 
     cdef int respond(self, str status, object headers, bytes piece, long long length) except -1:
         cdef RequestProtocol protocol = self.protocol
+        if self.trace is not None:
+            self.trace.first_ns = monotonic()
         return protocol.respond(self, status, headers, piece, length)
 
     cdef int send(self, bytes piece) except -1:
@@ -683,6 +758,8 @@ cdef class Request(AsyncExchange):
         span = maybe_span(file)
         if span is None:
             return False        # to be read like any other iterable
+        if self.trace is not None:
+            self.trace.first_ns = monotonic()
         source, offset, size = span
         protocol.respond(self, status, headers, b"", size)
         # A descriptor of its own: the application may close its file at once, the client may take its time.

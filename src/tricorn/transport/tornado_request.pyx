@@ -333,6 +333,12 @@ cdef class TornadoRequest(LoopRequest):
     cdef int outcome(self) noexcept:
         return status_class(self.status)
 
+    cdef str answered(self):
+        return self.status
+
+    cdef dict source(self):
+        return self.scope
+
     cdef void note_status(self, str status) noexcept:
         self.status = status
         if self.fields is None:
@@ -380,6 +386,9 @@ cdef class TornadoRequest(LoopRequest):
     def _received(self, TornadoConnection connection):
         cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object visit = self.visit
+        cdef object trace = self.trace
+        if trace is not None:
+            trace.enter()
         if visit is not None and runner.worker.greets:
             visit._before(self.scope)
         self.delegate = delegate = runner.application.start_request(object(), connection)
@@ -487,6 +496,8 @@ cdef class TornadoRequest(LoopRequest):
         note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(error)
+        if self.trace is not None:
+            self.trace.failed(error)
         self.log_within(partial(report, worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error))
         if connection.is_finished:
             return 0

@@ -28,7 +28,7 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.loop_context cimport LoopContext
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
-from tricorn.transport.request cimport RequestProtocol
+from tricorn.transport.request cimport RequestProtocol, drop_trace
 from tricorn.transport.wire cimport WIRE_AGAIN
 
 from tricorn.http.websocket_handshake import accept_fields, accept_head, negotiate
@@ -154,6 +154,7 @@ cdef class ChannelCarrier(Carrier):
     cdef int leave(self, ASGIRequest request, ThreadContext thread, bint orderly) except -1:
         cdef LoopRunner runner = request.runner
         runner.ends(request, thread)
+        drop_trace(request, thread.now)
         request.call = None         # it goes on, for as long as the application likes
         return request.let_go(thread)
 

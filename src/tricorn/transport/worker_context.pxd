@@ -49,6 +49,9 @@ cdef class WorkerContext(Terms):
     cdef readonly object trusted        # TrustedPeers
     cdef readonly object proxy_peers    # TrustedPeers
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
+    cdef object tracing                 # who traces requests (tracing/); None: nobody does
+    cdef object tracer                  # … now: not while the worker answers only itself
+    cdef bint counts                    # somebody wants to know when each request begins and ends: figures, or a tracer
     cdef readonly object visitors       # of the hooks around requests (hooks/requests.py); None: there are none
     cdef bint greets                    # … one of which comes before the application, and may change what that gets
     cdef bint looks_back                # … and one when the client is served

@@ -38,11 +38,12 @@ cdef class Terms:
 
 cdef class WorkerContext(Terms):
     """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one. on_failure: called with
-        each exception that the application raises out of a request. visitors: of the hooks around requests, or None."""
+        each exception that the application raises out of a request. visitors: of the hooks around requests, or None. tracer: who traces
+        requests, or None."""
 
     def __init__(
         self, terms, *, application, logger, Limits limits, Row row, AccessLog access_log, trusted, proxy_peers,
-        context=None, on_failure=None, visitors=None,
+        context=None, on_failure=None, visitors=None, tracer=None,
     ):
         Terms.__init__(self, terms)
         self.application = application
@@ -58,6 +59,7 @@ cdef class WorkerContext(Terms):
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
         self.visitors = visitors
+        self.tracing = tracer
         self.greets = visitors is not None and visitors.pre is not None
         self.looks_back = visitors is not None and visitors.after is not None
         self.body_memory = Budget(self.request_memory)
@@ -97,6 +99,8 @@ cdef class WorkerContext(Terms):
 
     cdef int _count(self, bint on) noexcept:
         self.figures = self.row.figures if on else NULL
+        self.tracer = self.tracing if on else None
+        self.counts = self.figures != NULL or self.tracer is not None
         wire_count_at(self.figures + BYTES_IN if self.figures != NULL else NULL)
         return 0
 

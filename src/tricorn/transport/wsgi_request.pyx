@@ -419,6 +419,12 @@ cdef class WSGIRequest(Request):
     cdef int outcome(self) noexcept:
         return status_class(self.status)
 
+    cdef str answered(self):
+        return self.status
+
+    cdef dict source(self):
+        return self.environ
+
     cdef void note_status(self, str status) noexcept:
         self.status = status
 
@@ -652,6 +658,8 @@ cdef class WSGIRequest(Request):
             return      # it only says what we know: the client is gone
         if self.runner.worker.on_failure is not None:
             self.runner.worker.on_failure(error)
+        if self.trace is not None:
+            self.trace.failed(error)
         # In the context of the request, where the application's filters and handlers find its variables.
         call.context.copy().run(partial(
             report, self.runner.worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error
@@ -762,6 +770,9 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
+    if request.trace is not None:
+        context = context.copy()
+        context.run(request.trace.enter)
     application = request.visit._application if worker.greets else worker.application
     if request.runner.for_upgrades is not None and SOCKET in request.environ:
         application = partial(request.runner.for_upgrades, application)

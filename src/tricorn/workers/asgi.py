@@ -40,6 +40,7 @@ from tricorn.workers.context import (
     end_of_drain,
     header_policy,
     is_readable,
+    maybe_tracing,
     maybe_visitors,
     tell_interrupted,
     worker_context,
@@ -295,8 +296,14 @@ class Worker:
         settings = self.settings
         policy = header_policy(settings)
         visitors = maybe_visitors(self.assignment, self.application, is_loop=True)
+        self.tracing = maybe_tracing(self.assignment)
         context = worker_context(
-            self.assignment, None, policy, settings.request_timeout or 0, visitors=visitors
+            self.assignment,
+            None,
+            policy,
+            settings.request_timeout or 0,
+            visitors=visitors,
+            tracing=self.tracing,
         )
         task_runner = TaskRunner(self.loop, contextvars.copy_context())
         loop_context = LoopContext(context, task_runner, self.application)
@@ -434,9 +441,11 @@ class Worker:
         self._finish(self._settle(calls))
         self._allow(self._farewell() + FAREWELL)
         self._finish(self.lifespan.shutdown())
-        self._allow(FAREWELL)
+        self._allow(FAREWELL + (0 if self.tracing is None else self.tracing.patience))
         self._finish(self.loop.shutdown_asyncgens())
         self._close_loop()
+        if self.tracing is not None:
+            self.tracing.close(in_haste=self.deadline is None)
         return self.exit_code
 
     def _allow(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from select import POLLIN, poll
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tricorn import forks, scoreboard
 from tricorn.config.declaration import Core
@@ -27,6 +27,9 @@ from tricorn.log import setup as log_setup
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.suspects import Suspects
 
+if TYPE_CHECKING:
+    from tricorn.tracing.sdk import Tracing
+
 log = logging.getLogger("tricorn.error")
 
 
@@ -37,9 +40,11 @@ def worker_context(
     request_timeout: float,
     context: contextvars.Context | None = None,
     visitors: Visitors | None = None,
+    tracing: Tracing | None = None,
 ) -> WorkerContext:
     """request_timeout: where it is not set, it depends on the kind of worker. context: a copy of it is what
-    each request runs in; None: an empty one. visitors: of the hooks around requests."""
+    each request runs in; None: an empty one. visitors: of the hooks around requests. tracing: of requests, or
+    None."""
     settings = assignment.settings
     jitter = random.randint(0, settings.max_requests_jitter) if settings.max_requests else 0
     settings = replace(settings, request_timeout=request_timeout, max_requests=settings.max_requests + jitter)
@@ -55,6 +60,7 @@ def worker_context(
         context=context,
         on_failure=maybe_suspects(assignment),
         visitors=visitors,
+        tracer=None if tracing is None else tracing.tracer,
     )
     watch_collections(made)
     return made
@@ -96,6 +102,20 @@ def maybe_visitors(
     """For the hooks around requests; None: there are none."""
     hooks = assignment.hooks
     return None if hooks is None else hooks.maybe_visitors(application, is_loop=is_loop)
+
+
+def maybe_tracing(assignment: Assignment) -> Tracing | None:
+    """When the application is there; None: nobody traces requests. To be closed at the worker's end."""
+    settings = assignment.settings
+    if not settings.otel:
+        return None
+    from tricorn.tracing.packages import is_disabled  # most servers need none of it, and it is dear
+
+    if is_disabled():
+        return None
+    from tricorn.tracing import sdk
+
+    return sdk.maybe_tracing(settings.proc_name or settings.wsgi_app or "tricorn")
 
 
 def tell_interrupted(assignment: Assignment) -> None:

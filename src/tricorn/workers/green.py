@@ -75,6 +75,7 @@ class GreenWorker(Worker):
     def run(self) -> int:
         log.info("Worker %d serves WSGI on %s", os.getpid(), self.library.name)
         self._keep()
+        self._close_tracing()
         return self.exit_code
 
     def _sleep(self, seconds: float) -> None:

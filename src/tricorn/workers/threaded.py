@@ -40,6 +40,7 @@ from tricorn.workers.context import (
     end_of_drain,
     header_policy,
     is_readable,
+    maybe_tracing,
     maybe_visitors,
     tell_interrupted,
     worker_context,
@@ -107,8 +108,11 @@ class Worker:
         self.lifeline = assignment.lifeline
         policy = header_policy(settings)
         visitors = maybe_visitors(assignment, application, is_loop=False)
+        self.tracing = maybe_tracing(assignment)
+        if self.tracing is not None:
+            assignment.row.farewell_ns = int(self.tracing.patience * 1e9)
         self.context = worker_context(
-            assignment, application, policy, self._request_timeout(), self._context(), visitors
+            assignment, application, policy, self._request_timeout(), self._context(), visitors, self.tracing
         )
         self.server = server(self.context, self._entrances(policy))
         self.exit_code = EXIT_OK
@@ -283,6 +287,11 @@ class Worker:
     def _sleep(self, seconds: float) -> None:
         sleep(seconds)
 
+    def _close_tracing(self) -> None:
+        """Before the process may end."""
+        if self.tracing is not None:
+            self.tracing.close(in_haste=self.deadline is None)
+
 
 #: Makes it of what its connections share and of where clients come in.
 ServerMaker = Callable[[WorkerContext, list[Entrance]], Server]
@@ -315,6 +324,7 @@ class ThreadWorker(Worker):
         else:
             self.threads.start()
             self._keep()
+        self._close_tracing()
         self.ending.acquire()
         self.assignment.retired()
         return self.exit_code
@@ -326,6 +336,9 @@ class ThreadWorker(Worker):
         except BaseException:
             log.critical("The monitor of the worker failed", exc_info=True)
             os.abort()
+        if not self.server.running:
+            return
+        self._close_tracing()
         if self.server.running and self.ending.acquire(blocking=False):
             self.assignment.leave(self.exit_code)
 
