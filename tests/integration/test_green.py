@@ -105,40 +105,72 @@ def test_a_client_that_does_not_read_holds_up_nobody(live: Live, path: str) -> N
     assert path == "/write" or response.body.endswith(b"True kept")
 
 
-def test_clients_that_leave_leave_no_greenlet(live: Live) -> None:
-    leaving(live, 30)
+#: What a client sends that then leaves, and whether it waits for the beginning of an answer. It leaves in the
+#: middle of a response, of a body, of a head, while the application waits, and with answers unread.
+WAYS_TO_LEAVE = [
+    (message(f"/pieces?{BIG}"), True),
+    (message(f"/write?{BIG}"), True),
+    (message("/read", method="POST", fields=("Content-Length: 20",)) + b"x", False),
+    (message("/later"), False),
+    (message("/later") * 5 + message(f"/pieces?{BIG}"), False),
+    (message("/") * 20, True),
+    (message("/")[:-2], False),
+]
 
 
-@pytest.mark.slow
-def test_no_greenlet_is_left_of_a_hundred_thousand_requests(live: Live) -> None:
-    def ask() -> None:
-        with live.connect(timeout=20) as client:
-            for _ in range(250):
-                client.send(message("/") * 50)
-                for _ in range(50):
-                    client.response()
+def leave(live: Live, turn: int) -> None:
+    """As often by a reset as by an end."""
+    request, waits = WAYS_TO_LEAVE[turn % len(WAYS_TO_LEAVE)]
+    with live.connect(timeout=20) as client:
+        client.send(request)
+        if waits:
+            client.more()
+        if turn // len(WAYS_TO_LEAVE) % 2:
+            client.abort()
 
-    leaving(live, 100)
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+
+def serve_and_leave(live: Live, pipelines: int, clients: int) -> None:
+    """So many clients send so many pipelines of 50 requests each; while one is served, another client leaves."""
+    failures: list[BaseException] = []
+
+    def visit() -> None:
+        try:
+            with live.connect(timeout=20) as client:
+                for turn in range(pipelines):
+                    client.send(message("/") * 50)
+                    leave(live, turn)
+                    for _ in range(50):
+                        assert client.response().status == 200
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=visit) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    leaving(live, 100)
+    assert failures == []
 
 
-def leaving(live: Live, number: int) -> None:
-    """In the middle of a response, of a body, of a wait of the application's."""
-    before = int(told(live, "/greenlets"))
-    for _ in range(number // 3):
-        with live.connect() as client:
-            client.send(message(f"/pieces?{BIG}"))
-            client.more()
-        with live.connect() as client:
-            client.send(message("/read", method="POST", fields=("Content-Length: 20",)) + b"x")
-        with live.connect() as client:
-            client.send(message("/later"))
+@pytest.mark.parametrize(
+    ("pipelines", "clients"),
+    [
+        pytest.param(len(WAYS_TO_LEAVE) * 2, 1, id="some"),
+        pytest.param(250, 8, id="100000", marks=pytest.mark.slow),
+    ],
+)
+def test_clients_that_leave_among_others_leave_nothing(live: Live, pipelines: int, clients: int) -> None:
+    """No greenlet, no descriptor, and nothing that the garbage collector knows."""
+    for turn in range(len(WAYS_TO_LEAVE) * 2):  # what is made once, and kept, is made here
+        leave(live, turn)
+    serve_and_leave(live, 2, clients)
+    wait_for(lambda: int(told(live, "/descriptors")) < 40, "connections of before are closed")
+    before, opened, objects = (int(told(live, path)) for path in ("/greenlets", "/descriptors", "/objects"))
+    serve_and_leave(live, pipelines, clients)
     wait_for(lambda: int(told(live, "/greenlets")) <= before, f"no more greenlets than {before}")
+    wait_for(lambda: int(told(live, "/descriptors")) <= opened, f"no more descriptors than {opened}")
+    bound = objects + pipelines * clients // 2
+    wait_for(lambda: int(told(live, "/objects")) < bound, f"fewer objects than {bound}")
 
 
 def test_a_greenlet_gets_the_memory_of_one_before(live: Live) -> None:
