@@ -240,6 +240,53 @@ def test_time_limits_bounds_and_the_drain(kind: str, tmp_path: Path) -> None:
         live.stop()
 
 
+#: Hooks that wait until two requests are in them, or too long; and what they leave for the application.
+HOOKS = """
+import time
+inside = {"pre": 0, "post": 0}
+
+def meet(moment):
+    inside[moment] += 1
+    end = time.monotonic() + 10
+    while inside[moment] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+def pre_request(worker, req):
+    if req.path == "/crowd":
+        meet("pre")
+    if req.path == "/own":
+        import greens
+        greens.own.text = "hook"
+        greens.variable.set("hook")
+    if req.path == "/slow":
+        time.sleep(20)
+
+def post_request(worker, req, environ, resp):
+    if req.path == "/crowd":
+        meet("post")
+        worker.log.info("Both are here")
+
+def on_request_timeout(worker, req):
+    worker.log.info("%s is late", req.path)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gevent", pytest.param("eventlet", marks=pytest.mark.slow)])
+def test_hooks_are_in_the_greenlet_of_their_request(kind: str, tmp_path: Path) -> None:
+    """So they wait beside each other, and time limits reach them."""
+    (tmp_path / "conf.py").write_text(HOOKS)
+    options = ("-c", str(tmp_path / "conf.py"), f"--request-timeout={LIMIT * 4}")
+    with Live("greens:app", *options, kind=kind) as live:
+        with asking(live, "/slow") as slow, asking(live, "/crowd", "/crowd") as clients:
+            assert len(set(answers(clients))) == 1
+            live.wait_log("Both are here", times=2)
+            assert told(live, "/own?t&1") == "t t hook hook"
+            assert slow[0].response().status == 504
+        assert "in pre_request" in live.wait_log("/slow is late")
+        live.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", GREEN)
 def test_a_hub_that_is_blocked_is_found(kind: str) -> None:
