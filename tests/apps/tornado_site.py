@@ -8,7 +8,7 @@
 `/stream`       (POST) the body as it comes; answers with the length of the pieces. `slow`: waits for each
 `/early`        (POST) answers in prepare(), without the body; its limit is 1000 bytes
 `/raises`       an exception; `/broken`: a head that must not be sent
-`/silent`       waits until its client goes, and never answers; `callback`: hears of it by a callback of its own
+`/silent`       waits until its client goes, and never answers; `callback`: hears of it by its own callback
 `/never`        waits for ever
 `/ws`           a WebSocket that echoes; `/ws?deflate` with compression; "close" closes with 4001
 `/detached`     takes the connection and echoes one line
