@@ -158,7 +158,7 @@ def at_rest(live: Live) -> tuple[int, int]:
 
     def changes_no_more() -> bool:
         seen.append((int(told(live, "/greenlets")), int(told(live, "/descriptors"))))
-        return seen[-5:] == [min(seen)] * 5
+        return seen[-3:] == [min(seen)] * 3
 
     wait_for(changes_no_more, "nothing changes any longer", deadline=10)
     return seen[-1]
