@@ -9,7 +9,7 @@ CYTHON_SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Images of containers set it. Then all that is started here would compile the same modules each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help build run test test-all test-sample ktls cert check format lint types bench instructions fuzz sanitize sanitize-threads sanitize-green conformance docs dist clean apps chaos lossless
+.PHONY: help build run test test-all test-sample test-tls ktls cert check format lint types bench instructions fuzz sanitize sanitize-threads sanitize-green conformance docs dist clean apps chaos lossless
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,11 @@ test-all: build  ## the whole suite: the full product of the axes
 
 test-sample: build  ## a tenth of what `make test` leaves out: SEED=any text, by default the commit
 	$(PYTEST) --combinations=sample --seed='$(SEED)' $(ARGS)
+
+# What starts servers, and does not say over which wire: the others are left out by tests/conftest.py.
+SERVED = $(addprefix tests/,gateway integration log metrics transport workers)
+test-tls: build  ## the tests of plain connections over TLS (ARGS="--combinations=sample --seed=x": a tenth of all of them)
+	TRICORN_TEST_WIRE=tls $(PYTEST) -m 'not slow' --combinations=pairwise --ignore=tests/integration/test_tls.py $(SERVED) $(ARGS)
 
 format:
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

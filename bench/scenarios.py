@@ -132,9 +132,13 @@ def handshakes(name: str, title: str, about: str, app: str, interface: str, kind
     )
 
 
-def over_tls(interface: str, prefix: str, hello: str, file: str, sends_file: str) -> tuple[Scenario, ...]:
-    """What both interfaces are asked over TLS; the names begin with the prefix."""
+def over_tls(interface: str, prefix: str, apps: dict[str, str]) -> tuple[Scenario, ...]:
+    """What both interfaces are asked over TLS; the names begin with the prefix.
+
+    apps: of this interface, by what they do; `as_…`: in which way they do it.
+    """
     speakers = tls_entries(interface)
+    hello = apps["hello"]
     return (
         Scenario(
             f"{prefix}get-1-header",
@@ -162,10 +166,18 @@ def over_tls(interface: str, prefix: str, hello: str, file: str, sends_file: str
             Handshake.RESUMED,
         ),
         Scenario(
+            f"{prefix}response-1mb",
+            "Response of 1 MiB over TLS",
+            apps["as_megabyte"],
+            Launch(apps["megabyte"], body_size=MIB, tls=True),
+            speakers,
+            interface=interface,
+        ),
+        Scenario(
             f"{prefix}file-1mb",
             "A file of 1 MiB over TLS",
-            f"{sends_file} Nobody here leaves the encryption to the kernel.",
-            Launch(file, body_size=MIB, files=True, tls=True),
+            f"{apps['as_file']} Nobody here leaves the encryption to the kernel.",
+            Launch(apps["file"], body_size=MIB, files=True, tls=True),
             speakers,
             interface=interface,
         ),
@@ -405,7 +417,17 @@ WSGI_SCENARIOS = (
         entries(),
         kind="start",
     ),
-    *over_tls(WSGI, "tls-", "hello", "file_megabyte", "Through `wsgi.file_wrapper` where there is one."),
+    *over_tls(
+        WSGI,
+        "tls-",
+        {
+            "hello": "hello",
+            "megabyte": "megabyte",
+            "as_megabyte": "One `bytes` object of 1 MiB.",
+            "file": "file_megabyte",
+            "as_file": "Through `wsgi.file_wrapper` where there is one.",
+        },
+    ),
     Scenario(
         "tls-threads-8-hello",
         "Eight threads, hello over TLS",
@@ -413,13 +435,6 @@ WSGI_SCENARIOS = (
         Launch("hello", threads=8, tls=True),
         (Entry("tricorn", "1 thread"), *tls_entries(WSGI, threads=True)),
         changes={"1 thread": {"threads": 1}},
-    ),
-    Scenario(
-        "tls-response-1mb",
-        "Response of 1 MiB over TLS",
-        "One `bytes` object of 1 MiB.",
-        Launch("megabyte", body_size=MIB, tls=True),
-        tls_entries(WSGI),
     ),
     *over_http2(
         WSGI,
@@ -591,9 +606,13 @@ ASGI_SCENARIOS = (
     *over_tls(
         ASGI,
         "asgi-tls-",
-        "asgi_hello",
-        "asgi_file_megabyte",
-        "With `http.response.pathsend` where it is offered.",
+        {
+            "hello": "asgi_hello",
+            "megabyte": "asgi_megabyte",
+            "as_megabyte": "Sixteen calls of `send` with 64 KiB each, and a Content-Length.",
+            "file": "asgi_file_megabyte",
+            "as_file": "With `http.response.pathsend` where it is offered.",
+        },
     ),
     *over_http2(
         ASGI,

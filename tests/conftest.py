@@ -23,6 +23,7 @@ from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
     KINDS,
     NARROW,
     OFTEN,
+    USUAL_WIRE,
     resolved,
 )
 from harness.cases import Case  # noqa: E402
@@ -138,6 +139,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"combinations: {which}" + (f", seed {seed}" if which == "sample" else "")
 
 
+#: What a module imports that starts servers.
+SERVERS = {"Server", "Live", "Pool"}
+
+
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is chosen does not depend on them
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _deselect(config, items, [item for item in items if _has_sense(item)])
@@ -150,6 +155,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = {item.nodeid for group in _by_function(candidates) for item in _pairwise(group)}
     if which == "sample":
         seed = config.getoption("--seed")
+        if USUAL_WIRE != "plain":
+            chosen.clear()  # nothing has run over it yet
         left_out = [item for item in items if item.nodeid not in chosen or item.get_closest_marker("slow")]
         chosen = {item.nodeid for item in left_out if in_sample(item.nodeid, seed)}
     _deselect(config, items, [item for item in items if item.nodeid in chosen])
@@ -163,12 +170,19 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], left: list[pytest
 
 
 def _has_sense(item: pytest.Item) -> bool:
-    """What is bound to some wires does not run over the others, nor a case that they have no words for."""
+    """What is bound to some wires does not run over the others, nor a case that they have no words for.
+
+    Over another usual wire than the plain one runs what starts servers and leaves the wire to others.
+    """
     name = item.nodeid.removeprefix("tests/")
     params = _params(item)
     wire, case = params.get("wire"), params.get("case")
     if wire not in AXES["wire"]:
-        return True
+        wire = USUAL_WIRE
+    elif USUAL_WIRE != "plain":
+        return False
+    if USUAL_WIRE != "plain" and not SERVERS & vars(item.module).keys():  # type: ignore[attr-defined]
+        return False
     if wire not in HTTP_1 and isinstance(case, Case) and case.is_of_http1:
         return False
     return all(wire in wires for start, (wires, _) in NARROW.items() if name.startswith(start))

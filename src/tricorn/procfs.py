@@ -23,6 +23,12 @@ def stat_of(pid: int) -> list[str]:
         return []
 
 
+def usage_of(pid: int) -> tuple[float, int] | None:
+    """The seconds of a processor that it has used, and its bytes in memory. None: it cannot be looked at."""
+    stat = stat_of(pid)
+    return (seconds_of(stat), memory_of(stat)) if stat else None
+
+
 def seconds_of(stat: Sequence[str]) -> float:
     """Of a processor that it has used, in user mode and in the kernel."""
     return (int(stat[11]) + int(stat[12])) / TICKS

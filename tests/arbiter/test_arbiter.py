@@ -17,9 +17,10 @@ from arbiter.service import Service, is_alive
 from harness.server import wait_for
 
 from tricorn.arbiter import oom
-from tricorn.arbiter.arbiter import STALL, TICK
+from tricorn.arbiter.arbiter import TICK
 from tricorn.arbiter.children import MOLD_SILENCE
 from tricorn.arbiter.decide import MOLD_GRACE
+from tricorn.arbiter.presence import STALL
 
 TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
 

@@ -95,7 +95,7 @@ def test_settings_in_examples_exist(page: Path) -> None:
 @every_page
 def test_variables_exist(page: Path) -> None:
     known = {f"TRICORN_{name.upper()}" for name in SETTINGS} | {"TRICORN_CMD_ARGS"}
-    ours = {"TRICORN_TEST_COMMAND", "TRICORN_SANITIZE", "TRICORN_ANNOTATE"}
+    ours = {"TRICORN_TEST_COMMAND", "TRICORN_TEST_WIRE", "TRICORN_SANITIZE", "TRICORN_ANNOTATE"}
     assert not set(re.findall(r"\bTRICORN_[A-Z_]+[A-Z]\b", page.read_text())) - known - ours
 
 

@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "hooks",
     },
     "control": {"config", "net"},
-    "admin": {"config", "control", "metrics", "net"},
+    "admin": {"config", "control", "metrics", "net", "procfs"},
     "commands": {"compat", "config", "control", "kinds", "log", "machine", "metrics", "net", "procfs"},
     "hooks": {"config", "log", "net", "scoreboard", "tls"},
     "config": {"kinds", "machine"},

@@ -51,6 +51,22 @@ def test_over_tls_are_those_that_speak_it_with_the_certificate_of_the_bench():
             assert {str(paths.CERTIFICATE), str(paths.KEY)} <= set(command)
 
 
+def test_both_interfaces_are_asked_the_same_over_tls():
+    """Threads are a matter of WSGI alone."""
+    wsgi, asgi = (
+        {s.name.removeprefix("asgi-"): (s.title, s.handshake, s.kind) for s in group if "tls-" in s.name}
+        for group in (scenarios.WSGI_SCENARIOS, scenarios.ASGI_SCENARIOS)
+    )
+    assert wsgi.pop("tls-threads-8-hello")
+    assert wsgi == asgi
+
+
+def test_what_is_asked_over_tls_has_a_target():
+    """An idle connection has none: it is only measured beside the peers'."""
+    asked = {s.name for s in scenarios.SCENARIOS if s.launch.tls and s.kind != "idle"}
+    assert asked <= {target.scenario for target in targets.TARGETS}
+
+
 def test_without_tls_no_server_gets_a_certificate():
     for server in servers.table():
         assert str(paths.CERTIFICATE) not in servers.command(server, Launch("hello"), 1)

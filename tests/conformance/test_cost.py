@@ -1,20 +1,18 @@
 """What a request head costs a worker, from the first byte to the response: work in proportion to its bytes.
 
-Of parsers and header policies by themselves, see tests/http/test_cost.py. Here is what else is made of a
-head: paths, environs, scopes. The limits are far beyond the default ones, so that work that is not linear has
-room to show.
+Of parsers and header policies by themselves, see tests/http/test_cost.py; of heads of HTTP/2,
+tests/http2/test_cost.py. Here is what else is made of a head: paths, environs, scopes. The limits are far
+beyond the default ones, so that work that is not linear has room to show.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.cases import head
-from harness.cost import assert_linear
+from harness.cost import assert_linear, settled_ns
 from harness.server import Server, Servers
 
 LIMITS = (
@@ -60,24 +58,6 @@ HEADS: dict[str, Callable[[int], bytes]] = {
     "SCRIPT_NAME": lambda n: fields(b"SCRIPT_NAME: " + b"/a" * (n // 2)),
     "many SCRIPT_NAMEs": lambda n: fields(*[b"SCRIPT_NAME: /a"] * (n // 17)),
 }
-
-
-def processor_ns(pid: int) -> int:
-    """Of all threads of a process, whether they run or have ended (proc(5), schedstat)."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-            total += int(file.read().split()[0])
-    return total
-
-
-def settled_ns(pid: int) -> int:
-    """The same, once it is done with what it does behind the response."""
-    spent = -1
-    while (now := processor_ns(pid)) != spent:
-        spent = now
-        time.sleep(0.002)
-    return spent
 
 
 @pytest.fixture

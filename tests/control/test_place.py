@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -188,3 +191,104 @@ def test_a_child_leaves_the_file(tmp_path: Path) -> None:
     place = opened(path)
     place.forget()
     assert path.exists()
+
+
+SLOW_START = """
+import os, socket, sys, time
+from tricorn.control import place
+from tricorn.net.listener import ListenError
+
+bind, listen, unlink = [float(seconds) for seconds in sys.argv[2:]]
+
+class Slow(socket.socket):
+    def bind(self, address):
+        time.sleep(bind)
+        super().bind(address)
+    def listen(self, backlog):
+        time.sleep(listen)
+        super().listen(backlog)
+
+def late(path, unlink_now=os.unlink):
+    time.sleep(unlink)
+    unlink_now(path)
+
+place.socket.socket = Slow
+os.unlink = late
+print("here", flush=True)
+sys.stdin.readline()
+try:
+    kept = place.open_socket(sys.argv[1], 0o600, on_trial=False, environ={})
+except ListenError as error:
+    print("refused", error, flush=True)
+else:
+    print("owner", flush=True)
+    sys.stdin.readline()
+    kept.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("stale", "delays"),
+    [(False, (0.05, 0, 0)), (False, (0, 0.05, 0)), (True, (0, 0.05, 0)), (True, (0, 0, 0.05))],
+    ids=["bind", "listen", "listen-stale", "unlink-stale"],
+)
+def test_of_many_that_start_at_once_exactly_one_has_it(
+    tmp_path: Path, stale: bool, delays: tuple[float, float, float]
+) -> None:
+    path = tmp_path / "ctl"
+    if stale:
+        leave_dead(path)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    code = [sys.executable, "-c", SLOW_START, str(path), *map(str, delays)]
+    starts = [subprocess.Popen(code, **pipes) for _ in range(3)]
+    try:
+        for start in starts:
+            assert start.stdout.readline() == "here\n"
+        for start in starts:
+            start.stdin.write("go\n")
+            start.stdin.flush()
+        said = [start.stdout.readline() for start in starts]
+        refused = f"refused Cannot open the control socket {path}: another server has it\n"
+        assert sorted(said) == ["owner\n", *[refused] * 2]
+        owner = starts[said.index("owner\n")]
+        for start in starts:
+            if start is not owner:
+                assert start.wait(10) == 0
+        assert answers(path), "no other has removed it as it ended"
+        assert os.listdir(tmp_path) == ["ctl"], "no litter"
+        owner.communicate("end\n", 10)
+        assert os.listdir(tmp_path) == []
+    finally:
+        for start in starts:
+            start.kill()
+            start.communicate()
+
+
+def test_a_start_while_a_newer_master_takes_the_path_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older one was killed, so its file is dead; whoever starts now does not get the path, nor does it
+    remove what stands there by the time that it has looked."""
+    path = tmp_path / "ctl"
+    older = opened(path)
+    newer = opened(path, on_trial=True)
+    older.forget()
+    taking = threading.Thread(target=newer.take_over)
+
+    def unlink(file: str, unlink: Callable[[str], None] = os.unlink) -> None:
+        if not taking.is_alive():
+            taking.start()
+            taking.join(0.1)  # long enough, if nothing stops it
+        unlink(file)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(ListenError, match="another server has it"):
+        opened(path)
+    monkeypatch.undo()
+    if taking.ident is None:
+        taking.start()
+    taking.join()
+    assert answers(path)
+    assert os.listdir(tmp_path) == ["ctl"]
+    newer.close()
+    assert os.listdir(tmp_path) == []

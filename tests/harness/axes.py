@@ -12,6 +12,8 @@ two axes appears. Whatever else a test is parametrised by counts there too, each
 axis: each case meets each value of each axis, but not all of their combinations. `make test-sample` runs a
 part of what that leaves out. How they choose: harness/combinations.py.
 
+A test that does not ask for a wire has the usual one, `USUAL_WIRE`. `make test-tls` runs these over TLS.
+
 A new value is one line in a table below. What makes it real takes it from there:
 
     kind        `Server` starts with its options
@@ -26,6 +28,7 @@ Knows: names, and how the server is told of them. Must not know: processes, pyte
 
 from __future__ import annotations
 
+import os
 import socket
 import zlib
 from collections.abc import Callable
@@ -120,8 +123,11 @@ SHARED = {"plain": "h2c", "tls": "h2"} if HAS_HTTP_2 else {}
 #: Those that say HTTP/1 as it is written.
 HTTP_1 = tuple(name for name, wire in WIRES.items() if not wire.multiplexed)
 PLAIN = ("plain",)
+#: Of tests that do not say which. With another one than "plain" only they run.
+USUAL_WIRE = os.environ.get("TRICORN_TEST_WIRE", "plain")
 
-#: What runs over some wires only, by the beginning of its name below tests/, and why.
+#: What runs over some wires only, by the beginning of its name below tests/, and why. The usual wire is no
+#: exception.
 NARROW: dict[str, tuple[tuple[str, ...], str]] = {
     **{
         f"conformance/test_{name}.py": (HTTP_1, "it is about how HTTP/1 is written")
@@ -232,6 +238,28 @@ NARROW: dict[str, tuple[tuple[str, ...], str]] = {
     "integration/test_asgi_hostile.py::test_an_allocation_that_fails": (
         PLAIN,
         "one that fails inside OpenSSL ends the connection, which the application hears of afterwards",
+    ),
+    "integration/test_control.py::test_there_are_no_certificates": (PLAIN, "over TLS there are"),
+    **{
+        f"integration/test_even_load.py::test_{name}": (
+            PLAIN,
+            "what a connection is secured with is in one process, so it is not passed on",
+        )
+        for name in ("a_kept_connection_goes_on", "what_a_proxy", "a_worker_that_dies", "what_nobody_takes")
+    },
+    **{
+        f"integration/{name}": (
+            PLAIN,
+            "at a stop a handshake has a second, and many clients in one process may take longer",
+        )
+        for name in (
+            "test_lifecycle.py::test_a_long_backlog_is_served_at_a_stop",
+            "test_own_queues.py::test_a_backlog_is_served_at_a_stop",
+        )
+    },
+    "integration/test_lifecycle.py::test_ten_thousand_idle_connections": (
+        PLAIN,
+        "it is about our memory; OpenSSL takes 15 KB for each connection",
     ),
     "integration/test_websocket_life.py::test_idle_sockets_cost_little": (
         PLAIN,

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.patience import PATIENCE
+from harness.tls import TruncatedError
 
 #: Longer than any healthy answer takes on a busy machine, shorter than any default time limit of the server.
 DEADLINE = 4.0
@@ -33,7 +34,10 @@ class BadResponseError(AssertionError):
 
 
 class ClosedError(AssertionError):
-    """The connection ended where a response was expected. `received` holds what came of it."""
+    """The connection ended where a response was expected. `received` holds what came of it.
+
+    Its cause is a TruncatedError if the wire did not say goodbye, as that of a server that crashed does not.
+    """
 
     def __init__(self, received: bytes, *, reset: bool) -> None:
         how = "reset" if reset else "closed"
@@ -150,6 +154,14 @@ class Client:
             return False
         return True
 
+    def send_ahead(self, data: bytes) -> None:
+        """To a server that need not be there yet. Over TLS it leaves behind the handshake, with which whoever
+        reads goes on."""
+        self.socket.settimeout(0.01)
+        with contextlib.suppress(TimeoutError):
+            self.send(data)
+        self.socket.settimeout(self.timeout)
+
     def send_some(self, data: bytes, *, until: float) -> int:
         """Send what the server takes before the monotonic instant `until`; how many bytes that were."""
         sent = 0
@@ -197,7 +209,11 @@ class Client:
     def read_until(self, mark: bytes) -> bytes:
         """All bytes up to `mark`, which is dropped."""
         while (at := self.buffer.find(mark)) < 0:
-            if not self.more():
+            try:
+                has_ended = not self.more()
+            except TruncatedError as error:
+                raise ClosedError(self.buffer, reset=True) from error
+            if has_ended:
                 raise ClosedError(self.buffer, reset=self.reset)
         found, self.buffer = self.buffer[:at], self.buffer[at + len(mark) :]
         return found

@@ -14,6 +14,7 @@ decides.
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
 
@@ -65,3 +66,21 @@ def processor_seconds(work: Callable[[], object]) -> float:
             times *= 10 if spent < SHORTEST / 10 else 2
     finally:
         gc.enable()
+
+
+def processor_ns(pid: int) -> int:
+    """Of all threads of a process, whether they run or have ended (proc(5), schedstat)."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total
+
+
+def settled_ns(pid: int) -> int:
+    """The same, once it is done with what it does behind the response."""
+    spent = -1
+    while (now := processor_ns(pid)) != spent:
+        spent = now
+        time.sleep(0.002)
+    return spent

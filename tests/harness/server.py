@@ -27,17 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import tls
-from harness.axes import KINDS, SHARED, WIRES, Wire
+from harness.axes import KINDS, SHARED, USUAL_WIRE, WIRES, Wire
 from harness.client import Address, Client, ClosedError
 from harness.nursery import Process, imports_of, maybe_forked
 from harness.patience import PATIENCE
 from harness.ports import at_free_port
 
 APPS = Path(__file__).parent.parent / "apps"
-
-#: Of servers whose tests do not say which: `TRICORN_TEST_WIRE=tls` runs these tests over TLS.
-USUAL_WIRE = os.environ.get("TRICORN_TEST_WIRE", "plain")
-
 
 #: Applications of the tests that exist for other interfaces too; the tests know the first name only.
 TWINS = {
@@ -212,6 +208,11 @@ class Server:
                 if ended or time.monotonic() > end:
                     raise AssertionError(f"{shlex.join(self.command)} does not answer:\n{self.log()}")
         self.seen()
+
+    @property
+    def url(self) -> str:
+        """Where clients of libraries find it, on TCP; over TLS with `tls.context_for_urls()`."""
+        return "{}://{}:{}".format(self.wire.url_scheme, *self.address)
 
     def connect(self, **options: Any) -> Client:
         return Client(self.address, wrap=self.wire.wrap, **options)

@@ -10,7 +10,9 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from harness.axes import AXES, DELIVERIES, HTTP_1, KINDS
+import pytest
+
+from harness.axes import AXES, DELIVERIES, HTTP_1, KINDS, NARROW
 
 TESTS = Path(__file__).parent.parent
 #: Tests of each sort: along two axes with cases, along one with two sorts of cases, along one, along none of
@@ -30,10 +32,11 @@ OFTEN = "conformance/test_framing.py"
 
 
 @cache
-def collected(*options: str) -> frozenset[str]:
-    """The ids of the tests that a run with these options takes."""
+def collected(*options: str, wire: str = "plain") -> frozenset[str]:
+    """The ids of the tests that a run with these options takes, where that wire is the usual one."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
-    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # of which importing takes a second
+    environ = {**os.environ, "TRICORN_TEST_WIRE": wire}
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of which importing takes a second
     found = subprocess.run(
         [*command, *FILES], cwd=TESTS, env=environ, capture_output=True, text=True, timeout=60, check=True
     )
@@ -108,3 +111,26 @@ def test_a_sample_is_of_what_is_left_out() -> None:
     assert one | other < left_out
     slow = collected() - quick()
     assert slow & (one | other)
+
+
+def test_over_tls_runs_what_starts_servers_and_does_not_ask_for_a_wire() -> None:
+    """Of FILES the first asks for one, and the last starts none."""
+    assert collected(wire="tls") == {test for test in collected() if "integration/" in test}
+
+
+def test_a_sample_over_tls_is_of_all_that_runs_there() -> None:
+    """Nothing of it has run before, unlike over the plain wire."""
+    every = collected(wire="tls")
+    usual = quick("--combinations=pairwise")
+    sample = collected("--combinations=sample", wire="tls")
+    assert sample < every
+    assert sample & usual
+    assert sample - usual
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_what_runs_over_some_wires_only_is_there(name: str) -> None:
+    file, _, test = name.partition("::")
+    found = TESTS / file
+    assert found.exists()
+    assert not test or f"def {test.partition('[')[0]}" in found.read_text()

@@ -47,6 +47,14 @@ def client_context(
     return context
 
 
+@cache
+def context_for_urls() -> ssl.SSLContext:
+    """For clients of libraries, which know the server by its address: its certificate has no such name."""
+    context = ssl.create_default_context(cafile=str(AUTHORITY))
+    context.check_hostname = False
+    return context
+
+
 def wrap(raw: socket.socket) -> TLSSocket:
     """What the wire "tls" makes of a connected socket."""
     return TLSSocket(raw)

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from fuzz.frames import BINARY, CONTINUATION, PING, TEXT, deflated, length_bytes, masked
+from harness.axes import HAS_HTTP_2
 from harness.cost import assert_linear, processor_seconds
+from harness.http2 import frames as h2
+from harness.http2.frames import PREFACE, SETTINGS_ACK, Setting
 
 from tricorn.http import proxy_protocol
 from tricorn.http.errors import ProtocolError, ResponseError
@@ -276,6 +279,165 @@ def inflate(data: bytes) -> None:
     FrameStream(1 << 20, Deflate()).feed(data)
 
 
+#: What a session is given at a time: less than the thousand answers that may wait to be sent.
+READ = 8192
+OFFER = {"window": 1 << 24, "head_list": 0}
+
+
+def session_given(data: bytes, size: int) -> list[tuple[Any, ...]]:
+    """What a session tells of this, so many bytes at a time.
+
+    It has to bear all of it, so that each byte is looked at. That somebody does too much is judged elsewhere:
+    frame_meter.pyx.
+    """
+    from tricorn.http.h2_reader import SessionReader  # which need not have been built
+
+    session = SessionReader(WIDE, **OFFER)
+    session.feed(PREFACE + h2.settings())
+    session.take()
+    session.feed(SETTINGS_ACK)
+    found = []
+    for start in range(0, len(data), READ):
+        for at in range(start, min(start + READ, len(data)), size):
+            told = session.feed(data[at : min(at + size, start + READ)])
+            assert told is not None, "the session has ended"
+            found += told
+        session.take()
+    return found
+
+
+def session_whole(data: bytes) -> None:
+    session_given(data, READ)
+
+
+def session_bytes(data: bytes) -> None:
+    session_given(data, 1)
+
+
+def asks_whole(data: bytes) -> None:
+    """The request has to be one that is served, or not all of its fields would be looked at."""
+    assert {told[0] for told in session_given(data, READ)} - {"end"} == {"head"}
+
+
+def asks_bytes(data: bytes) -> None:
+    assert {told[0] for told in session_given(data, 1)} - {"end"} == {"head"}
+
+
+PSEUDO = ((b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a"))
+GET = h2.block(*PSEUDO)
+#: The field that went into the table last, in one byte (RFC 7541 §6.1).
+LAST = b"\xbe"
+
+
+def asking(*parts: bytes, size: int = h2.SMALLEST_MAX_FRAME) -> bytes:
+    """A request with this field block, in as many frames as it takes."""
+    return b"".join(h2.in_pieces(1, b"".join(parts), size, end=True))
+
+
+def indexed(name: bytes, value: bytes) -> bytes:
+    """RFC 7541 §6.2.1: a literal that goes into the table."""
+    return b"\x40" + h2.text(name) + h2.text(value)
+
+
+def with_trailers(block: bytes) -> bytes:
+    return h2.headers(1, GET) + b"".join(h2.in_pieces(1, block, h2.SMALLEST_MAX_FRAME, end=True))
+
+
+#: Requests of HTTP/2 whose head has n bytes.
+FIELD_BLOCKS: dict[str, Callable[[int], bytes]] = {
+    "a value": lambda n: asking(GET, h2.literal(b"a", b"b" * n)),
+    # Huffman's code of X has eight bits.
+    "a value in Huffman's code": lambda n: asking(
+        GET, b"\x00", h2.text(b"a"), h2.integer(n, 7, 0x80), b"\xfc" * n
+    ),
+    "a name": lambda n: asking(GET, h2.literal(b"a" * n, b"")),
+    "a path": lambda n: asking(h2.block(*PSEUDO[:2], (b":path", b"/" + b"a" * n), PSEUDO[3])),
+    "an authority": lambda n: asking(h2.block(*PSEUDO[:3], (b":authority", b"a" * n))),
+    "a priority": lambda n: asking(GET, h2.literal(b"priority", b"u=1," * (n // 4) + b"i")),
+    "many fields": lambda n: asking(GET, h2.literal(b"a", b"bcd") * (n // 7)),
+    "many fields of unknown names": lambda n: asking(
+        GET, *(h2.literal(b"n%06d" % k, b"") for k in range(n // 10))
+    ),
+    "a field of the table again and again": lambda n: asking(GET, indexed(b"a", b""), LAST * n),
+    "fields that go into the table": lambda n: asking(
+        GET, *(indexed(b"n%06d" % k, b"") for k in range(n // 10))
+    ),
+    "fields that push each other out of the table": lambda n: asking(
+        GET, *(indexed(b"n%06d" % k, b"a" * 4000) for k in range(n // 4010))
+    ),
+    "sizes of the table": lambda n: asking(b"\x20\x3f\xe1\x1f" * (n // 4), GET),
+    # The name is the 32nd of the static table.
+    "cookie crumbs": lambda n: asking(GET, (b"\x0f\x11" + h2.text(b"a=b")) * (n // 6)),
+    "cookie crumbs of the table": lambda n: asking(GET, b"\x60" + h2.text(b"a=b"), LAST * n),
+    "cookie crumbs between fields": lambda n: asking(
+        GET, indexed(b"a", b"b"), b"\x60" + h2.text(b"a=b"), (LAST + b"\xbf") * (n // 2)
+    ),
+    "a Host that says the same": lambda n: asking(
+        h2.block(*PSEUDO[:3], (b":authority", b"a" * (n // 2)), (b"host", b"A" * (n // 2)))
+    ),
+    "many trailers": lambda n: with_trailers(h2.literal(b"a", b"bcd") * (n // 7)),
+    "a trailer of the table again and again": lambda n: with_trailers(indexed(b"a", b"") + LAST * n),
+    "frames of one byte": lambda n: asking(GET, h2.literal(b"a", b"b" * (n // 10)), size=1),
+    "empty frames": lambda n: (
+        h2.headers(1, GET, end=True, whole=False)
+        + h2.continuation(1, b"", whole=False) * (n // 9)
+        + h2.continuation(1, b"")
+    ),
+}
+
+OPEN = h2.headers(1, GET)
+#: As many as a client may have open by default.
+OPEN_100 = b"".join(h2.headers(number, GET) for number in range(1, 201, 2))
+
+
+def settings_of(*windows: int) -> bytes:
+    return h2.settings([(Setting.INITIAL_WINDOW_SIZE, size) for size in windows])
+
+
+def streams(n: int, make: Callable[[int], bytes]) -> bytes:
+    """n bytes of what is said of one stream after the other."""
+    return b"".join(make(number) for number in range(1, 2 * (n // len(make(1))), 2))
+
+
+#: Other frames of HTTP/2, and heads of many requests.
+SESSIONS: dict[str, Callable[[int], bytes]] = {
+    "empty SETTINGS": lambda n: h2.settings() * (n // 9),
+    "SETTINGS of the most entries": lambda n: settings_of(*range(32)) * (n // 201),
+    "windows of all streams": lambda n: OPEN_100 + (settings_of(1) + settings_of(2)) * (n // 30),
+    "windows of all streams, in one frame": lambda n: OPEN_100 + settings_of(*range(32)) * (n // 201),
+    "PINGs": lambda n: h2.ping() * (n // 17),
+    "answers to PINGs": lambda n: h2.ping(ack=True) * (n // 17),
+    "PRIORITY": lambda n: OPEN + h2.priority(1) * (n // 14),
+    "PRIORITY_UPDATE": lambda n: (
+        OPEN + (h2.priority_update(1, b"u=1") + h2.priority_update(1, b"u=5,i")) * (n // 34)
+    ),
+    "PRIORITY_UPDATE of streams that are to come": lambda n: streams(
+        n, lambda number: h2.priority_update(number, b"u=1")
+    ),
+    "PRIORITY_UPDATE of all streams": lambda n: (
+        OPEN_100
+        + b"".join(h2.priority_update(2 * (k % 100) + 1, b"u=%d" % (k // 100 % 8)) for k in range(n // 16))
+    ),
+    "long PRIORITY_UPDATE": lambda n: OPEN + h2.priority_update(1, b"u=1," * 4000) * (n // 16013),
+    "WINDOW_UPDATE of the connection": lambda n: h2.window_update(0, 1) * (n // 13),
+    "WINDOW_UPDATE of a stream": lambda n: OPEN + h2.window_update(1, 1) * (n // 13),
+    "WINDOW_UPDATE of all streams": lambda n: (
+        OPEN_100 + b"".join(h2.window_update(2 * (k % 100) + 1, 1) for k in range(n // 13))
+    ),
+    "empty DATA": lambda n: OPEN + h2.data(1) * (n // 9),
+    "DATA of one byte": lambda n: OPEN + h2.data(1, b"x") * (n // 10),
+    "DATA of padding": lambda n: OPEN + h2.data(1, pad=255) * (n // 265),
+    "DATA": lambda n: OPEN + h2.data(1, b"x" * 16384) * (n // 16393),
+    "unknown frames": lambda n: h2.frame(0x42) * (n // 9),
+    "long unknown frames": lambda n: h2.frame(0x42, payload=bytes(16384)) * (n // 16393),
+    "GOAWAY": lambda n: h2.goaway() * (n // 17),
+    "requests": lambda n: streams(n, lambda number: h2.headers(number, GET, end=True)),
+    "requests that are reset": lambda n: streams(
+        n, lambda number: h2.headers(number, GET) + h2.rst_stream(number)
+    ),
+}
+
+
 class Row(NamedTuple):
     name: str
     size: int  # bytes, of the smaller of two measurements
@@ -305,6 +467,12 @@ def table() -> Iterator[Row]:
         yield Row(f"frames: {name}", 50_000, build, frames_whole, whole)
         yield Row(f"frames: {name}, byte by byte", 10_000, build, frames_bytes, each)
     yield Row("frames: a bomb", 2_000, bomb, inflate, 2e-6)
+    for name, build in FIELD_BLOCKS.items() if HAS_HTTP_2 else ():
+        yield Row(f"HTTP/2: {name}", 32_000, build, asks_whole, whole)
+        yield Row(f"HTTP/2: {name}, byte by byte", 10_000, build, asks_bytes, each)
+    for name, build in SESSIONS.items() if HAS_HTTP_2 else ():
+        yield Row(f"HTTP/2: {name}", 100_000, build, session_whole, whole)
+        yield Row(f"HTTP/2: {name}, byte by byte", 20_000, build, session_bytes, each)
 
 
 ROWS = list(table())

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from harness.server import APPS
+from harness.tls import context_for_urls
+from harness.websocket import for_websockets
 from integration.live import Live, message
 from websockets.sync.client import ClientConnection, connect
 
@@ -58,8 +60,7 @@ class AsgiTests:
 
     @pytest.fixture
     def client(self, site: Live) -> Iterator[httpx.Client]:
-        url = "http://{}:{}".format(*site.address)
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        with pages_of(site) as client:
             yield client
 
     def test_a_browser_keeps_its_connection(self, site: Live) -> None:
@@ -77,7 +78,10 @@ class AsgiTests:
             assert [client.response().status for _ in range(3)] == [200, 200, 200]
 
 
+def pages_of(site: Live) -> httpx.Client:
+    return httpx.Client(base_url=site.url, timeout=10, trust_env=False, verify=context_for_urls())
+
+
 def websocket(site: Live, path: str, **options: Any) -> ClientConnection:
     """A WebSocket of the `websockets` package."""
-    url = "ws://{}:{}{}".format(*site.address, path)
-    return connect(url, proxy=None, open_timeout=10, close_timeout=5, **options)
+    return connect(**for_websockets(site, path), open_timeout=10, close_timeout=5, **options)

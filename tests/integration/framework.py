@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 from harness.client import Client
 from harness.server import wait_for
+from harness.tls import context_for_urls
 from integration.live import EXAMPLES, Live, in_background, message
 
 MEGABYTE = os.urandom(1_000_000)
@@ -50,15 +51,12 @@ class FrameworkTests:
 
     @pytest.fixture
     def url(self, site: Live) -> str:
-        return "http://{}:{}".format(*site.address)
+        return site.url
 
     @pytest.fixture
     def browser(self) -> urllib.request.OpenerDirector:
         """Keeps cookies and follows redirects."""
-        # No proxies: what the environment says about them is not meant for 127.0.0.1.
-        return urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
-        )
+        return opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
     # -- what the subclass may do in its own way
 
@@ -72,7 +70,7 @@ class FrameworkTests:
     # -- the tests
 
     def test_many_requests_on_one_connection(self, site: Live) -> None:
-        connection = http.client.HTTPConnection(*site.address, timeout=10)
+        connection = connection_to(site)
         sockets = set()
         for number in range(20):
             connection.request("GET", ["/", "/json", "/stream?lines=3", "/nowhere"][number % 4])
@@ -97,14 +95,13 @@ class FrameworkTests:
         for visit in (2, 3):
             with browser.open(f"{url}/whoami", timeout=10) as response:
                 assert json.load(response) == {"user": "Zo\xeb \N{SNOWMAN}", "visits": visit}
-        stranger = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with stranger.open(f"{url}/whoami", timeout=10) as response:
+        with opener().open(f"{url}/whoami", timeout=10) as response:
             assert json.load(response) == {"user": None, "visits": 1}
 
     @pytest.mark.parametrize("framing", ["length", "chunked"])
     def test_upload(self, site: Live, framing: str) -> None:
         boundary, body = multipart(MEGABYTE)
-        connection = http.client.HTTPConnection(*site.address, timeout=10)
+        connection = connection_to(site)
         fields = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if framing == "length":
             connection.request("POST", "/upload", body, fields)
@@ -243,7 +240,7 @@ class FrameworkTests:
         """Requests of all kinds side by side, each with its own answer."""
 
         def visit(number: int) -> None:
-            connection = http.client.HTTPConnection(*site.address, timeout=20)
+            connection = connection_to(site, timeout=20)
             for turn in range(10):
                 lines = number * 10 + turn
                 connection.request("GET", f"/stream?lines={lines}")
@@ -258,6 +255,18 @@ class FrameworkTests:
             for number in range(8):
                 stack.enter_context(in_background(visit, number))
         assert sorted(done) == list(range(8))
+
+
+def opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+    """Without proxies: what the environment says about them is not meant for 127.0.0.1."""
+    secured = urllib.request.HTTPSHandler(context=context_for_urls())
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), secured, *handlers)
+
+
+def connection_to(site: Live, *, timeout: float = 10) -> http.client.HTTPConnection:
+    if site.wire.url_scheme == "https":
+        return http.client.HTTPSConnection(*site.address, timeout=timeout, context=context_for_urls())
+    return http.client.HTTPConnection(*site.address, timeout=timeout)
 
 
 def multipart(content: bytes) -> tuple[str, bytes]:

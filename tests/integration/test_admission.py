@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,8 +76,7 @@ def test_nobody_waits_longer_than_max_queue_time(kind: str, gate: Path) -> None:
 
 
 def reset(client: Client) -> None:
-    client.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+    client.abort()
 
 
 def leave(client: Client) -> None:
@@ -114,9 +111,10 @@ def test_a_request_that_its_client_has_given_up_never_begins(
 def test_a_client_that_has_said_all_is_answered(kind: str, gate: Path) -> None:
     with busy(kind, gate) as (live, stack):
         (worker,) = live.workers()
+        client = stack.enter_context(live.connect().secured())
         with frozen(worker):  # so that the end of its side comes with the request, on a busy machine too
-            client = came(live, stack, message("/"))
-            client.raw.shutdown(socket.SHUT_WR)
+            client.send(message("/"))
+            client.finish()
         assert client.is_quiet(0.15)
         release(kind, gate)
         assert client.response().status == 200
@@ -155,8 +153,10 @@ def test_short_requests_wait_too(tmp_path: Path) -> None:
     options = ("--max-queue", "3", "--max-requests", "20")
     with serving(tmp_path, source, *options, kind="sync") as live, ExitStack() as stack:
         (worker,) = live.workers()
+        clients = [stack.enter_context(live.connect().secured()) for _ in range(40)]
         with frozen(worker):
-            clients = [came(live, stack, message("/")) for _ in range(40)]
+            for client in clients:
+                client.send(message("/"))
         statuses = [client.response().status for client in clients]
         assert statuses.count(503) == 40 - statuses.count(200)
         assert 4 <= statuses.count(200) <= 12

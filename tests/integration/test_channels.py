@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from harness.server import wait_for
-from integration.asgi_site import AsgiTests, websocket
+from integration.asgi_site import AsgiTests, pages_of, websocket
 from integration.live import Live
 from integration.test_django_asgi import with_tables
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -31,10 +31,10 @@ def heard(socket: ClientConnection) -> Any:
 @contextmanager
 def room(site: Live, name: str, user: str) -> Iterator[ClientConnection]:
     """A WebSocket with the session of `user`, who has logged in on a page."""
-    url = "http://{}:{}".format(*site.address)
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as pages:
+    with pages_of(site) as pages:
         token = pages.get("/form").json()["token"]
-        pages.post("/login", data={"user": user, "csrfmiddlewaretoken": token}).raise_for_status()
+        form = {"user": user, "csrfmiddlewaretoken": token}
+        pages.post("/login", data=form, headers={"Referer": f"{site.url}/form"}).raise_for_status()
         cookie = f"sessionid={pages.cookies['sessionid']}"
     with visit(site, f"/ws/rooms/{name}", additional_headers={"Cookie": cookie}) as socket:
         assert heard(socket) == {"joined": user}

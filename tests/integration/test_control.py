@@ -109,7 +109,7 @@ def test_status(served: Site, capsys: Output) -> None:
     assert f"site_app:app, process {served.live.pid}, Tricorn" in text
     assert "serving, generation" in text
     assert "2 of 2 workers ready" in text
-    assert f"listening at http://127.0.0.1:{served.live.address[1]}" in text
+    assert f"listening at {served.live.url}" in text
     rows = re.findall(r"^ *(\d+)  ready .* (\d+) MB$", text, re.MULTILINE)
     assert {int(pid) for pid, _ in rows} == set(served.live.workers())
     assert all(int(memory) > 5 for _, memory in rows)
@@ -522,7 +522,7 @@ def test_several(served: Site, tmp_path: Path, capsys: Output, monkeypatch: pyte
         assert main(["status"]) == 3
         error = capsys.readouterr().err
         assert "2 servers are running: say which, by --pid, --bind or --socket; process" in error
-        assert f"process {other.pid}: site_app:app at http://127.0.0.1:" in error
+        assert f"process {other.pid}: site_app:app at {other.url}" in error
         assert main([f"--pid={tmp_path}/pid", "status"]) == 0
         assert f"process {other.pid}," in capsys.readouterr().out
         assert main([f"--pid={tmp_path}/pid", "log-level", "warning"]) == 0

@@ -35,7 +35,9 @@ class TestDjango(FrameworkTests):
         with browser.open(f"{url}/form", timeout=10) as response:
             token = json.load(response)["token"]
         body = urlencode({"user": user, "csrfmiddlewaretoken": token}).encode()
-        with browser.open(f"{url}/login", body, timeout=10) as response:
+        # Over TLS Django wants to know which page a form was sent from.
+        sent = urllib.request.Request(f"{url}/login", body, {"Referer": f"{url}/form"})
+        with browser.open(sent, timeout=10) as response:
             assert response.geturl() == f"{url}/whoami"
             return json.load(response)  # type: ignore[no-any-return]
 
@@ -46,6 +48,7 @@ class TestDjango(FrameworkTests):
         cookie = re.match("csrftoken=[^;]+", response.get("Set-Cookie") or "")
         assert cookie
         fields = [f"Cookie: {cookie[0]}", "Content-Type: application/x-www-form-urlencoded"]
+        fields.append("Referer: https://live.example/form")
         body = urlencode({"user": "me", "csrfmiddlewaretoken": token}).encode()
         client.send(message("/login", method="POST", body=body, fields=fields))
         return client.response("POST")

@@ -89,11 +89,13 @@ class TestDjango(AsgiTests):
         assert failed.status_code == 500
         assert client.get("/notes", params={"tag": "stays"}).json() == ["a"]
 
-    def test_sessions_and_forms(self, client: httpx.Client) -> None:
+    def test_sessions_and_forms(self, site: Live, client: httpx.Client) -> None:
+        """Over TLS Django wants to know which page a form was sent from."""
         assert client.get("/whoami").json() == {"user": None, "visits": 1}
         token = client.get("/form").json()["token"]
         data = {"user": "Zo\xeb", "csrfmiddlewaretoken": token}
-        assert client.post("/login", data=data).json() == {"ok": True}
+        sent = client.post("/login", data=data, headers={"Referer": f"{site.url}/form"})
+        assert sent.json() == {"ok": True}
         assert client.get("/whoami").json() == {"user": "Zo\xeb", "visits": 2}
         client.cookies.clear()
         assert client.get("/whoami").json() == {"user": None, "visits": 1}

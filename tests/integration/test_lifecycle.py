@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.axes import FREQUENT, KINDS, KINDS_OF, ONE_OF_EACH
+from harness.axes import FREQUENT, KINDS, KINDS_OF, ONE_OF_EACH, USUAL_WIRE, WIRES
 from harness.client import Client, ClosedError
 from harness.server import APPS, frozen, wait_for
 from integration.answering import serving, told
@@ -89,7 +89,8 @@ class Bound(Live):
     """One that binds its address itself, as services do; the harness's own socket is only there for tests."""
 
     def __init__(self, bind: str, *options: str) -> None:
-        super().__init__("life:app", "--bind", bind, *options)
+        scheme = WIRES[USUAL_WIRE].scheme  # of unix sockets it has to be said
+        super().__init__("life:app", "--bind", scheme + bind, *options)
         self.address = bind.removeprefix("unix:")
         if not bind.startswith("unix:"):
             host, _, port = bind.rpartition(":")
@@ -651,7 +652,8 @@ def test_at_the_limit_no_connection_is_closed_over_a_request(kind: str) -> None:
             with frozen(worker):
                 asking = [client for client in kept if not has_ended(client)][:count]
                 newcomer = stack.enter_context(live.connect())  # is met first
-                for client in (newcomer, *asking):
+                newcomer.send_ahead(message("/"))
+                for client in asking:
                     client.send(message("/"))
             assert {client.response().status for client in (*asking, newcomer)} == {200}
             kept.append(newcomer)
@@ -667,7 +669,7 @@ def test_at_the_limit_busy_connections_stay_and_others_wait(kind: str) -> None:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nha")
         newcomers = [live.connect(timeout=10) for _ in range(3)]
         for client in newcomers:
-            client.send(message("/"))
+            client.send_ahead(message("/"))
         assert newcomers[0].is_quiet(0.3)
         for client in busy:
             client.send(b"lf!")
@@ -702,13 +704,13 @@ def test_no_descriptor_left_for_a_newcomer(kind: str) -> None:
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))
         clients = [live.connect(timeout=10) for _ in range(12)]
         for client in clients:
-            client.send(message("/", fields=["Connection: close"]))
+            client.send_ahead(message("/", fields=["Connection: close"]))
         for client in clients:
             assert client.response().status == 200
             client.close()
         stuck = [live.connect(timeout=10) for _ in range(8)]
         for client in stuck:
-            client.send(b"GET / HT")
+            client.send_ahead(b"GET / HT")
         live.wait_log("Cannot accept connections")
         for client in stuck:
             client.close()
@@ -723,7 +725,7 @@ def no_descriptor_left(live: Live) -> Iterator[None]:
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 2, used + 2))
     with contextlib.ExitStack() as clients:
         for _ in range(8):
-            clients.enter_context(live.connect(timeout=10)).send(b"GET / HT")
+            clients.enter_context(live.connect(timeout=10)).send_ahead(b"GET / HT")
         live.wait_log("Cannot accept connections")
         yield
 

@@ -39,7 +39,8 @@ class OwnQueues(Live):
     @property
     def command(self) -> list[str]:
         host, port = self.address
-        return [f"{host}:{port}" if word.startswith("fd://") else word for word in super().command]
+        bind = f"{self.wire.scheme}{host}:{port}"
+        return [bind if "fd://" in word else word for word in super().command]
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def serving(kind: str) -> Iterator[tuple[Live, ExitStack]]:
 def came(live: Live, stack: ExitStack, number: int = MANY, path: str = "/") -> list[Client]:
     clients = [stack.enter_context(live.connect(timeout=10)) for _ in range(number)]
     for client in clients:
-        client.send(message(path))
+        client.send_ahead(message(path))
     return clients
 
 

@@ -4,6 +4,7 @@ ends when told."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -423,7 +424,7 @@ def test_a_child_of_the_application_keeps_nothing_of_the_masters(with_child: tup
     live.wait_exit()
     wait_for(lambda: not any(map(is_alive, workers)), "the workers have noticed", deadline=10)
     assert is_alive(child)
-    ports = [line.rpartition(":")[2] for line in live.log().splitlines() if "Listening at" in line]
+    ports = re.findall(r"Listening at \S+:(\d+)", live.log())
     wait_for(lambda: _is_free(int(ports[-1])), "the port is free", deadline=10)  # the mold ends, too
     assert is_alive(child)
     assert "The master is gone" in live.log()

@@ -305,7 +305,7 @@ def test_a_request_does_not_wait_in_a_busy_worker_when_another_is_free(
             client.send(message(f"/block?{gate}{number}"))
             assert entered(Path(f"{gate}{number}")) == busy
         late = stack.enter_context(live.connect())
-        late.send(message("/"))
+        late.send_ahead(message("/"))
         if drains:
             live.signal(TERM, busy)
             live.wait_log("is ready", times=3)  # its successor
@@ -327,7 +327,7 @@ class Configured(Live):
         self.address = str(home / "old")
 
     def move(self, path: Path) -> None:
-        self.config.write_text(f'bind = "unix:{path}"')
+        self.config.write_text(f'bind = "{self.wire.scheme}unix:{path}"')
 
     @property
     def command(self) -> list[str]:
@@ -345,7 +345,7 @@ def test_hup_that_moves_the_address_loses_nobody_who_came_to_the_old_one(
         entered(gate)
         freeze(live, before)
         with live.connect() as waiting:
-            waiting.send(message("/"))
+            waiting.send_ahead(message("/"))
             live.move(tmp_path / "new")
             live.signal(HUP)
             wait_for(lambda: not has_taken(before, TERM), "the old worker is told to end", deadline=15)

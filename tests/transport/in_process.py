@@ -20,6 +20,7 @@ from tricorn.config.declaration import Core
 from tricorn.config.settings import Settings
 from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
+from tricorn.log.access import AccessLog
 from tricorn.scoreboard import Board
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.context import filled
@@ -55,7 +56,7 @@ def compiled(name: str, place: Path) -> ModuleType:
     return module
 
 
-def context_for(application: Any, **settings: Any) -> WorkerContext:
+def context_for(application: Any, access_log: AccessLog | None = None, **settings: Any) -> WorkerContext:
     """What the channels of a worker share, with these settings and the usual others."""
     chosen = dataclasses.replace(Settings(), **({"request_timeout": 0, "threads": 2} | settings))
     return WorkerContext(
@@ -64,7 +65,7 @@ def context_for(application: Any, **settings: Any) -> WorkerContext:
         logger=logging.getLogger("tricorn.error"),
         limits=Limits(),
         row=Board(1, 4)[0],
-        access_log=None,
+        access_log=access_log,
         trusted=TrustedPeers(()),
         proxy_peers=TrustedPeers(()),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import select
 import socket
 import threading
 import time
@@ -15,6 +17,7 @@ from transport.in_process import compiled, context_for
 
 from tricorn.config.settings import Settings
 from tricorn.gateway.environ import EnvironBuilder
+from tricorn.log.access import AccessLog
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
 from tricorn.workers.context import header_policy
@@ -153,6 +156,40 @@ def test_a_request_whose_channel_closed_before_its_turn(
         time.sleep(A_WHILE)
     assert called == []
     assert caplog.records == []
+
+
+def test_a_request_is_as_old_as_its_event_although_its_thread_has_slept(
+    held_wire: ModuleType, listener: socket.socket
+) -> None:
+    """Rule 4 of thread_server.pyx has a thread that got the GIL by force give it back to a request that is
+    young. Taken by the clock that its thread read when it went to sleep, the first one afterwards would be
+    old."""
+    started: list[int] = []
+
+    def application(_: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        started.append(held_wire.started_ns(server))
+        start_response("200 OK", [("Content-Length", "4")])
+        return [b"1234"]
+
+    lines, log = os.pipe()
+    worker = context_for(application, AccessLog("%(s)s", log))
+    server = ThreadServer(worker, [Entrance(listener.fileno(), builder(), None)])
+    asked = []
+    try:
+        server.start()  # and no monitor, which would write to the log too
+        with socket.create_connection(listener.getsockname(), PATIENCE) as client:
+            for _ in range(2):
+                asked.append(time.monotonic_ns())
+                client.sendall(REQUEST)
+                assert whole(client, 4).endswith(b"1234")
+                # It is written when no thread has anything to serve any more, before they sleep.
+                assert select.select([lines], [], [], PATIENCE)[0]
+                assert os.read(lines, 100) == b"200\n"
+    finally:
+        server.stop()
+        os.close(lines)
+        os.close(log)
+    assert asked[1] <= started[1], f"{asked[1] - started[1]} ns older than it is"
 
 
 class NoContext:

@@ -1,25 +1,31 @@
 """The ASGI application: who may ask, which route it is, what the answer looks like over HTTP.
 
-Knows: ASGI, routes, the desk. Must not know: what a word does, processes, sockets.
+Knows: ASGI, routes, the desk, the dashboard as a page and a stream. Must not know: what a word does, what the
+dashboard shows, processes, sockets.
 
 A browser attaches a client certificate to what any page asks, so a request that a page of another site has
-sent is refused (`Origin`). A token no browser attaches by itself.
+sent is refused (`Origin`). A token no browser attaches by itself. Where neither is wanted, at a socket file,
+a browser may still come, through `ssh -L`; then a name of another site that leads to this machine (DNS
+rebinding) would make its page one of ours, so only names are taken that nobody else can own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tricorn.admin import dashboard
 from tricorn.admin.desk import Desk, LateError, UnavailableError
 from tricorn.admin.openapi import document
 from tricorn.admin.routes import ROUTES, FieldError, Route
+from tricorn.admin.watch import FullError, Watch
 from tricorn.control.protocol import Message
 
 log = logging.getLogger("tricorn.error")
@@ -29,6 +35,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 DOCUMENT = "/openapi.json"
+#: The dashboard, and the stream of what it shows, which is for that page alone.
+PAGE = "/"
+WATCHED = "/dashboard/stream"
 JSON = "application/json"
 EVENTS = "text/event-stream"
 
@@ -43,6 +52,13 @@ STREAM_SIGN = 15.0
 
 #: Of all answers: they are for this client and this moment, and no page.
 ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+STREAM_BEGINS = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", EVENTS.encode("ascii")), *ALWAYS],
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,14 @@ class App:
         self._document = Response(200, json.dumps(made).encode("ascii") + b"\n")
         self._refused: set[str] = set()
         self._streams = 0
+        page = dashboard.made(has_token=token is not None)
+        fields = [
+            (b"content-security-policy", page.policy.encode("ascii")),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+        ]
+        self._page = Response(200, page.body, dashboard.MEDIA, fields)
+        self._watch = Watch(desk)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -90,16 +114,28 @@ class App:
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            self._let_in(scope, headers)
-            route = self._maybe_route(scope)
-            if route is not None and route.streams and headers.get(b"accept", "").startswith(EVENTS):
-                await self._stream(route, _after(scope, headers), _client(scope), receive, send)
-                return
-            response = await self._respond(route, scope, headers, receive)
+            response = await self._answer(scope, headers, receive, send)
         except Refusal as refusal:
             response = refusal.response
         if response is not None:
             await _send(send, response)
+
+    async def _answer(
+        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
+    ) -> Response | None:
+        """None: it has been answered, or nobody is there any more. Raises Refusal."""
+        is_get = scope["method"] in ("GET", "HEAD")
+        if scope["path"] == PAGE and is_get:
+            return self._page  # there is nothing to know in it
+        self._let_in(scope, headers)
+        if scope["path"] == WATCHED and scope["method"] == "GET":
+            await _while_there(self._show(send), scope, receive, send)
+            return None
+        route = self._maybe_route(scope)
+        if route is not None and route.streams and headers.get(b"accept", "").startswith(EVENTS):
+            await self._stream(route, _after(scope, headers), scope, receive, send)
+            return None
+        return await self._respond(route, scope, headers, receive)
 
     # -- who may ask -----------------------------------------------------------------------------------------
 
@@ -112,8 +148,10 @@ class App:
                 self._note_refused(scope)
                 challenge = (b"www-authenticate", b'Bearer realm="tricorn"')
                 raise Refusal(401, "the token is missing or wrong: Authorization: Bearer TOKEN", challenge)
+        elif scope.get("scheme") == "http" and not _is_local(headers.get(b"host", "")):
+            raise Refusal(403, "a name on the Internet may be anybody's; call this server localhost")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get(b"host", ""):
+        if origin is not None and _maybe_netloc(origin) != headers.get(b"host", ""):
             raise Refusal(403, "a page of another site may not ask")
 
     def _note_refused(self, scope: Scope) -> None:
@@ -163,25 +201,18 @@ class App:
 
     # -- events as they come ---------------------------------------------------------------------------------
 
-    async def _stream(self, route: Route, after: int, caller: str, receive: Receive, send: Send) -> None:
-        """Until the client has had enough (WHATWG HTML, "Server-sent events"). Raises Refusal."""
+    async def _stream(self, route: Route, after: int, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises Refusal."""
         if self._streams >= STREAMS_MAX:
             raise Refusal(503, f"there are {STREAMS_MAX} streams already", (b"retry-after", b"10"))
         self._streams += 1
-        writing = asyncio.ensure_future(self._write_events(route, after, caller, send))
-        leaving = asyncio.ensure_future(_left(receive))
         try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await _while_there(self._write_events(route, after, _client(scope), send), scope, receive, send)
         finally:
             self._streams -= 1
-            for task in (writing, leaving):
-                task.cancel()
-        if writing.done() and not writing.cancelled():
-            writing.result()
 
     async def _write_events(self, route: Route, after: int, caller: str, send: Send) -> None:
-        fields = [(b"content-type", EVENTS.encode("ascii")), *ALWAYS]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send(STREAM_BEGINS)
         question = {"do": route.word, "wait": True, "caller": caller}
         try:
             while True:
@@ -192,7 +223,7 @@ class App:
                 body = (text or ": nothing new\n\n").encode("ascii")
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         except UnavailableError:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
 
     async def _events(self, question: Message) -> Sequence[Mapping[str, Any]]:
         """The next ones; none if nothing happens for a while. Raises UnavailableError."""
@@ -201,6 +232,50 @@ class App:
         except LateError:
             return ()
         return events
+
+    async def _show(self, send: Send) -> None:
+        """Raises Refusal."""
+        begun = False
+
+        async def write(body: bytes) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                await send(STREAM_BEGINS)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        try:
+            await self._watch.show(write)
+        except FullError as error:
+            raise Refusal(503, str(error), (b"retry-after", b"10")) from None
+
+
+async def _while_there(
+    writing: Coroutine[Any, Any, None], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Server-sent events (WHATWG HTML) until there are no more, the client has had enough, or this process is
+    to end: then the client is told so by the response's end, and asks whoever comes next. Raises what
+    `writing` does."""
+    write, leave = asyncio.ensure_future(writing), asyncio.ensure_future(_left(receive))
+    end = asyncio.ensure_future(_drain(scope))
+    tasks = {write, leave, end}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        has_left = leave.done()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    if not write.cancelled():
+        write.result()
+    if not has_left:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drain(scope: Scope) -> None:
+    """Returns when this process is to end."""
+    drain = scope.get("extensions", {}).get("tricorn.drain")
+    await (asyncio.Event() if drain is None else drain).wait()
 
 
 def _response(route: Route, answer: Message, headers: Mapping[bytes, str]) -> Response:
@@ -219,6 +294,24 @@ async def _send(send: Send, response: Response) -> None:
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def _is_local(host: str) -> bool:
+    """Whether nobody can make it lead here who has not been here: an address, or a name without a dot."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if "." in name and not name.endswith(".localhost"):
+            ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _maybe_netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _left(receive: Receive) -> None:

@@ -1,7 +1,9 @@
 """The master process: a small shell around decide().
 
-Knows: the target, the children, the listeners, how to perform an action. Must not know: HTTP, applications,
-workers (it gets one as a callable), where settings come from.
+Knows: the target, the children, generations and their listeners, what each part of the master is asked in a
+turn, and in which order; what becomes of a start, a reload, an end. Must not know: HTTP, applications,
+workers (it gets one as a callable), where settings come from; how children are told (signalling.py) and
+waited for (reaping.py), what foreign code may do (foreign.py, hooking.py).
 
 One turn of its loop: take the signals, look at the children, do what decide() says, wait until something
 happens. Nothing in it sleeps, and no operation (a reload, a stop) has a loop of its own: while one is under
@@ -12,45 +14,47 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partial
-from select import POLLIN, poll
+from select import POLLIN
 from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
 from tricorn import __version__, forks
-from tricorn.arbiter import administration, attendant, pausing, queues, refork, silence
+from tricorn.arbiter import administration, announcing, attendant, pausing, queues, refork, silence
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.administration import Administration, RunAdmin
 from tricorn.arbiter.attendant import Attendance, Health, RunHealth
+from tricorn.arbiter.certifying import Certifier, certificates_for
 from tricorn.arbiter.children import (
     ChildRecord,
     Generation,
     Registry,
     boot_timeout_of,
     lifetime_of,
-    rows_for,
 )
 from tricorn.arbiter.control import Control
-from tricorn.arbiter.ends import Ends, after_failure, judged, without_fork
+from tricorn.arbiter.ends import Ends, after_failure, judged, log_kill, without_fork
+from tricorn.arbiter.foreign import CONFIGURATION, MODULE_OF_HOOKS, ForeignCode
+from tricorn.arbiter.generations import Generations
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.headcount import Headcount
 from tricorn.arbiter.hooking import PRE_FORK, MasterHooks, report
-from tricorn.arbiter.ledger import Ledger, figures_of
-from tricorn.arbiter.load import Autoscaler, bounds_of, first_of, most_of
-from tricorn.arbiter.memory import Scale
+from tricorn.arbiter.ledger import Ledger
+from tricorn.arbiter.load import Autoscaler, bounds_of, first_of
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
+from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
-from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.presence import Presence
+from tricorn.arbiter.reaping import Reaper
 from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
+from tricorn.arbiter.signalling import Signaller
 from tricorn.arbiter.signals import (
     MEANING,
     Change,
@@ -69,8 +73,8 @@ from tricorn.arbiter.spawn import Job, process_title, spawn
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import ADMIN, ATTENDANT, Mode, how_it_stops
 from tricorn.arbiter.upgrade import Start, Upgrade
-from tricorn.arbiter.watch import watching
-from tricorn.config.bulkheads import reserved_threads
+from tricorn.arbiter.waiting import Waiting
+from tricorn.arbiter.weighing import Weighing
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE, EXIT_OK, RunWorker
@@ -78,12 +82,8 @@ from tricorn.hooks.found import HookError, Hooks, hooks_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.log.error import block_of
-from tricorn.net.address import shown
-from tricorn.net.holders import Holder, holders_of
-from tricorn.net.listener import Listener, ListenError, open_listeners
-from tricorn.parentage import adopt_orphans
-from tricorn.scoreboard import HURRY, READY, REFORK, Board, Row
-from tricorn.tls import rules
+from tricorn.net.listener import Listener, ListenError
+from tricorn.scoreboard import REFORK, Row
 from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -96,29 +96,10 @@ log = logging.getLogger("tricorn.error")
 #: changed its row without saying so.
 TICK = 1.0
 
-#: Where waiting itself fails, seconds.
-FAILED_WAIT = 0.1
-
-#: Being so much later than expected means that the whole machine (or container) stood still, or that a
-#: reload took its time: either way what the workers said meanwhile could not be read.
-STALL = 1.0
-
-#: How often the memory of workers is looked at, seconds: the kernel walks through all pages of a process.
-WEIGH_EVERY = 2.0
-
-#: How long a start waits for an address that somebody else has, or nobody yet, seconds: a predecessor that is
-#: just ending is gone by then, and an interface up. Gunicorn waits as long.
-ADDRESS_PATIENCE = 5.0
-
-#: The same while workers have it whose master was killed: as long as they may drain, and some time to end in.
-#: Where draining has no limit the wait has this one.
-ORPHAN_FAREWELL = 6.0
-ORPHAN_PATIENCE = 60.0
-
 #: What `errorlog` may be if its lines are on the terminal anyway.
 SEEN = ("-", "/dev/stderr", "/dev/stdout")
 
-#: How often the address is tried meanwhile.
+#: How often an address is tried that somebody else has, or that is not there yet, seconds.
 ADDRESS_RETRY = 0.1
 
 
@@ -152,34 +133,32 @@ class Arbiter:
         self._read_settings = reload
         self._load_application = load_application
         self._registry = Registry()
-        self._generations: dict[int, Generation] = {}
-        self._listeners: list[Listener] = []
+        self._signaller = Signaller(self._registry)
         self._reload_under_way = False
         start = start or Start(environ=os.environ)
         self._started = start.ready
         self._manager = ServiceManager(start.environ)
-        self._upgrade = Upgrade(start, self._manager, self._listeners)
-        #: Strays that were spoken of: a timer may send them by the hundred.
-        self._strays: set[int] = set()
-        self._has_complained = False
-        #: Whether this process runs the loop: its children are copies of this object, too.
-        self._is_master = False
-        self._lifeline = self._lifeline_writer = -1
-        #: When the loop last came by, and an instant before which no worker is blamed for silence.
-        self._turned_at = self._alive_at = time.monotonic()
-        self._weigh_at = 0.0
-        self._scale = Scale()
-        self._adopts_orphans = os.getpid() == 1
-        self._ends = Ends()
-        self._autoscaler = Autoscaler()
         self._wishes = Wishes()
-        self._control = Control(self._sight, self._obey, self._wishes, self._have_look)
         self._health = Health(run_health)
         self._administration = Administration(run_admin)
         self._attendances = {
             ATTENDANT: Attendance(attendant.POST, self._health.prepare),
             ADMIN: Attendance(administration.POST, self._administration.prepare),
         }
+        self._generations = Generations(self._attendances, self._wishes)
+        self._upgrade = Upgrade(start, self._manager, self._generations.listeners)
+        #: Strays that were spoken of: a timer may send them by the hundred.
+        self._strays: set[int] = set()
+        self._waiting = Waiting()
+        #: Whether this process runs the loop: its children are copies of this object, too.
+        self._is_master = False
+        self._lifeline = self._lifeline_writer = -1
+        self._presence = Presence(time.monotonic())
+        self._weighing = Weighing()
+        self._reaper = Reaper(self._registry, self._upgrade.note_end)
+        self._ends = Ends()
+        self._autoscaler = Autoscaler()
+        self._control = Control(self._sight, self._obey, self._wishes, self._signaller.have_look)
         self._headcount = Headcount()
         self._ledger = Ledger()
 
@@ -189,7 +168,9 @@ class Arbiter:
             # Entered first, so left last: a second Ctrl-C while everything is being closed finds the master's
             # handlers still in place.
             self._signals = cleanup.enter_context(SignalPipe())
-            self._hooks = MasterHooks(self._settings, self._signals, self._registry, self._hold_signals)
+            self._foreign = ForeignCode(self._signals)
+            self._certifier = Certifier(self._foreign)
+            self._hooks = MasterHooks(self._settings, self._signals, self._registry, self._foreign.hold)
             forks.let_go(self._let_go)
             # Before there is anything to clear away: from here on no signal ends the process by itself. What
             # arrives before the loop runs is dealt with in its first turn.
@@ -238,18 +219,16 @@ class Arbiter:
         self._lifeline, self._lifeline_writer = os.pipe()
         workers = first_of(settings)
         hooks = self._first_hooks(settings, workers)
-        certificates = self._first_certificates(settings)
+        certificates = self._certifier.first(settings, self._end_while_loading)
         # The port first: that it is taken is known at once, that an application imports is not.
         first = self._first_generation(settings, certificates, hooks)
-        self._upgrade.keep([*first.listeners, *self._listeners_of_attendants()])
-        _report_listeners(first)
-        _report_certificates(certificates)
-        _report_refork(settings)
-        queues.report(first)
+        self._upgrade.keep([*first.listeners, *self._generations.attendants_listeners])
+        announcing.announce(first)
         start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
         self._hooks.ready(first, self._end_while_loading)
-        self._started_at = self._turned_at = time.monotonic()
+        self._started_at = time.monotonic()
+        self._presence.begin(self._started_at)
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         for each in self._attendances.values():
             self._target = each.wanted(self._target, is_beside=self._upgrade.is_on_trial)
@@ -262,21 +241,9 @@ class Arbiter:
 
     def _first_hooks(self, settings: Settings, workers: int) -> Hooks:
         """Imports what they are in, and calls the first of them. Raises ConfigError, HookError."""
-        try:
-            hooks = hooks_of(settings)
-        finally:
-            self._hold_signals("A module that hooks are in")
+        hooks = self._foreign.run(MODULE_OF_HOOKS, partial(hooks_of, settings))
         self._hooks.start(hooks, workers, self._end_while_loading)
         return hooks
-
-    def _first_certificates(self, settings: Settings) -> Renewal | None:
-        if settings.ssl_context is None:
-            return _certificates_for(settings, None)
-        try:
-            with watching(self._signals, self._end_while_loading):
-                return _certificates_for(settings, None)
-        finally:
-            self._hold_signals("The function of ssl_context")
 
     def _first_generation(self, settings: Settings, certificates: Renewal | None, hooks: Hooks) -> Generation:
         """The first one, once its addresses are free. StoppedError: told to stop meanwhile."""
@@ -285,14 +252,14 @@ class Arbiter:
         while True:
             try:
                 first = self._new_generation(1, settings, certificates, hooks)
-                self._open_attendants(first)
+                self._generations.open_attendants(first, certificates_for)
                 return first
             except ListenError as error:
                 awaited = error.taken or error.missing
                 if awaited is None or self._upgrade.is_on_trial:
                     raise
                 if awaited != said:
-                    said, patience = awaited, _patience_over(error, settings)
+                    said, patience = awaited, patience_over(error, settings)
                     self._manager.status(f"Waiting for {said}")
                 if time.monotonic() - started > patience:
                     raise
@@ -301,58 +268,20 @@ class Arbiter:
                 log.info("%s: stopping; nothing was started", signal_name(number))
                 raise StoppedError
 
-    def _open_attendants(self, first: Generation) -> None:
-        for number, attendance in self._attendances.items():
-            others = [listener for listener in self._listeners if listener not in first.listeners]
-            opened = attendance.open(first, others, lambda settings: _certificates_for(settings, None))
-            self._listeners += [listener for listener in opened if listener not in self._listeners]
-            if attendance.generation is not None:
-                self._generations[number] = attendance.generation
-
-    def _listeners_of_attendants(self) -> list[Listener]:
-        return [listener for each in self._attendances.values() for listener in each.listeners]
-
     def _end_while_loading(self, number: int) -> None:
         """In the watching thread: there are no workers yet, and nobody else can end the process."""
         log.info("%s: stopping at once, while the application is being loaded", signal_name(number))
         self._clear_away()
         os._exit(self._stopped(EXIT_OK))
 
-    def _hold_signals(self, who: str) -> None:
-        for said in self._signals.hold():
-            log.warning("%s has changed %s", who, said)
-
     def _new_generation(
         self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks
     ) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
-        identity = identity_for(settings.user, settings.group)
-        if settings.preload_app and not self._adopts_orphans:
-            adopt_orphans()  # so that workers which a mold forks are children of this process
-            self._adopts_orphans = True
-        listeners = open_listeners(settings, keep=self._applications_listeners())
-        self._listeners += [listener for listener in listeners if listener not in self._listeners]
-        previous = self._latest_generation()
-        generation = Generation(
-            number,
-            settings,
-            listeners,
-            _board_for(settings, previous),
-            identity,
-            certificates,
-            hooks,
-            self._wishes,
-        )
-        self._generations[number] = generation
+        generation = self._generations.add(number, settings, certificates, hooks)
+        if settings.preload_app:
+            self._reaper.adopt()
         return generation
-
-    def _applications_listeners(self) -> list[Listener]:
-        """Those of workers."""
-        others = self._listeners_of_attendants()
-        return [each for each in self._listeners if each not in others]
-
-    def _latest_generation(self) -> Generation | None:
-        return self._generations[max(self._generations)] if self._generations else None
 
     def _clear_away(self) -> None:
         """What the master leaves behind: nothing. A child that comes by here has no part in that."""
@@ -362,8 +291,7 @@ class Arbiter:
         self._control.close(was_handed_over=self._upgrade.has_handed_over)
         self._administration.close()
         self._wishes.close()
-        for listener in self._listeners:
-            listener.close()
+        self._generations.close_listeners()
         for fd in (self._lifeline, self._lifeline_writer):
             if fd >= 0:
                 os.close(fd)
@@ -394,9 +322,9 @@ class Arbiter:
                 return self._stopped(exit_code if self._hooks.exits(hooks) else exit_code or EXIT_FAILURE)
             self._control.tell()
             self._forget_old_generations()
-            self._attend_certificates()
+            self._certifier.attend(self._generations.values())
             self._headcount.attend(
-                self._registry, self._applications_listeners(), self._settings, time.monotonic()
+                self._registry, self._generations.workers_listeners, self._settings, time.monotonic()
             )
             self._wait()
 
@@ -473,28 +401,6 @@ class Arbiter:
             listeners += answers_at
         return listeners if is_complete else None
 
-    def _attend_certificates(self) -> None:
-        """Of older generations too: a reload that fails goes back to them."""
-        for generation in self._generations.values():
-            certificates = generation.certificates
-            if certificates is None or not certificates.is_due(time.monotonic()):
-                continue
-            # Interrupted: the signal is in the pipe, and the loop obeys it in its next turn.
-            with suppress(Interrupted), self._hook_of(generation.settings):
-                certificates.attend(time.monotonic(), datetime.now(UTC))
-
-    @contextmanager
-    def _hook_of(self, settings: Settings) -> Iterator[None]:
-        """Around what may call the function of ssl_context: foreign code. Interrupted: told to stop."""
-        if settings.ssl_context is None:
-            yield
-            return
-        try:
-            with self._signals.interruptible():
-                yield
-        finally:
-            self._hold_signals("The function of ssl_context")
-
     def _note_stray(self, number: int) -> None:
         if self._signals.is_stray(number) and number not in self._strays:
             self._strays.add(number)
@@ -508,14 +414,14 @@ class Arbiter:
                 continue
             if child.observe(now):
                 self._note_ready(child)
-                self._say_again(child)
-                self._weigh_at = now  # what it has before it serves
+                self._signaller.say_again(child)
+                self._weighing.hasten(now)
             if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
                 child.is_announced = True
                 log.info("Worker %d %s: a successor takes its place", child.pid, why)
                 self._target = after_failure(self._target, child, now)
         # After the rows were read: a worker that was READY and has ended since was READY.
-        for pid, status in self._ended():
+        for pid, status in self._reaper.ended():
             ended = self._registry.get(pid)
             if ended is not None and status is not None and os.WCOREDUMP(status):
                 log.info("%s has left a core", ended.name)
@@ -523,36 +429,11 @@ class Arbiter:
 
     def _weigh_children(self) -> None:
         now = time.monotonic()
-        if now < self._weigh_at:
+        if not self._weighing.is_due(now):
             return
-        self._weigh_at = now + WEIGH_EVERY
         self._ends.look(now)
-        for child in self._registry:
-            settings = child.generation.settings
-            if child.is_mold or child.is_ordered:
-                continue
-            if not (settings.max_memory or settings.max_memory_hard):
-                continue
-            size = self._scale.weigh(child.pid, settings.memory_measure)
-            was_large = child.is_large, child.is_too_large
-            child.is_too_large = size > settings.max_memory_hard > 0
-            if child.was_ready and settings.max_memory:
-                self._compare(child, size, settings.max_memory)
-            if (child.is_large, child.is_too_large) > was_large:
-                self._hooks.tell(child.generation.hooks, "on_memory_limit", child.worker, size)
-
-    def _compare(self, child: ChildRecord, size: int, most: int) -> None:
-        """One that is large from the start would be followed by one that is, and so on."""
-        if child.size_at_first is None:
-            child.size_at_first = size
-            if size > most and "max_memory" not in child.generation.reported:
-                child.generation.reported.add("max_memory")
-                log.warning(
-                    "max_memory: a worker has %d MB when it has just started, which is more; it is not "
-                    "replaced for that",
-                    size >> 20,
-                )
-        child.is_large = child.is_large or size > most >= child.size_at_first
+        for child, size in self._weighing.attend(self._registry):
+            self._hooks.tell(child.generation.hooks, "on_memory_limit", child.worker, size)
 
     def _note_ready(self, child: ChildRecord) -> None:
         if child.is_mold:
@@ -580,11 +461,12 @@ class Arbiter:
     def _act(self) -> int | None:
         """Do what is to be done now; gives the exit code when that is to exit."""
         while True:
-            self._notice_stall(self._turned_at)
-            views = [child.view(self._alive_at) for child in self._registry]
+            now = time.monotonic()
+            self._presence.note_turn(now, self._presence.turned_at, self._hooks.returned_at)
+            views = [child.view(self._presence.alive_at) for child in self._registry]
             # Before anything is started: a health process answers with this from its first moment on.
-            self._health.sum_up(views, self._target, self._turned_at)
-            actions = decisions.decide(views, self._target, self._turned_at)
+            self._health.sum_up(views, self._target, now)
+            actions = decisions.decide(views, self._target, now)
             for action in actions:
                 if not isinstance(action, decisions.Exit):
                     self._perform(action)
@@ -595,7 +477,7 @@ class Arbiter:
 
     def _wait(self) -> None:
         now = time.monotonic()
-        views = [child.view(self._alive_at) for child in self._registry]
+        views = [child.view(self._presence.alive_at) for child in self._registry]
         self._health.sum_up(views, self._target, now)
         self._manager.attend(
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
@@ -604,29 +486,18 @@ class Arbiter:
         deadlines.append(self._control.next_deadline(now))
         waits = [max(0.0, deadline - now) for deadline in deadlines if deadline is not None]
         wait = min([TICK, self._manager.patience or TICK, *waits])
-        # Rebuilt on each turn: turns are rare, and unlike epoll a poll object is no descriptor that
-        # workers would have to close.
-        waiting = poll()
-        waiting.register(self._signals.fileno(), POLLIN)
+        self._waiting.until(self._watched(now), wait)
+        self._presence.note_turn(time.monotonic(), now + wait, self._hooks.returned_at)
+
+    def _watched(self, now: float) -> Iterator[tuple[int, int]]:
+        """Whatever tells that something has happened: descriptors, each with its events."""
+        yield self._signals.fileno(), POLLIN
         for channel in self._upgrade.channels():
-            waiting.register(channel.fileno(), POLLIN)
-        for fd, events in self._control.watched(now):
-            waiting.register(fd, events)
+            yield channel.fileno(), POLLIN
+        yield from self._control.watched(now)
         for child in self._registry:
             if child.status_is_open:
-                waiting.register(child.status, POLLIN)
-        # One millisecond more: waking just before the deadline would be a turn for nothing.
-        try:
-            waiting.poll(wait * 1000 + 1)
-        except OSError as error:
-            # No memory for a moment. Workers have their signals and deadlines all the same, only later.
-            if not self._has_complained:
-                self._has_complained = True
-                _report(
-                    f"The master cannot wait for anything ({error.strerror}): it looks ten times a second"
-                )
-            time.sleep(FAILED_WAIT)
-        self._notice_stall(now + wait)
+                yield child.status, POLLIN
 
     def _takes_long(self) -> bool:
         """Whether the start or the stop of the service is under way, and has an end that the settings set."""
@@ -635,16 +506,6 @@ class Arbiter:
             return bool(settings.graceful_timeout)
         is_starting = not self._target.plan.proven and self._target.fallback is None
         return is_starting and bool(boot_timeout_of(settings))
-
-    def _notice_stall(self, expected: float) -> None:
-        """Forgive the workers' silence up to now if the master itself comes here much later than expected."""
-        self._turned_at = time.monotonic()
-        # A hook that has taken long is no suspension, and the log tells of it elsewhere.
-        self._alive_at = max(self._alive_at, self._hooks.returned_at)
-        late = self._turned_at - max(expected, self._hooks.returned_at)
-        if late > STALL:
-            log.warning("The master was suspended for %.1f s; this is not held against the workers", late)
-            self._alive_at = self._turned_at
 
     # -- signals -----------------------------------------------------------------------------------------
 
@@ -674,7 +535,7 @@ class Arbiter:
             log.warning("%s: %s", name, said)
             return refusal(said)
         elif change in (drain, end):
-            self._hurry_molds()
+            self._signaller.hurry_molds()
         return None
 
     def _pause_or_resume(self, change: Change, name: str) -> Answer | None:
@@ -685,16 +546,6 @@ class Arbiter:
         log.info("%s: %s", name, pausing.SAID[self._target.mode])
         self._manager.status(pausing.STATUS[self._target.mode])
         return None
-
-    def _have_look(self, child: ChildRecord) -> None:
-        """At what is wished for."""
-        self._signal(child.pid, signal.SIGUSR1)
-
-    def _hurry_molds(self) -> None:
-        """Whoever asks once more does not wait for what the application has left in them."""
-        for child in self._registry:
-            if child.is_mold and child.interrupted_at is not None:
-                self._interrupt(child.pid)
 
     def _reload(self, name: str) -> Answer | None:
         if self._target.mode is Mode.RESTING:
@@ -708,12 +559,11 @@ class Arbiter:
             log.warning("%s: no reload while %s", name, state)
             return refusal(f"No reload while {state}")
         self._manager.reloading()
-        listeners = tuple(self._listeners)
+        listeners = tuple(self._generations.listeners)
         try:
-            settings = self._read_settings_again()
-            with self._hook_of(settings):
-                certificates = _certificates_for(settings, self._latest_generation())
-            hooks = self._hooks_again(settings)
+            settings = self._foreign.run_interruptible(CONFIGURATION, self._read_settings)
+            certificates = self._certifier.again(settings, self._generations.latest)
+            hooks = self._foreign.run_interruptible(MODULE_OF_HOOKS, partial(hooks_of, settings))
             generation = self._new_generation(self._target.latest + 1, settings, certificates, hooks)
             # Where load decides how many there are, what it has decided so far holds.
             bounds = bounds_of(settings)
@@ -739,29 +589,10 @@ class Arbiter:
         self._reload_under_way = True
         self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
-        _report_listeners(generation, known=listeners)
-        _report_certificates(certificates)
-        _report_refork(settings)
-        queues.report(generation)
-        self._warn_about_reload(settings)
+        announcing.announce(generation, known=listeners)
+        announcing.warn_about_reload(self._settings, settings)
         self._settings = settings
         return None
-
-    def _read_settings_again(self) -> Settings:
-        """Runs foreign code: a configuration file may be a Python program. Interrupted: told to stop."""
-        try:
-            with self._signals.interruptible():
-                return self._read_settings()
-        finally:
-            self._hold_signals("The configuration")
-
-    def _hooks_again(self, settings: Settings) -> Hooks:
-        """Raises ConfigError. Interrupted: told to stop."""
-        try:
-            with self._signals.interruptible():
-                return hooks_of(settings)
-        finally:
-            self._hold_signals("A module that hooks are in")
 
     def _reload_failed(self, why: str) -> Answer:
         if self._wishes.level:
@@ -772,20 +603,10 @@ class Arbiter:
             self._manager.ready(f"Reload failed: {why}")
         return refusal(f"Reload failed; nothing has changed: {why}")
 
-    def _warn_about_reload(self, settings: Settings) -> None:
-        """Say what HUP does not do."""
-        names = ["pidfile", "health_bind", "admin_bind", "admin_token", "admin_token_file"]
-        names += ["control_socket", "control_socket_mode", "control_socket_disable"]
-        if set(settings.bind) & set(self._settings.bind):
-            names.append("reuse_port")
-        for name in names:
-            if getattr(settings, name) != getattr(self._settings, name):
-                log.warning("%s: the new value takes effect at the next start", name)
-
     def _reopen_logs(self, name: str) -> None:
         log_setup.reopen()
         for child in self._registry:
-            self._signal(child.pid, signal.SIGUSR1)
+            self._signaller.have_look(child)
         log.info("%s: reopened the log files", name)
 
     # -- actions -----------------------------------------------------------------------------------------
@@ -803,11 +624,11 @@ class Arbiter:
                     child.row.stopping = 1
                 elif child is not None and child.is_candidate and self._is_current(child.generation):
                     child.row.stopping = REFORK
-                self._signal(pid, signal.SIGTERM).drained_at = now
+                self._signaller.drain(pid).drained_at = now
             case decisions.Interrupt(pid):
-                self._interrupt(pid).interrupted_at = now
+                self._signaller.interrupt(pid).interrupted_at = now
             case decisions.Abort(pid, silent_for):
-                child = self._child(pid)
+                child = self._signaller.child(pid)
                 child.aborted_at = now
                 if not child.was_ready:
                     self._upgrade.failed(
@@ -817,9 +638,9 @@ class Arbiter:
                 silence.log_abort(child, silent_for, now, evidence)
                 silence.abort(child, evidence.state)
             case decisions.Kill(pid):
-                child = self._signal(pid, signal.SIGKILL)
+                child = self._signaller.kill(pid)
                 child.killed_at = now
-                _log_kill(child)
+                log_kill(child)
             case decisions.Abandon(generation):
                 self._abandon(generation)
             case decisions.EndDelay():
@@ -837,40 +658,6 @@ class Arbiter:
         if self._target.mode in (Mode.RUNNING, Mode.PAUSED):
             served += self._generations[self._target.plan.generation].listeners
         return any(listener not in served for listener in child.generation.listeners)
-
-    def _say_again(self, child: ChildRecord) -> None:
-        """To a worker that has just become READY. What it was told before that it need not have heard: the
-        application's import may have put faulthandler in the place of its handlers."""
-        if child.interrupted_at is not None:
-            self._interrupt(child.pid)
-        elif child.drained_at is not None and child.row.state == READY:
-            self._signal(child.pid, signal.SIGTERM)
-
-    def _interrupt(self, pid: int) -> ChildRecord:
-        """Tell it to end now."""
-        child = self._registry.get(pid)
-        if child is None or not child.is_mold:
-            # Not SIGQUIT: a worker that has not set its handlers yet would dump core.
-            return self._signal(pid, signal.SIGINT)
-        if child.was_told_to_end:
-            # Told again. A signal that follows another at once may become one with it.
-            child.row.stopping = HURRY
-        return self._signal(pid, signal.SIGTERM)
-
-    def _child(self, pid: int) -> ChildRecord:
-        child = self._registry.get(pid)
-        if child is None:
-            raise AssertionError(f"decide() named {pid}, which is not a child")
-        return child
-
-    def _signal(self, pid: int, number: signal.Signals) -> ChildRecord:
-        child = self._child(pid)
-        # Until it is reaped its number is not given to another process. If the application has reaped it,
-        # there is nobody to tell, and the next look at the children finds that.
-        if not child.is_ordered:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        return child
 
     def _spawn(self, generation: Generation, now: float) -> None:
         row = self._registry.free_row(generation.board)
@@ -944,7 +731,7 @@ class Arbiter:
         if self._registry.has_identified(child):
             _log_start(child)
             if child.was_asked_to_leave:  # meanwhile
-                self._signal(child.pid, signal.SIGTERM)
+                self._signaller.drain(child.pid)
             return True
         if not child.status_is_open:
             # Without a reason the mold has ended, which the log tells anyway.
@@ -967,9 +754,7 @@ class Arbiter:
         self._administration.forget(self._attendances[ADMIN].listeners, keep)
         for child in self._registry:
             child.forget()
-        for listener in self._listeners:
-            if listener not in keep:
-                listener.close()
+        self._generations.close_listeners(keep)
 
     def _let_go(self) -> None:
         """In a process that foreign code has forked from the master: a configuration file, a hook.
@@ -1001,26 +786,6 @@ class Arbiter:
 
     # -- ends --------------------------------------------------------------------------------------------
 
-    def _ended(self) -> Iterator[tuple[int, int | None]]:
-        """Children that have ended, with their wait status; None if somebody else has taken that."""
-        if self._adopts_orphans:
-            # The first process of a container inherits the orphans of its workers; so does one with molds.
-            for pid, status in _all_ended():
-                self._upgrade.note_end(pid, status)
-                yield pid, status
-        # By name: a configuration that is a program may have children of its own, and waits for them itself.
-        for child in self._registry:
-            if child.is_ordered:
-                continue
-            try:
-                pid, status = os.waitpid(child.pid, os.WNOHANG)
-            except ChildProcessError:
-                # Foreign code has waited for any child, or has let the kernel drop them (SIGCHLD ignored).
-                yield child.pid, None
-                continue
-            if pid:
-                yield pid, status
-
     def _bury(self, pid: int, code: int | None) -> None:
         child = self._registry.find(pid)
         if child is None:
@@ -1042,16 +807,8 @@ class Arbiter:
         target = self._target
         plans = [plan for plan in (target.plan, target.fallback, *target.attendants) if plan]
         needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
-        for number in self._generations.keys() - needed:
-            del self._generations[number]
-        used = [listener for generation in self._generations.values() for listener in generation.listeners]
-        for listener in [listener for listener in self._listeners if listener not in used]:
-            log.info("No longer listening at %s", listener.address)
-            self._listeners.remove(listener)
-            if listener in self._upgrade.served_elsewhere():
-                listener.disown()  # a socket file that is still in use
-            listener.close()
-        if self._reload_under_way and len(self._generations.keys() - self._attendances.keys()) == 1:
+        self._generations.give_up(needed, self._upgrade.served_elsewhere)
+        if self._reload_under_way and self._generations.of_workers == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
             if self._target.mode is Mode.RUNNING:
@@ -1066,83 +823,6 @@ def _report(message: str) -> None:
 
 def _log_start(child: ChildRecord) -> None:
     log.debug("%s was started, generation %d", child.name, child.generation.number)
-
-
-def _all_ended() -> Iterator[tuple[int, int]]:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        yield pid, status
-
-
-def _patience_over(error: ListenError, settings: Settings) -> float:
-    """How long to wait for the address, seconds. Says so, and whom for."""
-    if error.taken is None:
-        log.warning("%s: waiting up to %.0f s for it", error, ADDRESS_PATIENCE)
-        return ADDRESS_PATIENCE
-    holders = holders_of(error.taken)  # looked up once: it reads what every process has open
-    patience = _patience(holders, settings)
-    who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
-    log.warning("%s is in use by %s: waiting up to %.0f s for it", error.taken, who, patience)
-    return patience
-
-
-def _patience(holders: Sequence[Holder], settings: Settings) -> float:
-    """How long to wait for an address that they have, seconds."""
-    if not any(_is_orphan(holder) for holder in holders):
-        return ADDRESS_PATIENCE
-    return settings.graceful_timeout + ORPHAN_FAREWELL if settings.graceful_timeout else ORPHAN_PATIENCE
-
-
-def _is_orphan(holder: Holder) -> bool:
-    posts = (attendant.POST, administration.POST)
-    ours = tuple(process_title(role) for role in ("worker", "mold", *(post.role for post in posts)))
-    return holder.command.startswith(ours) and not holder.parent_command.startswith(process_title("master"))
-
-
-def _certificates_for(settings: Settings, previous: Generation | None) -> Renewal | None:
-    if not rules.is_wanted(settings):
-        return None
-    # Imported here: a server without TLS does not wait for ssl, nor hold it in memory.
-    from tricorn.tls.renewal import certificates_for
-
-    return certificates_for(settings, None if previous is None else previous.certificates)
-
-
-def _report_listeners(generation: Generation, known: Sequence[Listener] = ()) -> None:
-    settings = generation.settings
-    tls = [
-        rules.speaks_tls(bind, listener.address, settings)
-        for bind, listener in zip(settings.bind, generation.listeners, strict=True)
-    ]
-    for listener, is_tls in zip(generation.listeners, tls, strict=True):
-        if listener not in known:
-            log.info("Listening at %s%s", shown(listener.address, is_tls), _protocols(settings, is_tls))
-    if generation.certificates is not None and not any(tls):
-        log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
-
-
-def _protocols(settings: Settings, is_tls: bool) -> str:
-    """What a listener speaks, where that is more than HTTP/1.1. A context of the user's may differ."""
-    if "h2" not in settings.http_protocols or (is_tls and settings.ssl_context is not None):
-        return ""
-    if is_tls:
-        return f" ({', '.join(rules.offered(settings))})"
-    return " (http/1.1, h2c)" if settings.http2_cleartext == "anyone" else ""
-
-
-def _report_refork(settings: Settings) -> None:
-    if settings.refork_after and not settings.preload_app:
-        log.warning("refork_after has no effect without preload_app")
-
-
-def _report_certificates(certificates: Renewal | None) -> None:
-    for remark in certificates.tls.remarks(datetime.now(UTC)) if certificates else ():
-        log.log(logging.WARNING if remark.is_warning else logging.INFO, "%s", remark.text)
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
@@ -1162,26 +842,3 @@ def _terms(settings: Settings) -> dict[str, Any]:
 def _boot_limit(settings: Settings) -> float:
     """How long it may take until all workers are ready, seconds; 0: any time."""
     return boot_timeout_of(settings) * (2 if settings.preload_app else 1)
-
-
-def _board_for(settings: Settings, previous: Generation | None) -> Board:
-    """The predecessor's board if it has the right shape. A board never grows, so another shape is another
-    board; workers of the old one keep theirs until they are gone."""
-    rows, reserved = rows_for(most_of(settings)), reserved_threads(settings)
-    cells, figures = settings.threads + reserved, figures_of(settings)
-    if previous and len(previous.board) >= rows:
-        board = previous.board
-        if (board.cells, board.reserved, board.figures) == (cells, reserved, figures):
-            return board
-    return Board(rows, settings.threads, reserved, figures)
-
-
-def _log_kill(child: ChildRecord) -> None:
-    if child.is_condemned:
-        log.info("Worker %d is killed as it was wished", child.pid)
-    elif child.is_too_large:
-        log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
-    elif child.was_ready:
-        log.error("%s did not stop in time: killed it", child.name)
-    else:
-        log.info("%s was not ready yet: killed it", child.name)

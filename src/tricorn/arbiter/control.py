@@ -437,8 +437,9 @@ class Control:
 def _take_over(place: ControlSocket) -> None:
     try:
         place.take_over()
-    except OSError as error:
-        log.warning("The control socket stays %s: %s", place.path, error.strerror)
+    except (OSError, ListenError) as error:
+        reason = getattr(error, "strerror", None) or error
+        log.warning("The control socket stays %s: %s", place.path, reason)
 
 
 def _who(client: Client, question: protocol.Message) -> str:

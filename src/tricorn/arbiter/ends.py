@@ -79,6 +79,18 @@ class Ends:
         return f"; not by Tricorn, and not because memory ran out ({where} counts no such kill)"
 
 
+def log_kill(child: ChildRecord) -> None:
+    """It is killed by us: why."""
+    if child.is_condemned:
+        log.info("Worker %d is killed as it was wished", child.pid)
+    elif child.is_too_large:
+        log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
+    elif child.was_ready:
+        log.error("%s did not stop in time: killed it", child.name)
+    else:
+        log.info("%s was not ready yet: killed it", child.name)
+
+
 def busy_with(child: ChildRecord, now: float) -> str:
     requests = child.running_requests(now)
     return f"; it was busy with {requests}" if requests else ""

@@ -5,6 +5,9 @@ Knows: files and locks. Must not know: what the process is.
 Whether another instance lives is told by a lock on the file, not by the number in it: after a reboot or in a
 container that number often belongs to somebody else. The lock belongs to an open file and is gone with its
 last descriptor, however the process ended; a worker therefore closes its copy (`abandon`).
+
+Who puts a file there, or takes another's place, has the directory locked for that long. Else whoever replaces
+the file of an instance that is gone, and holds its lock meanwhile, would pass for that instance.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tricorn.net.listener import ListenError, locked
 
 
 class PidfileError(Exception):
@@ -29,9 +36,14 @@ class Pidfile:
         except OSError as error:
             raise PidfileError(f"Cannot write pidfile {path}: {error.strerror}") from None
 
-    def rename(self, path: str) -> None:
-        """Put it in the place of the predecessor's, whose lock ends with it. OSError: it keeps its name."""
-        os.rename(self.path, path)
+    def rename(self, path: str, predecessor: int) -> None:
+        """Put it in the place of the predecessor's, whose lock ends with it. That may have been killed, and
+        another instance have found its file first. OSError, PidfileError: it keeps its name."""
+        with _locked(os.path.dirname(path)):
+            holder = _maybe_holder(path)
+            if holder not in ("", str(predecessor)):
+                raise PidfileError(f"process {holder} holds {path}")
+            os.rename(self.path, path)
         self.path = path
 
     def leave(self) -> None:
@@ -60,8 +72,9 @@ class Pidfile:
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.fchmod(fd, 0o644)
             os.write(fd, b"%d\n" % os.getpid())
-            while not self._put(draft):
-                continue
+            with _locked(directory):
+                while not self._put(draft):
+                    continue
         except BaseException:
             os.close(fd)
             os.unlink(draft)
@@ -87,13 +100,41 @@ class Pidfile:
             os.rename(draft, self.path)
             return True
         except BlockingIOError:
-            number = os.read(found, 32).decode("ascii", "replace").strip()
             raise PidfileError(
-                f"Already running: process {number} holds the pidfile {self.path}; "
+                f"Already running: process {_number(found)} holds the pidfile {self.path}; "
                 "stop it, or give this instance another pidfile"
             ) from None
         finally:
             os.close(found)
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    try:
+        with locked(os.fsencode(directory)):
+            yield
+    except ListenError:
+        raise PidfileError(f"Cannot write a pidfile: another process keeps {directory} locked") from None
+
+
+def _maybe_holder(path: str) -> str:
+    """The number in the file, if its owner lives."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _number(fd)
+    else:
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _number(fd: int) -> str:
+    return os.read(fd, 32).decode("ascii", "replace").strip()
 
 
 def _is_same_file(fd: int, path: str) -> bool:

@@ -26,10 +26,15 @@ from tricorn.arbiter.upgrade import Upgrade
 from tricorn.config.declaration import Declared
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.net.address import shown
+from tricorn.scoreboard import Cell
 from tricorn.tls.rules import speaks_tls
 
 #: Of one worker, the requests that are named.
 RUNNING_SHOWN = 10
+
+#: What there is to say of a request, besides for how long it has been there; what is not known is None.
+WORDS = ("phase", "method", "target", "client", "id")
+NUMBERS = ("http", "sent")
 
 #: What a request does of which no more is known than that a thread is at it: as workers call that.
 APPLICATION = "application"
@@ -103,8 +108,8 @@ def requests_told(answer: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 
 def _request(told: Mapping[str, Any], now: float) -> dict[str, Any]:
-    words = {key: told.get(key) for key in ("phase", "method", "target", "client", "id")}
-    numbers = {key: told.get(key) for key in ("http", "sent")}
+    words = {key: told.get(key) for key in WORDS}
+    numbers = {key: told.get(key) for key in NUMBERS}
     since = told.get("since")
     return {
         **{key: value if isinstance(value, str) else None for key, value in words.items()},
@@ -113,18 +118,19 @@ def _request(told: Mapping[str, Any], now: float) -> dict[str, Any]:
     }
 
 
+def _labelled(cell: Cell) -> dict[str, Any]:
+    """What a row says of a request, in the words of a worker that tells of it."""
+    method, _, target = cell.request.partition(" ")
+    return {"phase": APPLICATION, "method": method, "target": target, "since": cell.busy_since_ns}
+
+
 def requests_known(child: ChildRecord, now: float) -> dict[str, Any]:
     """Of a worker that has told nothing: what its row says of what holds it up."""
     busy = [cell for cell in child.row.cells if cell.busy_since_ns]
-    labels = [(cell.request.partition(" "), now - cell.busy_since_ns / 1e9) for cell in busy]
-    told = {"client": None, "id": None, "http": None, "sent": None}
     return {
         "pid": child.pid,
         "silent": silence.reason(silence.evidence_of(child, now)),
-        "requests": [
-            {"phase": APPLICATION, "method": method, "target": target, **told, "seconds": _seconds(seconds)}
-            for (method, _, target), seconds in labels[:RUNNING_SHOWN]
-        ],
+        "requests": [_request(_labelled(cell), now) for cell in busy[:RUNNING_SHOWN]],
         "left_out": max(0, len(busy) - RUNNING_SHOWN),
     }
 

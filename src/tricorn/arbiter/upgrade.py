@@ -42,7 +42,7 @@ from tricorn.arbiter import succession, systemd
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.goals import Answer, refusal
 from tricorn.arbiter.hooking import report
-from tricorn.arbiter.pidfile import Pidfile
+from tricorn.arbiter.pidfile import Pidfile, PidfileError
 from tricorn.arbiter.signals import Request, blocked, signal_name
 from tricorn.arbiter.succession import Progress, Verdict
 from tricorn.arbiter.systemd import ServiceManager
@@ -513,9 +513,10 @@ class Upgrade:
             listener.own()
         if self._pidfile and self._name and self._pidfile.path != self._name:
             try:
-                self._pidfile.rename(self._name)
-            except OSError as error:
-                log.warning("The pid file stays %s: %s", self._pidfile.path, error.strerror)
+                self._pidfile.rename(self._name, older.pid)
+            except (OSError, PidfileError) as error:
+                reason = getattr(error, "strerror", None) or error
+                log.warning("The pid file stays %s: %s", self._pidfile.path, reason)
         log.info("%s", said)
         self._manager.speak()
         if target.plan.proven and target.mode is Mode.RUNNING:

@@ -3,13 +3,14 @@
 The command line, `TRICORN_<NAME>`, the files, `--print-config`, docs/settings.md and the tests are made from
 these declarations. Where Gunicorn has the setting, name, flag and value form are Gunicorn's.
 
-Knows: the settings. Must not know: where values come from (sources.py) or what they are used for.
+Knows: the settings, the words that they take. Must not know: where values come from (sources.py,
+provenance.py) or what they are used for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -56,6 +57,7 @@ from tricorn.config.parsers import (
     words_of,
     worker_count,
 )
+from tricorn.config.provenance import Provenance
 from tricorn.config.routes import routes_of
 from tricorn.kinds import Runner
 
@@ -97,7 +99,7 @@ SCHEME_HEADERS = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Provenance):
     """One configuration. Times are seconds, sizes are bytes, 0 switches a limit off."""
 
     # ------------------------------------------------------------------------------- application
@@ -1299,9 +1301,10 @@ class Settings:
         parse=optional(text(metavar="ADDRESS", example="unix:/run/mysite/admin.sock")),
         section=CONTROL,
         doc="Serve what `tricorn ctl` can do over HTTP too, as JSON, at this address, by a small process of "
-        "its own. The forms are those of `bind`. A socket file is for the user alone that has started the "
-        "server (mode 0600, whatever `umask` says). Any other address is refused unless clients have to show "
-        "a token (`admin_token_file`), or a certificate at https:// (`ca_certs`, with `cert_reqs` required). "
+        "its own; for browsers there is a [dashboard](dashboard.md). The forms are those of `bind`. A socket "
+        "file is for the user alone that has started the server (mode 0600, whatever `umask` says). Any "
+        "other address is refused unless clients have to show a token (`admin_token_file`), or a certificate "
+        "at https:// (`ca_certs`, with `cert_reqs` required). "
         "See [Over HTTP](control.md#over-http). A new value takes effect at the next start.",
     )
     admin_token: str | None = setting(
@@ -1515,17 +1518,6 @@ class Settings:
         doc="Called in the worker after each request, when its client is served and its connection is "
         "free: what takes long need not keep a client waiting. Gunicorn does not have it.",
     )
-
-    #: Where each value came from: "command line", "environment TRICORN_WORKERS", "tricorn.toml", "default".
-    origins: Mapping[str, str] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
-    )
-    #: What should be said about the configuration once there is a log.
-    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    #: The same, of what has no consequences.
-    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    #: What gives the application where it is not `wsgi_app` that is imported; that is its name then.
-    loader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
 
 def declared() -> Mapping[str, Declared]:

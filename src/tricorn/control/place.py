@@ -60,9 +60,11 @@ class ControlSocket:
         self._inode = (status.st_dev, status.st_ino)
 
     def take_over(self) -> None:
-        """The predecessor's path is ours now. OSError: it stays where it is."""
+        """The predecessor's path is ours now. OSError, ListenError: it stays where it is."""
         if self.path != self.wanted:
-            os.rename(self.path, self.wanted)
+            # Whoever has found the predecessor's file dead removes what is there next.
+            with locked(os.fsencode(os.path.dirname(self.wanted))):
+                os.rename(self.path, self.wanted)
             self.path = self.wanted
 
     def close(self, *, was_handed_over: bool = False) -> None:
@@ -146,7 +148,8 @@ def _open_at(path: str, mode: int, *, on_trial: bool) -> ControlSocket:
         if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
             raise _wrong(f"others can write to {directory}", f"write chmod go-w {directory}")
         with locked(os.fsencode(directory)):
-            if _is_free(path):
+            # What answers beside it is about to take it over, also if the one who has it is gone.
+            if not _is_alive(path + SECOND) and _is_free(path):
                 return _bind(path, path, mode)
             if on_trial and _is_free(path + SECOND):
                 return _bind(path + SECOND, path, mode)

@@ -5,5 +5,5 @@ processes, sockets.
 
 The figures of a worker lie in its row of the scoreboard, in a block whose layout is figures.pxd's. table.py
 says of each place what it is called and what it means; of that everything is made that shows figures
-(exposition.py does so to Prometheus).
+(exposition.py does so to Prometheus, frames.py to people who watch).
 """

@@ -8,7 +8,9 @@ meanwhile is only noted (`is_over`) and dealt with by the owner; otherwise it is
 
 Guarantees: requests are answered in order, one at a time; a client that trickles, stalls or does not read is ended by the sweep.
 
-Knows: the machine, channels, requests as such. Must not know: application interfaces, what applications run on.
+Knows: the machine, channels, requests as such, how a body is framed; what is answered without an application (refusals, probes, a
+full queue); the preface with which HTTP/2 takes the channel over. Must not know: the fields of a head, application interfaces, what
+applications run on.
 """
 
 cimport cython

@@ -1,6 +1,7 @@
 cimport cython
 
 from tricorn.gateway.request_builder cimport Peer
+from tricorn.http.h2_head cimport FieldList
 from tricorn.http.h2_session cimport Event, EventList, Session, Stream
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel, Protocol
@@ -57,6 +58,7 @@ cdef class HTTP2(RequestProtocol):
     cdef int _refuse(self, Stream stream, object error) except -1
     cdef bint _answer_probe(self, Stream stream, RequestHead head) except -1
     cdef int _error_response(self, Stream stream, int status, bytes fields=*) except -1
+    cdef int _say_whole(self, Stream stream, FieldList list_of, bytes body) except -1
     cdef int _whole_response(self, Stream stream, str status, object fields, bytes body) except -1
 
     cdef int _send(self, ThreadContext thread, bint may_wait) except -1

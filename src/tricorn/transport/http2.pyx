@@ -17,7 +17,8 @@ Guarantees: of a stream that is over nothing reaches its request but that it is;
 their applications are done, so that resetting makes no room for more; a client that trickles, stalls or does not read is ended, its stream
 or the whole of it, by the sweep.
 
-Knows: the session, channels, requests as such. Must not know: frames, HPACK, application interfaces, what applications run on.
+Knows: the session with its streams and error codes, channels, requests as such; what is answered without an application (refusals,
+probes, a full queue). Must not know: the bytes of frames, HPACK, application interfaces, what applications run on.
 """
 
 cimport cython
@@ -1133,13 +1134,7 @@ cdef class HTTP2(RequestProtocol):
         stream.reply.length = PyBytes_GET_SIZE(body)
         stream.reply.bodyless = stream.reply.is_head
         list_error(list_of, self.worker.defaults, status, PyBytes_GET_SIZE(body), fields)
-        self.session.respond(stream, list_of, not stream.reply.bodyless)
-        _put_list(list_of)
-        if stream.reply.bodyless:
-            return 0
-        self.session.add_piece(stream, body)
-        self.session.finish(stream, None)
-        return <int>PyBytes_GET_SIZE(body)
+        return self._say_whole(stream, list_of, body)
 
     cdef int _whole_response(self, Stream stream, str status, object fields, bytes body) except -1:
         """Another one, the same for every client. Returns how many bytes of body the client gets."""
@@ -1148,6 +1143,10 @@ cdef class HTTP2(RequestProtocol):
         stream.reply.length = PyBytes_GET_SIZE(body)
         stream.reply.octets = self.runner.octets
         list_head(list_of, self.worker.defaults, status, fields, &stream.reply)
+        return self._say_whole(stream, list_of, body)
+
+    cdef int _say_whole(self, Stream stream, FieldList list_of, bytes body) except -1:
+        """What is listed, and all of the body, which the head may say is left out. The list is given back."""
         self.session.respond(stream, list_of, not stream.reply.bodyless)
         _put_list(list_of)
         if stream.reply.bodyless:

@@ -57,6 +57,7 @@ cdef class Server:
     cdef int meet(self, ThreadContext thread, int index) except -1
     cdef bint make_room(self)
     cdef int postpone_all(self, long long late) except -1
+    cdef long long lateness(self, long long now) noexcept
     cdef long long begin_sweep(self, long long now) except -1
     cdef int dispatch(self, ThreadContext thread, unsigned long long token) except -1
     cdef int _failed(self, ThreadContext thread, Channel channel) except -1

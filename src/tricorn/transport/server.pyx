@@ -315,10 +315,14 @@ cdef class Server:
 
     # ---- being there -------------------------------------------------------------------------------
 
+    cdef long long lateness(self, long long now) noexcept:
+        """How much later than it should this sweep begins, ns: nobody has looked at clients for so long. The first one is in time."""
+        return max(now - self.swept_ns - self.sweep_interval, <long long>0) if self.swept_ns else 0
+
     cdef long long begin_sweep(self, long long now) except -1:
         """Of a loop. Requests that have come since the last sweep have found it as late as this one does. If it was blocked, what
         clients have sent meanwhile counts, all of it, before their deadlines do. Returns the time."""
-        cdef long long late = max(now - self.swept_ns - self.sweep_interval, <long long>0)
+        cdef long long late = self.lateness(now)
         cdef long long requests = max(self.worker.requests, <long long>0)       # of its own it does not count
         cdef int batches = self.worker.channels.count // BATCH + 1
         if self.worker.figures != NULL:

@@ -23,7 +23,8 @@ Complete requests then wait in the queue of their pool for its first free thread
 All that is about the threads that serve whatever comes. A route may have threads of its own (thread_pool.pyx): they see no poller, take
 no part in these rules, and the monitor does not count them.
 
-Knows: threads, deadlines, listeners. Must not know: signals, settings, HTTP.
+Knows: threads and the GIL, deadlines, listeners, which other workers have room (the scoreboard), how a thread is got out of foreign
+code. Must not know: what signals mean, settings, HTTP, how requests are read and answered.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -586,8 +587,8 @@ cdef class ThreadServer(Server):
         return 0
 
     cdef int _sweep(self, long long now) except -1:
-        cdef long long late = now - self.swept_ns - self.sweep_interval
-        if self.swept_ns and late > self.sweep_interval:
+        cdef long long late = self.lateness(now)
+        if late > self.sweep_interval:
             self.postpone_all(late)
         self.swept_ns = now
         self.expire_overdue(self.monitor, now)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tricorn.commands.top.figures import (
+from tricorn.metrics.frames import (
     APPLICATION,
     WAITING,
     WHOLE,

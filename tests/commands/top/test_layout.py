@@ -19,9 +19,9 @@ from commands.top.frames import (
 from rich.cells import cell_len
 
 from tricorn.commands.top import layout
-from tricorn.commands.top.figures import Frame
 from tricorn.commands.top.keys import Action, Page, View
 from tricorn.commands.top.layout import Line, everything, extent, fitted, screen, size_of, time_of
+from tricorn.metrics.frames import Frame
 
 
 def text_of(lines: Sequence[Line]) -> list[str]:

@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""HTTP/1 on a wire that the test has in its hand, and a protocol that lets go of its request too early: see test_held_wire.py."""
+"""HTTP/1 on a wire that the test has in its hand, a protocol that lets go of its request too early, and how old a server takes what it
+serves to be: see test_held_wire.py."""
 
 
 from tricorn.gateway.request_builder cimport Peer
@@ -9,6 +10,7 @@ from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.opening cimport Entrance
 from tricorn.transport.request cimport Request, RequestProtocol, Runner
+from tricorn.transport.server cimport Server
 from tricorn.transport.system cimport iovec
 from tricorn.transport.wire cimport WIRE_AGAIN, Layer, wire_end, wire_recv, wire_sendv
 
@@ -67,3 +69,8 @@ cdef class Early(RequestProtocol):
         self.runner.queue_up(request)
         request.let_go(thread)
         return self.channel.close()
+
+
+def started_ns(Server server):
+    """When the youngest event began to be served, on the monotonic clock."""
+    return server.started_ns

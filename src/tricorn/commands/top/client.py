@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tricorn.commands import ctl, ctl_text
-from tricorn.commands.top.figures import Process, Snapshot
 from tricorn.commands.top.keys import Action
 from tricorn.control.client import Connection, ControlError
 from tricorn.control.protocol import Message
-from tricorn.procfs import memory_of, seconds_of, stat_of
+from tricorn.metrics.frames import Process, Snapshot
+from tricorn.procfs import usage_of
 
 #: How long a server may take to answer what it knows itself, seconds.
 PATIENCE = ctl.PATIENCE
@@ -138,12 +138,7 @@ class Source:
 
 
 def _processes(pids: Sequence[int]) -> dict[int, Process]:
-    found = {}
-    for pid in pids:
-        stat = stat_of(pid)
-        if stat:
-            found[pid] = Process(seconds_of(stat), memory_of(stat))
-    return found
+    return {pid: Process(*usage) for pid in pids if (usage := usage_of(pid)) is not None}
 
 
 class Feed:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
-from tricorn.commands.top.figures import Frame, RequestFigures, WorkerFigures
+from tricorn.metrics.frames import Frame, RequestFigures, WorkerFigures
 
 ESCAPE = "escape"
 

@@ -16,7 +16,6 @@ from typing import Generic, TypeVar
 from rich.cells import cell_len, chop_cells
 
 from tricorn.commands.ctl_text import duration
-from tricorn.commands.top.figures import APPLICATION, WAITING, WHOLE, Frame, RequestFigures, WorkerFigures
 from tricorn.commands.top.keys import (
     QUESTIONS,
     REQUEST_SORTS,
@@ -28,6 +27,7 @@ from tricorn.commands.top.keys import (
     sorted_workers,
 )
 from tricorn.log.escape import escape_line
+from tricorn.metrics.frames import APPLICATION, WAITING, WHOLE, Frame, RequestFigures, WorkerFigures
 
 #: Names of styles. Everything must be understood without any of them.
 PLAIN, TITLE, HEAD, SELECTED, BAD, DIM = "plain", "title", "head", "selected", "bad", "dim"

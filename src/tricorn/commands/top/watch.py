@@ -16,10 +16,10 @@ from rich.console import Console
 
 from tricorn.commands import ctl
 from tricorn.commands.top.client import Failed, Feed, Gone, Letter, Said, Source, Stacks
-from tricorn.commands.top.figures import Frame, History, Snapshot
 from tricorn.commands.top.keys import Action, Page, View, pressed
 from tricorn.commands.top.layout import everything, extent, screen
 from tricorn.commands.top.screen import Terminal, is_able, painter_for
+from tricorn.metrics.frames import Frame, History, Snapshot
 
 #: Of what is printed where there is no terminal, columns.
 WIDTH = 100

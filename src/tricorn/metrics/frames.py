@@ -97,8 +97,9 @@ class Quantiles:
 class Frame:
     """All that there is to show. rate, received, sent: of requests and bytes, a second; None: not known.
     shares: of the requests since the last snapshot, by class of status. latencies: by the name of the family,
-    of the last minute; those without requests are not there. is_counted: whether the server counts
-    (`metrics`). left_out: requests that are not in `requests`."""
+    of the last minute; those without requests are not there. durations: of the requests since the last
+    snapshot, how many lie in each bucket of WHOLE; bounds: the upper ones, seconds, of all but the last one.
+    is_counted: whether the server counts (`metrics`). left_out: requests that are not in `requests`."""
 
     status: Answer
     workers: Sequence[WorkerFigures]
@@ -114,6 +115,8 @@ class Frame:
     backlog: int | None
     latencies: Mapping[str, Quantiles]
     memory: int
+    durations: Sequence[int] = ()
+    bounds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,8 @@ def _with_counted(frame: Frame, last: _Totals | None, now: _Totals, oldest: _Tot
         received=(now.received - last.received) / seconds,
         sent=(now.sent - last.sent) / seconds,
         latencies=latencies,
+        durations=_grown(last.histograms.get(WHOLE, ()), now.histograms.get(WHOLE, ())),
+        bounds=now.bounds,
     )
 
 

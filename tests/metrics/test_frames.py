@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from commands.top.frames import STATUS
 
-from tricorn.commands.top.figures import WHOLE, WINDOW, History, Process, Quantiles, Snapshot, quantile
+from tricorn.metrics.frames import WHOLE, WINDOW, History, Process, Quantiles, Snapshot, quantile
 
 BOUNDS = [0.001, 0.01, 0.1]
 
@@ -69,11 +69,13 @@ def test_rates_are_between_two_snapshots() -> None:
     assert frame.shares == {"2xx": 0.9, "5xx": 0.1}
     assert (frame.sent, frame.received, frame.idle, frame.backlog) == (500.0, 0.0, 41, None)
     assert frame.latencies[WHOLE].p50 == pytest.approx(0.0055)
+    assert (list(frame.durations), list(frame.bounds)) == ([0, 10, 0, 0], BOUNDS)
     again = history.frame(
         snapshot(103.0, families=families(ok=1018, failed=2, sent=1050, buckets=(0, 5, 0, 0)))
     )
     assert (again.rate, again.shares) == (0.0, {})
     assert again.latencies == frame.latencies
+    assert list(again.durations) == [0, 0, 0, 0]  # of the last look alone
 
 
 def test_latencies_are_of_the_last_minute() -> None:
