@@ -12,7 +12,8 @@
 `/command`          what a subprocess prints
 `/later`            what threads have put into a queue for each other
 `/spin`             computes, and lets nobody else run
-`/greenlets`        how many greenlets there are
+`/greenlets`        how many greenlets there are; `/objects`: objects that the garbage collector knows;
+                    `/descriptors`: open descriptors
 `/faults`           how often the process has touched a page of memory that was not there yet
 `/library`          what the library's own pool and queue make of some numbers, and of what greenlets put in
 `/copy?GATE`        forks; the copy makes the file GATE, waits for some time and ends; answers its exit code
@@ -198,6 +199,16 @@ def greenlets() -> str:
     return str(sum(isinstance(each, greenlet.greenlet) for each in gc.get_objects()))
 
 
+def objects() -> str:
+    gc.collect()
+    number = len(gc.get_objects())
+    if library().__name__ == "eventlet":
+        from eventlet.hubs import get_hub
+
+        number -= 2 * get_hub().timers_canceled  # each in a tuple; it keeps up to a thousand of them
+    return str(number)
+
+
 def answer(environ: dict[str, Any], argument: str) -> str:
     match environ["PATH_INFO"]:
         case "/meet":
@@ -222,6 +233,10 @@ def answer(environ: dict[str, Any], argument: str) -> str:
             return spin()
         case "/greenlets":
             return greenlets()
+        case "/objects":
+            return objects()
+        case "/descriptors":
+            return str(len(os.listdir("/proc/self/fd")))
         case "/faults":
             return str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
         case "/library":

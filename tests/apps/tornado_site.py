@@ -8,7 +8,7 @@
 `/stream`       (POST) the body as it comes; answers with the length of the pieces. `slow`: waits for each
 `/early`        (POST) answers in prepare(), without the body; its limit is 1000 bytes
 `/raises`       an exception; `/broken`: a head that must not be sent
-`/silent`       waits until its client goes, and never answers
+`/silent`       waits until its client goes, and never answers; `callback`: hears of it by its own callback
 `/never`        waits for ever
 `/ws`           a WebSocket that echoes; `/ws?deflate` with compression; "close" closes with 4001
 `/detached`     takes the connection and echoes one line
@@ -157,10 +157,16 @@ class Silent(tornado.web.RequestHandler):
     async def get(self) -> None:
         LOG.append("waits")
         self.left = asyncio.Event()
+        if self.request.query == "callback":
+            self.request.connection.set_close_callback(self.heard)  # type: ignore[attr-defined]
         await self.left.wait()
-        LOG.append("left")
 
     def on_connection_close(self) -> None:
+        LOG.append("left")
+        self.left.set()
+
+    def heard(self) -> None:
+        LOG.append("heard")
         self.left.set()
 
 

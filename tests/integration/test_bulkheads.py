@@ -363,10 +363,12 @@ def test_random_routes(kind: str, gate: Path) -> None:
         askers = [threading.Thread(target=ask, args=(seed,)) for seed in range(8)]
         for asker in askers:
             asker.start()
-        for times in range(2, 5):
-            live.signal(signal.SIGHUP)
-            live.wait_log("is ready", times=2 * times)
-        over.set()
+        try:
+            for times in range(2, 5):
+                live.signal(signal.SIGHUP)
+                live.wait_log("is ready", times=2 * times, deadline=30)  # gevent's import beside all of them
+        finally:
+            over.set()
         for asker in askers:
             asker.join(30)
         assert failures == []

@@ -105,40 +105,85 @@ def test_a_client_that_does_not_read_holds_up_nobody(live: Live, path: str) -> N
     assert path == "/write" or response.body.endswith(b"True kept")
 
 
-def test_clients_that_leave_leave_no_greenlet(live: Live) -> None:
-    leaving(live, 30)
+#: What a client sends that then leaves, and whether it waits for the beginning of an answer. It leaves in the
+#: middle of a response, of a body, of a head, while the application waits, and with answers unread.
+WAYS_TO_LEAVE = [
+    (message(f"/pieces?{BIG}"), True),
+    (message(f"/write?{BIG}"), True),
+    (message("/read", method="POST", fields=("Content-Length: 20",)) + b"x", False),
+    (message("/later"), False),
+    (message("/later") * 5 + message(f"/pieces?{BIG}"), False),
+    (message("/") * 20, True),
+    (message("/")[:-2], False),
+]
 
 
-@pytest.mark.slow
-def test_no_greenlet_is_left_of_a_hundred_thousand_requests(live: Live) -> None:
-    def ask() -> None:
-        with live.connect(timeout=20) as client:
-            for _ in range(250):
-                client.send(message("/") * 50)
-                for _ in range(50):
-                    client.response()
+def leave(live: Live, turn: int) -> None:
+    """As often by a reset as by an end."""
+    request, waits = WAYS_TO_LEAVE[turn % len(WAYS_TO_LEAVE)]
+    with live.connect(timeout=20) as client:
+        client.send(request)
+        if waits:
+            client.more()
+        if turn // len(WAYS_TO_LEAVE) % 2:
+            client.abort()
 
-    leaving(live, 100)
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+
+def serve_and_leave(live: Live, pipelines: int, clients: int) -> None:
+    """So many clients send so many pipelines of 50 requests; while one is served, another client leaves."""
+    failures: list[BaseException] = []
+
+    def visit() -> None:
+        try:
+            with live.connect(timeout=20) as client:
+                for turn in range(pipelines):
+                    client.send(message("/") * 50)
+                    leave(live, turn)
+                    for _ in range(50):
+                        assert client.response().status == 200
+        except BaseException as error:  # noqa: BLE001 - a thread of the test's: it is shown at its end
+            failures.append(error)
+
+    threads = [threading.Thread(target=visit) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    leaving(live, 100)
+    assert failures == []
 
 
-def leaving(live: Live, number: int) -> None:
-    """In the middle of a response, of a body, of a wait of the application's."""
-    before = int(told(live, "/greenlets"))
-    for _ in range(number // 3):
-        with live.connect() as client:
-            client.send(message(f"/pieces?{BIG}"))
-            client.more()
-        with live.connect() as client:
-            client.send(message("/read", method="POST", fields=("Content-Length: 20",)) + b"x")
-        with live.connect() as client:
-            client.send(message("/later"))
-    wait_for(lambda: int(told(live, "/greenlets")) <= before, f"no more greenlets than {before}")
+def at_rest(live: Live) -> tuple[int, int]:
+    """How many greenlets and descriptors there are, once all that clients have left behind has ended."""
+    seen: list[tuple[int, int]] = []
+
+    def changes_no_more() -> bool:
+        seen.append((int(told(live, "/greenlets")), int(told(live, "/descriptors"))))
+        return seen[-3:] == [min(seen)] * 3
+
+    wait_for(changes_no_more, "nothing changes any longer", deadline=10)
+    return seen[-1]
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "clients"),
+    [
+        pytest.param(len(WAYS_TO_LEAVE) * 2, 1, id="some"),
+        pytest.param(250, 8, id="100000", marks=pytest.mark.slow),
+    ],
+)
+def test_clients_that_leave_among_others_leave_nothing(live: Live, pipelines: int, clients: int) -> None:
+    """No greenlet, no descriptor, and nothing that the garbage collector knows."""
+    for turn in range(len(WAYS_TO_LEAVE) * 2):  # what is made once, and kept, is made here
+        leave(live, turn)
+    serve_and_leave(live, 2, clients)
+    before, opened = at_rest(live)
+    objects = int(told(live, "/objects"))
+    serve_and_leave(live, pipelines, clients)
+    greenlets, descriptors = at_rest(live)
+    assert greenlets <= before
+    assert descriptors <= opened
+    bound = objects + pipelines * clients // 2
+    wait_for(lambda: int(told(live, "/objects")) < bound, f"fewer objects than {bound}")
 
 
 def test_a_greenlet_gets_the_memory_of_one_before(live: Live) -> None:
@@ -205,6 +250,53 @@ def test_time_limits_bounds_and_the_drain(kind: str, tmp_path: Path) -> None:
             live.terminate()
             gates[3].touch()
             assert clients[0].response().body == b"released"
+        live.stop()
+
+
+#: Hooks that wait until two requests are in them, or too long; and what they leave for the application.
+HOOKS = """
+import time
+inside = {"pre": 0, "post": 0}
+
+def meet(moment):
+    inside[moment] += 1
+    end = time.monotonic() + 10
+    while inside[moment] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+def pre_request(worker, req):
+    if req.path == "/crowd":
+        meet("pre")
+    if req.path == "/own":
+        import greens
+        greens.own.text = "hook"
+        greens.variable.set("hook")
+    if req.path == "/slow":
+        time.sleep(20)
+
+def post_request(worker, req, environ, resp):
+    if req.path == "/crowd":
+        meet("post")
+        worker.log.info("Both are here")
+
+def on_request_timeout(worker, req):
+    worker.log.info("%s is late", req.path)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gevent", pytest.param("eventlet", marks=pytest.mark.slow)])
+def test_hooks_are_in_the_greenlet_of_their_request(kind: str, tmp_path: Path) -> None:
+    """So they wait beside each other, and time limits reach them."""
+    (tmp_path / "conf.py").write_text(HOOKS)
+    options = ("-c", str(tmp_path / "conf.py"), f"--request-timeout={LIMIT * 4}")
+    with Live("greens:app", *options, kind=kind) as live:
+        with asking(live, "/slow") as slow, asking(live, "/crowd", "/crowd") as clients:
+            assert len(set(answers(clients))) == 1
+            live.wait_log("Both are here", times=2)
+            assert told(live, "/own?t&1") == "t t hook hook"
+            assert slow[0].response().status == 504
+        assert "in pre_request" in live.wait_log("/slow is late")
         live.stop()
 
 

@@ -238,14 +238,16 @@ def test_an_answer_before_the_body_and_a_limit_of_the_handlers(server: Server) -
 # -- clients that go
 
 
-def test_a_handler_hears_that_its_client_is_gone(server: Server) -> None:
+@pytest.mark.parametrize(("path", "note"), [("/silent", "left"), ("/silent?callback", "heard")])
+def test_a_handler_hears_that_its_client_is_gone(server: Server, path: str, note: str) -> None:
+    """By on_connection_close(), or by its own set_close_callback()."""
     notes(server)
     mark = server.log_mark()
     with server.connect() as client:
-        client.send(message("/silent"))
+        client.send(message(path))
         wait_note(server, "waits")
-    wait_note(server, "left")
-    wait_for(lambda: f'"GET /silent {server.wire.protocol}"' in server.log(mark), "its line in the log")
+    wait_note(server, note)
+    wait_for(lambda: f'"GET {path} {server.wire.protocol}"' in server.log(mark), "its line in the log")
 
 
 # -- WebSockets
