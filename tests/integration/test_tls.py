@@ -207,6 +207,25 @@ def test_a_limit_does_not_count_while_nobody_looks(running_servers: Servers, kin
         assert it.recv(12) == b"HTTP/1.1 200"
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_handshake_that_has_begun_is_finished_in_a_drain(kind: str) -> None:
+    """Its client is far away, and has been let in; whoever has said nothing is not waited for."""
+    with Live(APP, kind=kind, wire="tls") as live:
+        (worker,) = live.workers()
+        silent = Client(live.address, timeout=10)
+        raw = Client(live.address, timeout=10)
+        slow = TLSSocket(raw.raw)
+        wait_for(lambda: select.select([raw.raw], [], [], 0)[0], "the server's part of the handshake")
+        live.signal(signal.SIGHUP)
+        silent.wait_closed()  # after the second that it has
+        assert worker in live.workers()
+        slow.sendall(message("/"))
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        slow.close()
+        wait_for(lambda: worker not in live.workers(), "the worker's end")
+        live.stop()
+
+
 @each_interface
 def test_stalled_handshakes_take_no_thread_and_little_memory(kind: str) -> None:
     """300 of them, at one worker with as few threads as it can have."""

@@ -23,6 +23,9 @@ from tricorn.http.errors import ProtocolError
 from tricorn.http.proxy_protocol import parse as parse_proxy
 from tricorn.transport.failures import report
 
+# What a handshake has more in a drain than a connection that is idle, ns: a few round trips and a lost packet. A stop may wait for it.
+cdef long long FAR_AWAY = 2_000_000_000
+
 cdef bytes EXPLANATION = b"This port speaks HTTPS. Write https:// in the address.\n"
 cdef bytes PLAIN_HTTP = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -224,10 +227,12 @@ cdef class Opening(Protocol):
         return channel.close() if channel.protocol is self and not channel.owned else 0
 
     cdef int begin_drain(self, long long soon, int code) except -1:
-        """Whoever has not come to a request by now is held to the time of an idle connection."""
+        """Whoever has said nothing by now is held to the time of an idle connection. A handshake that has begun has more: its client has
+        been let in, and may be far away."""
         cdef Channel channel = self.channel
-        if channel.deadline == 0 or channel.deadline > soon:
-            channel.deadline = soon
+        cdef long long limit = soon + FAR_AWAY if self.tls is not None and self.tls.line.begun else soon
+        if channel.deadline == 0 or channel.deadline > limit:
+            channel.deadline = limit
         return 0
 
     cdef int on_lost(self) except -1:
