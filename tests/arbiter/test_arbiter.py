@@ -83,6 +83,15 @@ def test_nobody_boots(service: Service) -> None:
     assert service.log().count("cannot import name 'app'") == 1
 
 
+def open_in(pid: int) -> list[str]:
+    """What a process has open. It may close a file that it reads while this is looked at."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(entry))
+    return found
+
+
 @pytest.mark.parametrize("preload", [False, True], ids=["forked", "preloaded"])
 def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path, preload: bool) -> None:
     """Nor of a mold; and that has one socket more, by which it is told what to do. So has a worker that may
@@ -94,7 +103,7 @@ def test_workers_hold_nothing_of_the_master(service: Service, tmp_path: Path, pr
     (*molds,) = service.molds()
     assert len(molds) == preload
     for worker in [*service.ready(), *molds]:
-        open_files = [os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()]
+        open_files = open_in(worker)
         kinds = sorted(name.partition(":")[0] for name in open_files)
         if preload:
             kinds.remove("socket")

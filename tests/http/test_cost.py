@@ -468,7 +468,8 @@ def table() -> Iterator[Row]:
         yield Row(f"frames: {name}, byte by byte", 10_000, build, frames_bytes, each)
     yield Row("frames: a bomb", 2_000, bomb, inflate, 2e-6)
     for name, build in FIELD_BLOCKS.items() if HAS_HTTP_2 else ():
-        yield Row(f"HTTP/2: {name}", 32_000, build, asks_whole, whole)
+        # One byte may be a whole field, which HPACK's table has.
+        yield Row(f"HTTP/2: {name}", 32_000, build, asks_whole, 1e-6)
         yield Row(f"HTTP/2: {name}, byte by byte", 10_000, build, asks_bytes, each)
     for name, build in SESSIONS.items() if HAS_HTTP_2 else ():
         yield Row(f"HTTP/2: {name}", 100_000, build, session_whole, whole)
