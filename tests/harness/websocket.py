@@ -47,9 +47,9 @@ def for_websockets(server: Server, path: str) -> dict[str, Any]:
     }
 
 
-#: TLS for the package's client with threads, which reads in one while it writes in another. Until 3.13.6
-#: Python lets both into OpenSSL at once; the tickets with which TLS 1.3 begins are read just when the
-#: handshake is sent, and now and then that is lost.
+#: TLS for the package's client with threads, which reads in one while it writes in another. Python lets both
+#: into OpenSSL at once, which that is not made for (python/cpython#151508). With TLS 1.3 a client reads
+#: tickets just when the handshake of the WebSocket is sent, and now and then that is lost.
 TWO_THREADS = ssl.TLSVersion.TLSv1_2
 
 
