@@ -11,7 +11,7 @@ from tricorn.cli import CHECKS
 from tricorn.config.errors import ConfigError
 from tricorn.config.sources import load
 from tricorn.tracing import packages
-from tricorn.tracing.facts import METHODS, Facts, error_name, known_methods, server, split, without_secrets
+from tricorn.tracing.facts import METHODS, Facts, error_name, known_methods, server, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -29,19 +29,6 @@ from tricorn.tracing.facts import METHODS, Facts, error_name, known_methods, ser
 )
 def test_servers(host: str, scheme: str, expected: tuple[str, int | None]) -> None:
     assert server(host, scheme) == expected
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("/a%20b?x=1", ("/a%20b", "x=1")),
-        ("http://example.org/a?x", ("/a", "x")),
-        ("http://example.org", ("/", "")),
-        ("*", ("*", "")),
-    ],
-)
-def test_targets(uri: str, expected: tuple[str, str]) -> None:
-    assert split(uri) == expected
 
 
 def test_signatures_of_queries() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from tricorn.hooks.found import HookError, Hooks
 from tricorn.hooks.objects import Worker
+from tricorn.http.target import split
 from tricorn.log.error import ERROR_LOGGER
 
 log = logging.getLogger(ERROR_LOGGER)
@@ -216,16 +217,6 @@ class Request:
             hook(self._visitors.worker, self, *more)
         except BaseException:
             log.exception("The hook %s raised (%s %s)", name, *self._came[:2])
-
-
-def split(uri: str) -> tuple[str, str]:
-    """Path and query of a target, which may be a whole URI (RFC 9112 §3.2.2)."""
-    if not uri.startswith("/"):
-        rest = uri.partition("://")[2]
-        if rest:
-            uri = "/" + rest.partition("/")[2]
-    path, _, query = uri.partition("?")
-    return path, query
 
 
 class ThreadRequest(Request):

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from tricorn.http.target import split
+
 #: RFC 9110 §9.3 and RFC 5789 §2. Others are called _OTHER, so that clients cannot make up new series.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "QUERY"))
 OTHER = "_OTHER"
@@ -62,7 +64,7 @@ class Facts:
             client = source.get("REMOTE_ADDR")
             own: tuple[Any, Any] = source["SERVER_NAME"], source["SERVER_PORT"]
             for name in ("host", "user-agent", *fields):
-                if (value := source.get(f"HTTP_{name.upper().replace('-', '_')}")) is not None:
+                if (value := source.get(_key(name))) is not None:
                     said[name] = value
         else:
             self.scheme = str(source["scheme"])
@@ -107,20 +109,15 @@ def replace_fields(source: dict[str, Any], fields: Mapping[str, str]) -> None:
     """In what the application is given: header fields that came, by their names in small letters."""
     if "wsgi.version" in source:
         for name, value in fields.items():
-            source[f"HTTP_{name.upper().replace('-', '_')}"] = value
+            source[_key(name)] = value
         return
     new = {name.encode("latin-1"): value.encode("latin-1") for name, value in fields.items()}
     source["headers"] = [(name, new.get(name, value)) for name, value in source["headers"]]
 
 
-def split(uri: str) -> tuple[str, str]:
-    """Path and query of a target, which may be a whole URI (RFC 9112 §3.2.2)."""
-    if not uri.startswith("/"):
-        rest = uri.partition("://")[2]
-        if rest:
-            uri = "/" + rest.partition("/")[2]
-    path, _, query = uri.partition("?")
-    return path, query
+def _key(name: str) -> str:
+    """Of a header field in an environ."""
+    return f"HTTP_{name.upper().replace('-', '_')}"
 
 
 def without_secrets(query: str) -> str:

@@ -91,10 +91,7 @@ class Tracing:
             log.warning("The last spans and metrics of worker %d could not be exported in time", os.getpid())
 
     def _close(self) -> None:
-        try:
-            self.tracer.stop()
-        except Exception:
-            log.exception("OpenTelemetry has raised at the worker's end")
+        self._part(self.tracer.stop)
         others = [Thread(target=self._part, args=(step,), daemon=True) for step in self._farewell]
         for thread in others:  # side by side: one may wait for an exporter in vain
             thread.start()
