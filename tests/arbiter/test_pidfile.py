@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from harness.starts import at_once
 
 from tricorn.arbiter.pidfile import Pidfile, PidfileError
 
@@ -175,16 +174,7 @@ def test_of_many_that_start_at_once_exactly_one_owns_it(
     if stale:
         path.write_text(f"{os.getpid()}\n")
     delays = [f"{name}=0.03" for name in late]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    code = [sys.executable, "-c", SLOW_START, str(path), *delays]
-    starts = [subprocess.Popen(code, **pipes) for _ in range(3)]
-    try:
-        for start in starts:
-            assert start.stdout.readline() == "here\n"
-        for start in starts:
-            start.stdin.write("go\n")
-            start.stdin.flush()
-        said = [start.stdout.readline() for start in starts]
+    with at_once(SLOW_START, str(path), *delays, count=3) as (starts, said):
         (owner,) = [start for start, line in zip(starts, said, strict=True) if line.startswith("owner")]
         refused = (
             f"refused Already running: process {owner.pid} holds the pidfile {path}; "
@@ -198,7 +188,3 @@ def test_of_many_that_start_at_once_exactly_one_owns_it(
         assert os.listdir(tmp_path) == ["pid"], "no litter"
         owner.communicate("end\n", 10)
         assert os.listdir(tmp_path) == []
-    finally:
-        for start in starts:
-            start.kill()
-            start.communicate()

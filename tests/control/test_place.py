@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness.starts import at_once
 
 from tricorn.config.errors import ConfigError
 from tricorn.control.place import ControlSocket, directories, open_socket
@@ -238,16 +237,7 @@ def test_of_many_that_start_at_once_exactly_one_has_it(
     path = tmp_path / "ctl"
     if stale:
         leave_dead(path)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    code = [sys.executable, "-c", SLOW_START, str(path), *map(str, delays)]
-    starts = [subprocess.Popen(code, **pipes) for _ in range(3)]
-    try:
-        for start in starts:
-            assert start.stdout.readline() == "here\n"
-        for start in starts:
-            start.stdin.write("go\n")
-            start.stdin.flush()
-        said = [start.stdout.readline() for start in starts]
+    with at_once(SLOW_START, str(path), *map(str, delays), count=3) as (starts, said):
         refused = f"refused Cannot open the control socket {path}: another server has it\n"
         assert sorted(said) == ["owner\n", *[refused] * 2]
         owner = starts[said.index("owner\n")]
@@ -258,10 +248,6 @@ def test_of_many_that_start_at_once_exactly_one_has_it(
         assert os.listdir(tmp_path) == ["ctl"], "no litter"
         owner.communicate("end\n", 10)
         assert os.listdir(tmp_path) == []
-    finally:
-        for start in starts:
-            start.kill()
-            start.communicate()
 
 
 def test_a_start_while_a_newer_master_takes_the_path_over(

@@ -6,13 +6,12 @@ import fcntl
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.starts import at_once
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
@@ -262,25 +261,13 @@ def test_of_many_that_start_at_once_exactly_one_listens(
             dead.bind(str(path))
     before, between, unlinking = delays
     code = SLOW_START.format(path=path, before=before, between=between, unlinking=unlinking)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    starts = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(6)]
-    try:
-        for start in starts:
-            assert start.stdout.readline() == "here\n"
-        for start in starts:
-            start.stdin.write("go\n")
-            start.stdin.flush()
-        said = [start.stdout.readline() for start in starts]
+    with at_once(code, count=6) as (_, said):
         assert said.count("listening\n") == 1
         refused = f"refused Cannot listen on unix:{path}: something else is listening there\n"
         assert said.count(refused) == 5
         with socket.socket(socket.AF_UNIX) as client:
             assert client.connect_ex(str(path)) == 0
         assert os.listdir(tmp_path) == ["s"], "no litter"
-    finally:
-        for start in starts:
-            start.kill()
-            start.communicate()
 
 
 def test_a_directory_that_stays_locked(
