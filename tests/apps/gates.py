@@ -27,6 +27,15 @@ def note(gate: str, mark: str, text: str = "here") -> None:
     draft.replace(path)
 
 
+def maybe_held(path: str) -> Path | None:
+    """The gate that a path of the form /hold/GATE names; the application has come so far."""
+    if not path.startswith("/hold/"):
+        return None
+    gate = Path(path.removeprefix("/hold"))
+    note(str(gate), "in")
+    return gate
+
+
 def wait(gate: str) -> None:
     end = time.monotonic() + LONGEST
     while not Path(gate).exists() and time.monotonic() < end:

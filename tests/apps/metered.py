@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any
+
+from gates import maybe_held
 
 
 def _answer(path: str) -> tuple[int, bytes]:
@@ -19,18 +20,9 @@ def _answer(path: str) -> tuple[int, bytes]:
     return 200, b"x" * (int(value) if word == "size" else 2)
 
 
-def _gate(path: str) -> Path | None:
-    """FILE.in tells that the application is inside."""
-    if not path.startswith("/hold/"):
-        return None
-    gate = Path(path.removeprefix("/hold"))
-    Path(f"{gate}.in").write_text("1")
-    return gate
-
-
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     environ["wsgi.input"].read()
-    gate = _gate(environ["PATH_INFO"])
+    gate = maybe_held(environ["PATH_INFO"])
     while gate is not None and not gate.exists():
         time.sleep(0.005)
     status, body = _answer(environ["PATH_INFO"])
@@ -51,7 +43,7 @@ async def asgi_app(
         return
     while (await receive()).get("more_body"):
         pass
-    gate = _gate(scope["path"])
+    gate = maybe_held(scope["path"])
     while gate is not None and not gate.exists():
         await asyncio.sleep(0.005)
     status, body = _answer(scope["path"])

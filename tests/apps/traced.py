@@ -7,9 +7,9 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+from gates import maybe_held
 from opentelemetry import trace
 
 LARGE = 8 << 20
@@ -26,15 +26,6 @@ def _status(path: str) -> int:
         return int(value) if word == "status" else 200
 
 
-def _gate(path: str) -> Path | None:
-    """FILE.in tells that the application is inside."""
-    if not path.startswith("/hold/"):
-        return None
-    gate = Path(path.removeprefix("/hold"))
-    Path(f"{gate}.in").write_text("1")
-    return gate
-
-
 def _pieces(path: str) -> Iterator[bytes]:
     for number in range(3):
         with tracer.start_as_current_span(f"piece {number}"):
@@ -44,7 +35,7 @@ def _pieces(path: str) -> Iterator[bytes]:
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
     environ["HTTP_HOST"] = environ["HTTP_USER_AGENT"] = "changed"
-    gate = _gate(path)
+    gate = maybe_held(path)
     while gate is not None and not gate.exists():
         time.sleep(0.005)
     status = _status(path)
@@ -73,7 +64,7 @@ async def asgi_app(
     if scope["type"] == "websocket":
         await _echo(path, receive, send)
         return
-    gate = _gate(path)
+    gate = maybe_held(path)
     while gate is not None and not gate.exists():
         await asyncio.sleep(0.005)
     if path == "/parent":

@@ -258,7 +258,7 @@ NARROW: dict[str, tuple[tuple[str, ...], str]] = {
     **{
         f"integration/{name}": (
             PLAIN,
-            "at a stop a handshake has a second, and many clients in one process may take longer",
+            "at a stop a handshake has three seconds, and many clients in one process may take longer",
         )
         for name in (
             "test_lifecycle.py::test_a_long_backlog_is_served_at_a_stop",
