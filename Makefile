@@ -78,7 +78,7 @@ check: lint types test  ## format, lint, types, tests
 bench: build  ## Tricorn and its peers: docs/benchmarks.md (nearly two hours)
 	$(BIN)/python -m bench $(ARGS)
 
-instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: fifteen seconds)
+instructions: build  ## instructions per request, beside the stored figures (two minutes; ARGS=--guarded: half a minute)
 	$(BIN)/python -m bench.instructions $(ARGS)
 
 docs: build  ## write the reference of the settings, and what Gunicorn's mean here; build the pages as a site, build/site

@@ -65,6 +65,15 @@ def test_new_figures_take_the_place_of_their_like_only(stored):
     assert ours["tricorn"]["post-10k-echo"] == 10_000
 
 
+@pytest.mark.parametrize(
+    ("enough", "counted", "least"), [(100, 1, 100), (99, 3, 90), (90, 3, 90), (0, 4, 90)]
+)
+def test_what_seems_dear_is_counted_again_with_its_objects_elsewhere(enough, counted, least):
+    rest = iter([Count("tricorn", "get-1-header", n) for n in (100, 101, 90, 102)])
+    assert instructions.least(rest, enough).instructions == least
+    assert len([*rest]) == 4 - counted
+
+
 def wait_again_and_again(sleepers, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
