@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from harness.axes import ONE_OF_EACH
 from harness.client import Client
+from harness.ports import at_free_port
 from harness.server import frozen, wait_for
 from integration.live import Live, children, entered, message
 
@@ -32,15 +33,25 @@ class OwnQueues(Live):
     def __init__(self, kind: str) -> None:
         super().__init__("life:app", "--reuse-port", kind=kind, workers=2)
         self.listener.close()
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.listener.bind(self.address)
+        self.listener = at_free_port(_reserved)
+        self.address = self.listener.getsockname()
 
     @property
     def command(self) -> list[str]:
         host, port = self.address
         bind = f"{self.wire.scheme}{host}:{port}"
         return [bind if "fd://" in word else word for word in super().command]
+
+
+def _reserved(port: int) -> socket.socket:
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        reserved.bind(("127.0.0.1", port))
+    except OSError:
+        reserved.close()
+        raise
+    return reserved
 
 
 @contextmanager
