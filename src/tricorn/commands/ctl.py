@@ -130,7 +130,7 @@ VERBS: Mapping[str, Verb] = {
         show=lambda data, _: ctl_text.stacks(data),
     ),
     "profile": Verb(
-        "Look for some seconds where the time goes in a worker, or in all, and write that to files",
+        "Look for some seconds where the time goes, and write files",
         "[PID]",
         maybe_process_of,
     ),
