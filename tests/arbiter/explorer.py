@@ -466,7 +466,7 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. commanded: somebody pauses, resumes and kills. only: how the
+    there is a process that answers health checks. commanded: somebody pauses, resumes and kills. only: how
     outer events end that come; without it all do."""
 
     workers: int
