@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Of a processor, what it may take. Half of what is promised: being woken and having the GIL handed over
-#: costs others something, too, which is not counted here.
+#: costs others something, too, which is not counted here. Measured: 1.8 % more CPU of a thread that computes,
+#: beside 16 with 30 frames each (CPython 3.13).
 SHARE = 0.01
 
 #: Between two looks at least, seconds: a hundred in a second.
