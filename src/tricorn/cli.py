@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tricorn import __version__, patches
 from tricorn.admin import rules as admin_rules
+from tricorn.alarms.rules import COUNTED
 from tricorn.commands.table import maybe_command, maybe_service, summaries
 from tricorn.compat import gunicorn
 from tricorn.config.commandline import maybe_words
@@ -435,6 +436,14 @@ def check_otel(settings: Settings) -> None:
         raise ConfigError("otel", origin, str(error), error.hint) from error
 
 
+def check_alarms(settings: Settings) -> None:
+    if settings.alarm_window < 1:
+        raise ValueError("a window of less than a second has too few requests; write 60")
+    for name in COUNTED:
+        if getattr(settings, name) and not settings.metrics:
+            raise ConfigError(name, settings.origins[name], "nothing is counted", "set metrics = true too")
+
+
 def check_protocols(settings: Settings) -> None:
     from tricorn.workers.protocols import maybe_library
 
@@ -464,6 +473,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
     "otel": check_otel,
+    "alarm_window": check_alarms,
 }
 
 

@@ -24,7 +24,10 @@ ANSWER_MAX = 256 * 1024
 #: Of all that the master reads at once.
 READ_MAX = 64 << 20
 
-_LEVEL, _STACKS, _REQUESTS = 0, 1, 2
+#: Of a worker's profile.
+PROFILE_MAX = 512 * 1024
+
+_LEVEL, _STACKS, _REQUESTS, _PROFILE, _PROFILE_UNTIL = range(5)
 
 
 class Wishes:
@@ -34,6 +37,7 @@ class Wishes:
         self._words = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
         self._stacks = _Answers("tricorn-answers")
         self._requests = _Answers("tricorn-requests")
+        self._profiles = _Answers("tricorn-profiles")
 
     # -- the master's side -----------------------------------------------------------------------------------
 
@@ -77,10 +81,38 @@ class Wishes:
         """The same of requests."""
         return self._requests.new(self.requests)
 
+    @property
+    def profile(self) -> int:
+        """The number of the wish for a profile."""
+        return self._words[_PROFILE]
+
+    @property
+    def profile_until(self) -> float:
+        """A monotonic instant; 0: nobody wants any."""
+        return self._words[_PROFILE_UNTIL] / 1e9
+
+    def want_profile(self, until: float) -> int:
+        """As want_stacks(). until: a monotonic instant."""
+        self._profiles.clear()
+        self._words[_PROFILE_UNTIL] = int(until * 1e9)
+        self._words[_PROFILE] += 1
+        return self._words[_PROFILE]
+
+    def end_profile(self) -> None:
+        """Nobody wants it any more."""
+        self._words[_PROFILE_UNTIL] = 0
+        self._profiles.clear()
+
+    def profiles(self) -> list[dict[str, Any]]:
+        """As answers()."""
+        return self._profiles.new(self.profile)
+
     def close(self) -> None:
         """Workers have copies."""
+        self._words[_PROFILE_UNTIL] = 0
         self._stacks.close()
         self._requests.close()
+        self._profiles.close()
 
     # -- a worker's side -------------------------------------------------------------------------------------
 
@@ -91,6 +123,10 @@ class Wishes:
     def tell(self, answer: dict[str, Any]) -> None:
         """To the wish to know what requests do."""
         self._requests.append(answer)
+
+    def profiled(self, answer: dict[str, Any]) -> None:
+        """To the wish for a profile."""
+        self._profiles.append(answer)
 
 
 class _Answers:

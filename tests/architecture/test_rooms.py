@@ -15,7 +15,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
     *("drain", "hooks", "machine", "metrics", "procfs", "control", "summary", "patches", "wishes"),
-    *("admin", "tracing"),
+    *("admin", "alarms", "tracing"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -62,10 +62,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "control",
         "metrics",
         "admin",
+        "alarms",
         "summary",
         "wishes",
         "hooks",
     },
+    "alarms": {"config", "metrics"},
     "control": {"config", "net"},
     "admin": {"config", "control", "metrics", "net", "procfs"},
     "commands": {"compat", "config", "control", "kinds", "log", "machine", "metrics", "net", "procfs"},

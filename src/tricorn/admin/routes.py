@@ -88,6 +88,7 @@ WAITING = (
 
 PID = Field("pid", "integer", "The process id of a worker.")
 ONE = Field("pid", "integer", "The process id of the worker.", is_needed=True)
+SECONDS = Field("seconds", "number", "How long to look, seconds; 10 if it is left out.")
 AFTER = Field("after", "integer", "Only events with a higher number.")
 LEVEL = Field("level", "string", "debug, info, warning, error or critical.", is_needed=True)
 WORKERS = Field("workers", "integer", "How many workers there shall be.")
@@ -101,6 +102,7 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/v1/events", "events", "What has happened lately", (AFTER,), streams=True),
     Route("GET", "/metrics", "metrics", "What is counted, for Prometheus", render=rendered),
     Route("GET", "/v1/stacks", "dump", "Where the threads and tasks of a worker are, or of all", (PID,)),
+    Route("GET", "/v1/profile", "profile", "Where workers spend some seconds", (PID, SECONDS)),
     Route("GET", "/v1/requests", "requests", "What each request does now"),
     Route("GET", "/v1/log-level", "log-level", "The level of the error log"),
     Route("POST", "/v1/log-level", "log-level", "Set the level of the error log", (LEVEL,)),

@@ -29,6 +29,7 @@ from tricorn.arbiter import administration, announcing, attendant, pausing, queu
 from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.administration import Administration, RunAdmin
+from tricorn.arbiter.alarming import Alarming
 from tricorn.arbiter.attendant import Attendance, Health, RunHealth
 from tricorn.arbiter.certifying import Certifier, certificates_for
 from tricorn.arbiter.children import (
@@ -161,6 +162,7 @@ class Arbiter:
         self._control = Control(self._sight, self._obey, self._wishes, self._signaller.have_look)
         self._headcount = Headcount()
         self._ledger = Ledger()
+        self._alarming = Alarming(self._ledger)
 
     def run(self) -> int:
         """Serve until told to stop; gives the exit code. A ConfigError is the caller's to show."""
@@ -326,7 +328,16 @@ class Arbiter:
             self._headcount.attend(
                 self._registry, self._generations.workers_listeners, self._settings, time.monotonic()
             )
+            self._look_for_alarms()
             self._wait()
+
+    def _look_for_alarms(self) -> None:
+        self._alarming.attend()
+        # Who starts, stops or pauses has other figures.
+        if self._target.mode is Mode.RUNNING and not self._upgrade.is_on_trial:
+            sight = self._sight()
+            if sight.serving is not None:
+                self._alarming.look(sight.serving, sight.children, time.monotonic())
 
     def _take_signals(self) -> None:
         requests: dict[Meaning, str] = {}
@@ -483,7 +494,7 @@ class Arbiter:
             now, is_well=decisions.serves(views, self._target), takes_long=self._takes_long()
         )
         deadlines = [decisions.next_deadline(views, self._target, now), self._upgrade.next_deadline()]
-        deadlines.append(self._control.next_deadline(now))
+        deadlines += [self._control.next_deadline(now), self._alarming.next_deadline()]
         waits = [max(0.0, deadline - now) for deadline in deadlines if deadline is not None]
         wait = min([TICK, self._manager.patience or TICK, *waits])
         self._waiting.until(self._watched(now), wait)
@@ -752,6 +763,7 @@ class Arbiter:
         self._upgrade.forget()
         self._control.forget()
         self._administration.forget(self._attendances[ADMIN].listeners, keep)
+        self._alarming.forget()
         for child in self._registry:
             child.forget()
         self._generations.close_listeners(keep)

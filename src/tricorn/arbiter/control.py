@@ -30,6 +30,7 @@ from tricorn.arbiter.goals import (
     Paused,
     Picture,
     Problem,
+    Profiled,
     Reforked,
     Reloaded,
     Replaced,
@@ -65,6 +66,9 @@ REFUSED_KEPT = 20
 #: How often it is looked whether workers have told of their requests, seconds. Being woken by each of sixteen
 #: costs 35 ms of a processor, and this a third of that: each turn of the master's loop looks at all children.
 REQUESTS_LOOK = 0.3
+
+#: Of a profile, seconds.
+PROFILE_MAX = 600.0
 
 #: Of a word that is none, what is looked at.
 WORD_MAX = 50
@@ -145,6 +149,7 @@ class Control:
         self._events = Events()
         self._stacks: dict[int, object] = {}
         self._requests: dict[int, object] = {}
+        self._profiles: dict[int, object] = {}
         self._endpoint: Endpoint | None = None
         self._waiting: list[Waiting] = []
         self._problems = Problems()
@@ -240,6 +245,8 @@ class Control:
         """Those whose goals are reached. Called again after the master has acted: what that has changed need
         not wait for the next turn."""
         waiting, self._waiting = [each for each in self._waiting if each.client.is_open], []
+        if self._wishes.profile_until and not any(isinstance(each.goal, Profiled) for each in waiting):
+            self._wishes.end_profile()  # who wanted it has gone, or has it
         if not waiting or self._endpoint is None:
             return
         now = self._picture([each.goal for each in waiting])
@@ -270,6 +277,9 @@ class Control:
                 if child.is_worker and child.pid not in self._stacks
             }
             picture = replace(picture, stacks=self._stacks, silent=silent)
+        if Profiled in goals:
+            self._profiles |= {int(each["pid"]): each for each in self._wishes.profiles() if _has_pid(each)}
+            picture = replace(picture, profiles=self._profiles)
         if Told in goals:
             answers = (each for each in self._wishes.told() if _has_pid(each))
             self._requests |= {int(each["pid"]): reports.requests_told(each, now) for each in answers}
@@ -388,6 +398,27 @@ class Control:
         for child in workers:
             self._have_look(child)
         return Shown([child.pid for child in workers], time.monotonic())
+
+    def _profile(self, order: Order) -> Answer | Goal:
+        seconds = order.what.get("seconds", 10)
+        if type(seconds) not in (int, float) or not 0 < seconds <= PROFILE_MAX:
+            return refusal(f"A profile takes more than 0 and at most {PROFILE_MAX:.0f} seconds")
+        if order.what.get("wait") is False:
+            return refusal("A profile is for who waits for it")
+        if self._wishes.profile_until:
+            return refusal("Somebody else has a profile made just now; ask again")
+        workers = [each for each in self._sight().children if each.serves]
+        if "pid" in order.what:
+            workers = [each for each in workers if each.pid == order.number("pid")]
+        if not workers:
+            return refusal(f"There is no such worker; the workers are {self._pids()}")
+        log.info("%s: looking where workers are, for %g s", order.name, seconds)
+        self._profiles = {}
+        until = time.monotonic() + seconds
+        self._wishes.want_profile(until)
+        for child in workers:
+            self._have_look(child)
+        return Profiled([child.pid for child in workers], until)
 
     def _requests_told(self, _order: Order) -> Goal:
         for each in self._waiting:
@@ -509,6 +540,7 @@ MORE: Mapping[str, Callable[[Control, Order], protocol.Message | Answer | Goal]]
     "refork": Control._refork,
     "kill": Control._kill,
     "dump": Control._dump,
+    "profile": Control._profile,
     "requests": Control._requests_told,
     "log-level": Control._log_level,
     "events": Control._events_after,

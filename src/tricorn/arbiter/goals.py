@@ -21,6 +21,9 @@ STACKS_TIME = 2.0
 #: The same of what its requests do. It looks about once a second whether somebody wants to know.
 REQUESTS_TIME = 1.5
 
+#: To tell of a profile when its time is over, seconds: the text of it has to be made.
+PROFILE_TIME = 5.0
+
 TOLD_TO_STOP = "the server was told to stop meanwhile"
 
 
@@ -59,7 +62,7 @@ class Picture:
         until it has heard.
     now: the instant. stacks: by process id, what workers have answered who were asked for theirs.
     silent: of those who might not, why. requests: what workers have told of theirs, by process id;
-    known: what can be said of those of the others. events: the latest.
+    known: what can be said of those of the others. events: the latest. profiles: as stacks.
     """
 
     target: Target
@@ -73,6 +76,7 @@ class Picture:
     requests: Mapping[int, object] = field(default_factory=dict)
     known: Mapping[int, object] = field(default_factory=dict)
     events: Sequence[Mapping[str, object]] = ()
+    profiles: Mapping[int, object] = field(default_factory=dict)
 
     @property
     def serving(self) -> list[Child]:
@@ -233,6 +237,24 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """Each of these workers has told where it was until this instant, has ended, or has had its time."""
+
+    pids: Sequence[int]
+    until: float
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        there = {child.pid for child in now.children}
+        missing = [pid for pid in self.pids if pid in there and pid not in now.profiles]
+        if missing and now.now < self.until + PROFILE_TIME:
+            return None
+        found = [now.profiles[pid] for pid in self.pids if pid in now.profiles]
+        if not found:
+            return refusal("No worker has told where it was")
+        return Answer(True, f"{_workers(len(found))} looked at", data=found)
+
+
+@dataclass(frozen=True)
 class Told:
     """Each of these workers has told what its requests do, has ended, or has had its time.
 
@@ -265,10 +287,11 @@ class Happened:
         return Answer(True, f"{len(new)} event{'' if len(new) == 1 else 's'}", data=new) if new else None
 
 
-Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Shown | Told | Happened
+Asked = Shown | Profiled | Told | Happened
+Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Asked
 
 #: Goals that are reached, or not, whatever becomes of the service.
-APART = (Killed, Shown, Told, Happened)
+APART = (Killed, Shown, Profiled, Told, Happened)
 
 
 def maybe_answer(goal: Goal, now: Picture) -> Answer | None:

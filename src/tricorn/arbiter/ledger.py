@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from tricorn import __version__, scoreboard
+from tricorn.alarms.windows import Counted
 from tricorn.arbiter.children import ChildRecord, Generation
 from tricorn.arbiter.memory import EXHAUSTED, proportional, resident
 from tricorn.arbiter.target import Target
@@ -28,10 +29,13 @@ from tricorn.metrics import figures
 from tricorn.metrics.table import (
     BEGUN,
     ENDED,
+    ERRORS,
+    METHODS,
     NO_ROUTE,
     OF_GROUP,
     OF_WORKER,
     OTHERS,
+    STATUSES,
     Family,
     Kind,
     groups_of,
@@ -66,9 +70,15 @@ WORN = {
     scoreboard.ASKED: "unhealthy",
 }
 
+#: Of these, what nobody has wanted, and no setting.
+RESTARTS = ("boot", "silent", "signal", "exit", "stuck")
+
 STATES = ("booting", "ready", "leaving")
 
 Words: TypeAlias = "array[int]"
+
+REQUESTS = figures.GROUP_PLACES["requests"]
+QUEUE_FULL = figures.PLACES["errors"] + ERRORS[1].index("queue_full")
 
 
 def groups(settings: Settings) -> tuple[str, ...]:
@@ -130,6 +140,12 @@ def _added(one: Words, other: Words) -> Words:
     return array("q", [a + b for a, b in zip(one, other, strict=True)])
 
 
+def _buckets(words: Words, name: str) -> Words:
+    """Of one histogram, without its sum."""
+    place = figures.GROUP_PLACES[name]
+    return words[place : place + figures.HISTOGRAM_WORDS - 1]
+
+
 class Ledger:
     def __init__(self) -> None:
         self._gone = Sums()
@@ -178,6 +194,36 @@ class Ledger:
         except OSError as error:
             # Of another user's process the kernel tells only those who may trace it.
             self._sees_pss = error.errno in EXHAUSTED
+
+    # -- for alarms ----------------------------------------------------------------------------------------
+
+    def counted(self, everybody: Iterable[ChildRecord], pending: int) -> Counted:
+        """Of all that are and were. pending: connections that no worker has accepted yet."""
+        known = [child for child in everybody if not child.is_ordered]
+        sums = Sums()
+        sums.add(self._gone)
+        sums.add_rows(known)
+        total = _zeros(figures.GROUP_WORDS)
+        for words in sums.groups.values():
+            total = _added(total, words)
+        requests = total[REQUESTS : REQUESTS + len(METHODS[1]) * len(STATUSES[1])]
+        refused = sums.common[QUEUE_FULL]
+        rows = [child.row for child in known if child.is_worker]
+        return Counted(
+            begun=total[BEGUN],
+            ended=sum(requests) + refused,
+            failed=sum(requests[STATUSES[1].index("5xx") :: len(STATUSES[1])]) + refused,
+            waiting=_buckets(total, "waiting"),
+            queue=_buckets(total, "queue"),
+            pending=pending + sum(row.waiting + row.waiting_apart for row in rows),
+            restarts=sum(self._ends[each] for each in RESTARTS),
+        )
+
+    def memory(self, everybody: Iterable[ChildRecord]) -> int:
+        """Of all workers, bytes: what they share is divided between them where the kernel tells that, and
+        somebody counts."""
+        workers = [child for child in everybody if child.is_worker and not child.is_ordered]
+        return sum(self._weights.get(child.pid, 0) or _resident(child.pid) for child in workers)
 
     # -- the answer ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tricorn import __version__
-from tricorn.commands import ctl_text
+from tricorn.commands import ctl_text, flame
 from tricorn.config.errors import did_you_mean
 from tricorn.control import finding
 from tricorn.control.client import Connection, ControlError, NoAnswerError
@@ -39,6 +39,9 @@ INTERRUPTED = 130
 #: reading the settings anew may run foreign code.
 PATIENCE = 5.0
 GREETING = 1.0
+
+#: Of a profile.
+PROFILE_SECONDS = 10.0
 
 VARIABLE = "TRICORN_CONTROL_SOCKET"
 PID_DIGITS = 10
@@ -126,6 +129,11 @@ VERBS: Mapping[str, Verb] = {
         maybe_process_of,
         show=lambda data, _: ctl_text.stacks(data),
     ),
+    "profile": Verb(
+        "Look for some seconds where the time goes, and write files",
+        "[PID]",
+        maybe_process_of,
+    ),
     "log-level": Verb("Show the level of the error log, or set it", "[LEVEL]", maybe_level_of),
     "reload": Verb("Read the settings again, and load the code anew (HUP)"),
     "upgrade": Verb("Put a new master with a new Python and Tricorn in its place (USR2)"),
@@ -172,6 +180,8 @@ class Line:
     as_json: bool = False
     follows: bool = False
     is_open: bool = False
+    seconds: float | None = None
+    output: str | None = None
     asks_help: bool = False
     asks_version: bool = False
 
@@ -214,6 +224,10 @@ def run(words: Sequence[str]) -> int:
         raise UsageError(f"--follow is for events, not for {name}")
     if line.is_open and name != "metrics":
         raise UsageError(f"--openmetrics is for metrics, not for {name}")
+    if name == "profile":
+        question |= {"seconds": PROFILE_SECONDS if line.seconds is None else line.seconds}
+    elif line.seconds is not None or line.output is not None:
+        raise UsageError(f"--seconds and --output are for profile, not for {name}")
     with server(line) as connection:
         return (follow if line.follows else tell)(connection, line, name, question)
 
@@ -233,10 +247,33 @@ def tell(connection: Connection, line: Line, name: str, question: Message) -> in
             answer = {"ok": True, "done": True, "say": f"The server has stopped (process {connection.pid})"}
         else:
             answer = late(f"{answer.get('say')}; it has not stopped after {line.timeout:g} s")
+    if name == "profile" and not line.as_json and "data" in answer:
+        return written(answer["data"], line, connection)
     show(answer, line, verb, weigh if connection.is_seen_as else lambda _: 0)
     if not answer.get("ok"):
         return FAILED
     return DONE if answer.get("done") or not line.waits else NOT_YET
+
+
+def written(answers: Sequence[Mapping[str, Any]], line: Line, connection: Connection) -> int:
+    """A profile, into two files."""
+    stacks = flame.stacks_of(answers)
+    workers = ", ".join(str(answer.get("pid")) for answer in answers)
+    title = f"{connection.greeting.get('app')}: worker{'s' if len(answers) > 1 else ''} {workers}"
+    base = line.output or f"tricorn-profile-{connection.pid}"
+    files = {
+        f"{base}.speedscope.json": json.dumps(flame.speedscope(stacks, title)),
+        f"{base}.svg": flame.svg(stacks, title),
+    }
+    for path, text in files.items():
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            return complain(f"cannot write {path}: {error.strerror}", FAILED)
+        print(escape_line(f"{path} is written"))
+    if not stacks:
+        print("Nothing of the application's has run: all files are empty")
+    return DONE
 
 
 def follow(connection: Connection, line: Line, name: str, question: Message) -> int:
@@ -302,6 +339,9 @@ VALUES: Mapping[str, str] = {
     "--bind": "bind",
     "-t": "timeout",
     "--timeout": "timeout",
+    "--seconds": "seconds",
+    "-o": "output",
+    "--output": "output",
     "-c": "command",
     "--command": "command",
 }
@@ -348,6 +388,11 @@ def keep(line: Line, name: str, value: str) -> None:
             line.words += shlex.split(value)
         except ValueError as error:
             raise UsageError(f"--command: {value!r}: {error}") from None
+    elif name == "seconds":
+        try:
+            line.seconds = float(value)
+        except ValueError:
+            raise UsageError(f"--seconds: {value!r} is not a number of seconds") from None
     elif name == "timeout":
         try:
             line.timeout = float(value) or None
@@ -414,6 +459,8 @@ def help_text() -> str:
             ("-t, --timeout SECONDS", "Wait so long at most. The server goes on all the same."),
             ("-j, --json", "Print the whole answer as JSON."),
             ("-f, --follow", "Of events, go on showing what happens."),
+            ("--seconds SECONDS", f"Of profile, how long to look ({PROFILE_SECONDS:g})."),
+            ("-o, --output NAME", "Of profile, the files: NAME.speedscope.json and NAME.svg."),
             (
                 "-c, --command TEXT",
                 "The command as one text, as gunicornc takes it.",

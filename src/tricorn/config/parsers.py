@@ -32,6 +32,10 @@ YES = ("true", "yes", "y", "on", "1")
 NO = ("false", "no", "n", "off", "0", "")
 #: A target, perhaps with a host (RFC 3986 §3.2.2) in front.
 PAGE = re.compile(r"/[!-~]*|https?://[\w.:\[\]-]+(/[!-~]*)?", re.ASCII)
+WEB = re.compile(
+    r"https?://([!-.0-?A-~]+@)?(\[[\da-f:.]+\]|[\w.-]+)(:\d{1,5})?([/?][!-~]*)?",
+    re.ASCII | re.IGNORECASE,
+)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 
@@ -524,6 +528,39 @@ def secret() -> Kind[str]:
         show=lambda value: "(not set)" if value is None else "(set, not shown)",
         is_secret=True,
     )
+
+
+def share() -> Kind[float]:
+    """A part of a whole."""
+    words = "a share from 0 to 1, as 0.05 or 5%"
+    form = re.compile(r"[0-9]{1,3}(\.[0-9]{1,15})?|\.[0-9]{1,15}", re.ASCII)
+
+    def convert(written: object) -> float:
+        number = plain_number(written) if isinstance(written, str | bool) else written
+        divisor = 1.0
+        if isinstance(number, str):
+            text = number.strip()
+            divisor = 100.0 if text.endswith("%") else 1.0
+            text = text.removesuffix("%").strip()
+            number = float(text) if form.fullmatch(text) else math.nan
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number / divisor <= 1:
+            raise refuse(written, words)
+        return number / divisor
+
+    return Kind(convert, words, "SHARE", "0.05")
+
+
+def web_address() -> Kind[str]:
+    """An http URL. It may have a secret in it, so no message quotes it."""
+    plain = secret()
+
+    def convert(written: object) -> str:
+        url = plain.convert(written).strip()
+        if not WEB.fullmatch(url):
+            raise BadValueError("is not a URL of http or https", "write https://example.org/path")
+        return url
+
+    return replace(plain, convert=convert, words="a URL", metavar="URL", example="https://example.org/hook")
 
 
 def function() -> Kind[Callable[..., Any] | str]:

@@ -43,6 +43,7 @@ from tricorn.config.parsers import (
     receiver,
     seconds,
     secret,
+    share,
     size,
     socket_mode,
     switch,
@@ -52,6 +53,7 @@ from tricorn.config.parsers import (
     tls_version,
     user_id,
     verify_mode,
+    web_address,
     whole_number,
     whole_numbers,
     words_of,
@@ -75,6 +77,7 @@ TRUST = "Trust"
 LOGGING = "Logging"
 PROCESS = "Process"
 CONTROL = "Control"
+ALARMS = "Alarms"
 DEVELOPMENT = "Development"
 HOOKS = "Server hooks"
 
@@ -1331,6 +1334,74 @@ class Settings(Provenance):
         parse=optional(text(metavar="FILE", example="/run/secrets/admin-token")),
         section=CONTROL,
         doc="A file whose first line is that token. It is read at the start, before `user` is taken on.",
+    )
+
+    # ------------------------------------------------------------------------------- alarms
+    alarm_queue_time: float = setting(
+        0.0,
+        flags=("--alarm-queue-time",),
+        parse=seconds(example="0.5"),
+        section=ALARMS,
+        doc="Raise an alarm when one request of twenty waits this long or longer before the application is "
+        "called (the 95th percentile): for a thread or task, and where a trusted proxy writes "
+        "`X-Request-Start` since then. Needs `metrics`; 0: there is no such alarm. What an alarm is, and who "
+        "is told: [Alarms](alarms.md).",
+    )
+    alarm_error_share: float = setting(
+        0.0,
+        flags=("--alarm-error-share",),
+        parse=share(),
+        section=ALARMS,
+        doc="Raise an alarm when this share or more of the requests of the last `alarm_window` were answered "
+        "with 5xx, and at least five. Needs `metrics`; 0: there is no such alarm.",
+    )
+    alarm_memory: int = setting(
+        0,
+        flags=("--alarm-memory",),
+        parse=size(example="2g"),
+        section=ALARMS,
+        doc="Raise an alarm when all workers together have so much memory. With `metrics`, and where the "
+        "kernel tells it, what they share is divided between them (PSS); else it counts for each (RSS). "
+        "0: there is no such alarm.",
+    )
+    alarm_restarts: int = setting(
+        0,
+        flags=("--alarm-restarts",),
+        parse=whole_number(example=3),
+        section=ALARMS,
+        doc="Raise an alarm when so many workers have ended within `alarm_window` that should not have: they "
+        "could not start, crashed, ended by themselves, or were ended because they gave no sign of life or "
+        "had a request that does not end. 0: there is no such alarm.",
+    )
+    alarm_certificate_days: int = setting(
+        0,
+        flags=("--alarm-certificate-days",),
+        parse=whole_number(example=14),
+        section=ALARMS,
+        doc="Raise an alarm when a certificate is valid for fewer days. 0: there is no such alarm.",
+    )
+    alarm_window: float = setting(
+        60.0,
+        flags=("--alarm-window",),
+        parse=seconds(example="60"),
+        section=ALARMS,
+        doc="The stretch of time of which waiting, errors and restarts are looked at, at least 1.",
+    )
+    alarm_pending_time: float = setting(
+        30.0,
+        flags=("--alarm-pending-time",),
+        parse=seconds(example="30"),
+        section=ALARMS,
+        doc="How long a figure has to be beyond its threshold before the alarm begins, and within four "
+        "fifths of it before the alarm ends. Restarts and certificates begin one at once.",
+    )
+    alarm_webhook: str | None = setting(
+        None,
+        parse=optional(web_address()),
+        section=ALARMS,
+        doc="A URL (http or https) that is told of each alarm when it begins and when it ends, by a POST of "
+        "JSON. There is no option for it, because such URLs have secrets in them and everybody can see the "
+        "command line. The environment variable is not passed on to the application.",
     )
 
     # ------------------------------------------------------------------------------- development

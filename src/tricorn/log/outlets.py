@@ -290,6 +290,11 @@ def put_metric(name: str, value: float, kind: str) -> None:
         process.statsd.put(name, value, kind)
 
 
+def put_event(title: str, text: str, *, is_bad: bool) -> None:
+    if process.statsd is not None:
+        process.statsd.tell(title, text, is_bad=is_bad)
+
+
 def take_metric(extra: Mapping[str, Any]) -> None:
     if process.statsd is not None:
         process.statsd.take(extra)

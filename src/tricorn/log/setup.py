@@ -261,6 +261,11 @@ def metric(name: str, value: int, kind: str) -> None:
     outlets.put_metric(name, value, kind)
 
 
+def happening(title: str, text: str, *, is_bad: bool) -> None:
+    """Tell of something, as an event, where metrics are sent."""
+    outlets.put_event(title, text, is_bad=is_bad)
+
+
 def set_level(level: int) -> None:
     """Of the error log of this process, until it is set up anew."""
     errors.set_level(level)

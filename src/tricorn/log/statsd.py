@@ -9,6 +9,7 @@ them), who logs what, settings.
     gunicorn.workers                  gauge
     gunicorn.backlog                  histogram
     gunicorn.log.{critical,error,warning,exception}   counters
+    tricorn.alarm.NAME                gauge: 1 while there is that alarm; and an event when it begins or ends
 
 A record may carry a metric of its own, as in Gunicorn; with an empty message it is nothing else:
 
@@ -57,6 +58,7 @@ class Statsd:
 
     def __init__(self, place: Place, prefix: str = "", tags: str = "") -> None:
         self._datagrams = Datagrams(place)
+        self._tags = b"|#" + tags_of(tags) if tags else b""
         self.meter = Meter(
             self._datagrams.send, UNIX_PACKET if place.path else UDP_PACKET, prefix_of(prefix), tags_of(tags)
         )
@@ -66,6 +68,13 @@ class Statsd:
         number = f"{value:.15g}" if isinstance(value, float) else str(int(value))
         line = self.meter.line(UNSAFE.sub("_", name).encode(), number.encode(), TYPES[kind])
         self._datagrams.send(line)
+
+    def tell(self, title: str, text: str, *, is_bad: bool) -> None:
+        """An event, in the form of DogStatsD: plain statsd counts it as a line that it does not know."""
+        name, said = [part.replace("\n", "\\n").encode("utf-8", "replace") for part in (title, text)]
+        kind = b"|t:error" if is_bad else b"|t:success"
+        # Lengths are of bytes.
+        self._datagrams.send(b"_e{%d,%d}:%b|%b" % (len(name), len(said), name, said) + kind + self._tags)
 
     def take(self, extra: Mapping[str, Any]) -> None:
         """The metric that a record carries, if it does, and is one."""

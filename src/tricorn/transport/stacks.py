@@ -34,14 +34,15 @@ def awaiting_stack(task: asyncio.Task[Any]) -> str:
     """The text of the stack, outermost frame first. `Task.get_stack()` gives the outermost frame only."""
     lines: list[str] = []
     try:
-        for frame in _frames(task):
+        for frame in awaiting_frames(task):
             lines += traceback.format_list(traceback.StackSummary.extract([(frame, frame.f_lineno)]))
     except BaseException as error:  # noqa: BLE001 - a task or an awaitable of the application's own
         lines.append(f"  (no more frames: {name_of(error)})\n")
     return "".join(lines) or NOT_PYTHON
 
 
-def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+def awaiting_frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    """From the outermost one on. What the application has made may raise anything."""
     inner: Any = task.get_coro()
     for _ in range(DEEPEST):
         frame, inner = _step(inner)

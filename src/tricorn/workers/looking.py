@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 from tricorn.log import setup as log_setup
 from tricorn.transport.stacks import OURS, awaiting_stack
 from tricorn.wishes import ANSWER_MAX, Wishes
+from tricorn.workers import profiling
+from tricorn.workers.profiling import BEGINNINGS, HUBS
 from tricorn.workers.signals import Told
 
 if TYPE_CHECKING:
@@ -42,14 +44,6 @@ TEXT_MAX = ANSWER_MAX // 8
 
 #: Of a name that the application has given.
 NAME_MAX = 100
-
-#: Where the standard library's event loop lies, and how its threads begin.
-BEGINNINGS = tuple(
-    os.path.join(os.path.dirname(os.__file__), name) for name in ("asyncio/", "selectors.py", "threading.py")
-)
-
-#: The same of the libraries of green threads.
-HUBS = ("/gevent/", "/eventlet/")
 
 #: Requests of one worker that are told, and how many are looked at to find those that have taken the
 #: longest: who watches must not hold up a worker with ten thousand streams.
@@ -70,6 +64,7 @@ class Look:
         self._notify = notify
         self._answered = wishes.stacks
         self._told = wishes.requests
+        self._profiled = wishes.profile
         self._level = 0
         self.at_house()
 
@@ -83,6 +78,9 @@ class Look:
 
     def in_handler(self) -> None:
         """The part that a signal's handler may do."""
+        if self._wishes.profile != self._profiled:
+            self._profiled = self._wishes.profile
+            profiling.start(self._wishes, self._notify)
         wish = self._wishes.stacks
         if wish == self._answered:
             return

@@ -1,0 +1,75 @@
+"""The program that tells a URL of alarms, run as the master runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from alarms.receiver import Handler, receiving
+
+from tricorn.alarms import webhook
+
+MESSAGES = [{"alarm": "memory", "text": "é\n"}, {"alarm": "restarts"}]
+
+
+def said_by_the_program(url: str) -> str:
+    asked = json.dumps({"url": url, "messages": MESSAGES, "user": None, "group": None})
+    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", webhook.__file__],
+        input=asked.encode(),
+        capture_output=True,
+        timeout=20,
+        env=environ,
+        check=True,
+    )
+    assert not done.stderr
+    return done.stdout.decode().strip()
+
+
+def test_each_message_is_posted_as_json() -> None:
+    with receiving() as receiver:
+        assert said_by_the_program(receiver.url) == webhook.DONE
+    assert receiver.told == [("/hook?token=sesame", "application/json", each) for each in MESSAGES]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "PAUSES", (0.0, 0.0))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    ("statuses", "said", "posts"),
+    [
+        ((503, 429), webhook.DONE, 4),
+        ((503, 503, 503), "status 503", 4),
+        ((404,), "status 404", 2),  # it is the same again, and the next message is told all the same
+        ((302,), "status 302", 2),  # nobody is asked for what would be a success
+    ],
+)
+def test_answers(statuses: tuple[int, ...], said: str, posts: int) -> None:
+    with receiving(*statuses) as receiver:
+        assert webhook.told(receiver.url, MESSAGES) == said
+    assert len(receiver.told) == posts
+    assert all(kind == "application/json" for _, kind, _ in receiver.told)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_nobody_is_there() -> None:
+    with receiving() as receiver:
+        url = receiver.url
+    said = webhook.told(url, MESSAGES)
+    assert said == "Connection refused"
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_what_answers_is_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handler, "do_POST", lambda self: self.wfile.write(b"220 mail.example\r\n"))
+    with receiving() as receiver:
+        assert webhook.told(receiver.url, MESSAGES[:1]) == "BadStatusLine"
