@@ -16,12 +16,12 @@ Knows: OpenTelemetry's API. Must not know: its SDK, who serves requests.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from itertools import count
 from threading import Thread
 from typing import Any
 
@@ -66,7 +66,7 @@ class Tracer:
         self._seen: set[tuple[str, str]] = set()
         self._stopped = False
         self.has_failed = False
-        self._lost = count()  # threads count at once, and nothing else is one step for them
+        self._lost = itertools.count()  # threads count at once, and nothing else is one step for them
         self._has_lost = False
         self.duration = meter.create_histogram(
             "http.server.request.duration",
@@ -101,15 +101,15 @@ class Tracer:
     def stop(self) -> None:
         """What is not over by now is told as cut."""
         self._stopped = True
-        self._tell()
-        for span in list(self.live):
-            span.finish()
         if lost := next(self._lost):
             log.warning(
                 "%d requests of worker %d were not traced, since OpenTelemetry took spans too slowly",
                 lost,
                 os.getpid(),
             )
+        self._tell()
+        for span in list(self.live):
+            span.finish()
 
     def _run(self) -> None:
         while not self._stopped:
