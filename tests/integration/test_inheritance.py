@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,8 @@ def _skip_pools(kind: str, case: str) -> None:
         pytest.skip(
             "a thread of a multiprocessing.Pool reads from a pipe, which the libraries do not wait for"
         )
+    if kind == "eventlet" and case == "ProcessPoolExecutor" and sys.version_info < (3, 12):
+        pytest.skip("with Eventlet on CPython 3.11 it hangs without a server, too")
 
 
 KEPT = """
