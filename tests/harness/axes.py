@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     "sync": Kind(("--worker-class", "sync")),
     "gthread": Kind(("--worker-class", "gthread", "--threads", "4")),
     "asgi": Kind(("--worker-class", "asgi"), interface="asgi", early=True),
-    "tornado": Kind(("--worker-class", "tornado"), interface="tornado", early=True, shared=False),
+    "tornado": Kind(("--worker-class", "tornado"), interface="tornado", early=True, shared=False, rare=True),
     "gevent": Kind(("--worker-class", "gevent"), rare=True),
     "eventlet": Kind(("--worker-class", "eventlet"), rare=True),
 }
@@ -98,7 +98,12 @@ KINDS: dict[str, Kind] = {
 #: but the way in which an application waits is code that other kinds run too.
 OFTEN = (
     "conformance/test_framing.py",
+    "integration/test_foreign_handlers.py::test_each_of_our_signals",
     "integration/test_green.py",
+    "integration/test_inheritance.py::test_a_program_starts",
+    "integration/test_patched.py::test_an_application_that_was_imported",
+    "integration/test_standard_streams.py::test_an_application_can_print[gevent",
+    "integration/test_standard_streams.py::test_an_application_can_print[tornado",
     "http2/test_many_at_once.py::test_answers_do_not_mix",
     "http2/test_many_at_once.py::test_a_reset_in_the_middle",
 )
@@ -308,6 +313,8 @@ FEW_OVER_HTTP_2 = ("conformance/test_responses.py", "integration/")
 #: Those that are not rare.
 FREQUENT = [name for name, kind in KINDS.items() if kind.shared and not kind.rare]
 #: Those of green threads.
-GREEN = [name for name, kind in KINDS.items() if kind.rare]
+GREEN = [name for name, kind in KINDS.items() if kind.shared and kind.rare]
+#: Also those that the shared tests leave out: for what a process does, whoever serves in it.
+EVERY_KIND = list(KINDS)
 #: The first kind of each interface: for what does not depend on threads.
 ONE_OF_EACH = [kinds[0] for kinds in KINDS_OF.values()]

@@ -1,4 +1,4 @@
-"""Applications that answer with text, written in the test that needs them, for both interfaces.
+"""Applications that answer with text, written in the test that needs them, for each interface.
 
     source = '''
     def answer(path):
@@ -7,7 +7,7 @@
     with serving(tmp_path, source, kind=kind) as live:
         assert told(live, "/") == ...
 
-Knows: the two interfaces, the harness. Must not know: what is tested.
+Knows: the interfaces, the harness. Must not know: what is tested.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ async def app(scope, receive, send):
     head = [(b"content-length", str(len(text)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": text})
+""",
+    "tornado": """
+import tornado.web
+
+class Answer(tornado.web.RequestHandler):
+    def get(self):
+        self.finish(answer(self.request.path))
+
+app = tornado.web.Application([("/.*", Answer)])
 """,
 }
 

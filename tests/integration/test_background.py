@@ -128,6 +128,12 @@ def test_returns_when_the_server_is_ready(place: Site) -> None:
     assert place.ask() == str(successor).encode()
     assert streams(successor) == ["/dev/null"] * 3
 
+    (worker,) = children(successor)
+    os.kill(successor, signal.SIGWINCH)  # for which Gunicorn, in the background, would serve nobody
+    said = "SIGWINCH: no newer master serves, so the workers stay; tricorn ctl pause sends them away"
+    wait_for(lambda: said in place.log.read_text(), "it says that it stays")
+    assert children(successor) == [worker]
+
     os.kill(successor, signal.SIGTERM)
     wait_for(lambda: not is_alive(successor), "it ends", deadline=15)
     assert not place.pidfile.exists()

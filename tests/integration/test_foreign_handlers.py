@@ -7,11 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.axes import KINDS_OF
+from harness.axes import EVERY_KIND, KINDS_OF
 from harness.server import wait_for
 from integration.answering import serving, told
 from integration.live import entered, message
 
+EVERYWHERE = pytest.mark.parametrize("kind", EVERY_KIND)
 PRELOAD = pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
 
 #: Ways of taking a signal. Each ends the process, or swallows the signal, when it is let.
@@ -56,6 +57,7 @@ def test_a_taken_term_loses_no_request(
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1"])
+@EVERYWHERE
 def test_each_of_our_signals_is_named_and_still_ours(tmp_path: Path, kind: str, name: str) -> None:
     source = f"""
     signal.signal(signal.{name}, lambda *_: os._exit(7))
@@ -103,6 +105,7 @@ def test_what_a_start_up_takes_is_taken_back(tmp_path: Path, kind: str, loop: st
 
 
 @pytest.mark.parametrize("name", ["SIGALRM", "SIGCHLD", "SIGUSR2", "SIGHUP", "SIGWINCH"])
+@EVERYWHERE
 def test_signals_that_we_do_not_need_are_the_applications(tmp_path: Path, kind: str, name: str) -> None:
     source = f"""
     import subprocess
@@ -126,6 +129,7 @@ def test_signals_that_we_do_not_need_are_the_applications(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGPIPE"])
+@EVERYWHERE
 def test_a_default_that_would_end_the_worker_is_not_kept(tmp_path: Path, kind: str, name: str) -> None:
     source = f"""
     signal.signal(signal.{name}, signal.SIG_DFL)
@@ -140,6 +144,7 @@ def test_a_default_that_would_end_the_worker_is_not_kept(tmp_path: Path, kind: s
         live.stop()
 
 
+@EVERYWHERE
 def test_faulthandler_does_not_take_our_signals(tmp_path: Path, kind: str) -> None:
     """It sets its handlers behind the interpreter's back."""
     source = """
@@ -156,6 +161,7 @@ def test_faulthandler_does_not_take_our_signals(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@EVERYWHERE
 def test_a_stop_that_an_import_swallows_is_said_again(tmp_path: Path, kind: str, name: str) -> None:
     """Only the master can know: the worker's interpreter has not seen it."""
     source = f"""

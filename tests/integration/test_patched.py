@@ -1,5 +1,6 @@
 """Configurations that patch the standard library for gevent, as people are told to for Gunicorn: the workers
-have it so, and the master does not. (Programs that do: embedding/test_programs.py.)"""
+have it so, and the master does not. (Programs that do: embedding/test_programs.py.) And those that have no
+patched one any more for whom they import."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from integration.answering import serving, told
+from harness.axes import GREEN as GREEN_KINDS
+from integration.answering import serving, told, write_site
+from integration.live import Started
 
 #: psycogreen's form; a package of its name lies beside it.
 CONF = """
@@ -74,6 +77,13 @@ GREEN = {
 }
 
 
+class Refused(Started):
+    """A start that fails."""
+
+    def _wait_ready(self) -> None:
+        """It never is."""
+
+
 def beside(directory: Path) -> None:
     (directory / "psycogreen").mkdir()
     (directory / "psycogreen" / "__init__.py").write_text("")
@@ -126,3 +136,37 @@ def test_eventlet_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "tricorn: error: config: eventlet.monkey_patch() was called" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("tricorn")]) == 1
+
+
+TOO_LATE = (
+    "the module 'site_app' of the application has been imported before the standard library was patched for "
+    "worker_class {kind!r}"
+)
+
+
+@pytest.mark.parametrize("kind", GREEN_KINDS)
+def test_an_application_that_was_imported_unpatched_is_not_preloaded(kind: str, tmp_path: Path) -> None:
+    """What it has taken from the standard library would hold up all requests, in each worker of the mold."""
+    write_site(tmp_path, "def answer(path):\n    return path\n", kind)
+    (tmp_path / "conf.py").write_text("import site_app\n")
+    options = ("--preload", "-c", str(tmp_path / "conf.py"))
+    environ = {"PYTHONPATH": str(tmp_path)}
+    live = Refused("site_app:app", *options, kind=kind, chdir=tmp_path, environ=environ)
+    with live:
+        assert live.wait_exit() == 3
+        assert f"could not start: {TOO_LATE.format(kind=kind)}" in live.log()
+        assert "do not import it in the configuration file" in live.log()
+        assert "Traceback" not in live.log()
+
+
+@pytest.mark.parametrize("kind", GREEN_KINDS)
+def test_in_a_worker_it_is_a_warning(kind: str, tmp_path: Path) -> None:
+    """Which each reload gives anew; whoever waits by a module's name waits as he should."""
+    (tmp_path / "conf.py").write_text("import site_app\n")
+    options = ("-c", str(tmp_path / "conf.py"))
+    environ = {"PYTHONPATH": str(tmp_path)}
+    source = "def answer(path):\n    return time.sleep.__module__\n"
+    with serving(tmp_path, source, *options, kind=kind, environ=environ) as live:
+        assert live.log().count(TOO_LATE.format(kind=kind)) == 1
+        assert told(live, "/") == {"gevent": "gevent.hub", "eventlet": "eventlet.greenthread"}[kind]
+        live.stop()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness.axes import EVERY_KIND
 from harness.server import wait_for
 from integration.answering import write_site
 from integration.live import Live
@@ -36,6 +37,8 @@ REDIRECTIONS = {
     "both full": ">/dev/full 2>/dev/full",
 }
 
+EVERYWHERE = pytest.mark.parametrize("kind", EVERY_KIND)
+
 
 class Redirected(Live):
     """Started by a shell that redirects its streams. What it says is seen in a file at most."""
@@ -59,6 +62,7 @@ def redirected(tmp_path: Path, source: str, redirection: str, kind: str, *option
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
 @pytest.mark.parametrize("redirection", REDIRECTIONS.values(), ids=REDIRECTIONS)
+@EVERYWHERE
 def test_it_serves(tmp_path: Path, kind: str, redirection: str, preload: tuple[str, ...]) -> None:
     """With the logs where they are by default, or asked for: at the streams."""
     options = ("--access-logfile=-", "--error-logfile=-", *preload)
@@ -71,6 +75,7 @@ def test_it_serves(tmp_path: Path, kind: str, redirection: str, preload: tuple[s
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+@EVERYWHERE
 def test_an_application_can_print(tmp_path: Path, kind: str, redirection: str) -> None:
     with redirected(tmp_path, SITE, redirection, kind) as live:
         assert live.request("/").body == b"served"
@@ -100,6 +105,7 @@ def test_a_lost_error_log_is_announced_on_the_other_stream(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("stream", [1, 2])
+@EVERYWHERE
 def test_a_reader_that_goes_away(tmp_path: Path, kind: str, stream: int) -> None:
     reader, writer = os.pipe()
     live = redirected(
@@ -108,6 +114,7 @@ def test_a_reader_that_goes_away(tmp_path: Path, kind: str, stream: int) -> None
     _serves_on(live, writer, lambda: os.close(reader))
 
 
+@EVERYWHERE
 def test_a_terminal_that_hangs_up(tmp_path: Path, kind: str) -> None:
     controller, terminal = pty.openpty()
     redirection = "<{0} >{0} 2>{0}".format(f"/proc/self/fd/{terminal}")

@@ -1075,3 +1075,50 @@ def test_testssl_finds_nothing(server: Server, tmp_path: Path) -> None:
     assert findings["heartbleed"]["severity"] == "OK"
     bad = [each for each in findings.values() if each["severity"] not in ("OK", "INFO")]
     assert not bad
+
+
+class Bound(Live):
+    """One that binds its addresses itself, and finds them in its configuration."""
+
+    def __init__(self, home: Path, bind: str) -> None:
+        self.config = home / "tricorn.toml"
+        super().__init__(APP, "-c", str(self.config), wire="tls")
+        self.bind(bind)
+
+    def bind(self, address: str) -> None:
+        self.config.write_text(f'bind = "{address}"')
+
+    @property
+    def command(self) -> list[str]:
+        words = super().command
+        at = words.index("--bind")
+        return words[:at] + words[at + 2 :]
+
+
+def test_what_the_log_calls_an_address(tmp_path: Path) -> None:
+    """Also one at which it cannot listen, and one that it gives up."""
+    taken, other = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    first, second = (f"127.0.0.1:{sock.getsockname()[1]}" for sock in (taken, other))
+    live = Bound(tmp_path, first).start(wait=False)
+    try:
+        live.wait_log(f"https://{first} is in use by process {os.getpid()} (")
+        taken.close()
+        live.wait_log(f"Listening at https://{first}")
+        live.wait_log("is ready")
+        live.bind(second)
+        live.signal(HUP)
+        live.wait_log(f"Cannot listen on https://{second}: something else is listening there")
+        live.bind(f"https://unix:{tmp_path}/nowhere/socket")
+        live.signal(HUP)
+        live.wait_log(
+            f"Cannot listen on https://unix:{tmp_path}/nowhere/socket: its directory does not exist"
+        )
+        live.bind(f"unix:{tmp_path}/socket")
+        live.signal(HUP)
+        live.wait_log(f"No longer listening at https://{first}")
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+    finally:
+        taken.close()
+        other.close()
+        live.kill()

@@ -17,7 +17,7 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.net import listener as listener_module
 from tricorn.net.address import TcpAddress, parse_address
-from tricorn.net.listener import Listener, ListenError, open_listeners
+from tricorn.net.listener import Listener, ListenError, Place, open_listeners
 
 Open = Callable[..., Listener]
 
@@ -328,7 +328,7 @@ def test_a_descriptor_survives_an_attempt_that_fails(open_one: Open) -> None:
         bind = (f"fd://{given.fileno()}", f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ListenError) as caught:
             open_listeners(Settings(bind=bind))
-        assert caught.value.taken == parse_address(bind[1])
+        assert caught.value.taken == Place(parse_address(bind[1]), f"http://{bind[1]}")
         assert connects(open_one(f"fd://{os.dup(given.fileno())}"))
 
 

@@ -371,7 +371,15 @@ class Arbiter:
                 return self._upgrade.start(self._target, self._settings, limit, name, before_exec)
             case Request.REST:
                 before, self._target = self._target, self._upgrade.rest(self._target, name)
-                return refusal("No newer master is ready") if self._target is before else None
+                if self._target is not before:
+                    return None
+                # In the background it is no terminal that tells, but somebody who waits for something.
+                if self._settings.daemon and self._upgrade.newer_pid is None:
+                    log.warning(
+                        "%s: no newer master serves, so the workers stay; tricorn ctl pause sends them away",
+                        name,
+                    )
+                return refusal("No newer master is ready")
             case Request.REAP:
                 return None
             case change:

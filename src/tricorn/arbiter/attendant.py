@@ -22,10 +22,10 @@ from tricorn.arbiter.target import ATTENDANT, STOPPING, Target, attended
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import Assignment, RunWorker
-from tricorn.net.address import shown
 from tricorn.net.listener import Listener, open_listeners
 from tricorn.scoreboard import Board, Row
 from tricorn.summary import Numbers, Summary
+from tricorn.tls.rules import called
 
 if TYPE_CHECKING:
     from tricorn.tls.renewal import Renewal  # which imports ssl, and most servers need none
@@ -89,14 +89,14 @@ class Attendance:
             return ()
         own = post.settings_of(first.settings)
         try:
-            listeners = open_listeners(own, keep=known)
+            listeners = open_listeners(own, known, partial(called, own))
         except ConfigError as error:  # it takes this for a `bind`
             raise ConfigError(post.setting, "", error.message, error.hint) from None
         certificates = certify(own)
         self._run = self._prepare(first.settings)
         board = Board(rows_for(own.workers), own.threads)
         self.generation = Generation(post.generation, own, listeners, board, first.identity, certificates)
-        log.info(post.said, shown(listeners[0].address, certificates is not None))
+        log.info(post.said, *self.generation.addresses)
         return listeners
 
     def wanted(self, target: Target, *, is_beside: bool) -> Target:

@@ -24,6 +24,7 @@ from tricorn.config.settings import Settings
 from tricorn.hooks.found import NONE, Hooks
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Board, Row
+from tricorn.tls.rules import called
 from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class Generation:
     reforks: int = 0
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, in the order of `bind`, as the log and clients call it."""
+        pairs = zip(self.settings.bind, self.listeners, strict=True)
+        return [called(self.settings, bind, listener.address) for bind, listener in pairs]
 
 
 def boot_timeout_of(settings: Settings) -> float:

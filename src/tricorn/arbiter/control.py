@@ -44,7 +44,7 @@ from tricorn.arbiter.goals import (
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import COMMANDS, Meaning
 from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Target, how_it_stops
-from tricorn.config.errors import did_you_mean
+from tricorn.config.errors import did_you_mean, reason_of
 from tricorn.config.settings import Settings
 from tricorn.control import protocol
 from tricorn.control.door import Door
@@ -469,8 +469,7 @@ def _take_over(place: ControlSocket) -> None:
     try:
         place.take_over()
     except (OSError, ListenError) as error:
-        reason = getattr(error, "strerror", None) or error
-        log.warning("The control socket stays %s: %s", place.path, reason)
+        log.warning("The control socket stays %s: %s", place.path, reason_of(error))
 
 
 def _who(client: Client, question: protocol.Message) -> str:

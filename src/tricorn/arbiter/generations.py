@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tricorn.arbiter.attendant import Attendance, Certify
@@ -20,6 +21,7 @@ from tricorn.config.settings import Settings
 from tricorn.hooks.found import Hooks
 from tricorn.net.listener import Listener, open_listeners
 from tricorn.scoreboard import Board
+from tricorn.tls.rules import called
 from tricorn.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Generations(Mapping[int, Generation]):
     def add(self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks) -> Generation:
         """One of workers, with everything that it needs. ConfigError, ListenError: nothing has changed."""
         identity = identity_for(settings.user, settings.group)
-        listeners = open_listeners(settings, keep=self.workers_listeners)
+        listeners = open_listeners(settings, self.workers_listeners, partial(called, settings))
         self._keep(listeners)
         board = _board_for(settings, self.latest)
         generation = Generation(
@@ -88,11 +90,16 @@ class Generations(Mapping[int, Generation]):
     def give_up(self, needed: Collection[int], served_elsewhere: Callable[[], Collection[Listener]]) -> None:
         """All but the needed ones, and listeners that nobody has then. served_elsewhere: where another master
         serves."""
+        names = {
+            listener: name
+            for generation in self._known.values()
+            for listener, name in zip(generation.listeners, generation.addresses, strict=True)
+        }
         for number in self._known.keys() - needed:
             del self._known[number]
         used = [listener for generation in self._known.values() for listener in generation.listeners]
         for listener in [listener for listener in self.listeners if listener not in used]:
-            log.info("No longer listening at %s", listener.address)
+            log.info("No longer listening at %s", names.get(listener, listener.address))
             self.listeners.remove(listener)
             if listener in served_elsewhere():
                 listener.disown()  # a socket file that is still in use

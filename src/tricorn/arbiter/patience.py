@@ -31,7 +31,7 @@ def patience_over(error: ListenError, settings: Settings) -> float:
     if error.taken is None:
         log.warning("%s: waiting up to %.0f s for it", error, ADDRESS_PATIENCE)
         return ADDRESS_PATIENCE
-    holders = holders_of(error.taken)  # looked up once: it reads what every process has open
+    holders = holders_of(error.taken.address)  # looked up once: it reads what every process has open
     patience = patience_with(holders, settings)
     who = ", ".join(map(str, holders[:4])) or "a process that cannot be identified"
     log.warning("%s is in use by %s: waiting up to %.0f s for it", error.taken, who, patience)

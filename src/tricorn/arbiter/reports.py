@@ -25,9 +25,7 @@ from tricorn.arbiter.target import Target
 from tricorn.arbiter.upgrade import Upgrade
 from tricorn.config.declaration import Declared
 from tricorn.config.settings import SETTINGS, Settings
-from tricorn.net.address import shown
 from tricorn.scoreboard import Cell
-from tricorn.tls.rules import speaks_tls
 
 #: Of one worker, the requests that are named.
 RUNNING_SHOWN = 10
@@ -181,11 +179,7 @@ def addresses(sight: Sight) -> list[str]:
     generation = sight.serving
     if generation is None:
         return []
-    binds = zip(generation.settings.bind, generation.listeners, strict=True)
-    return [
-        shown(listener.address, speaks_tls(bind, listener.address, generation.settings))
-        for bind, listener in binds
-    ]
+    return generation.addresses
 
 
 def _shown(declared: Declared, value: Any) -> str:

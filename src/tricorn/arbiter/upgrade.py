@@ -47,6 +47,7 @@ from tricorn.arbiter.signals import Request, blocked, signal_name
 from tricorn.arbiter.succession import Progress, Verdict
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import Mode, Target
+from tricorn.config.errors import reason_of
 from tricorn.config.settings import Settings
 from tricorn.handover import EXIT_FAILURE
 from tricorn.hooks.found import HookError
@@ -515,8 +516,7 @@ class Upgrade:
             try:
                 self._pidfile.rename(self._name, older.pid)
             except (OSError, PidfileError) as error:
-                reason = getattr(error, "strerror", None) or error
-                log.warning("The pid file stays %s: %s", self._pidfile.path, reason)
+                log.warning("The pid file stays %s: %s", self._pidfile.path, reason_of(error))
         log.info("%s", said)
         self._manager.speak()
         if target.plan.proven and target.mode is Mode.RUNNING:

@@ -45,6 +45,12 @@ class BadValueError(Exception):
         self.hint = hint
 
 
+def reason_of(error: Exception) -> str:
+    """What to say of it in a line that says already which file or address it is about: of what the system
+    refuses, its words without their number and the path; else its own text."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A hint with the nearest known name, or an empty string when nothing is near. At 0.6 (difflib's own
     default) `timout` finds `timeout` and `foo` finds nothing."""

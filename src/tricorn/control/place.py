@@ -23,7 +23,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from tricorn.config.errors import ConfigError
+from tricorn.config.errors import ConfigError, reason_of
 from tricorn.net.address import UNIX_PATH_MAX
 from tricorn.net.listener import FileIdentity, ListenError, locked, umask
 
@@ -99,7 +99,7 @@ def open_socket(path: str | None, mode: int, *, on_trial: bool, environ: Mapping
                 _prune(directory)
                 return _bind(path, path, mode)
         except (OSError, ListenError) as error:
-            reasons.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            reasons.append(f"{path}: {reason_of(error)}")
     raise ListenError("; ".join(reasons))
 
 

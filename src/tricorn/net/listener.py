@@ -12,8 +12,9 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
@@ -40,14 +41,29 @@ _WHY = {
 }
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where somebody wants us to listen. name: what the log calls it, which tells of TLS too."""
+
+    address: Address
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: What the log calls the address of a `bind`.
+Named = Callable[[str, Address], str]
+
+
 class ListenError(Exception):
     """The machine does not let us listen; one line, for the log.
 
-    Two reasons may pass, and then this is the address. taken: somebody else listens there. missing: the
+    Two reasons may pass, and then this is the place. taken: somebody else listens there. missing: the
     machine does not have it, or does not know its host by name; interfaces and name servers may come late.
     """
 
-    def __init__(self, text: str, taken: Address | None = None, missing: Address | None = None) -> None:
+    def __init__(self, text: str, taken: Place | None = None, missing: Place | None = None) -> None:
         super().__init__(text)
         self.taken = taken
         self.missing = missing
@@ -197,8 +213,12 @@ def _inode(path: bytes) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[Listener, ...]:
+def open_listeners(
+    settings: Settings, keep: Sequence[Listener] = (), named: Named = lambda _bind, address: str(address)
+) -> tuple[Listener, ...]:
     """Listeners for each `bind`, in that order; those of `keep` that are wanted again stay as they are.
+
+    named: for errors.
 
     The master binds, also with `reuse_port`, which makes a socket for each worker: the queue of a socket that
     a worker had bound itself would be reset when it ends. Their number stays as it is while the listener
@@ -215,10 +235,10 @@ def open_listeners(settings: Settings, keep: Sequence[Listener] = ()) -> tuple[L
     opened: list[Listener] = []
     listeners: list[Listener] = []
     try:
-        for address in wanted:
+        for bind, address in zip(settings.bind, wanted, strict=True):
             listener = kept.get(address)
             if listener is None:
-                listener = _open(address, settings, wanted)
+                listener = _open(Place(address, named(bind, address)), settings, wanted)
                 opened.append(listener)
             else:
                 # listen(2) on a listening socket only changes the length of its queue.
@@ -239,25 +259,25 @@ def _parse(text: str) -> Address:
         raise ConfigError("bind", "", str(error)) from None
 
 
-def _open(address: Address, settings: Settings, wanted: Sequence[Address]) -> Listener:
-    match address:
+def _open(place: Place, settings: Settings, wanted: Sequence[Address]) -> Listener:
+    match address := place.address:
         case TcpAddress():
-            sock, *more = _open_tcp(address, settings, _shares_port_with_ipv4(address, wanted))
+            sock, *more = _open_tcp(address, place, settings, _shares_port_with_ipv4(address, wanted))
             host, port = sock.getsockname()[:2]
             # A name is shown as it was written, a port as it was chosen.
             return Listener(sock, address, TcpAddress(address.host or host, port), more=more)
         case UnixAddress():
-            sock = _open_unix(address, settings)
+            sock = _open_unix(address, place, settings)
             return Listener(sock, address, address, FileIdentity.of(address))
         case FdAddress():
-            sock = _adopt(address, settings)
+            sock = _adopt(address, place, settings)
             return Listener(sock, address, _name_of(sock, address))
 
 
-def _open_tcp(address: TcpAddress, settings: Settings, only_ipv6: bool) -> list[socket.socket]:
-    family, sockaddr = _resolve(address)
+def _open_tcp(address: TcpAddress, place: Place, settings: Settings, only_ipv6: bool) -> list[socket.socket]:
+    family, sockaddr = _resolve(address, place)
     opened: list[socket.socket] = []
-    with _explained(address):
+    with _explained(place):
         try:
             for _ in range(_queues_for(settings)):
                 opened.append(_listen_tcp(family, sockaddr, settings, only_ipv6))
@@ -300,38 +320,38 @@ def _shares_port_with_ipv4(address: TcpAddress, wanted: Sequence[Address]) -> bo
     return any(":" not in other.host for other in others)
 
 
-def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, tuple[str, int]]:
+def _resolve(address: TcpAddress, place: Place) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "it is not a host name"
-        text = f"Cannot listen on {address}: host {address.host!r} not found ({reason})"
-        raise ListenError(text, missing=address) from None
+        text = f"Cannot listen on {place}: host {address.host!r} not found ({reason})"
+        raise ListenError(text, missing=place) from None
     # A name such as localhost has both kinds; clients that know only one know IPv4.
     family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, sockaddr  # type: ignore[return-value]  # typeshed's union covers families without hosts
 
 
-def _open_unix(address: UnixAddress, settings: Settings) -> socket.socket:
+def _open_unix(address: UnixAddress, place: Place, settings: Settings) -> socket.socket:
     length = len(address.sockaddr)
     if length > UNIX_PATH_MAX + address.abstract:
         raise ConfigError(
             "bind", "", f"{address} is {length} bytes long", f"the system allows at most {UNIX_PATH_MAX}"
         )
     if address.abstract:
-        return _bind_unix(address, settings)
+        return _bind_unix(address, place, settings)
     # From the look at what is there until our own socket listens, nobody else may look: between bind(2) and
     # listen(2) ours would pass for a dead one, and the one that is found dead could be another's by then.
     with locked(os.path.dirname(address.sockaddr) or b"."):
-        _remove_stale(address)
-        return _bind_unix(address, settings)
+        _remove_stale(address, place)
+        return _bind_unix(address, place, settings)
 
 
-def _bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
+def _bind_unix(address: UnixAddress, place: Place, settings: Settings) -> socket.socket:
     mode = DEFAULT_SOCKET_MODE if settings.umask is None else 0o666 & ~settings.umask
-    with _explained(address):
+    with _explained(place):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             # bind(2) makes the file with 0777 & ~umask: there is no moment in which it is wider than `mode`.
@@ -346,20 +366,20 @@ def _bind_unix(address: UnixAddress, settings: Settings) -> socket.socket:
     return sock
 
 
-def _remove_stale(address: UnixAddress) -> None:
+def _remove_stale(address: UnixAddress, place: Place) -> None:
     """Remove the socket file of an instance that is gone; never a living one's, never any other file."""
     try:
         mode = os.lstat(address.sockaddr).st_mode
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ListenError(f"Cannot listen on {address}: {error.strerror}") from None
+        raise ListenError(f"Cannot listen on {place}: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
         raise ConfigError("bind", "", f"{address.path} exists and is not a socket", "choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         if probe.connect_ex(address.sockaddr) not in _NOBODY_LISTENS:
-            raise ListenError(f"Cannot listen on {address}: {_WHY[errno.EADDRINUSE]}", taken=address)
-    with _explained(address):
+            raise ListenError(f"Cannot listen on {place}: {_WHY[errno.EADDRINUSE]}", taken=place)
+    with _explained(place):
         os.unlink(address.sockaddr)
 
 
@@ -371,7 +391,7 @@ def _give_to_workers(address: UnixAddress, settings: Settings) -> None:
         os.chown(address.sockaddr, user, group, follow_symlinks=False)
 
 
-def _adopt(address: FdAddress, settings: Settings) -> socket.socket:
+def _adopt(address: FdAddress, place: Place, settings: Settings) -> socket.socket:
     """Take over a socket that systemd, a shell or a test opened for us."""
     try:
         sock = socket.socket(fileno=address.fd)
@@ -382,7 +402,7 @@ def _adopt(address: FdAddress, settings: Settings) -> socket.socket:
     if sock.type != socket.SOCK_STREAM:
         sock.detach()
         raise ConfigError("bind", "", f"{address} is not a stream socket", "pass a listening socket")
-    with _explained(address):
+    with _explained(place):
         sock.set_inheritable(False)
         sock.setblocking(False)
         sock.listen(settings.backlog)
@@ -398,17 +418,17 @@ def _name_of(sock: socket.socket, address: FdAddress) -> Address:
 
 
 @contextmanager
-def _explained(address: Address) -> Iterator[None]:
+def _explained(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = error.errno or 0
+        code, address = error.errno or 0, place.address
         reason = _WHY.get(code) or os.strerror(code)
         if code == errno.EACCES and isinstance(address, TcpAddress) and address.port < 1024:
             reason = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        taken = address if code == errno.EADDRINUSE else None
-        missing = address if code == errno.EADDRNOTAVAIL else None
-        raise ListenError(f"Cannot listen on {address}: {reason}", taken, missing) from None
+        taken = place if code == errno.EADDRINUSE else None
+        missing = place if code == errno.EADDRNOTAVAIL else None
+        raise ListenError(f"Cannot listen on {place}: {reason}", taken, missing) from None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
-from tricorn.net.address import Address, TcpAddress, parse_bind
+from tricorn.net.address import Address, TcpAddress, parse_bind, shown
 
 #: What `http_protocols` calls them → what ALPN does (RFC 7301). A client that offers none of these, or
 #: nothing, gets HTTP/1.1 too.
@@ -40,6 +40,11 @@ def speaks_tls(bind: str, address: Address, settings: Settings) -> bool:
     if scheme is not None:
         return scheme == "https"
     return is_wanted(settings) and isinstance(address, TcpAddress)
+
+
+def called(settings: Settings, bind: str, address: Address) -> str:
+    """A listener, as the log and clients call it."""
+    return shown(address, speaks_tls(bind, address, settings))
 
 
 @dataclass(frozen=True)

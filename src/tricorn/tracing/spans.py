@@ -7,12 +7,18 @@ times a second, and tells OpenTelemetry. So processors and exporters, which are 
 request waits for them, and a response's last byte is in its span although it may leave long after the
 application is done.
 
+Others' code may be slow, so the list has an end: a request that comes while it is full has no span. That is
+decided when it comes, because nothing may be asked for when it ends. So the list grows beyond its end by the
+requests that run meanwhile, and by no more.
+
 Knows: OpenTelemetry's API. Must not know: its SDK, who serves requests.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -37,6 +43,9 @@ log = logging.getLogger(ERROR_LOGGER)
 #: A processor of the SDK's takes 2,048 spans before it drops some, and exports them by 512.
 BUSY, IDLE = 0.1, 0.5
 
+#: Spans that wait to be told; four times what a processor of the SDK's takes. Each is some 4.5 KB.
+MOST = 8192
+
 #: Of http.server.request.duration, seconds: the conventions' own.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -57,6 +66,8 @@ class Tracer:
         self._seen: set[tuple[str, str]] = set()
         self._stopped = False
         self.has_failed = False
+        self._lost = itertools.count()  # threads count at once, and nothing else is one step for them
+        self._has_lost = False
         self.duration = meter.create_histogram(
             "http.server.request.duration",
             unit="s",
@@ -73,9 +84,14 @@ class Tracer:
 
     def begin(
         self, method: str, uri: str, version: int, host: str | None, port: int, source: dict[str, Any]
-    ) -> Span:
-        """A request that comes, as tricorn.tracing.facts.Facts has it."""
-        span = Span(self, Facts(method, uri, version, host, port, source, self.methods, self.fields), source)
+    ) -> Trace:
+        """A request that comes, as tricorn.tracing.facts.Facts has it. Gives its span, or what stands in its
+        place."""
+        facts = Facts(method, uri, version, host, port, source, self.methods, self.fields)
+        if len(self._over) >= MOST:
+            next(self._lost)
+            return Lost(self, facts)
+        span = Span(self, facts, source)
         self.live.add(span)
         return span
 
@@ -85,6 +101,12 @@ class Tracer:
     def stop(self) -> None:
         """What is not over by now is told as cut."""
         self._stopped = True
+        if lost := next(self._lost):
+            log.warning(
+                "%d requests of worker %d were not traced, since OpenTelemetry took spans too slowly",
+                lost,
+                os.getpid(),
+            )
         self._tell()
         for span in list(self.live):
             span.finish()
@@ -114,6 +136,16 @@ class Tracer:
             self.has_failed = True
             log.exception("OpenTelemetry has raised; that is not logged again")
 
+    def note_loss(self) -> None:
+        """Once for the worker; how many there were is said at its end."""
+        if not self._has_lost:
+            self._has_lost = True
+            log.warning(
+                "OpenTelemetry takes spans more slowly than requests come: %d wait, and requests have none "
+                "until there is room; that is not logged again",
+                len(self._over),
+            )
+
     def _active(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = Counter((span.facts.method, span.facts.scheme) for span in list(self.live))
         self._seen |= now.keys()
@@ -121,6 +153,33 @@ class Tracer:
             Observation(now[seen], {"http.request.method": seen[0], "url.scheme": seen[1]})
             for seen in self._seen
         ]
+
+
+#: Keeps nothing, and runs nobody's code.
+_nowhere = deque[Trace](maxlen=0).append
+
+
+class Lost(Trace):
+    """Of a request without a span: nobody hears of it."""
+
+    __slots__ = ("_fields", "_tracer")
+
+    def __init__(self, tracer: Tracer, facts: Facts) -> None:
+        super().__init__(_nowhere)
+        self._tracer = tracer
+        self._fields = facts.fields
+
+    def enter(self) -> None:
+        """As `Span.enter`. What the application traces is a part of what the client has begun."""
+        self._tracer.note_loss()
+        try:
+            attach(self._tracer.propagator.extract(self._fields, Context()))
+        except Exception:  # noqa: BLE001 - propagators are others' code
+            self._tracer.note_failure()
+            attach(Context())
+
+    def failed(self, error: BaseException) -> None:
+        """Its application has raised, which the error log says."""
 
 
 class Span(Trace):
