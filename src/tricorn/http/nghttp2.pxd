@@ -42,6 +42,8 @@ cdef extern from "<nghttp2/nghttp2.h>":
         void* payload
     ctypedef struct nghttp2_ext_priority_update:
         int32_t stream_id
+        uint8_t* field_value
+        size_t field_value_len
     ctypedef struct nghttp2_extpri:
         uint32_t urgency
         int inc
