@@ -28,7 +28,8 @@ from tricorn.http.h2_head cimport FieldList, HeadReader, give_back
 from tricorn.http.nghttp2 cimport (
     NGHTTP2_DATA, NGHTTP2_DATA_FLAG_EOF, NGHTTP2_DATA_FLAG_NO_COPY, NGHTTP2_DATA_FLAG_NO_END_STREAM,
     NGHTTP2_ERR_CALLBACK_FAILURE, NGHTTP2_ERR_DEFERRED, NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_NOMEM, NGHTTP2_ERR_PAUSE,
-    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE, NGHTTP2_FLAG_ACK, NGHTTP2_FLAG_END_STREAM, NGHTTP2_FLAG_NONE, NGHTTP2_HCAT_REQUEST, NGHTTP2_HCAT_RESPONSE,
+    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE, NGHTTP2_FLAG_ACK, NGHTTP2_FLAG_END_STREAM, NGHTTP2_FLAG_NONE, NGHTTP2_FLOW_CONTROL_ERROR, NGHTTP2_HCAT_REQUEST,
+    NGHTTP2_HCAT_RESPONSE,
     NGHTTP2_HEADERS, NGHTTP2_NO_ERROR, NGHTTP2_PING, NGHTTP2_PRIORITY, NGHTTP2_PRIORITY_UPDATE, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_RST_STREAM, NGHTTP2_SETTINGS,
     NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
     NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_SETTINGS_MAX_FRAME_SIZE, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
@@ -366,6 +367,7 @@ cdef int _on_close(nghttp2_session* raw, int32_t id, uint32_t error, void* user)
     cdef Session session = <Session>user
     cdef void* found = nghttp2_session_get_stream_user_data(raw, id)
     cdef Stream stream
+    cdef int outcome = 0
     if found == NULL:
         return 0
     stream = <Stream>found
@@ -376,10 +378,14 @@ cdef int _on_close(nghttp2_session* raw, int32_t id, uint32_t error, void* user)
     stream.error = error
     if error != NGHTTP2_NO_ERROR and not stream.dropped:
         session.meter.fault()
+        if error == NGHTTP2_FLOW_CONTROL_ERROR:
+            # Where SETTINGS have made its window too large, it has to be an error of the connection, and elsewhere it may (RFC 9113 §6.9.1,
+            # §6.9.2): the library, for which it is one of the stream, does not say which it was.
+            outcome = nghttp2_session_terminate_session(raw, NGHTTP2_FLOW_CONTROL_ERROR)
     session._unlink(stream)
     stream.next_ended = session.ended
     session.ended = stream
-    return 0
+    return NGHTTP2_ERR_CALLBACK_FAILURE if outcome == NGHTTP2_ERR_NOMEM else 0
 
 
 cdef int _on_sent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) noexcept:
