@@ -39,7 +39,9 @@ def test_every_order_with_molds(workers: int, outer: int) -> None:
 
 @pytest.mark.slow
 def test_every_order_with_molds_that_follow_each_other() -> None:
-    assert Explorer(1, preloads=True).explore(2) > 5000
+    """And what comes in between: all that can would be minutes."""
+    only = ("HUP", "is to become the mold", "crashes", "forks fail", "TERM")
+    assert Explorer(1, preloads=True, only=only).explore(2) > 2000
 
 
 @pytest.mark.parametrize(
