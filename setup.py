@@ -39,7 +39,13 @@ DIRECTIVES = {
 CORES = len(os.sched_getaffinity(0))
 
 # Modules that are built where libnghttp2 is: they are HTTP/2, and nothing else needs them.
-HTTP2 = {"http/h2_head.pyx", "http/h2_reader.pyx", "http/h2_session.pyx", "transport/http2.pyx"}
+HTTP2 = {
+    "http/h2_head.pyx",
+    "http/h2_reader.pyx",
+    "http/h2_session.pyx",
+    "http/priority.pyx",
+    "transport/http2.pyx",
+}
 # 1.50 is the first one with RFC 9218.
 PROBE = """
 #include <nghttp2/nghttp2.h>

@@ -205,6 +205,14 @@ HALF_CLOSED = [
         settings=NO_CREDIT,
     ),
     ignored("5.1", "RST_STREAM on a half-closed stream", GET, rst_stream(ABOUT), settings=NO_CREDIT),
+    connection_error(
+        "5.1",
+        "CONTINUATION on a half-closed stream",
+        GET,
+        continuation(ABOUT, BLOCK),
+        code=(P, CLOSED),
+        settings=NO_CREDIT,
+    ),
 ]
 
 #: RFC 9113 §5.1 (closed): what comes there is ignored, or an error of the stream or of the connection.
@@ -231,6 +239,15 @@ CLOSED_STREAMS = [
             "WINDOW_UPDATE": window_update(ABOUT, 1),
             "RST_STREAM": rst_stream(ABOUT),
             "PRIORITY": priority(ABOUT),
+        }.items()
+    ],
+    *[
+        connection_error(
+            "5.1", f"CONTINUATION behind {how}", *start, continuation(ABOUT, BLOCK), code=(P, CLOSED)
+        )
+        for how, start in {
+            "the end of both halves": (GET, Wait()),
+            "RST_STREAM": (OPEN, rst_stream(ABOUT)),
         }.items()
     ],
     ignored("5.1", "RST_STREAM twice", OPEN, rst_stream(ABOUT), rst_stream(ABOUT)),
@@ -300,6 +317,12 @@ PRIORITIES = [
     some_error("6.3", "PRIORITY of 4 bytes", OPEN, frame(Type.PRIORITY, 0, ABOUT, bytes(4)), code=SIZE),
     some_error("6.3", "PRIORITY of 6 bytes", OPEN, frame(Type.PRIORITY, 0, ABOUT, bytes(6)), code=SIZE),
     answered("6.3", "PRIORITY while a body comes", OPEN, priority(ABOUT, on=9), END),
+    Case(
+        "5.3.1",
+        "PRIORITY that depends on itself",
+        (OPEN, priority(ABOUT, on=ABOUT), END),
+        (Answered(), Reset((P,)), Ended((P,))),  # see HEADERS that depend on themselves
+    ),
 ]
 
 RST_STREAM = [
@@ -393,7 +416,7 @@ WINDOW_UPDATES = [
         window_update(ABOUT, 1),
         code=FLOW,
     ),
-    some_error(  # of the connection, says the RFC; nghttp2 ends the stream alone, which harms nobody
+    connection_error(
         "6.9.2",
         "a window of 2^31 by SETTINGS",
         OPEN,
@@ -473,6 +496,20 @@ def test_ping_is_answered_before_a_response_that_has_no_credit(server: Server) -
         connection.send(window_update(stream, 100_000))
         connection.send(window_update(0, 100_000))
         assert len(connection.answer(stream).content) == 100_000
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_a_reset_is_not_answered_with_another(server: Server) -> None:
+    """RFC 9113 §5.4.2: whatever state the stream is in, and if it comes twice."""
+    with opened(server, settings=NO_CREDIT) as connection:
+        waits = connection.request("/big?1000")
+        connection.head(waits)
+        uploads = connection.begin_request(connection.fields("POST", "/"), end=False)
+        at_once = connection.begin_request(connection.fields("GET", "/"))
+        for stream in (at_once, uploads, waits):
+            connection.send(rst_stream(stream) + rst_stream(stream, Code.INTERNAL_ERROR))
+        connection.ping()
+        assert [frame for frame in connection.strict.seen if frame.kind == Type.RST_STREAM] == []
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 from harness.axes import ONE_OF_EACH
-from harness.http2.frames import Code, Setting, block, headers, integer, literal, rst_stream, settings, text
+from harness.http2.frames import (
+    Code,
+    Setting,
+    Type,
+    block,
+    headers,
+    integer,
+    literal,
+    rst_stream,
+    settings,
+    text,
+)
 from harness.server import Server, Servers
 from http2.cases import (
     ABOUT,
@@ -231,6 +242,19 @@ def test_the_server_keeps_to_the_clients_table(server: Server, size: int) -> Non
         connection.send(settings({Setting.HEADER_TABLE_SIZE: 4096}))
         connection.handshake()
         assert connection.get("/").status == 200
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_sizes_that_change_twice_between_two_answers(server: Server) -> None:
+    """§4.2: the smallest is said, and then the last, or the client's table would keep what ours has lost."""
+    with opened(server) as connection:
+        assert connection.get("/").status == 200
+        connection.send(settings({Setting.HEADER_TABLE_SIZE: 0}) + settings({Setting.HEADER_TABLE_SIZE: 100}))
+        connection.handshake()
+        connection.strict.seen.clear()
+        assert connection.get("/").status == 200
+        (head,) = [frame for frame in connection.strict.seen if frame.kind == Type.HEADERS]
+        assert head.payload.startswith(resized(0) + resized(100))
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

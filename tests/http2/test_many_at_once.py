@@ -300,6 +300,30 @@ def test_drain(kind: str, number: signal.Signals, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gthread", "asgi"])
+def test_what_comes_behind_the_last_goaway_counts(kind: str) -> None:
+    """RFC 9113 §6.8: nobody serves it, but its fields are in the table (§4.3), and its bytes in the window of
+    the connection, for those who are served."""
+    with Live("echo:app", kind=kind, wire="h2c") as live, opened(live) as connection:
+        connection.handshake()
+        served = connection.begin_request(connection.fields("POST", "/"), end=False)
+        connection.ping()
+        live.signal(signal.SIGTERM)
+        seen = connection.strict.seen
+        connection.until(lambda: sum(frame.kind == Type.GOAWAY for frame in seen) == 2, "the last GOAWAY")
+        for _ in range(4):
+            late = connection.begin_request(
+                connection.fields("POST", "/", [("x-late", "again and again")]), end=False
+            )
+            assert connection.send_data(late, b"l" * 50_000) == 50_000
+        assert connection.send_data(served, b"s" * 200_000) == 200_000
+        connection.begin_request([("x-late", "again and again")], end=True, stream=served)
+        assert connection.answer(served).status == 200
+        assert not connection.strict.answers[late].head
+        assert connection.ended_with() == Code.NO_ERROR
+        assert live.wait_exit() == 0
+
+
+@pytest.mark.parametrize("kind", ["gthread", "asgi"])
 def test_max_requests_counts_streams(kind: str) -> None:
     """The worker is replaced as with HTTP/1; what it has begun is answered."""
     with Live("life:app", "--max-requests=20", kind=kind, wire="h2c") as live, opened(live) as connection:

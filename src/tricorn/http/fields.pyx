@@ -9,7 +9,7 @@ Knows: RFC 9110's rules for what is sent, the forms in which applications hand i
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from tricorn.http.chars cimport DIGIT, classes
-from tricorn.http.names cimport ORDINARY, PLAIN, kind_of
+from tricorn.http.names cimport ORDINARY, PLAIN, PRIORITY, kind_of
 
 from tricorn.http.errors import ResponseError
 
@@ -66,7 +66,7 @@ cdef int refuse_field(CheckedField* field, int slot, Part part) except -1:
 
 
 cdef int check_trailer(CheckedField* field) except -1:
-    if kind_of(field.name, field.name_size) == PLAIN and field.kind == ORDINARY:
+    if kind_of(field.name, field.name_size) == PLAIN and (field.kind == ORDINARY or field.kind == PRIORITY):
         return 0
     raise ResponseError(
         f"the field {_shown(field)} is not allowed in trailers: it is about framing, routing or authentication "

@@ -4,6 +4,7 @@ cimport cython
 
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.nghttp2 cimport nghttp2_nv
+from tricorn.http.priority cimport Priority
 from tricorn.http.request cimport Limits, RequestHead, Span
 from tricorn.http.response cimport Defaults, Reply
 
@@ -20,7 +21,8 @@ cdef class HeadReader:
     cdef int fields                 # of trailers
     cdef int first_cookie           # where it stands among the fields
     cdef bint has_authority, has_method, has_path, has_scheme, has_protocol
-    cdef bint has_priority          # it says how urgent it is (RFC 9218 §5)
+    cdef bint has_priority          # it says how urgent it is (RFC 9218 §5) …
+    cdef Priority asked             # … namely so
     cdef bint trailers
 
     cdef int begin(self, bint trailers) except -1
@@ -52,6 +54,7 @@ cdef class FieldList:
     cdef nghttp2_nv* fields
     cdef int count
     cdef int room
+    cdef Priority said              # by a field of the application's
 
     cdef int begin(self) except -1
     cdef int _make_room(self) except -1

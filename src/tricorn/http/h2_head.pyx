@@ -19,7 +19,8 @@ from tricorn.http.h1 cimport (
     BAD_CONTENT_LENGTH, BAD_HOST, BAD_METHOD, BAD_SCHEME, BAD_TARGET, DUPLICATE_CONTENT_TYPE, LONG_FIELD, LONG_HEAD, LONG_REQUEST_LINE,
     MALFORMED, MANY_FIELDS, NO_TUNNEL, NONE, OTHER_HOST, place_field, place_target, trailer_error,
 )
-from tricorn.http.names cimport COOKIE, NameSlot, equals_lower, name_slots
+from tricorn.http.names cimport COOKIE, PRIORITY, NameSlot, equals_lower, name_slots
+from tricorn.http.priority cimport read_priority, say_nothing
 from tricorn.http.request cimport BODY_LENGTH, BODY_STREAM, NO_BODY, Limits, RequestHead, Span
 from tricorn.http.response cimport HAS_DATE, HAS_SERVER, IS_WRITTEN, Defaults, Reply, judge, put_decimal, tells_length
 
@@ -67,6 +68,7 @@ cdef class HeadReader:
         self.list_size = 0
         self.cookies = self.fields = 0
         self.has_authority = self.has_method = self.has_path = self.has_scheme = self.has_protocol = self.has_priority = False
+        say_nothing(&self.asked)
         if not trailers:
             self.head = _fresh_head()
             self.head.version = 20
@@ -103,7 +105,9 @@ cdef class HeadReader:
         if self.has_authority and _is(name, name_size, b"host", 4):
             self.error = self._host(span)
             return 0
-        self.has_priority |= _is(name, name_size, b"priority", 8)
+        if _is(name, name_size, b"priority", 8):
+            self.has_priority = True
+            read_priority(value, value_size, &self.asked)
         self.error = place_field(head, name_span, span, self.limits)
         if self.error == NONE and head.fields[head.count - 1].kind == COOKIE:
             self.cookies += 1
@@ -282,6 +286,7 @@ cdef int _grow(RequestHead head, unsigned int more) except -1:
 cdef class FieldList:
     def __cinit__(self):
         self.text = Buffer.__new__(Buffer)
+        say_nothing(&self.said)
 
     def __dealloc__(self):
         PyMem_Free(self.fields)
@@ -289,6 +294,7 @@ cdef class FieldList:
     cdef int begin(self) except -1:
         self.text.size = 0
         self.count = 0
+        say_nothing(&self.said)
         return 0
 
     cdef int add(self, const void* name, Py_ssize_t name_size, const void* value, Py_ssize_t value_size) except -1:
@@ -357,6 +363,8 @@ cdef int _fields(FieldList out, object headers, Reply* reply, long long* declare
         found = judge(&field, reply, declared)
         if found & IS_WRITTEN:
             out.add(field.name, field.name_size, field.value, field.value_size)
+        if field.kind == PRIORITY:
+            read_priority(field.value, field.value_size, &out.said)
         seen |= found
     return seen
 

@@ -14,6 +14,7 @@ from tricorn.http.h2_session cimport (
     STREAM_DATA, STREAM_HEAD, Event, EventList, Outgoing, Stream, new_session, put_events, put_outgoing,
     take_events, take_outgoing,
 )
+from tricorn.http.priority cimport Priority, read_priority, say_nothing
 from tricorn.http.request cimport Limits, RequestHead
 from tricorn.http.response cimport Defaults
 
@@ -164,3 +165,15 @@ cdef object _head(Stream stream):
     told = "head", stream.id, head.raw(head.method), head.raw(head.target), fields, stream.got_all
     give_back(head)
     return told
+
+
+def priority_of(*fields: bytes):
+    """What a message with these Priority fields says (RFC 9218 §4): its urgency, and whether it is incremental; None where it says nothing."""
+    cdef Priority said
+    say_nothing(&said)
+    for field in fields:
+        read_priority(<const unsigned char*>PyBytes_AS_STRING(field), PyBytes_GET_SIZE(field), &said)
+    return (
+        None if said.urgency < 0 else said.urgency,
+        None if said.incremental < 0 else bool(said.incremental),
+    )

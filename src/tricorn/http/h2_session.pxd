@@ -5,6 +5,7 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.frame_meter cimport FrameMeter
 from tricorn.http.h2_head cimport FieldList, HeadReader
 from tricorn.http.nghttp2 cimport nghttp2_session
+from tricorn.http.priority cimport Priority
 from tricorn.http.request cimport Limits, RequestHead
 from tricorn.http.response cimport Reply
 
@@ -62,6 +63,14 @@ cdef class Outgoing:
 cdef Outgoing take_outgoing(Py_ssize_t most)
 cdef void put_outgoing(Outgoing out) noexcept
 
+# How urgent a client has said that a stream will be, before it began it (RFC 9218 §7.1).
+cdef struct Early:
+    int stream
+    Priority asked
+
+cdef enum:
+    EARLIES = 16
+
 # One request and its response.
 @cython.final
 @cython.no_gc
@@ -88,6 +97,8 @@ cdef class Stream:
     cdef bint head_out          # … and out
     cdef bint said_all          # its end is out
     cdef bint finished          # nothing is added to its body any more
+    cdef Priority asked         # how urgent it is to the client, complete …
+    cdef Priority said          # … and what the application says of that
     cdef bint has_source        # nghttp2 asks for its body …
     cdef bint waits             # … and waits to hear that there is some
     cdef bint hungry            # it waits for some of a file
@@ -149,6 +160,7 @@ cdef class Session:
     cdef bint is_agreed         # … and the client has read them
     cdef int refused            # streams, before that
     cdef bint has_priorities    # the client says how urgent what it wants is
+    cdef Early early[EARLIES]   # each at a place of its number's
     cdef int newest             # the highest number of a stream
     cdef int skipped_from, skipped_to   # numbers that were passed over last: nobody may use them (RFC 9113 §5.1.1)
 
@@ -192,6 +204,9 @@ cdef class Session:
     cdef Stream take_eased(self)
 
     cdef void _note_number(self, int number) noexcept
+    cdef void _ranked(self, int number, Priority* asked) noexcept
+    cdef void _rank(self, Stream stream) noexcept
+    cdef void _reprioritise(self, Stream stream) noexcept
     cdef void _tell_true_limit(self) noexcept
     cdef int _resume(self, Stream stream) except -1
     cdef int _maybe_cut(self, Stream stream) except -1

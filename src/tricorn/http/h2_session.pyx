@@ -28,7 +28,8 @@ from tricorn.http.h2_head cimport FieldList, HeadReader, give_back
 from tricorn.http.nghttp2 cimport (
     NGHTTP2_DATA, NGHTTP2_DATA_FLAG_EOF, NGHTTP2_DATA_FLAG_NO_COPY, NGHTTP2_DATA_FLAG_NO_END_STREAM,
     NGHTTP2_ERR_CALLBACK_FAILURE, NGHTTP2_ERR_DEFERRED, NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_NOMEM, NGHTTP2_ERR_PAUSE,
-    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE, NGHTTP2_FLAG_ACK, NGHTTP2_FLAG_END_STREAM, NGHTTP2_FLAG_NONE, NGHTTP2_HCAT_REQUEST, NGHTTP2_HCAT_RESPONSE,
+    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE, NGHTTP2_FLAG_ACK, NGHTTP2_FLAG_END_STREAM, NGHTTP2_FLAG_NONE, NGHTTP2_FLOW_CONTROL_ERROR, NGHTTP2_HCAT_REQUEST,
+    NGHTTP2_HCAT_RESPONSE,
     NGHTTP2_HEADERS, NGHTTP2_NO_ERROR, NGHTTP2_PING, NGHTTP2_PRIORITY, NGHTTP2_PRIORITY_UPDATE, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_RST_STREAM, NGHTTP2_SETTINGS,
     NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
     NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_SETTINGS_MAX_FRAME_SIZE, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
@@ -51,6 +52,7 @@ from tricorn.http.nghttp2 cimport (
     nghttp2_submit_headers, nghttp2_submit_ping, nghttp2_submit_response, nghttp2_submit_rst_stream, nghttp2_submit_settings,
     nghttp2_submit_shutdown_notice, nghttp2_submit_trailer, nghttp2_version,
 )
+from tricorn.http.priority cimport complete, read_priority, say_nothing, says_something
 from tricorn.http.request cimport BODY_LENGTH, Limits, RequestHead
 
 cdef enum:
@@ -200,6 +202,7 @@ cdef class Stream:
         self.waker = -1
         self.declared = -1
         self.body_left = -1
+        say_nothing(&self.said)
 
     cdef bint has_unsent(self) noexcept:
         return not self.closed and (self.held != 0 or self.files != 0)
@@ -283,8 +286,8 @@ cdef int _on_frame(nghttp2_session* raw, const nghttp2_frame* frame, void* user)
             session.pong = True
         return 0
     if frame.hd.type == NGHTTP2_PRIORITY_UPDATE:
-        if frame.ext.payload != NULL and (<nghttp2_ext_priority_update*>frame.ext.payload).stream_id == 0:
-            nghttp2_session_terminate_session(raw, NGHTTP2_PROTOCOL_ERROR)      # RFC 9218 §7.1
+        if frame.ext.payload != NULL:
+            _took_update(session, <nghttp2_ext_priority_update*>frame.ext.payload)
         return 0
     if frame.hd.type == NGHTTP2_SETTINGS and frame.hd.flags & NGHTTP2_FLAG_ACK:
         session.is_agreed = True
@@ -315,7 +318,7 @@ cdef int _took_frame(Session session, Stream stream, const nghttp2_frame* frame)
         stream.owes_continue = head.expect_continue
         if head.framing == BODY_LENGTH:
             stream.declared = head.content_length
-        _share(session, stream)
+        session._rank(stream)
         stream.reply.is_head = head.is_head
         stream.reply.version = 20
         stream.got_all = stream.over = is_over
@@ -329,13 +332,17 @@ cdef int _took_frame(Session session, Stream stream, const nghttp2_frame* frame)
     return 0
 
 
-cdef void _share(Session session, Stream stream) noexcept:
-    """RFC 9218 §4 has the responses of a client that does not speak of priorities sent one after the other. Such clients do not know
-    that, and among their streams may be one that never ends: so they share, unless the client has ever said how urgent something is."""
-    cdef nghttp2_extpri equal = nghttp2_extpri(3, 1)
-    session.has_priorities |= session.reader.has_priority or session.meter.prioritises
-    if not session.has_priorities:
-        nghttp2_session_change_extpri_stream_priority(session.raw, stream.id, &equal, 0)
+cdef int _took_update(Session session, nghttp2_ext_priority_update* update) noexcept:
+    """RFC 9218 §7.1. What it does not name is as usual, whatever was said before."""
+    cdef Priority asked
+    if update.stream_id == 0:
+        return nghttp2_session_terminate_session(session.raw, NGHTTP2_PROTOCOL_ERROR)
+    say_nothing(&asked)
+    read_priority(update.field_value, <Py_ssize_t>update.field_value_len, &asked)
+    if not asked.is_malformed:
+        complete(&asked)
+        session._ranked(update.stream_id, &asked)
+    return 0
 
 
 cdef int _on_data(nghttp2_session* raw, uint8_t flags, int32_t id, const uint8_t* data, size_t size, void* user) noexcept:
@@ -360,6 +367,7 @@ cdef int _on_close(nghttp2_session* raw, int32_t id, uint32_t error, void* user)
     cdef Session session = <Session>user
     cdef void* found = nghttp2_session_get_stream_user_data(raw, id)
     cdef Stream stream
+    cdef int outcome = 0
     if found == NULL:
         return 0
     stream = <Stream>found
@@ -370,10 +378,14 @@ cdef int _on_close(nghttp2_session* raw, int32_t id, uint32_t error, void* user)
     stream.error = error
     if error != NGHTTP2_NO_ERROR and not stream.dropped:
         session.meter.fault()
+        if error == NGHTTP2_FLOW_CONTROL_ERROR:
+            # Where SETTINGS have made its window too large, it has to be an error of the connection, and elsewhere it may (RFC 9113 §6.9.1,
+            # §6.9.2): the library, for which it is one of the stream, does not say which it was.
+            outcome = nghttp2_session_terminate_session(raw, NGHTTP2_FLOW_CONTROL_ERROR)
     session._unlink(stream)
     stream.next_ended = session.ended
     session.ended = stream
-    return 0
+    return NGHTTP2_ERR_CALLBACK_FAILURE if outcome == NGHTTP2_ERR_NOMEM else 0
 
 
 cdef int _on_sent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) noexcept:
@@ -533,6 +545,40 @@ cdef class Session:
             self.skipped_to = number - 2
         self.newest = number
 
+    cdef void _ranked(self, int number, Priority* asked) noexcept:
+        """The client says how urgent a stream is that it has begun, or will."""
+        cdef Stream stream = _stream_of(self.raw, number)
+        if stream is not None:
+            stream.asked = asked[0]
+            self._reprioritise(stream)
+        elif number > self.newest:
+            self.early[(number >> 1) % EARLIES] = Early(number, asked[0])
+
+    cdef void _rank(self, Stream stream) noexcept:
+        """Of a new stream.
+
+        RFC 9218 §4 has the responses of a client that does not speak of priorities sent one after the other. Such clients do not know
+        that, and among their streams may be one that never ends: so they share, unless the client has ever said how urgent something is.
+        """
+        cdef HeadReader reader = self.reader
+        cdef Early* early = &self.early[(stream.id >> 1) % EARLIES]
+        self.has_priorities |= reader.has_priority or self.meter.prioritises
+        if early.stream == stream.id:
+            stream.asked = early.asked
+        else:
+            stream.asked = reader.asked
+            complete(&stream.asked)
+        if not self.has_priorities:
+            stream.asked.incremental = True
+        self._reprioritise(stream)
+
+    cdef void _reprioritise(self, Stream stream) noexcept:
+        """What the application says counts more than what the client wants (RFC 9218 §8). From now on the library asks nobody but us."""
+        cdef nghttp2_extpri due
+        due.urgency = stream.said.urgency if stream.said.urgency >= 0 else stream.asked.urgency
+        due.inc = stream.said.incremental if stream.said.incremental >= 0 else stream.asked.incremental
+        nghttp2_session_change_extpri_stream_priority(self.raw, stream.id, &due, 1)
+
     cdef void _tell_true_limit(self) noexcept:
         """RFC 9113 §5.1.2: a stream too many is an error of that stream, which whoever counts them deals with. For the library it would
         be one of the connection, so it does not know the limit that the client reads in our first frame."""
@@ -598,6 +644,9 @@ cdef class Session:
         stream.body_left = stream.reply.length
         if stream.closed:
             return 0
+        if says_something(&fields.said):
+            stream.said = fields.said
+            self._reprioritise(stream)
         provider.source.ptr = <void*>stream
         provider.read_callback = _on_turn
         stream.has_source = has_body

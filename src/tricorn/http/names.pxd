@@ -25,6 +25,7 @@ cdef enum AnswerKind:
     DATE
     SERVER
     OPTIONS             # Connection
+    PRIORITY            # passed on, and heeded (RFC 9218 §5)
     HOP_BY_HOP          # ours to set or omit, never the application's (PEP 3333, RFC 9110 §7.6.1)
 
 cdef struct NameSlot:

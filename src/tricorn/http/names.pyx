@@ -54,11 +54,12 @@ cdef struct Answer:
     const char* name
     AnswerKind kind
 
-cdef Answer[10] ANSWERS = [
+cdef Answer[11] ANSWERS = [
     Answer(b"content-length", LENGTH),
     Answer(b"date", DATE),
     Answer(b"server", SERVER),
     Answer(b"connection", OPTIONS),
+    Answer(b"priority", PRIORITY),
     Answer(b"keep-alive", HOP_BY_HOP),
     Answer(b"proxy-connection", HOP_BY_HOP),
     Answer(b"te", HOP_BY_HOP),
@@ -93,7 +94,7 @@ cdef FieldKind kind_of(const unsigned char* name, Py_ssize_t length) noexcept no
 
 cdef AnswerKind answer_kind_of(const unsigned char* name, Py_ssize_t length) noexcept nogil:
     cdef int i
-    for i in range(10):
+    for i in range(11):
         if equals_lower(name, length, ANSWERS[i].name):
             return ANSWERS[i].kind
     return ORDINARY

@@ -42,6 +42,8 @@ cdef extern from "<nghttp2/nghttp2.h>":
         void* payload
     ctypedef struct nghttp2_ext_priority_update:
         int32_t stream_id
+        uint8_t* field_value
+        size_t field_value_len
     ctypedef struct nghttp2_extpri:
         uint32_t urgency
         int inc
@@ -140,6 +142,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_RST_STREAM
         NGHTTP2_SETTINGS
         NGHTTP2_PROTOCOL_ERROR
+        NGHTTP2_FLOW_CONTROL_ERROR
         NGHTTP2_ENHANCE_YOUR_CALM
         NGHTTP2_REFUSED_STREAM
         NGHTTP2_PRIORITY_UPDATE

@@ -1,6 +1,6 @@
 from tricorn.http.buffer cimport Buffer
 from tricorn.http.fields cimport CheckedField, says_close, take_length
-from tricorn.http.names cimport DATE, LENGTH, OPTIONS, ORDINARY, SERVER
+from tricorn.http.names cimport DATE, LENGTH, OPTIONS, ORDINARY, PRIORITY, SERVER
 
 cdef enum:
     STATUS_ROOM = 64
@@ -52,6 +52,8 @@ cdef inline int judge(CheckedField* field, Reply* reply, long long* declared) ex
         return IS_WRITTEN | HAS_DATE
     if field.kind == SERVER:
         return IS_WRITTEN | HAS_SERVER
+    if field.kind == PRIORITY:
+        return IS_WRITTEN
     if field.kind == OPTIONS and says_close(field.value, field.value_size):
         return WANTS_CLOSE
     return 0
