@@ -100,7 +100,7 @@ def test_each_word_of_ctl_has_a_route() -> None:
     assert set(ctl.VERBS) <= words <= set(control.KNOWN)
     changes = {route.word for route in ROUTES if route.method == "POST"}
     assert changes & set(control.REPORTS) == set()
-    assert words - changes == set(control.REPORTS) | {"events", "dump", "metrics", "requests"}
+    assert words - changes == set(control.REPORTS) | {"events", "dump", "metrics", "requests", "slow"}
 
 
 @pytest.mark.parametrize(
