@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import Hashable, Iterator
+from functools import cache
 
 import pytest
 
@@ -24,6 +25,7 @@ from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
     NARROW,
     OFTEN,
     USUAL_WIRE,
+    WIRES,
     resolved,
 )
 from harness.cases import Case  # noqa: E402
@@ -174,7 +176,6 @@ def _has_sense(item: pytest.Item) -> bool:
 
     Over another usual wire than the plain one runs what starts servers and leaves the wire to others.
     """
-    name = item.nodeid.removeprefix("tests/")
     params = _params(item)
     wire, case = params.get("wire"), params.get("case")
     if wire not in AXES["wire"]:
@@ -185,7 +186,15 @@ def _has_sense(item: pytest.Item) -> bool:
         return False
     if wire not in HTTP_1 and isinstance(case, Case) and case.is_of_http1:
         return False
-    return all(wire in wires for start, (wires, _) in NARROW.items() if name.startswith(start))
+    return wire in _wires(item.nodeid.partition("[")[0])
+
+
+@cache
+def _wires(test: str) -> frozenset[str]:
+    """Those that a test's function runs over."""
+    name = f"{test.removeprefix('tests/')}["
+    bounds = [set(wires) for start, (wires, _) in NARROW.items() if name.startswith(start)]
+    return frozenset({*WIRES, *AXES["wire"]}.intersection(*bounds))
 
 
 def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:

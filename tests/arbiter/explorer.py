@@ -466,7 +466,8 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. commanded: somebody pauses, resumes and kills."""
+    there is a process that answers health checks. commanded: somebody pauses, resumes and kills. only: how
+    outer events end that come; without it all do."""
 
     workers: int
     surge: int = 1
@@ -475,6 +476,7 @@ class Explorer:
     preloads: bool = False
     attended: bool = False
     commanded: bool = False
+    only: tuple[str, ...] = ("",)
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
     steps: int = 0
     forks: dict[World, list[tuple[World, bool]]] = field(default_factory=dict)
@@ -493,12 +495,16 @@ class Explorer:
                 if world is None or world.exit_code is not None:
                     continue
                 layer += [self._visit(world, name, after) for name, after in inner(world)]
-                following += [self._visit(world, name, after) for name, after in outer(world) if left]
-                if left and self.commanded:
-                    following += [self._visit(world, name, after) for name, after in commanded(world)]
+                if left:
+                    following += [self._visit(world, name, after) for name, after in self._outer(world)]
             layer = following
         self._look_for_circles()
         return len(self.came)
+
+    def _outer(self, world: World) -> Iterator[Change]:
+        for change in (*outer(world), *(commanded(world) if self.commanded else ())):
+            if change[0].endswith(self.only):
+                yield change
 
     def _visit(self, before: World | None, name: str, changed: World) -> World | None:
         """The world behind the master's turn, if nobody has been there."""

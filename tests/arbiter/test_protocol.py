@@ -20,14 +20,16 @@ BOUNDS = [(1, 0), (2, 0), (0, 1)]
 
 
 @pytest.mark.parametrize(
-    ("workers", "outer", "bounds"), [(1, 2, (1, 0)), (2, 1, (1, 0)), (2, 1, (0, 1))], ids=str
+    ("workers", "outer", "bounds"),
+    [pytest.param(1, 2, (1, 0), marks=pytest.mark.slow), (2, 1, (1, 0)), (2, 1, (0, 1))],
+    ids=str,
 )
 def test_every_order(workers: int, outer: int, bounds: tuple[int, int]) -> None:
     """outer: so many things happen that nobody has asked for, or that somebody has."""
     assert Explorer(workers, *bounds).explore(outer) > 1000
 
 
-@pytest.mark.parametrize(("workers", "outer"), [(1, 2), (2, 1)], ids=str)
+@pytest.mark.parametrize(("workers", "outer"), [pytest.param(1, 2, marks=pytest.mark.slow), (2, 1)], ids=str)
 def test_every_order_of_a_stop_that_is_announced(workers: int, outer: int) -> None:
     assert Explorer(workers, drain_delay=1.0).explore(outer) > 1000
 
@@ -39,7 +41,9 @@ def test_every_order_with_molds(workers: int, outer: int) -> None:
 
 @pytest.mark.slow
 def test_every_order_with_molds_that_follow_each_other() -> None:
-    assert Explorer(1, preloads=True).explore(2) > 5000
+    """And a crash in between; with all that can come it would be minutes."""
+    only = ("HUP", "is to become the mold", "crashes")
+    assert Explorer(1, preloads=True, only=only).explore(2) > 5000
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ ROUNDS = 12
 CLIENTS = 4
 
 
+@pytest.mark.slow  # `make chaos` runs it for each of its seeds
 @pytest.mark.parametrize("kind", AXES["kind"])
 def test_clients_can_tell(library: Path, tmp_path: Path, kind: str) -> None:
     storm = Storm(kind, library, tmp_path, f"{SEED} {kind}")

@@ -21,6 +21,8 @@ from harness.nursery import Process
 from harness.server import wait_for
 from tricorn.parentage import adopts_orphans
 
+#: What `make test` compares: each kind and most wires once.
+QUICKLY = {("sync", "plain"), ("gthread", "h2"), ("asgi", "tls")}
 #: What a worker sees of its process, and of the master.
 SOURCE = """
 import gc, json, resource, warnings
@@ -104,8 +106,15 @@ def told(live: Live) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("kind", [name for name, row in KINDS.items() if row.shared])
+@pytest.mark.parametrize(
+    ("kind", "wire"),
+    [
+        pytest.param(kind, wire, marks=() if (kind, wire) in QUICKLY else pytest.mark.slow)
+        for kind, row in KINDS.items()
+        if row.shared
+        for wire in WIRES
+    ],
+)
 def test_a_forked_server_is_as_a_started_one(tmp_path: Path, kind: str, wire: str, extra: int) -> None:
     write_site(tmp_path, SOURCE, kind)
     environ = {"GIVEN": "é\udcff", "TZ": "Asia/Kathmandu"}

@@ -39,6 +39,8 @@ class Terminal:
         self.resize(columns, rows, tell=False)
         self.before = termios.tcgetattr(self._other)
         self.columns, self.rows = columns, rows
+        #: The size once the program has cleared the screen: what it was drawing has the size from before.
+        self._resized = columns, rows
         self._cells = [""] * rows
         self._at = (0, 0)
         self._pending = ""
@@ -73,8 +75,7 @@ class Terminal:
     def resize(self, columns: int, rows: int, *, tell: bool = True) -> None:
         fcntl.ioctl(self._other, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         if tell:
-            self.columns, self.rows = columns, rows
-            self._cells = [""] * rows
+            self._resized = columns, rows
             self.process.send_signal(signal.SIGWINCH)
 
     def press(self, keys: str) -> None:
@@ -153,6 +154,7 @@ class Terminal:
             case "K" if not parameters:
                 self._cells[row] = self._cells[row][:column]
             case "J" if parameters == "2":
+                self.columns, self.rows = self._resized
                 self._cells = [""] * self.rows
             case _:
                 raise AssertionError(f"ESC [ {parameters} {final}")

@@ -36,8 +36,8 @@ def gate() -> str:
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_a_body_that_is_not_read_is_left_to_the_client(server: Server, gate: str, framing: str) -> None:
-    """50 MB wait outside: the server stops reading the socket, its memory does not grow, and none is lost."""
-    size = 50 * MEGABYTE
+    """20 MB wait outside: the server stops reading the socket, its memory does not grow, and none is lost."""
+    size = 20 * MEGABYTE
     pid, notes = worker_of(server), Notes(server)
     path = f"/reads-late?{gate}".encode()
     with server.connect(timeout=30) as client:
@@ -161,7 +161,7 @@ def test_the_head_does_not_wait_for_the_first_event(server: Server, gate: str) -
 
 def test_a_client_that_does_not_read_makes_send_wait(server: Server) -> None:
     """Memory stays bounded, and all of it arrives as soon as the client reads."""
-    size = 50 * MEGABYTE
+    size = 20 * MEGABYTE
     pid, notes = worker_of(server), Notes(server)
     before = resident(pid)
     with server.connect(receive_buffer=65536, timeout=30) as client:

@@ -258,15 +258,8 @@ def test_a_signal_at_any_moment_of_the_start(
         live.kill()
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        TERM,
-        signal.SIGHUP,
-        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGQUIT)),
-    ],
-    ids=lambda n: n.name,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [TERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT], ids=lambda n: n.name)
 def test_a_signal_at_random_moments_of_the_start(tmp_path: Path, number: signal.Signals) -> None:
     """Between the moments that can be seen: from the command's beginning in small steps."""
     config = tmp_path / "conf.py"

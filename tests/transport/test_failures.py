@@ -16,6 +16,13 @@ FAILURES = (
     *("bare", "exit", "interrupt", "generator", "iteration"),
     *("deep-cause", "deep-context", "deep-group", "deep-trace", "circle"),
 )
+#: Of what is a long chain to free, and to write down, one sort each time.
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ("deep-context", "deep-group", "deep-trace")
+    else name
+    for name in FAILURES
+]
 #: More than a traceback in full, less than a few of the 200,000 links of a chain take.
 MOST_LOGGED = 300_000
 
@@ -25,7 +32,7 @@ def live(serve: Pool, request: pytest.FixtureRequest) -> Live:
     return serve("failures:app", f"--threads={request.param}")
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", EACH)
 def test_before_the_response(live: Live, name: str) -> None:
     mark = live.log_mark()
     with same_worker(live):
@@ -34,7 +41,7 @@ def test_before_the_response(live: Live, name: str) -> None:
     assert live.log_mark() - mark < MOST_LOGGED
 
 
-@pytest.mark.parametrize("name", [name for name in FAILURES if name != "iteration"])
+@pytest.mark.parametrize("name", [name for name in EACH if name != "iteration"])
 def test_in_the_middle_of_a_response(live: Live, name: str) -> None:
     """The client can tell. (A StopIteration is the end of an iterator, and no failure.)"""
     with same_worker(live), live.connect() as client:
@@ -43,7 +50,7 @@ def test_in_the_middle_of_a_response(live: Live, name: str) -> None:
         live.wait_log(f"Error in the application (GET /break?{name})")
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", EACH)
 def test_behind_the_response(live: Live, name: str) -> None:
     with same_worker(live):
         response = live.request(f"/close?{name}")
@@ -84,7 +91,7 @@ def begin(client: Client, url: str) -> None:
         client.send(b"body")
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize(("path", "when"), CASES)
 def test_of_a_task(asgi: Live, path: str, when: str, name: str) -> None:
     url = f"{path}?{name}&{when}"
@@ -100,7 +107,7 @@ def test_of_a_task(asgi: Live, path: str, when: str, name: str) -> None:
     assert asgi.log_mark() - mark < MOST_LOGGED
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("when", ["now", "later"])
 def test_of_the_task_of_a_websocket(asgi: Live, path: str, when: str, name: str) -> None:
