@@ -1,21 +1,28 @@
 """What the master wants of all its workers, beyond what signals say: a page of shared memory, and files in
 memory for their answers.
 
-Knows: the wishes, how they and the answers get from one process to another. Must not know: who wishes, what
-is done about it.
+Knows: the wishes, how they, the answers and notes get from one process to another. Must not know: who wishes,
+what is done about it, what is noted.
 
 A wish is a number that the master stores. Workers look when they get USR1, which they get for a rotation of
 the logs too: then nothing has changed. Whether somebody wants to know of their requests (`requests`) they
 look now and then, without a signal. An answer is one line of JSON, appended with one write, so several
 workers may answer at once. The files have no names, so nobody else can open them.
+
+What workers tell without being asked (slow requests) goes into such a file too, which the master empties
+while no worker writes: that it is whole matters more here than that nobody ever waits, and a worker that
+finds it locked tries again when it keeps house next. The lock is one of the kernel's, of a process (fcntl),
+and ends with it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import mmap
 import os
+from collections.abc import Sequence
 from typing import Any
 
 #: Of one answer, bytes; a worker says less rather than more.
@@ -26,6 +33,10 @@ READ_MAX = 64 << 20
 
 #: Of a worker's profile.
 PROFILE_MAX = 512 * 1024
+#: Of what is told without being asked, bytes: from here on the master is to be woken, and beyond that
+#: nothing more is written.
+NOTES_MANY = 1 << 20
+NOTES_MAX = 4 << 20
 
 _LEVEL, _STACKS, _REQUESTS, _PROFILE, _PROFILE_UNTIL = range(5)
 
@@ -38,6 +49,7 @@ class Wishes:
         self._stacks = _Answers("tricorn-answers")
         self._requests = _Answers("tricorn-requests")
         self._profiles = _Answers("tricorn-profiles")
+        self._notes = _Notes("tricorn-notes")
 
     # -- the master's side -----------------------------------------------------------------------------------
 
@@ -107,12 +119,17 @@ class Wishes:
         """As answers()."""
         return self._profiles.new(self.profile)
 
+    def noted(self) -> list[dict[str, Any]]:
+        """What workers have noted since the last call, oldest first. It is taken for what it looks like."""
+        return self._notes.taken()
+
     def close(self) -> None:
         """Workers have copies."""
         self._words[_PROFILE_UNTIL] = 0
         self._stacks.close()
         self._requests.close()
         self._profiles.close()
+        self._notes.close()
 
     # -- a worker's side -------------------------------------------------------------------------------------
 
@@ -127,6 +144,15 @@ class Wishes:
     def profiled(self, answer: dict[str, Any]) -> None:
         """To the wish for a profile."""
         self._profiles.append(answer)
+
+    def note(self, notes: Sequence[dict[str, Any]]) -> bool:
+        """Have the master know, when it looks. False: not now. OSError: it cannot be written."""
+        return self._notes.add(notes)
+
+    @property
+    def has_many_notes(self) -> bool:
+        """The master should look."""
+        return self._notes.size > NOTES_MANY
 
 
 class _Answers:
@@ -155,9 +181,70 @@ class _Answers:
         os.close(self._fd)
 
 
-def _maybe_answer(line: bytes, wish: int) -> dict[str, Any] | None:
+class _Notes:
+    """A file in memory, which several write and one empties."""
+
+    def __init__(self, name: str) -> None:
+        self._fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_APPEND)
+        self._read = 0
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def add(self, notes: Sequence[dict[str, Any]]) -> bool:
+        if self.size > NOTES_MAX or not self._is_locked(fcntl.LOCK_SH):
+            return False
+        try:
+            os.write(self._fd, b"".join(json.dumps(note).encode("ascii") + b"\n" for note in notes))
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        return True
+
+    def taken(self) -> list[dict[str, Any]]:
+        size = self.size
+        if size == self._read:
+            return []
+        if size <= NOTES_MANY or not self._is_locked(fcntl.LOCK_EX):
+            return self._new()
+        try:
+            found = self._new()
+            os.ftruncate(self._fd, 0)
+            self._read = 0
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        return found
+
+    def _new(self) -> list[dict[str, Any]]:
+        data = os.pread(self._fd, READ_MAX, self._read)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        notes = (_maybe_object(line) for line in whole.splitlines())
+        return [note for note in notes if note is not None]
+
+    def _is_locked(self, how: int) -> bool:
+        try:
+            fcntl.lockf(self._fd, how | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return False
+        return True
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _maybe_object(line: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(line)
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return answer if isinstance(answer, dict) and answer.get("wish") == wish else None
+    return found if isinstance(found, dict) else None
+
+
+def _maybe_answer(line: bytes, wish: int) -> dict[str, Any] | None:
+    answer = _maybe_object(line)
+    return answer if answer is not None and answer.get("wish") == wish else None

@@ -31,6 +31,7 @@ class Master:
         self.requests = [self.request(2.5, f"/report{text}")]
         self.is_counted = True
         self.certificates: list[dict[str, Any]] = []
+        self.slow: list[dict[str, Any]] | None = [self.slow_one(1, 1)]
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         found = getattr(self, f"_{question['do']}")(question)
@@ -44,6 +45,32 @@ class Master:
     def request(self, seconds: float, target: str, **more: Any) -> dict[str, Any]:
         told = {"phase": "application", "method": "GET", "target": target, "client": self.text or "192.0.2.7"}
         return {**told, "id": None, "http": 11, "sent": 0, "seconds": seconds, **more}
+
+    def slow_one(self, change: int, number: int, **more: Any) -> dict[str, Any]:
+        told = {
+            "change": change,
+            "pid": 12,
+            "number": number,
+            "time": 1e9,
+            "method": "GET",
+            "id": self.text or None,
+        }
+        told |= {
+            "path": f"/report{self.text}",
+            "route": self.text or None,
+            "http": 11,
+            "status": 200,
+            "sent": 5000,
+        }
+        told |= {"is_over": True, "has_left": False, "seconds": 4.5, "slow": "application"}
+        told |= {"client_sends": 0.1, "waiting": 0.2, "application": 4.0, "client_reads": 0.2}
+        stack = f'  File "views.py", line 7, in report\n    {self.text or "rows = fetch()"}\n'
+        return {**told, "stacks": [{"after": 2.0, "stack": stack}], **more}
+
+    def _slow(self, question: dict[str, Any]) -> Any:
+        if self.slow is None:
+            return None
+        return [each for each in self.slow if each["change"] > question["after"]]
 
     def _status(self, _question: dict[str, Any]) -> Any:
         self.looks += 1

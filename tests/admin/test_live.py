@@ -201,7 +201,7 @@ def hostile() -> Iterator[str]:
 def test_what_strangers_say_stays_text(hostile: str, fresh: Page) -> None:
     page = fresh
     page.open(hostile)
-    for place in ("#app", "#requests", "#slowest", "#workers", "#events", "#certificates"):
+    for place in ("#app", "#requests", "#slowest", "#slow", "#workers", "#events", "#certificates"):
         page.wait(is_shown(HOSTILE, place))
     page.click("#events summary")
     page.wait(is_shown(f"Traceback {HOSTILE}", "#events"))

@@ -282,3 +282,40 @@ def test_so_many_of_the_slowest() -> None:
     slowest.note((request(float(number), f"/{number}") for number in range(50)), 1.0)
     slowest.note([request(0.5, "/quick")], 2.0)
     assert [each["target"] for each in slowest.told()] == [f"/{number}" for number in range(49, 29, -1)]
+
+
+def test_slow_requests_are_told_once_and_again_when_they_went_on() -> None:
+    async def work() -> None:
+        master = Master()
+        watched = Watch(Answering(master.answer))
+        async with viewing(watched) as viewer:
+            await viewer.so_many(3)
+            master.slow = [master.slow_one(2, 2), master.slow_one(3, 1, status=500)]
+            await viewer.until(lambda: any(told["slow"] for told in viewer.told[1:]))
+            async with viewing(watched) as later:
+                await later.so_many(1)
+        first, *rest = viewer.told
+        assert [each["number"] for each in first["slow"]] == [1]
+        assert first["now"]["is_slow_recorded"]
+        (news,) = [told["slow"] for told in rest if told["slow"]]
+        assert [(each["number"], each["status"]) for each in news] == [(2, 200), (1, 500)]
+        assert [(each["number"], each["status"]) for each in later.told[0]["slow"]] == [(2, 200), (1, 500)]
+
+    run(work())
+
+
+def test_so_many_slow_requests_and_none_where_none_is_recorded() -> None:
+    async def work() -> None:
+        master = Master()
+        master.slow = [master.slow_one(number, number) for number in range(1, 2 * watch.SLOW_TOLD)]
+        async with viewing(Watch(Answering(master.answer))) as viewer:
+            await viewer.so_many(2)
+        told = [each["number"] for each in viewer.told[0]["slow"]]
+        assert told == list(range(watch.SLOW_TOLD, 2 * watch.SLOW_TOLD))
+        master.slow = None
+        async with viewing(Watch(Answering(master.answer))) as viewer:
+            await viewer.so_many(2)
+        assert [told["slow"] for told in viewer.told] == [[], []]
+        assert not viewer.told[0]["now"]["is_slow_recorded"]
+
+    run(work())

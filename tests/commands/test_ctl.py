@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ Output = pytest.CaptureFixture[str]
         ("kill 4711", {"do": "kill", "pid": 4711}),
         ("dump", {"do": "dump"}),
         ("dump 4711", {"do": "dump", "pid": 4711}),
+        ("slow", {"do": "slow", "last": 10}),
+        ("slow 50", {"do": "slow", "last": 50}),
         ("log-level", {"do": "log-level"}),
         ("log-level debug", {"do": "log-level", "level": "debug"}),
         ("pause", {"do": "pause"}),
@@ -271,3 +274,42 @@ def test_stacks_in_text() -> None:
         "\n"
         "Worker 4 does not answer: its main thread does not come to run Python code"
     )
+
+
+def test_slow_requests() -> None:
+    each = {
+        "time": 0,
+        "method": "GET",
+        "path": "/a\x1b[2J",
+        "route": "/a",
+        "id": "id-1",
+        "pid": 7,
+        "status": 200,
+    }
+    each |= {
+        "is_over": True,
+        "has_left": True,
+        "seconds": 61.0,
+        "sent": 5,
+        "slow": "server",
+        "client_sends": 0.0,
+    }
+    each |= {"waiting": 60.0, "application": 0.5, "client_reads": 0.5, "stacks": []}
+    stack = '  File "views.py", line 7, in report\n    rows = fetch()\n'
+    other = each | {"is_over": False, "has_left": False, "route": None, "id": None, "slow": "application"}
+    other |= {"stacks": [{"after": 2.0, "stack": stack}]}
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(0))
+    parts = "the client sent 0.0 s, waiting 1 min, application 0.5 s, the client read 0.5 s"
+    assert ctl_text.slow([each, other]).splitlines() == [
+        f"{moment}  GET /a\\x1B[2J  200, the client has left",
+        f"  1 min 1 s, mostly waiting for a thread or task: {parts}",
+        "  worker 7, 5 bytes sent, route /a, id id-1",
+        "",
+        f"{moment}  GET /a\\x1B[2J  goes on",
+        f"  1 min 1 s, mostly in the application: {parts}",
+        "  worker 7, 5 bytes sent",
+        "  after 2.0 s of silence",
+        '    File "views.py", line 7, in report',
+        "      rows = fetch()",
+    ]
+    assert ctl_text.slow([]) == "No request was slow"

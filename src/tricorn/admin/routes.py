@@ -90,6 +90,8 @@ PID = Field("pid", "integer", "The process id of a worker.")
 ONE = Field("pid", "integer", "The process id of the worker.", is_needed=True)
 SECONDS = Field("seconds", "number", "How long to look, seconds; 10 if it is left out.")
 AFTER = Field("after", "integer", "Only events with a higher number.")
+CHANGED = Field("after", "integer", "Only those with a higher `change`: new ones, and those that went on.")
+LAST = Field("last", "integer", "Of many, only so many: the last ones.")
 LEVEL = Field("level", "string", "debug, info, warning, error or critical.", is_needed=True)
 WORKERS = Field("workers", "integer", "How many workers there shall be.")
 BY = Field("by", "integer", "How many more, or fewer if it is negative.")
@@ -104,6 +106,13 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/v1/stacks", "dump", "Where the threads and tasks of a worker are, or of all", (PID,)),
     Route("GET", "/v1/profile", "profile", "Where workers spend some seconds", (PID, SECONDS)),
     Route("GET", "/v1/requests", "requests", "What each request does now"),
+    Route(
+        "GET",
+        "/v1/slow",
+        "slow",
+        "The last requests that were slow, and whether server, application or client was (slow_request_time)",
+        (CHANGED, LAST),
+    ),
     Route("GET", "/v1/log-level", "log-level", "The level of the error log"),
     Route("POST", "/v1/log-level", "log-level", "Set the level of the error log", (LEVEL,)),
     Route("POST", "/v1/reload", "reload", "Read the settings again, and load the code anew", waits=True),

@@ -38,11 +38,12 @@ SIGN = 15.0
 
 VIEWERS_MAX = 16
 
-#: What is kept: points (five minutes of looks), events, the slowest requests. Of requests that run, so many
-#: are told.
+#: What is kept: points (five minutes of looks), events, the slowest requests, slow ones with their stacks. Of
+#: requests that run, so many are told.
 POINTS_KEPT = 150
 EVENTS_KEPT = 100
 SLOWEST_KEPT = 20
+SLOW_TOLD = 50
 REQUESTS_TOLD = 100
 
 #: Of what clients say, characters.
@@ -94,6 +95,8 @@ class Watch:
         self._points: deque[tuple[int, str]] = deque(maxlen=POINTS_KEPT)
         self._events: deque[tuple[int, str]] = deque(maxlen=EVENTS_KEPT)
         self._last_event = 0
+        self._slow: dict[tuple[int, int], tuple[int, str]] = {}
+        self._last_change = 0
         self._slowest = Slowest()
         self._certificates: Sequence[Mapping[str, Any]] = ()
         self._certificates_at = 0.0
@@ -145,8 +148,10 @@ class Watch:
         """What there is after the look of this number; 0: all of it."""
         points = ",".join(text for number, text in self._points if number > seen or not seen)
         events = ",".join(text for number, text in self._events if number > seen or not seen)
+        slow = ",".join(text for number, text in self._slow.values() if number > seen or not seen)
         is_whole = "false" if seen else "true"
-        return f'{{"is_whole":{is_whole},"points":[{points}],"events":[{events}],"now":{self._now}}}'
+        news = f'"points":[{points}],"events":[{events}],"slow":[{slow}]'
+        return f'{{"is_whole":{is_whole},{news},"now":{self._now}}}'
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -176,6 +181,8 @@ class Watch:
         status, workers = told["status"], told["workers"]
         self._begin_anew_with(status["pid"])
         events = await self._data("events", after=self._last_event)
+        # Refused where there is no slow_request_time.
+        slow = (await self._ask({"do": "slow", "after": self._last_change, "last": SLOW_TOLD})).get("data")
         now = time.monotonic()
         if not self._certificates_at or now - self._certificates_at >= CERTIFICATES_EVERY:
             self._certificates, self._certificates_at = await self._data("certs"), now
@@ -191,13 +198,27 @@ class Watch:
         for event in events:
             self._events.append((number, encoded(event)))
             self._last_event = event["number"]
-        self._tell(now_told(frame, self._slowest.told(), self._certificates, wall))
+        for each in slow or ():
+            self._note_slow(number, each)
+        now_all = now_told(frame, self._slowest.told(), self._certificates, wall)
+        self._tell({**now_all, "is_slow_recorded": slow is not None})
+
+    def _note_slow(self, number: int, slow: Mapping[str, Any]) -> None:
+        """What went on stands in the place of what it was, and is the latest."""
+        key = (slow["pid"], slow["number"])
+        self._slow.pop(key, None)
+        self._slow[key] = (number, encoded(slow))
+        if len(self._slow) > SLOW_TOLD:
+            del self._slow[next(iter(self._slow))]
+        self._last_change = slow["change"]
 
     def _begin_anew_with(self, master: int) -> None:
         """Another one numbers its events anew."""
         if master != self._master:
             self._master, self._last_event, self._certificates_at = master, 0, 0.0
             self._events.clear()
+            self._last_change = 0
+            self._slow.clear()
 
     def _tell(self, now: Mapping[str, Any]) -> None:
         self._number += 1

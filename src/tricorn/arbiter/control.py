@@ -43,6 +43,7 @@ from tricorn.arbiter.goals import (
 )
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import COMMANDS, Meaning
+from tricorn.arbiter.slow import KEPT, SlowRequests
 from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Target, how_it_stops
 from tricorn.config.errors import did_you_mean, reason_of
 from tricorn.config.settings import Settings
@@ -150,6 +151,7 @@ class Control:
         self._stacks: dict[int, object] = {}
         self._requests: dict[int, object] = {}
         self._profiles: dict[int, object] = {}
+        self._slow = SlowRequests()
         self._endpoint: Endpoint | None = None
         self._waiting: list[Waiting] = []
         self._problems = Problems()
@@ -233,6 +235,7 @@ class Control:
         if endpoint is None:
             return
         now = time.monotonic()
+        self._slow.add(self._wishes.noted())
         if self._is_on_trial and not self._sight().upgrade.is_on_trial:
             self._is_on_trial = False
             if endpoint.place is not None:
@@ -457,12 +460,25 @@ class Control:
         data = sight.ledger.report(sight.target, sight.children, serving, time.monotonic())
         return {"ok": True, "done": True, "data": data}
 
+    def _slow_after(self, order: Order) -> protocol.Message | Answer:
+        serving = self._sight().serving
+        if serving is None or not _records_slow(serving.settings):
+            return refusal("No request is recorded as slow: set slow_request_time (seconds), and reload")
+        most = order.number("last")
+        found = self._slow.after(order.number("after") or 0, KEPT if most is None else max(0, most))
+        return {"ok": True, "done": True, "data": found}
+
     def _events_after(self, order: Order) -> protocol.Message | Goal:
         after = order.number("after")
         found = self._events.after(after or 0)
         if after is not None and not found and after <= self._events.last and order.what.get("wait"):
             return Happened(after)
         return {"ok": True, "done": True, "data": found}
+
+
+def _records_slow(settings: Settings) -> bool:
+    routes = settings.routes.values()
+    return bool(settings.slow_request_time or any(each.get("slow_request_time") for each in routes))
 
 
 def _take_over(place: ControlSocket) -> None:
@@ -543,6 +559,7 @@ MORE: Mapping[str, Callable[[Control, Order], protocol.Message | Answer | Goal]]
     "requests": Control._requests_told,
     "log-level": Control._log_level,
     "events": Control._events_after,
+    "slow": Control._slow_after,
     "metrics": Control._metrics,
 }
 

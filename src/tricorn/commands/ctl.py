@@ -42,6 +42,8 @@ GREETING = 1.0
 
 #: Of a profile.
 PROFILE_SECONDS = 10.0
+#: Slow requests that are shown if nobody says how many.
+SLOW_SHOWN = 10
 
 VARIABLE = "TRICORN_CONTROL_SOCKET"
 PID_DIGITS = 10
@@ -95,6 +97,14 @@ def maybe_process_of(words: Sequence[str]) -> Message:
     return process_of(words) if words else {}
 
 
+def maybe_count_of(words: Sequence[str]) -> Message:
+    if not words:
+        return {"last": SLOW_SHOWN}
+    if not (words[0].isascii() and words[0].isdigit()):
+        raise UsageError(f"{words[0]!r} is not a number; write 50")
+    return {"last": int(words[0])}
+
+
 def maybe_level_of(words: Sequence[str]) -> Message:
     return {"level": words[0]} if words else {}
 
@@ -122,6 +132,13 @@ VERBS: Mapping[str, Verb] = {
     ),
     "requests": Verb(
         "What each request does now", show=lambda data, _: ctl_text.requests(data), is_report=True
+    ),
+    "slow": Verb(
+        "The last requests that were slow (slow_request_time), where, and whose fault it was",
+        "[N]",
+        maybe_count_of,
+        show=lambda data, _: ctl_text.slow(data),
+        is_report=True,
     ),
     "dump": Verb(
         "Where the threads and tasks of a worker are, or of all",

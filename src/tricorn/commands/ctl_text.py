@@ -141,6 +141,43 @@ def requests(data: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*(lines if found else ["Nothing is being served"]), *map(escape_line, notes)])
 
 
+#: Who was slow → what is said of it.
+SLOW: Mapping[str, str] = {
+    "server": "waiting for a thread or task",
+    "application": "in the application",
+    "client": "waiting for the client",
+}
+
+#: Parts of the time → what they are.
+PARTS: Mapping[str, str] = {
+    "client_sends": "the client sent",
+    "waiting": "waiting",
+    "application": "application",
+    "client_reads": "the client read",
+}
+
+
+def slow(data: Sequence[Mapping[str, Any]]) -> str:
+    """The latest last, where a terminal ends."""
+    return "\n\n".join("\n".join(_slow_one(each)) for each in data) or "No request was slow"
+
+
+def _slow_one(each: Mapping[str, Any]) -> Iterable[str]:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["time"]))
+    end = str(each["status"] or "no answer") if each["is_over"] else "goes on"
+    if each["has_left"]:
+        end += ", the client has left"
+    yield escape_line(f"{moment}  {each['method']} {each['path']}  {end}")
+    parts = ", ".join(f"{what} {duration(each[name])}" for name, what in PARTS.items())
+    yield f"  {duration(each['seconds'])}, mostly {SLOW.get(each['slow'], '-')}: {parts}"
+    where = [f"worker {each['pid']}", f"{each['sent']} bytes sent"]
+    where += [f"{what} {each[name]}" for name, what in (("route", "route"), ("id", "id")) if each[name]]
+    yield escape_line(f"  {', '.join(where)}")
+    for sample in each["stacks"]:
+        yield f"  after {duration(sample['after'])} of silence"
+        yield from (escape_line(f"  {line}") for line in str(sample["stack"]).splitlines())
+
+
 def named(request: Mapping[str, Any]) -> str:
     return f"{request['method'] or ''} {request['target'] or ''}".strip()
 

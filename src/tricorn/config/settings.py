@@ -506,7 +506,9 @@ class Settings(Provenance):
         fills=(Core.TERMS, "slow_request_time"),
         in_routes=True,
         doc="If the application works on a request for this long without sending anything to the client, log "
-        "it once, with the stack of its thread or task; nothing is ended. 0 means never.",
+        "it once, with the stack of its thread or task; nothing is ended. The last 200 requests that took so "
+        "long to be sent, to wait, in the application, or to be read, are kept for `tricorn ctl slow` and "
+        "the dashboard. 0 means never.",
     )
     routes: Mapping[str, Mapping[str, Any]] = setting(
         MappingProxyType({}),
@@ -994,6 +996,17 @@ class Settings(Provenance):
         section=TRUST,
         fills=(Core.TERMS, "server_header"),
         doc="The Server header of responses. If empty, none is sent.",
+    )
+    server_timing: bool = setting(
+        False,
+        flags=("--server-timing",),
+        parse=switch(),
+        section=TRUST,
+        fills=(Core.TERMS, "server_timing"),
+        doc="Send a `Server-Timing` header with each response of the application, for the developer tools of "
+        "browsers: how long the request waited for a thread or task (`wait`), was in the application "
+        "(`app`), and, where a trusted proxy sends `X-Request-Start`, was under way before (`queue`). What "
+        "the application sends under that name stays. Whoever can ask can see it.",
     )
 
     # ------------------------------------------------------------------------------------ logging

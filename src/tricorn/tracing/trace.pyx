@@ -1,12 +1,25 @@
-"""What becomes of one request, for whoever traces it.
+"""What becomes of one request, for whoever traces it, and for the record of slow ones.
 
 The plan. While a request is served its instants are written down here, which is all that happens on its way. When it is over the trace is put
-where somebody fetches it later, so no code but ours runs between a response and the next request.
+where somebody fetches it later, so no code but ours runs between a response and the next request. Of one that was slow the instants are
+copied: a trace may hold things of OpenTelemetry's, and what is thrown away there to make room must be plain.
 
 Knows: instants. Must not know: spans, who reads them.
 """
 
+cimport cython
 
+
+cdef long long _slow_ones = 0
+
+
+@cython.final
+@cython.no_gc
+cdef class SlowRequest:
+    """A request that took long; see trace.pxd."""
+
+
+@cython.freelist(64)
 cdef class Trace:
     """over: called with it when it is over; it must run no foreign code, and must not give the GIL away. Subclasses add what they want to
     know."""
@@ -20,6 +33,67 @@ cdef void end_trace(Trace trace, long long now, bint left) noexcept:
     trace.sent_ns = now
     trace.left = trace.left or left
     try:
-        trace.over(trace)
+        if trace.over is not None:
+            trace.over(trace)
+        if trace.slow_ns and (trace.slow is not None or _was_slow(trace)):
+            _record(trace, 0)
     except MemoryError:
         trace.left = True
+
+
+cdef bint _was_slow(Trace trace) noexcept:
+    """In one of its phases. What goes on sending for long is not: its application and its client keep up with each other."""
+    cdef long long slow = trace.slow_ns
+    cdef long long begun = trace.begun_ns if trace.begun_ns else trace.ended_ns
+    cdef long long ready = trace.queued_ns if trace.queued_ns else begun
+    if begun - ready >= slow or ready - trace.head_ns >= slow:
+        return True
+    if trace.first_ns and trace.first_ns - begun >= slow:
+        return True
+    return trace.client_sends_ns >= slow or trace.sent_ns - trace.ended_ns + trace.client_reads_ns >= slow
+
+
+cdef int sample(Trace trace, long long now, long long silent_ns, str stack) except -1:
+    cdef SlowRequest slow
+    cdef list stacks
+    if trace.slow_ns == 0:
+        return 0
+    if trace.slow is not None and len(trace.slow.stacks) >= SAMPLES_MOST:
+        return 0
+    _record(trace, now)
+    slow = trace.slow
+    stacks = slow.stacks
+    stacks.append((silent_ns, stack if len(stack) <= STACK_MOST else "…" + stack[len(stack) - STACK_MOST:]))
+    return 0
+
+
+cdef int _record(Trace trace, long long now) except -1:
+    """now: it is not over."""
+    global _slow_ones
+    cdef SlowRequest slow = trace.slow
+    cdef object kept = trace.kept
+    if slow is None:
+        slow = trace.slow = SlowRequest.__new__(SlowRequest)
+        _slow_ones += 1
+        slow.number = _slow_ones
+        slow.stacks = []
+    slow.method = trace.method
+    slow.uri = trace.uri
+    slow.request_id = trace.request_id
+    slow.status = trace.status
+    slow.group = trace.group
+    slow.version = trace.version
+    slow.body_sent = trace.body_sent
+    slow.head_ns = trace.head_ns
+    slow.queued_ns = trace.queued_ns
+    slow.begun_ns = trace.begun_ns
+    slow.ended_ns = trace.ended_ns
+    slow.sent_ns = trace.sent_ns
+    slow.asked_ns = now
+    slow.client_sends_ns = trace.client_sends_ns
+    slow.client_reads_ns = trace.client_reads_ns
+    if now and trace.behind_ns:
+        slow.client_reads_ns += now - trace.behind_ns
+    slow.left = trace.left
+    kept.append(slow)
+    return 0

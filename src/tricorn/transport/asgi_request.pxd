@@ -100,6 +100,6 @@ cdef class ASGIRequest(LoopRequest):
     cdef int _part(self, HTTPCall call) except -1
     cdef int fail(self, HTTPCall call, object failure) except -1
     cdef int log_within(self, HTTPCall call, object record) except -1
-    cdef int say_slow(self) except -1
+    cdef int say_slow(self, long long now) except -1
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket)

@@ -150,7 +150,7 @@ cdef class LoopRunner(Runner):
         # What runs behind a complete response is nobody's wait, and a WebSocket may be silent.
         if request is None or request.socket is not None or request.gone or (<HTTPCall>call).task is None:
             return 0
-        return request.say_slow() if request.is_slow(now) else 0
+        return request.say_slow(now) if request.is_slow(now) else 0
 
     cdef ASGIRequest _fresh(self):
         """One that was used before, if there is any."""
@@ -528,6 +528,7 @@ cdef class ASGIRequest(LoopRequest):
         cdef Socket socket = self.socket
         if call is None or self.protocol.is_congested(self, self.runner.worker.response_buffer // 2):
             return 0
+        self.note_congestion(False)
         return socket.flushed() if socket is not None and socket.accepted else call.flushed()
 
     cdef bint overdue(self, long long now) noexcept:
@@ -538,13 +539,15 @@ cdef class ASGIRequest(LoopRequest):
         cdef Socket socket = self.socket
         return socket.expire(thread, now) if socket is not None and socket.accepted else LoopRequest.expire(self, thread, now)
 
-    cdef int say_slow(self) except -1:
+    cdef int say_slow(self, long long now) except -1:
         """Its application has given nothing to the client for slow_request_time."""
         cdef HTTPCall call = self.call
-        self.said_slow = True
+        cdef str stack = awaiting_stack(call.task)
+        if not self.note_slow(now, stack):
+            return 0
         return self.log_within(call, partial(
             self.runner.worker.logger.warning, "A request takes longer than slow_request_time: %s %s; its task is at",
-            self.method, self.uri, extra={"block": awaiting_stack(call.task)},
+            self.method, self.uri, extra={"block": stack},
         ))
 
     cdef int go_away(self, int code) except -1:
@@ -641,7 +644,9 @@ cdef class ASGIRequest(LoopRequest):
         if self.request_id is not None:
             loop_context.task_runner.before = partial(REQUEST_ID.set, self.request_id)
         if self.trace is not None:
-            loop_context.task_runner.before = partial(_enter, self.trace, loop_context.task_runner.before)
+            loop_context.beginning = self.trace
+            if self.trace.over is not None:
+                loop_context.task_runner.before = partial(_enter, self.trace, loop_context.task_runner.before)
         try:
             if self.visit is not None and runner.worker.greets:
                 call.run(loop_context.task_runner, self.visit._application, self.scope)
@@ -650,6 +655,8 @@ cdef class ASGIRequest(LoopRequest):
         except BaseException as error:      # the application's: sys.exit() and the like end no worker
             failure = error
         call.starting = loop_context.starting = False
+        if loop_context.beginning is not None:
+            loop_context.beginning = None
         if failure is None:
             failure = outcome_of(call.task, call.ended)
         if failure is PENDING:
@@ -758,7 +765,7 @@ cdef class ASGIRequest(LoopRequest):
         note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(failure)
-        if self.trace is not None:
+        if self.trace is not None and self.trace.over is not None:
             self.trace.failed(failure)
         text = "The application's task was cancelled" if is_a(failure, CancelledError) else "Error in the application"
         return self.log_within(call, partial(

@@ -563,19 +563,19 @@ cdef class GreenServer(Server):
         return 0
 
     cdef int _tell_slow(self, long long now) except -1:
-        """Log where greenlets are whose request has been silent for slow_request_time, once for each request."""
+        """Record where greenlets are whose request has been silent for slow_request_time, and log it, once for each request."""
         cdef GreenContext context
         cdef WSGIRequest request
         for context in list(self.serving.values()):
             request = _served_by(context)
             if context.interrupted or request is None or not request.is_slow(now):
                 continue
-            request.said_slow = True
             label, stack = _at(context, request)
-            self.worker.logger.warning(
-                "A request takes longer than slow_request_time: %s; its greenlet is at", label,
-                extra={"block": stack, "request_id": request.request_id},
-            )
+            if request.note_slow(now, stack):
+                self.worker.logger.warning(
+                    "A request takes longer than slow_request_time: %s; its greenlet is at", label,
+                    extra={"block": stack, "request_id": request.request_id},
+                )
         return 0
 
     cdef int _end_dropped(self) except -1:

@@ -1,5 +1,6 @@
 from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.gateway.waiting cimport TaskRunner
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.hold cimport Batch
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.worker_context cimport WorkerContext
@@ -15,6 +16,7 @@ cdef class LoopContext:
     cdef object compression         # DeflatePolicy, of WebSockets
     cdef readonly set calls         # HTTPCalls whose tasks run, or else what has `task`, `method` and `uri`
     cdef bint starting              # the request that the cell's label tells is in its first step
+    cdef Trace beginning            # … and what becomes of it; None: nobody wants to know
     cdef int drain_code             # what WebSockets are closed with; 0: the worker does not end
     cdef list abandoned             # of these, those that are cancelled when their time is up
     cdef object waiting             # deque of protocols that go on in a turn of their own

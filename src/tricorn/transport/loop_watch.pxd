@@ -1,4 +1,5 @@
 from tricorn.scoreboard cimport RowData
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.loop_context cimport LoopContext
 
 # Watches over an event loop from a thread of its own.
@@ -14,3 +15,4 @@ cdef class LoopWatch:
 
     cdef void _wait(self, RowData* row) noexcept nogil
     cdef int _look(self, RowData* row) except -1
+    cdef Trace _blocked(self)

@@ -10,8 +10,11 @@ A process that was suspended is no blocked loop: then this thread is late itself
 Knows: the loop's tasks, the row. Must not know: what follows for the worker, settings.
 """
 
+from tricorn.gateway.asgi cimport HTTPCall
 from tricorn.scoreboard cimport RowData, monotonic
+from tricorn.tracing.trace cimport Trace, sample
 from tricorn.transport.loop_context cimport LoopContext
+from tricorn.transport.request cimport Request
 from tricorn.transport.system cimport usleep
 from tricorn.transport.worker_context cimport WorkerContext
 
@@ -83,6 +86,7 @@ cdef class LoopWatch:
         cdef WorkerContext worker = self.loop_context.worker
         cdef long long turned = self.turned
         cdef long long late = monotonic() - turned
+        cdef Trace trace
         who = self._blocker()
         frame = sys._current_frames().get(self.ident)
         where = place_of(frame)
@@ -93,6 +97,9 @@ cdef class LoopWatch:
             worker.row.obstacle = f"{who}, at {where}"
         if self.tell_after and late > self.tell_after and self.told != turned:
             self.told = turned
+            trace = self._blocked()
+            if trace is not None:
+                sample(trace, turned + late, late, stack)
             worker.logger.warning(
                 "The event loop has been blocked for %.1f s (slow_request_time) by %s; it is at", late / 1e9, who,
                 extra={"block": stack},
@@ -111,6 +118,19 @@ cdef class LoopWatch:
             if call.task is task:
                 return f"{call.method} {call.uri:.{LONGEST_TARGET}}"
         return f"task {_name(task)}"
+
+    cdef Trace _blocked(self):
+        """Of the request that has the loop; None: it is none, or nobody wants to know."""
+        cdef LoopContext loop_context = self.loop_context
+        cdef Request request
+        if loop_context.starting:
+            return loop_context.beginning
+        task = current_task(loop_context.task_runner.loop)
+        for call in list(loop_context.calls):
+            if task is not None and isinstance(call, HTTPCall) and call.task is task:
+                request = <Request>(<HTTPCall>call).exchange
+                return request.trace if request is not None else None
+        return None
 
 
 cdef object _name(task):

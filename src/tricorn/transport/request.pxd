@@ -51,7 +51,8 @@ cdef class Spares:
             request = <Request>self.kept[self.count]
             Py_DECREF(request)
             if self.kept[self.count].ob_refcnt == 1:
-                request.gone = request.torn = request.said_slow = False
+                request.gone = request.torn = False
+                request.samples = 0
                 request.came_ns = request.begun_ns = 0
                 request.body_sent = request.body_deadline = request.body_since = request.body_waited = request.granted_ns = 0
                 return request
@@ -234,12 +235,12 @@ cdef class Request(AsyncExchange):
     cdef long long limit_ns         # without a sign of life; 0: it has no limit
     cdef long long granted_ns       # until when it may go on in any case: it has asked for that
     cdef long long slow_ns          # after this, without a sign of life, the log tells of it; 0: never
-    cdef bint said_slow             # and it has
+    cdef int samples                # of where its application is that were taken since; at the first one the log tells
     cdef long long sent_at          # when a trusted proxy took it, by its word, ns since the epoch; 0: it did not say
 
     # Its application is about to be called: hooks may want to know.
     cdef int receive(self, dict source) except -1
-    # Somebody traces it. source: its environ, or its scope.
+    # Somebody traces it, or wants to know whether it is slow. source: its environ, or its scope.
     cdef int begin_trace(self, dict source) except -1
     # What its client got, as the access log has it: "200 OK"; None: nothing yet.
     cdef str answered(self)
@@ -319,8 +320,12 @@ cdef class Request(AsyncExchange):
     cdef long long silent_since(self, long long now) noexcept
     # When its time is over.
     cdef long long due(self, long long now) noexcept
-    # Whether the log should tell of it.
+    # Whether it should be looked where it is.
     cdef bint is_slow(self, long long now) noexcept
+    # It was, and it is there. Whether the log should tell of it.
+    cdef bint note_slow(self, long long now, str stack) except -1
+    # Its application waits for its client, or no more.
+    cdef void note_congestion(self, bint congested) noexcept
 
     cdef void wait_for_body(self, bint wanted) noexcept
     # Whether the client stalls in it, or sends it too slowly.
@@ -340,7 +345,7 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
         note_start(request, head)
     if worker.ids is not None:
         name_request(request, worker, head)
-    if worker.tracer is not None:
+    if worker.tracer is not None or worker.slow is not None:
         request.head_ns = monotonic()
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
 
@@ -358,11 +363,17 @@ cdef inline void count_sent(long long* figures, int group, long long came_ns, lo
         observe(place + SENDING, now - ended_ns)
         observe(place + WHOLE, now - came_ns)
 
+# It lasts as long as its connection does, which is not slow, unless it was before.
+cdef inline void leave_out(Trace trace) noexcept:
+    if trace.slow is None:
+        trace.slow_ns = 0
+
 # Its trace is over: unless its protocol has taken it, to tell when the response is out.
 cdef inline int drop_trace(Request request, long long now) except -1:
     cdef Trace trace = request.trace
     if trace is not None:
         request.trace = None
+        leave_out(trace)
         end_trace(trace, now, False)
     return 0
 

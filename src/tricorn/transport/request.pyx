@@ -30,7 +30,7 @@ from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, new_span
-from tricorn.tracing.trace cimport Trace, end_trace
+from tricorn.tracing.trace cimport SAMPLES_MOST, Trace, end_trace, note_behind, sample
 from tricorn.transport.system cimport (
     CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
 )
@@ -189,7 +189,7 @@ cdef class Runner:
     cdef int passes_over(self, Request request, ThreadContext thread) except -1:
         if self.worker.access_log is not None:
             _log_access(self.worker, request, thread.now)
-        if self.worker.tracer is not None:
+        if self.worker.counts and (self.worker.tracer is not None or request.slow_ns):
             _trace_passed(request, thread.now)
         return count_passed(self.worker.figures, request, thread.now) if self.worker.figures != NULL else 0
 
@@ -230,7 +230,7 @@ cdef int count_begin(long long* figures, Request request) except -1:
     cdef long long* group
     cdef timespec now
     cdef long long queued
-    if request.protocol.worker.tracer is not None:
+    if request.protocol.worker.tracer is not None or request.slow_ns:
         request.begin_trace(request.source())
     request.begun_ns = request.started_ns
     if request.came_ns == 0:
@@ -275,6 +275,9 @@ cdef void count_left(Request request) noexcept:
     if trace is not None:
         request.trace = None
         trace.ended_ns = monotonic()
+        if trace.slow_ns:
+            _describe(trace, request)
+        note_behind(trace, False, trace.ended_ns)
         end_trace(trace, trace.ended_ns, True)
     if figures != NULL:
         group = group_of(figures, request.group)
@@ -291,10 +294,40 @@ cdef void _note_end(Request request, int outcome, long long now) noexcept:
     trace.lasts = outcome == 1
     if trace.first_ns == 0 and trace.status is not None:
         trace.first_ns = now            # the server has answered in place of the application
+    if trace.slow_ns:
+        _describe(trace, request)
+        note_behind(trace, False, now)
     if trace.lasts:
         request.trace = None
+        leave_out(trace)
         trace.left = False              # to leave is how such a thing ends
         end_trace(trace, now, False)
+
+
+cdef void _describe(Trace trace, Request request) noexcept:
+    """For people who look at what was slow."""
+    trace.method = request.method
+    trace.uri = request.uri
+    trace.request_id = request.request_id
+    trace.group = request.group
+    trace.body_sent = request.body_sent
+    trace.client_sends_ns += request.body_waited - trace.sends_seen_ns
+    trace.sends_seen_ns = request.body_waited
+
+
+cdef object _with_timing(Request request, object headers):
+    """How long its response has taken by now (W3C Server Timing), behind what the application says of itself: `queue`, before it came here, where a
+    trusted proxy says since when; `wait`, for a thread or a task; `app`, in the application. Milliseconds."""
+    cdef bint octets = request.protocol.runner.octets
+    cdef long long taken = monotonic() - request.started_ns
+    cdef long long waited = request.started_ns - request.came_ns if request.came_ns else 0
+    cdef long long queued = request.queued(taken)
+    cdef str value = f"wait;dur={waited / 1e6:.1f}, app;dur={taken / 1e6:.1f}"
+    if queued >= 0:
+        value = f"queue;dur={max(<long long>0, queued - waited) / 1e6:.1f}, {value}"
+    fields = list(headers)
+    fields.append((b"Server-Timing", value.encode("ascii")) if octets else ("Server-Timing", value))
+    return fields
 
 
 cdef str _maybe_answer(Request request):
@@ -318,6 +351,8 @@ cdef int _trace_passed(Request request, long long now) except -1:
     trace.status = _maybe_answer(request)
     if trace.status is not None:
         trace.first_ns = now
+    if trace.slow_ns:
+        _describe(trace, request)
     end_trace(trace, now, trace.status is None)
     return 0
 
@@ -535,11 +570,20 @@ cdef class Request(AsyncExchange):
 
     cdef int begin_trace(self, dict source) except -1:
         cdef RequestProtocol protocol = self.protocol
+        cdef WorkerContext worker = protocol.worker
         cdef Peer peer = protocol.peer
-        cdef Trace trace = <Trace?>protocol.worker.tracer.begin(
-            self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source
-        )
+        cdef Trace trace
+        if worker.tracer is None:
+            trace = Trace.__new__(Trace)
+        else:
+            trace = <Trace?>worker.tracer.begin(self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source)
         trace.begun_ns = monotonic()
+        if self.slow_ns:
+            trace.slow_ns = self.slow_ns
+            trace.kept = worker.slow
+            trace.version = protocol.version_of(self)
+            trace.sends_seen_ns = self.body_waited      # what came before was not waited for by its application
+            _describe(trace, self)
         trace.head_ns = min(self.head_ns, trace.begun_ns)
         trace.queued_ns = self.came_ns
         self.trace = trace
@@ -698,7 +742,17 @@ cdef class Request(AsyncExchange):
         return max(self.silent_since(now) + min(self.limit_ns, NEVER), self.granted_ns)
 
     cdef bint is_slow(self, long long now) noexcept:
-        return self.slow_ns != 0 and not self.said_slow and now - self.silent_since(now) >= self.slow_ns
+        """Each time after twice the silence of the time before."""
+        if self.slow_ns == 0 or self.samples >= SAMPLES_MOST:
+            return False
+        return now - self.silent_since(now) >= min(self.slow_ns, NEVER >> SAMPLES_MOST) << self.samples
+
+    cdef bint note_slow(self, long long now, str stack) except -1:
+        self.samples += 1
+        if self.trace is not None and self.trace.slow_ns:
+            _describe(self.trace, self)
+            sample(self.trace, now, now - self.silent_since(now), stack)
+        return self.samples == 1
 
     # ---- the time that a client has for its body ---------------------------------------------------------
 
@@ -740,6 +794,8 @@ cdef class Request(AsyncExchange):
         cdef RequestProtocol protocol = self.protocol
         if self.trace is not None:
             self.trace.first_ns = monotonic()
+        if protocol.worker.server_timing:
+            headers = _with_timing(self, headers)
         return protocol.respond(self, status, headers, piece, length)
 
     cdef int send(self, bytes piece) except -1:
@@ -761,6 +817,8 @@ cdef class Request(AsyncExchange):
         if self.trace is not None:
             self.trace.first_ns = monotonic()
         source, offset, size = span
+        if protocol.worker.server_timing:
+            headers = _with_timing(self, headers)
         protocol.respond(self, status, headers, b"", size)
         # A descriptor of its own: the application may close its file at once, the client may take its time.
         if size and not self.gone and not protocol.wants_no_body(self):
@@ -772,7 +830,14 @@ cdef class Request(AsyncExchange):
         return self.protocol.wants_no_body(self)
 
     cdef bint congested(self) noexcept:
-        return self.protocol.is_congested(self, self.protocol.worker.response_buffer)
+        cdef bint congested = self.protocol.is_congested(self, self.protocol.worker.response_buffer)
+        if self.trace is not None:
+            note_behind(self.trace, congested, monotonic())
+        return congested
+
+    cdef void note_congestion(self, bint congested) noexcept:
+        if self.trace is not None:
+            note_behind(self.trace, congested, monotonic())
 
     cdef int hint(self, object headers) except -1:
         cdef RequestProtocol protocol = self.protocol

@@ -634,16 +634,15 @@ cdef class ThreadServer(Server):
         return 0
 
     cdef int _tell_slow(self, long long now) except -1:
-        """Log where threads are whose request has been silent for slow_request_time, once for each request."""
+        """Record where threads are whose request has been silent for slow_request_time, and log it, once for each request."""
         cdef ThreadContext thread
         cdef WSGIRequest request
         for thread in self.all_threads:
             request = _served_by(thread)
             if thread.interrupted or request is None or not request.is_slow(now):
                 continue
-            request.said_slow = True
             label, stack = _at(thread)
-            if _served_by(thread) is request:
+            if _served_by(thread) is request and request.note_slow(now, stack):
                 self.worker.logger.warning(
                     "A request takes longer than slow_request_time: %s; its thread is at", label,
                     extra={"block": stack, "request_id": request.request_id},

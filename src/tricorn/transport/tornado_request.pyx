@@ -151,10 +151,12 @@ cdef class TornadoRunner(LoopRunner):
         cdef TornadoRequest request = connection.request
         if request is None or request.is_detached or request.gone or not request.is_slow(now):
             return 0
-        request.said_slow = True
+        stack = awaiting_stack(connection.task)
+        if not request.note_slow(now, stack):
+            return 0
         return request.log_within(partial(
             self.worker.logger.warning, "A request takes longer than slow_request_time: %s %s; its task is at",
-            request.method, request.uri, extra={"block": awaiting_stack(connection.task)},
+            request.method, request.uri, extra={"block": stack},
         ))
 
     # ---- the task of a handler -------------------------------------------------------------------------
@@ -275,6 +277,7 @@ cdef class TornadoRequest(LoopRequest):
         cdef TornadoConnection connection = self.connection
         if connection is None or self.protocol.is_congested(self, self.runner.worker.response_buffer // 2):
             return 0
+        self.note_congestion(False)
         return connection.flushed()
 
     cdef bint overdue(self, long long now) noexcept:
@@ -358,8 +361,10 @@ cdef class TornadoRequest(LoopRequest):
         (<Line>self.compartment).running += 1
         runner.begins(self, thread)
         loop_context.starting = True
+        loop_context.beginning = self.trace
         self._open(connection)
         loop_context.starting = False
+        loop_context.beginning = None
         return self._leave() if self.gone else 0
 
     def _open(self, TornadoConnection connection):
@@ -387,7 +392,7 @@ cdef class TornadoRequest(LoopRequest):
         cdef TornadoRunner runner = <TornadoRunner>self.runner
         cdef object visit = self.visit
         cdef object trace = self.trace
-        if trace is not None:
+        if trace is not None and self.trace.over is not None:
             trace.enter()
         if visit is not None and runner.worker.greets:
             visit._before(self.scope)
@@ -496,7 +501,7 @@ cdef class TornadoRequest(LoopRequest):
         note_error(worker.figures, APPLICATION_FAILED)
         if worker.on_failure is not None:
             worker.on_failure(error)
-        if self.trace is not None:
+        if self.trace is not None and self.trace.over is not None:
             self.trace.failed(error)
         self.log_within(partial(report, worker.logger, "Error in the application (%s %s)", self.method, self.uri, error=error))
         if connection.is_finished:

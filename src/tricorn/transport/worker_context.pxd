@@ -33,6 +33,7 @@ cdef class Terms:
     cdef public str health_path, ready_path     # None: there is none
     cdef public str request_id_header   # None: requests have no ids
     cdef public bint request_id_response
+    cdef public bint server_timing      # responses tell how long the server took
 
 # What all connections of a worker share.
 cdef class WorkerContext(Terms):
@@ -51,7 +52,8 @@ cdef class WorkerContext(Terms):
     cdef readonly object on_failure     # called with what the application raises; None: nobody wants to know
     cdef object tracing                 # who traces requests (tracing/); None: nobody does
     cdef object tracer                  # … now: not while the worker answers only itself
-    cdef bint counts                    # somebody wants to know when each request begins and ends: figures, or a tracer
+    cdef object slow                    # deque of the SlowRequests that nobody has taken yet; None: no request is too slow
+    cdef bint counts                    # somebody wants to know when each request begins and ends: figures, a tracer, the record of slow ones
     cdef readonly object visitors       # of the hooks around requests (hooks/requests.py); None: there are none
     cdef bint greets                    # … one of which comes before the application, and may change what that gets
     cdef bint looks_back                # … and one when the client is served
@@ -64,7 +66,7 @@ cdef class WorkerContext(Terms):
     # The shortest request_timeout that a request may have, slow_request_time, max_queue_time; 0: there is none.
     cdef readonly long long shortest_timeout, shortest_slow, shortest_wait
 
-    cdef bint tells_queued              # the access log tells how long requests were under way before
+    cdef bint tells_queued              # the access log, or the response, tells how long requests were under way before
 
     cdef bytes health, ready            # health_path and ready_path as they come on the wire
     cdef readonly bint has_probes       # … and whether there is one of them

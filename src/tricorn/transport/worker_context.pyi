@@ -7,6 +7,7 @@ from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log.access import AccessLog
 from tricorn.scoreboard import Row
+from tricorn.tracing.trace import SlowRequest
 
 class Terms:
     """What the settings say to the transport: see worker_context.pxd, which has the attributes."""
@@ -38,5 +39,6 @@ class WorkerContext(Terms):
         visitors: Any = None,
         tracer: Any = None,
     ) -> None: ...
+    def take_slow(self) -> list[tuple[SlowRequest, str | None]]: ...
     def told(self, most: int) -> list[dict[str, Any]]: ...
     def maybe_collections(self) -> Callable[[str, dict[str, int]], object] | None: ...

@@ -10,15 +10,18 @@ from tricorn.metrics.figures cimport (
     BAD_REQUEST, BYTES_IN, CLIENT_TIMEOUT, TOO_LARGE, new_collections, note_error,
 )
 from tricorn.transport.channel cimport ChannelTable
-from tricorn.transport.routes cimport Routes
+from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 from tricorn.transport.wire cimport wire_count_at
 
 import os
+from collections import deque
 
 from tricorn.http.errors import ProtocolError
 
 
+# Slow requests that wait to be taken.
+cdef int SLOW_MOST = 64
 # Of a count of requests: no limit is reached from here, not even 0, which is none.
 cdef long long FAR_BELOW = -0x4000000000000000
 # Statuses of those whose request is larger than a limit (RFC 9110 §15.5.14, §15.5.15, RFC 6585 §5).
@@ -54,7 +57,7 @@ cdef class WorkerContext(Terms):
         self.channels = ChannelTable(logger, row, self.max_connections, self.write_timeout)
         self.row = row
         self.access_log = access_log
-        self.tells_queued = row.figures != NULL or (access_log is not None and access_log.tells_queued())
+        self.tells_queued = row.figures != NULL or self.server_timing or (access_log is not None and access_log.tells_queued())
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure
@@ -67,6 +70,7 @@ cdef class WorkerContext(Terms):
         self.routing = routes if self.routes else None
         self.shortest_timeout = routes.shortest("request_timeout", self.request_timeout)
         self.shortest_slow = routes.shortest("slow_request_time", self.slow_request_time)
+        self.slow = deque(maxlen=SLOW_MOST) if self.shortest_slow else None
         self.shortest_wait = routes.shortest("max_queue_time", self.max_queue_time)
         self.health = None if self.health_path is None else self.health_path.encode("ascii")
         self.ready = None if self.ready_path is None else self.ready_path.encode("ascii")
@@ -90,6 +94,19 @@ cdef class WorkerContext(Terms):
         cdef ChannelTable channels = self.channels
         return channels.told(most)
 
+    def take_slow(self):
+        """The SlowRequests since the last call, each with the prefix of its route, or None. Of a moment's, the latest SLOW_MOST."""
+        cdef Routes routes = self.routing
+        cdef Route route
+        cdef dict names = {}
+        for route in routes.all if routes is not None else ():
+            names[route.group] = None if route.group in names else route.name()     # so many that they share one
+        found = []
+        while self.slow:
+            slow = self.slow.popleft()
+            found.append((slow, names.get(slow.group)))
+        return found
+
     def log_refusal(self, host, error):
         """host: of the client; None: it came through a unix socket."""
         self.row.data.errors += 1
@@ -100,7 +117,7 @@ cdef class WorkerContext(Terms):
     cdef int _count(self, bint on) noexcept:
         self.figures = self.row.figures if on else NULL
         self.tracer = self.tracing if on else None
-        self.counts = self.figures != NULL or self.tracer is not None
+        self.counts = self.figures != NULL or self.tracer is not None or (on and self.slow is not None)
         wire_count_at(self.figures + BYTES_IN if self.figures != NULL else NULL)
         return 0
 

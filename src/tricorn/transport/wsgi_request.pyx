@@ -301,6 +301,7 @@ cdef class WSGIRequest(Request):
         protocol.rest(self)
         # What is still queued goes on being sent while the application produces more.
         if self.stage == STAGE_PAUSED and not protocol.is_congested(self, self.runner.worker.response_buffer // 2):
+            self.note_congestion(False)
             return self._queue_up()
         return 0
 
@@ -658,7 +659,7 @@ cdef class WSGIRequest(Request):
             return      # it only says what we know: the client is gone
         if self.runner.worker.on_failure is not None:
             self.runner.worker.on_failure(error)
-        if self.trace is not None:
+        if self.trace is not None and self.trace.over is not None:
             self.trace.failed(error)
         # In the context of the request, where the application's filters and handlers find its variables.
         call.context.copy().run(partial(
@@ -710,18 +711,25 @@ cdef class WSGIRequest(Request):
         """
         cdef RequestProtocol protocol = self.protocol
         cdef bytes data = None
+        cdef long long waits_since = 0
         if not protocol.body_is_open(self):
             return b""
         if self.body_since == 0:
             self.body_since = monotonic()
         while data is None:
+            if self.trace is not None:
+                waits_since = monotonic()
             try:
                 data = protocol.pull_body(self, size)
             except ProtocolError as error:
                 self.cut_status = error.status
                 raise RequestCut(str(error)) from None
             if data is None:
-                self._wait_readable()
+                try:
+                    self._wait_readable()
+                finally:
+                    if self.trace is not None:
+                        self.trace.client_sends_ns += monotonic() - waits_since
         return data
 
     cdef int _wait_readable(self) except -1:
@@ -770,7 +778,7 @@ cdef int _call(WSGIRequest request, WSGICall call, bint resumed) except -1:
     if resumed:
         return call.resume()
     context = worker.context if request.request_id is None else context_with(worker.context, request.request_id)
-    if request.trace is not None:
+    if request.trace is not None and request.trace.over is not None:
         context = context.copy()
         context.run(request.trace.enter)
     application = request.visit._application if worker.greets else worker.application

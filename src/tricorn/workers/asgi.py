@@ -389,6 +389,7 @@ class Worker:
         """Now and then, and when the worker has served its max_requests, or a connection of a drain has
         gone."""
         self.signals.tell(self.server.loop_context.worker.told)
+        self.signals.note(self.server.loop_context.worker.take_slow)
         if self.server.loop_context.worker.worn:
             ask_for_successor(self.assignment, scoreboard.SERVED_ENOUGH)
         if self.deadline is None:
@@ -439,6 +440,7 @@ class Worker:
         if self.watch is not None:
             self.watch.join(LEFTOVERS)  # it ends at its next tick; a mold has no threads of ours
         self._finish(self._settle(calls))
+        self.signals.note(self.server.loop_context.worker.take_slow)
         self._allow(self._farewell() + FAREWELL)
         self._finish(self.lifespan.shutdown())
         self._allow(FAREWELL + (0 if self.tracing is None else self.tracing.patience))

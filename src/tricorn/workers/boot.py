@@ -52,7 +52,8 @@ def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment
     forks.let_go(signals.let_go)
     if assignment.wishes is not None:
         look = Look(assignment.wishes, assignment.notify)
-        signals.look, signals.look_at_once, signals.tell = look.at_house, look.in_handler, look.tell
+        signals.look, signals.look_at_once = look.at_house, look.in_handler
+        signals.tell, signals.note = look.tell, look.note
     if assignment.hooks is not None and assignment.hooks.wants_abort:
         answer_abort(assignment.hooks)
     # The master ends a frozen worker with SIGABRT: its stacks go to standard error, whatever sys.stderr is

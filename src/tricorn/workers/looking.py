@@ -1,5 +1,5 @@
 """What a worker does when the master wishes for something that no signal says: show its stacks, tell which
-requests it has, log more.
+requests it has, log more. And what it tells unasked: which requests were slow.
 
 Knows: the wishes, threads and tasks of this process. Must not know: who wishes, what becomes of the answers.
 
@@ -20,7 +20,9 @@ import math
 import os
 import sys
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -29,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 from tricorn.log import setup as log_setup
 from tricorn.transport.stacks import OURS, awaiting_stack
 from tricorn.wishes import ANSWER_MAX, Wishes
-from tricorn.workers import profiling
+from tricorn.workers import profiling, slow
 from tricorn.workers.profiling import BEGINNINGS, HUBS
-from tricorn.workers.signals import Told
+from tricorn.workers.signals import TakeSlow, Told
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,6 +55,9 @@ LOOKED_AT = 2000
 #: Of a target, the name of a client, an id: as much of it, in characters.
 WORD_MAX = 500
 
+#: Slow requests that could not be told yet.
+SLOW_OWED = 64
+
 Stack = dict[str, str]
 
 
@@ -66,6 +71,7 @@ class Look:
         self._told = wishes.requests
         self._profiled = wishes.profile
         self._level = 0
+        self._owed: deque[dict[str, Any]] = deque(maxlen=SLOW_OWED)
         self.at_house()
 
     def at_house(self) -> None:
@@ -99,6 +105,20 @@ class Look:
         self._told = wish
         with suppress(OSError):  # no memory for it
             self._wishes.tell({"wish": wish, "pid": os.getpid(), **requests(told)})
+
+    def note(self, take: TakeSlow) -> None:
+        """Slow requests, by whoever keeps house, now and then, and at the end."""
+        found = take()
+        if found:
+            wall = time.time() - time.monotonic()
+            self._owed.extend({"pid": os.getpid(), **slow.told(each, route, wall)} for each, route in found)
+        if not self._owed:
+            return
+        with suppress(OSError):  # no memory for it: next time, perhaps
+            if self._wishes.note(list(self._owed)):
+                self._owed.clear()
+            if self._wishes.has_many_notes:
+                self._notify()
 
 
 def requests(told: Told) -> dict[str, Any]:

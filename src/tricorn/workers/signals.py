@@ -18,9 +18,14 @@ from types import FrameType
 from typing import Any
 
 from tricorn.sigaction import use_usual_stack
+from tricorn.tracing.trace import SlowRequest
 
 #: What goes on in this worker, so many things at most, each as the transport tells it (Request.told).
 Told = Callable[[int], list[dict[str, Any]]]
+
+
+#: Slow requests since the last call, each with its route.
+TakeSlow = Callable[[], list[tuple[SlowRequest, str | None]]]
 
 
 class Command(Enum):
@@ -55,13 +60,14 @@ class SignalPipe:
 
     look: called by whoever reads here when USR1 has come: the master may want more than that logs are opened
         again. look_at_once: by its handler. tell: by whoever keeps house, about once a second, with a way to
-        know what goes on.
+        know what goes on; note: likewise of what was slow.
     """
 
     def __init__(self) -> None:
         self.look: Callable[[], None] = _nothing
         self.look_at_once: Callable[[], None] = _nothing
         self.tell: Callable[[Told], None] = _nothing_to_tell
+        self.note: Callable[[TakeSlow], None] = _nothing_to_note
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -164,6 +170,10 @@ def _nothing() -> None:
 
 
 def _nothing_to_tell(told: Told) -> None:
+    """Nobody wants to know."""
+
+
+def _nothing_to_note(take: TakeSlow) -> None:
     """Nobody wants to know."""
 
 

@@ -183,6 +183,7 @@ class Worker:
         self._renew_certificates()
         self.streams.attend(monotonic())
         self.signals.tell(self.context.told)
+        self.signals.note(self.context.take_slow)
         if not self.wished:
             self.wished = self.signals.take()
 
@@ -277,6 +278,7 @@ class Worker:
     def _end(self) -> None:
         self.server.stop()
         self._wait_for_last()
+        self.signals.note(self.context.take_slow)
 
     def _wait_for_last(self) -> None:
         """Those that are inside the application then end with the process."""

@@ -172,21 +172,26 @@
 
   // -- what has come ----------------------------------------------------------------------------------------------
 
-  let points = [], events = [], now = null, isPaused = false;
+  let points = [], events = [], slow = [], now = null, isPaused = false;
   const take = (told) => {
     attempts = 0;
     if (told.is_whole) {
       const first = told.points.length ? told.points[0].at : Infinity;
       points = points.filter((each) => each.at < first).concat(told.points);
       events = told.events;
+      slow = told.slow;
     } else {
       const isAnew = now?.status && told.now.status && now.status.pid !== told.now.status.pid;
       points = points.concat(told.points);
       events = (isAnew ? [] : events).concat(told.events);
+      // What went on comes again.
+      const isNew = (each) => told.slow.every((one) => one.pid !== each.pid || one.number !== each.number);
+      slow = (isAnew ? [] : slow.filter(isNew)).concat(told.slow);
       announce(told.events);
     }
     points = points.slice(-KEPT);
     events = events.slice(-100);
+    slow = slow.slice(-50);
     now = told.now;
     if (!isPaused) show();
   };
@@ -216,6 +221,7 @@
     showWorkers();
     showRequests();
     showSlowest();
+    showSlow();
     showCertificates();
     draw();
   };
@@ -300,6 +306,31 @@
     fill(at("slowest"), now.slowest, (each) => `${each.method} ${each.target}`, () => rowOf(["n", "", "path", "when", "wide", "n"]), (row, each) =>
       texts(row, [duration(each.seconds), each.phase, requestText(each), each.client || "–", String(each.pid), dayless(each.seen)]), "None yet");
     put(at("slowest-note"), "One row for each path. The server is looked at every two seconds while somebody watches: what is faster shows among the durations above.");
+  };
+  const SLOW = { server: "the server", application: "the application", client: "the client" };
+  const PARTS_OF_SLOW = ["waiting", "application", "client_sends", "client_reads"], OWNERS = ["server", "application", "client", "client"];
+  const showSlow = () => {
+    fill(at("slow"), [...slow].reverse(), (each) => `${each.pid} ${each.number} ${each.change}`, (each) => {
+      const row = rowOf(["when", "n", "", "path", "", "n", "n", "n", "n", "n wide", "wide"]);
+      const name = `${each.method} ${each.path}`, place = row.cells[3];
+      const lines = each.stacks.map((one) => `after ${duration(one.after)} of silence\n${one.stack.trimEnd()}`);
+      for (const what of ["route", "id"]) if (each[what]) lines.push(`${what} ${each[what]}`);
+      if (lines.length) {
+        const details = make("details");
+        details.append(make("summary", "", name), make("pre", "", lines.join("\n\n")));
+        place.append(details);
+      } else put(place, name);
+      const status = each.is_over ? String(each.status ?? "none") : "goes on";
+      texts(row, [dayless(each.time), duration(each.seconds), SLOW[each.slow] ?? "–", null, each.has_left ? `${status}, client left` : status]);
+      PARTS_OF_SLOW.forEach((part, index) => {
+        put(row.cells[5 + index], duration(each[part]));
+        if (OWNERS[index] === each.slow && each[part] >= each.seconds / 4) row.cells[5 + index].className = "n bad";
+      });
+      texts(row, [null, null, null, null, null, null, null, null, null, bytes(each.sent), String(each.pid)]);
+      return row;
+    }, () => undefined, now.is_slow_recorded ? "None yet" : "None is recorded");
+    put(at("slow-note"), now.is_slow_recorded ? "A request opens to where it was, if it was looked at. The last 50; tricorn ctl slow has 200."
+      : "Set slow_request_time, and each request that takes longer is kept here, with where it was.");
   };
   const showCertificates = () => {
     at("s-certificates").hidden = !now.certificates.length;
