@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from alarms.receiver import Handler, receiving
 
 from tricorn.alarms import webhook
 
+ROOT = Path(__file__).parent.parent.parent
 MESSAGES = [{"alarm": "memory", "text": "é\n"}, {"alarm": "restarts"}]
 
 
-def said_by_the_program(url: str) -> str:
-    asked = json.dumps({"url": url, "messages": MESSAGES, "user": None, "group": None})
-    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+def said_by_the_program(url: str, user: int | None = None, **environ: str) -> str:
+    asked = json.dumps({"url": url, "messages": MESSAGES, "user": user, "group": user})
+    usual = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-I", "-S", webhook.__file__],
         input=asked.encode(),
         capture_output=True,
         timeout=20,
-        env=environ,
+        env=usual | environ,
         check=True,
     )
     assert not done.stderr
@@ -34,6 +37,28 @@ def test_each_message_is_posted_as_json() -> None:
     with receiving() as receiver:
         assert said_by_the_program(receiver.url) == webhook.DONE
     assert receiver.told == [("/hook?token=sesame", "application/json", each) for each in MESSAGES]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_looks_names_up() -> None:
+    """Who may not be able to read the standard library."""
+    with receiving() as receiver:
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        assert said_by_the_program(url, user=65534) == webhook.DONE
+    assert len(receiver.told) == len(MESSAGES)
+
+
+def test_https_is_verified(tmp_path: Path) -> None:
+    subprocess.run([ROOT / "tools" / "certificate", tmp_path], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "localhost.pem", tmp_path / "localhost.key")
+    with receiving() as receiver:
+        receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+        url = receiver.url.replace("http:", "https:")
+        assert "certificate verify failed" in said_by_the_program(url)
+        assert not receiver.told
+        assert said_by_the_program(url, SSL_CERT_FILE=str(tmp_path / "ca.pem")) == webhook.DONE
+    assert len(receiver.told) == len(MESSAGES)
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def _maybe_problem(opener: OpenerDirector, url: str, message: Mapping[str, Any])
 
 
 def become(user: int | None, group: int | None) -> None:
+    "".encode("idna")  # loads what names are looked up with, which the other user may not be able to read
     if os.geteuid() == 0 and (user or group):
         os.setgroups([])
         if group is not None:
