@@ -155,13 +155,18 @@ class Wishes:
         return self._notes.size > NOTES_MANY
 
 
+def _file(name: str) -> int:
+    """In memory; whoever writes, writes at its end."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+    return fd
+
+
 class _Answers:
     """A file in memory."""
 
     def __init__(self, name: str) -> None:
-        self._fd = os.memfd_create(name, os.MFD_CLOEXEC)
-        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_APPEND)
+        self._fd = _file(name)
         self._read = 0
 
     def clear(self) -> None:
@@ -185,9 +190,7 @@ class _Notes:
     """A file in memory, which several write and one empties."""
 
     def __init__(self, name: str) -> None:
-        self._fd = os.memfd_create(name, os.MFD_CLOEXEC)
-        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_APPEND)
+        self._fd = _file(name)
         self._read = 0
 
     @property

@@ -64,3 +64,4 @@ def test_the_rest() -> None:
     assert found["stacks"] == [{"after": 2.0, "stack": "there"}]
     assert "s3cret" not in str(found)
     assert len(told(slow(uri="/" * 9999, sent_ns=4), None, 0.0)["path"]) == 500
+    assert told(slow(uri="http://name/a?token=s3cret", sent_ns=4), None, 0.0)["path"] == "/a"

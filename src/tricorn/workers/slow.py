@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tricorn.http.target import split
 from tricorn.tracing.trace import SlowRequest
 
 #: Of a path, an id: as much of it, in characters.
@@ -41,7 +42,7 @@ def told(slow: SlowRequest, route: str | None, wall: float) -> dict[str, Any]:
         "number": slow.number,
         "time": round(wall + slow.head_ns / 1e9, 3),
         "method": slow.method[:WORD_MAX],
-        "path": slow.uri.partition("?")[0][:WORD_MAX],
+        "path": split(slow.uri)[0][:WORD_MAX],
         "route": route,
         "http": slow.version,
         "status": int(slow.status[:3]) if slow.status is not None else None,
