@@ -13,13 +13,14 @@ import pytest
 from alarms.receiver import Handler, receiving
 
 from tricorn.alarms import webhook
+from tricorn.arbiter import alarming
 
 ROOT = Path(__file__).parent.parent.parent
 MESSAGES = [{"alarm": "memory", "text": "é\n"}, {"alarm": "restarts"}]
 
 
 def said_by_the_program(url: str, user: int | None = None, **environ: str) -> str:
-    asked = json.dumps({"url": url, "messages": MESSAGES, "user": user, "group": user})
+    asked = json.dumps({"url": url, "messages": MESSAGES, "limit": 15, "user": user, "group": user})
     usual = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-I", "-S", webhook.__file__],
@@ -35,7 +36,7 @@ def said_by_the_program(url: str, user: int | None = None, **environ: str) -> st
 
 def test_each_message_is_posted_as_json() -> None:
     with receiving() as receiver:
-        assert said_by_the_program(receiver.url) == webhook.DONE
+        assert said_by_the_program(receiver.url) == webhook.DONE == alarming.DONE
     assert receiver.told == [("/hook?token=sesame", "application/json", each) for each in MESSAGES]
 
 

@@ -83,7 +83,8 @@ def test_what_took_how_long(tmp_path: Path, kind: str, wire: str) -> None:
         (field,) = live.request("/work").all("Server-Timing")
         found = durations(field)
         assert list(found) == ["wait", "app"]
-        assert found["wait"] < 0.1 <= found["app"] < 5
+        assert found["wait"] < 0.1
+        assert 0.09 <= found["app"] < 5  # a loop's timer may be early by its clock's grain
         own, ours = live.request("/own").all("Server-Timing")
         assert own == "db;dur=53"
         assert list(durations(ours)) == ["wait", "app"]

@@ -5,9 +5,9 @@ do none of that; a thread beside the master could hold any lock when that forks.
 
     python -I -S webhook.py
 
-and imports the standard library alone. Its standard input is a JSON object: `url`, `messages`, and `user` and
-`group`, if it shall become another. The URL may be a secret, so it is in no command line. What it writes to
-its standard output is what went wrong, or DONE.
+and imports the standard library alone. Its standard input is a JSON object: `url`, `messages`, `limit`, the
+seconds that it may take in all, and `user` and `group`, if it shall become another. The URL may be a secret,
+so it is in no command line. What it writes to its standard output is what went wrong, or DONE.
 
 Knows: HTTP, as a client. Must not know: what an alarm is; whose it is.
 """
@@ -27,9 +27,6 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 
 #: What it says when everybody was told everything.
 DONE = "done"
-
-#: How long it may take in all, seconds: then the kernel ends it.
-LIMIT = 30
 
 #: For the receiver to do anything at all, seconds.
 PATIENCE = 5.0
@@ -90,8 +87,8 @@ def become(user: int | None, group: int | None) -> None:
 def main() -> None:
     # Ctrl-C is for all processes of a terminal, and the master's to obey.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.alarm(LIMIT)
     asked = json.load(sys.stdin)
+    signal.alarm(asked["limit"])  # then the kernel ends it
     become(asked["user"], asked["group"])
     print(told(asked["url"], asked["messages"]), flush=True)
 

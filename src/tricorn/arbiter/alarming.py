@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tricorn.alarms import webhook
+from tricorn import alarms
 from tricorn.alarms.rules import Alarms, Change
 from tricorn.alarms.windows import Window
 from tricorn.arbiter.children import ChildRecord, Generation
@@ -39,6 +39,13 @@ SELDOM = 5.0
 
 #: The master's loop has a turn in each second by itself.
 OFTEN = 1.0
+
+#: The program. It is not imported here: HTTP and TLS come with it, and would be in each worker.
+WEBHOOK = os.path.join(os.path.dirname(alarms.__file__), "webhook.py")
+
+#: What it says when everybody was told everything, and how long it may take in all, seconds.
+DONE = "done"
+LIMIT = 30
 
 #: What waits to be told while the webhook is slow; the oldest are given up.
 KEPT = 32
@@ -189,8 +196,8 @@ class Messenger:
         said = os.pread(self._answer, 4 * SAID_MAX, 0).decode("utf-8", "replace").strip()
         self.forget()
         self._pid = 0
-        if said != webhook.DONE:
-            reason = said.rpartition("\n")[2][:SAID_MAX] or f"it took longer than {webhook.LIMIT} s"
+        if said != DONE:
+            reason = said.rpartition("\n")[2][:SAID_MAX] or f"it took longer than {LIMIT} s"
             log.warning("alarm_webhook: the receiver was not told: %s", reason)
 
     def _start(self) -> None:
@@ -198,6 +205,7 @@ class Messenger:
         assert settings is not None
         asked = {
             "url": settings.alarm_webhook,
+            "limit": LIMIT,
             "messages": list(self._waiting),
             "user": settings.user,
             "group": settings.group,
@@ -221,7 +229,7 @@ class Messenger:
 
 
 def _spawned(question: int, answer: int) -> int:
-    command = [sys.executable, "-I", "-S", webhook.__file__]
+    command = [sys.executable, "-I", "-S", WEBHOOK]
     places = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((question, answer, answer))]
     return os.posix_spawn(
         command[0],
