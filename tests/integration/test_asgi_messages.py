@@ -126,7 +126,8 @@ def test_100_continue_is_sent_when_the_application_asks(server: Server, gate: st
         open_gate(server, gate)
         assert client.interim().status == 100
         client.send(b"hello")
-        assert client.response("POST").body == b"5 5"
+        total, _ = client.response("POST").body.split()
+        assert total == b"5"
 
 
 def test_the_body_behind_a_finished_response_is_none(server: Server, gate: str) -> None:

@@ -153,7 +153,8 @@ def test_an_address_may_come_late() -> None:
     live = Apart("198.51.100.7:8000")
     try:
         live.start(wait=False)
-        line = "http://198.51.100.7:8000: this machine has no such address: waiting up to 5 s for it"
+        place = f"{live.wire.url_scheme}://198.51.100.7:8000"
+        line = f"{place}: this machine has no such address: waiting up to 5 s for it"
         assert live.wait_log("waiting up to").count(line) == 1
         live.add_address("198.51.100.7")
         live.wait_log("is ready")

@@ -45,7 +45,7 @@ from integration.tls_site import (
 from tls.authority import Authority, Issued, need_openssl
 from websockets.asyncio.client import connect as connect_socket
 
-LIMIT = 0.5  # the header_timeout of most servers here
+LIMIT = 0.8  # the header_timeout of most servers here
 LATE = 3.0
 APP = "secured:app"
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
