@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tricorn import alarms
-from tricorn.alarms.rules import Alarms, Change
+from tricorn.alarms.rules import RULES, Alarms, Change
 from tricorn.alarms.windows import Window
 from tricorn.arbiter.children import ChildRecord, Generation
 from tricorn.arbiter.ledger import Ledger
@@ -54,10 +54,7 @@ KEPT = 32
 SAID_MAX = 200
 
 #: What a look may depend on.
-TERMS = (
-    *("alarm_queue_time", "alarm_error_share", "alarm_memory", "alarm_restarts", "alarm_certificate_days"),
-    *("alarm_window", "alarm_pending_time"),
-)
+TERMS = (*(rule.setting for rule in RULES), "alarm_window", "alarm_pending_time")
 
 
 class Alarming:

@@ -143,7 +143,7 @@ def tree(stacks: Sequence[Stack]) -> Box:
 def svg(stacks: Sequence[Stack], title: str) -> str:
     root = tree(stacks)
     height = HEAD + root.depth * ROW + MARGIN
-    boxes = "\n".join(_boxes(root, MARGIN, 0, (WIDTH - 2 * MARGIN) / root.seconds, height)) if stacks else ""
+    boxes = "\n".join(_boxes(root, (WIDTH - 2 * MARGIN) / root.seconds, height)) if stacks else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" font-family="monospace" font-size="11">\n'
@@ -156,17 +156,16 @@ def svg(stacks: Sequence[Stack], title: str) -> str:
     )
 
 
-def _boxes(box: Box, x: float, level: int, scale: float, height: int) -> Iterator[str]:
+def _boxes(root: Box, scale: float, height: int) -> Iterator[str]:
     """scale: pixels of a second."""
-    pending = [(box, x, level)]
-    whole = box.seconds
+    pending: list[tuple[Box, float, int]] = [(root, MARGIN, 0)]
     while pending:
         each, left, row = pending.pop()
         width = each.seconds * scale
         if width < NARROWEST:
             continue
         top = height - MARGIN - (row + 1) * ROW
-        said = f"{each.said}: {each.seconds:.2f} s, {each.seconds / whole:.1%}"
+        said = f"{each.said}: {each.seconds:.2f} s, {each.seconds / root.seconds:.1%}"
         letters = int((width - 4) / LETTER)
         name = each.name if len(each.name) <= letters else f"{each.name[: letters - 1]}…"
         text = (
