@@ -17,8 +17,8 @@ Guarantees, as long as nobody crashes:
   one for each generation, beside those whose place a worker has taken. It is made when a worker is wanted, is
   left alone as long as there are workers that it has forked, or may be, and does not count as one.
 - Attendants, if there shall be any, are the last that end. They are neither workers nor molds.
-- Heavy workers are in pools. Each pool is kept and replaced by the rules for workers, for itself. They are told
-  to stop when no worker is left that could call them, the stash when no heavy worker is.
+- Heavy workers are in pools. Each pool is kept and replaced by the rules for workers, for itself. They are
+  told to stop when no worker is left that could call them, the stash when no heavy worker is.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Child:
-    """A worker, a mold, an attendant or a heavy worker, as the master sees it at one instant. All instants are
-    monotonic seconds.
+    """A worker, a mold, an attendant or a heavy worker, as the master sees it at one instant. All instants
+    are monotonic seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
     timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.

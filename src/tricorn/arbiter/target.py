@@ -249,8 +249,8 @@ def alone(target: Target) -> Target:
 
 
 def pooled(target: Target, pool: Pool) -> Target:
-    """There shall be such a pool. If there is one of this number, `pool` is what it becomes, on trial: what was
-    proven of it serves meanwhile."""
+    """There shall be such a pool. If there is one of this number, `pool` is what it becomes, on trial: what
+    was proven of it serves meanwhile."""
     before = maybe_pool(target, pool.number)
     if before is None:
         return replace(target, pools=(*target.pools, pool))

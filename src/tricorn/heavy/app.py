@@ -30,18 +30,18 @@ class DirtyApp:
 
     workers: ClassVar[int | None] = None
 
-    #: Names of tables of the stash that it uses; for readers, since a table is made when something is put into it.
+    #: Tables of the stash that it uses; for readers, since each is made when something is put into it.
     stashes: ClassVar[Any] = ()
 
     def init(self) -> None:
         """Load what takes long. An exception means that the worker cannot start."""
 
     def __call__(self, action: str, *args: Any, **kwargs: Any) -> Any:
-        """Do it: call the method of that name. A generator streams what it yields. Raises ValueError: there is
-        no such action."""
+        """Do it: call the method of that name. A generator streams what it yields. Raises ValueError: there
+        is no such action."""
         method = None if action.startswith("_") else getattr(self, action, None)
         if not callable(method):
-            raise ValueError(f"unknown action: {action}")  # noqa: TRY004 - what Gunicorn raises
+            raise ValueError(f"unknown action: {action}")
         return method(*args, **kwargs)
 
     def close(self) -> None:
@@ -91,7 +91,9 @@ def class_of(spec: Spec) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{spec.module}.".startswith(f"{error.name}."):
             raise  # it is there, and something that it imports is not
-        raise LoadError(f"there is no module {spec.module!r} for the heavy application {spec.path}") from error
+        raise LoadError(
+            f"there is no module {spec.module!r} for the heavy application {spec.path}"
+        ) from error
     for part in spec.name.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, type):

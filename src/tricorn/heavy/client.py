@@ -91,8 +91,8 @@ class DirtyClient:
         return _result(app_path, action, kind, payload)
 
     def stream(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """What the action yields, as it does. The call begins with the first piece, and ends when the iterator
-        is closed. Raises DirtyError."""
+        """What the action yields, as it does. The call begins with the first piece, and ends when the
+        iterator is closed. Raises DirtyError."""
         with _Connection(directory.place_of(app_path), self.timeout) as connection:
             connection.send(_call(action, args, kwargs))
             while True:
@@ -125,9 +125,7 @@ class DirtyClient:
             kind, payload = await connection.receive()
         return _result(app_path, action, kind, payload)
 
-    async def stream_async(
-        self, app_path: str, action: str, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[Any]:
+    async def stream_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """As `stream`."""
         async with _LoopConnection(directory.place_of(app_path), self.timeout) as connection:
             await connection.send(_call(action, args, kwargs))

@@ -59,7 +59,7 @@ def publish(places: Iterable[Place], stash: Place | None) -> None:
 
 
 def place_of(app: str) -> Place:
-    """Raises DirtyError: there are no heavy workers, not this application, or nobody who could take a call."""
+    """Raises DirtyError: there are no heavy workers, not this application, or nobody who could take it."""
     place = _known.places.get(app)
     if place is None:
         if not _known.places:

@@ -49,7 +49,6 @@ class DirtyError(Exception):
         return error
 
 
-
 class DirtyTimeoutError(DirtyError):
     """timeout: how long it was waited, seconds."""
 
@@ -110,7 +109,9 @@ class DirtyAppNotFoundError(DirtyAppError):
     """No worker has such an application."""
 
     def __init__(self, app_path: str, hint: str = "") -> None:
-        super().__init__(f"there is no heavy application {app_path!r}{hint and '; '}{hint}", app_path=app_path)
+        super().__init__(
+            f"there is no heavy application {app_path!r}{hint and '; '}{hint}", app_path=app_path
+        )
 
 
 class DirtyNoWorkersAvailableError(DirtyError):
@@ -156,14 +157,16 @@ class StashKeyNotFoundError(StashError):
 
     def __init__(self, table_name: str, key: str) -> None:
         super().__init__(
-            f"the table {table_name!r} of the stash has no key {key!r}", {"table_name": table_name, "key": key}
+            f"the table {table_name!r} of the stash has no key {key!r}",
+            {"table_name": table_name, "key": key},
         )
         self.table_name = table_name
         self.key = key
 
 
 class CallStoppedError(BaseException):
-    """Raised in a thread whose call is to end. Not an Exception: code that catches all of these would go on."""
+    """Raised in a thread whose call is to end. Not an Exception: code that catches all of those would go
+    on."""
 
 
 class CallCancelledError(CallStoppedError):

@@ -130,8 +130,8 @@ def encoded(value: object) -> bytes:
     found = stream.getvalue()
     if len(found) > MESSAGE_MAX:
         raise DirtyProtocolError(
-            f"a message of {len(found) >> 20} MB is more than the {MESSAGE_MAX >> 20} that there may be; write "
-            "it to a file and send the file's name"
+            f"a message of {len(found) >> 20} MB is more than the {MESSAGE_MAX >> 20} that there may be; "
+            "write it to a file and send the file's name"
         )
     return found
 

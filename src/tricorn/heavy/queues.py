@@ -40,23 +40,27 @@ class CallQueue:
     caller that was refused adds 1: the kernel adds, so nothing is lost among many processes.
     """
 
-    def __init__(self, app: str, length: int, owner: tuple[int, int] | None = None) -> None:
-        """owner: the user and group that callers and workers will be; None: as this process. Raises
-        OSError."""
+    def __init__(self, app: str, length: int) -> None:
+        """Raises OSError."""
         self.app = app
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self.handle = _bound(self.socket, owner)
+            self.handle = _bound(self.socket)
             self.refusals = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self.socket.setblocking(False)
-            self.bound(length)
+            self.hold(length)
         except BaseException:
             self.socket.close()
             raise
         self._inode = os.fstat(self.socket.fileno()).st_ino
         self._refused = 0
 
-    def bound(self, length: int) -> None:
+    def give_to(self, uid: int | None, gid: int | None) -> None:
+        """To the user and group that callers will be; None: as this process."""
+        if uid is not None or gid is not None:
+            os.chown(f"/proc/self/fd/{self.handle}", -1 if uid is None else uid, -1 if gid is None else gid)
+
+    def hold(self, length: int) -> None:
         """So many may wait, from now on."""
         self.socket.listen(max(0, length - ONE_MORE))
 
@@ -85,7 +89,7 @@ class CallQueue:
         return self._refused
 
 
-def _bound(sock: socket.socket, owner: tuple[int, int] | None) -> int:
+def _bound(sock: socket.socket) -> int:
     """Bind it where nobody else can reach it; gives what one connects by."""
     directory = _private_directory()
     path = f"{directory}/calls"
@@ -94,8 +98,6 @@ def _bound(sock: socket.socket, owner: tuple[int, int] | None) -> int:
         sock.bind(f"/proc/self/fd/{entered}/calls")  # a path of a socket is 107 bytes at most
         try:
             os.chmod(path, 0o600)
-            if owner is not None and owner != (os.geteuid(), os.getegid()):
-                os.chown(path, *owner)
             return os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         finally:
             os.unlink(path)
@@ -106,7 +108,7 @@ def _bound(sock: socket.socket, owner: tuple[int, int] | None) -> int:
 
 def _private_directory() -> str:
     reason: OSError | None = None
-    for base in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - the name is ours alone
+    for base in (os.getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"):
         if base:
             path = f"{base}/tricorn-{os.getpid()}-{os.urandom(8).hex()}"
             try:

@@ -165,7 +165,7 @@ class Serving:
         self._wakes = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._loop = _Loop()
 
-    # -- the application's threads -----------------------------------------------------------------------------
+    # -- the application's threads -------------------------------------------------------------------------
 
     def start_others(self) -> None:
         """All threads but the first."""
@@ -287,7 +287,7 @@ class Serving:
         call.sock.close()
         self.wake()
 
-    # -- the house ---------------------------------------------------------------------------------------------
+    # -- the house -----------------------------------------------------------------------------------------
 
     @property
     def running(self) -> int:
@@ -395,6 +395,13 @@ class Serving:
         for call in self._snapshot():
             call.end(CallCancelledError)
 
+    def let_go(self) -> None:
+        """In a process that an application forks: its callers are this one's."""
+        for call in self._calls:
+            call.sock.close()
+        for _, queue in self._queues:
+            queue.close()
+
     def finish(self) -> None:
         """The threads end when they have done what they have."""
         self._loop.stop()
@@ -451,15 +458,16 @@ def _text_of(error: BaseException) -> str:
 
 
 class _Loop:
-    """The event loop of async actions, in a thread of its own that begins with the first one: so what they keep
-    between calls (a client, a pool of connections) belongs to one loop."""
+    """The event loop of async actions, in a thread of its own that begins with the first one: so what they
+    keep between calls (a client, a pool of connections) belongs to one loop."""
 
     def __init__(self) -> None:
         self._made = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, call: Call, awaited: Any) -> Any:
-        """In the calling thread, until it is done. Raises what it raises; CancelledError: it was told to end."""
+        """In the calling thread, until it is done. Raises what it raises; CancelledError: it was told to
+        end."""
         future = asyncio.run_coroutine_threadsafe(awaited, self._running())
         with call.lock:
             call.future = future

@@ -25,7 +25,6 @@ from tricorn.heavy.client import TIMEOUT, _Connection
 from tricorn.heavy.errors import (
     DirtyError,
     StashError,
-    StashKeyNotFoundError,
     StashTableNotFoundError,
 )
 from tricorn.heavy.messages import Kind

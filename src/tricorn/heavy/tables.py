@@ -47,7 +47,12 @@ class Tables:
     def answer(self, asked: object) -> Any:
         """Raises StashError, DirtyProtocolError."""
         match asked:
-            case {"op": str(op), "table": str(table), "key": str() | None as key, "value": bytes() | None as value}:
+            case {
+                "op": str(op),
+                "table": str(table),
+                "key": str() | None as key,
+                "value": bytes() | None as value,
+            }:
                 return self._answer(op, table, key, value)
         raise DirtyProtocolError
 

@@ -10,7 +10,6 @@ import faulthandler
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from socket import socket
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -39,14 +38,6 @@ LOOK = 0.5
 LAST_CALL = 0.2
 
 
-@dataclass(frozen=True)
-class Task:
-    """What one such process is for. queues: by application; for the stash there is one."""
-
-    pool: Pool
-    queues: Mapping[str, socket]
-
-
 def _begin(assignment: Assignment) -> SignalPipe:
     signals = SignalPipe()
     signals.open()
@@ -59,11 +50,11 @@ def _begin(assignment: Assignment) -> SignalPipe:
     return signals
 
 
-def run_heavy(task: Task, assignment: Assignment) -> int:
-    """The life of a worker of a pool. Returns its exit code."""
+def run_heavy(pool: Pool, queues: Mapping[str, socket], assignment: Assignment) -> int:
+    """The life of a worker of a pool. queues: where calls wait, by application. Returns its exit code."""
     signals = _begin(assignment)
     try:
-        apps = _loaded(task.pool, assignment.row.queue)
+        apps = _loaded(pool, assignment.row.queue)
     except _NotLoadedError as error:
         return failed(assignment, str(error))
     assignment.row.loaded_ns = scoreboard.monotonic_ns()
@@ -73,7 +64,7 @@ def run_heavy(task: Task, assignment: Assignment) -> int:
             assignment.hooks.loaded(None)
         except HookError as error:
             return failed(assignment, said_of(error))
-    return HeavyWorker(task, assignment, signals, apps).run()
+    return HeavyWorker(pool, queues, assignment, signals, apps).run()
 
 
 class _NotLoadedError(Exception):
@@ -109,7 +100,8 @@ class HeavyWorker:
 
     def __init__(
         self,
-        task: Task,
+        pool: Pool,
+        queues: Mapping[str, socket],
         assignment: Assignment,
         signals: SignalPipe,
         apps: Mapping[str, Callable[..., Any]],
@@ -121,7 +113,8 @@ class HeavyWorker:
         self.deadline: float | None = None  # of the drain
         self.ending = Lock()  # held by who ends the process
         row = assignment.row
-        self.serving = Serving(apps, task.queues, row.cells, row, task.pool.timeout, self._is_stuck)
+        self.serving = Serving(apps, queues, row.cells, row, pool.timeout, self._is_stuck)
+        forks.let_go(self.serving.let_go)
 
     def run(self) -> int:
         self.serving.start_others()
@@ -139,8 +132,8 @@ class HeavyWorker:
                 log.exception("The heavy application %s raised when it was closed", path)
 
     def _keep(self) -> None:
-        """Keep house until the worker's end, as a thread of its own. Ends the process if the main thread stays
-        inside the application."""
+        """Keep house until the worker's end, as a thread of its own. Ends the process if the main thread
+        stays inside the application."""
         try:
             self._enter(scoreboard.READY)
             while self._goes_on():
@@ -199,10 +192,11 @@ class HeavyWorker:
             self.assignment.leave(EXIT_OK)
 
 
-def run_stash(task: Task, assignment: Assignment) -> int:
+def run_stash(pool: Pool, queues: Mapping[str, socket], assignment: Assignment) -> int:
     """The life of the process that keeps the stash. Returns its exit code."""
+    del pool  # there is one, and it is always the same
     signals = _begin(assignment)
-    (queue,) = task.queues.values()
+    (queue,) = queues.values()
     counter = Counter(Tables(), queue)
     row, lifeline = assignment.row, assignment.lifeline
     row.beat()
