@@ -693,6 +693,8 @@ class Launch:
         check_patches()
         if any("gunicorn" in origin for origin in settings.origins.values()):
             gunicorn.install()  # its functions may import something when they are called
+        if settings.dirty_apps and settings.dirty_workers:
+            gunicorn.install_dirty()
         return with_remarks(checked(with_sockets(with_paste(settings, self.cwd), self.sockets)))
 
     def reload(self) -> Settings:

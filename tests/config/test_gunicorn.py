@@ -14,7 +14,6 @@ from tricorn.config.commandline import FLAGS, NEGATIVES
 from tricorn.config.errors import BadValueError, ConfigError
 from tricorn.config.gunicorn import (
     CALLED,
-    DIRTY_HOOKS,
     HOOKS,
     MISSING,
     MISSING_FLAGS,
@@ -31,10 +30,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 #: What is missing for now, by what would bring it. Who brings it takes the row away.
 NOT_YET = {
-    "dirty arbiters": (
-        *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
-        *DIRTY_HOOKS,
-    ),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
 }
 #: Defaults that are not written down here, because they depend on the machine, or go with what is missing.
@@ -152,7 +147,6 @@ def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("protocol = 'uwsgi'", "does not speak the uwsgi protocol"),
         ("http2_cleartext = 'anywhere'", "'anywhere' is not one of off, prior-knowledge, anyone"),
         ("http2_cleartext = 'upgrade'", "is no longer a part of HTTP/2"),
@@ -197,7 +191,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
     "http2_initial_window_size": (False, "false"),  # 0: nobody may send a body
-    **dict.fromkeys(("workers", "threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
+    **dict.fromkeys(("workers", "threads", "dirty_threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
     "umask": (True, False, "1_000"),
     "control_socket_mode": (True, False, "1_000", 4, "4", 0o22),  # it would let everybody in
     "cert_reqs": (True, False, 4, "4", "1_000", 18),  # not one of three
@@ -207,6 +201,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
 }
 #: Words, whose wrong ones are errors here. Gunicorn does not look at them before it uses them, or ever.
 WORDS = {
+    "dirty_apps",
     "syslog_facility",
     "logger_class",
     "worker_class",
