@@ -191,7 +191,9 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
     "http2_initial_window_size": (False, "false"),  # 0: nobody may send a body
-    **dict.fromkeys(("workers", "threads", "dirty_threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
+    **dict.fromkeys(
+        ("workers", "threads", "dirty_threads", "worker_connections", "backlog"), (False,)
+    ),  # 0: nobody is served
     "umask": (True, False, "1_000"),
     "control_socket_mode": (True, False, "1_000", 4, "4", 0o22),  # it would let everybody in
     "cert_reqs": (True, False, 4, "4", "1_000", 18),  # not one of three

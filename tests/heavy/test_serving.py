@@ -413,10 +413,22 @@ def _accepted(bench: Bench) -> Any:
 
 def test_a_thread_whose_client_has_left_gives_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "SLICE", 0.01)
-    monkeypatch.setattr(clients._Caller, "has_left", staticmethod(lambda: True))
+    answers = iter([False, False, True])
+    monkeypatch.setattr(clients._Caller, "has_left", staticmethod(lambda: next(answers)))
     with pytest.raises(CallStoppedError):
         DirtyClient().execute(APP, "wait")
     wait_for(lambda: bench.counts.left == 1, "the call is given up")
+
+
+def test_one_that_has_only_said_all_it_had_to_say_is_served(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "SLICE", 0.01)
+    monkeypatch.setattr(clients._Caller, "has_left", staticmethod(lambda: True))
+    timer = threading.Timer(0.05, bench.app.go.set)
+    timer.start()
+    assert DirtyClient().execute(APP, "wait") == "done"
+    timer.join()
 
 
 @pytest.mark.usefixtures("bench")

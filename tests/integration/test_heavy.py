@@ -324,9 +324,10 @@ def test_a_client_that_leaves_ends_the_stream(kind: str, tmp_path: Path) -> None
         assert site.call("Models/pid") in site.pids()
 
 
-def test_a_client_of_a_loop_that_leaves_ends_the_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in CALLERS if kind in KINDS])
+def test_a_client_that_leaves_ends_the_call(kind: str, tmp_path: Path) -> None:
     options = ("--asgi-disconnect-grace-period=0.1", "--metrics")
-    with Site(tmp_path, *options, kind="asgi") as site:
+    with Site(tmp_path, *options, kind=kind) as site:
         with site.connect(timeout=10) as client:
             client.send(message("/Models/wait", fields=['X-Args: ["never"]']))
             site.is_inside("never")

@@ -280,8 +280,8 @@ class Control:
             self._stacks |= {int(each["pid"]): each for each in self._wishes.answers() if _has_pid(each)}
             silent = {
                 child.pid: silence.reason(silence.evidence_of(child, now))
-                for child in sight.children
-                if child.is_worker and child.pid not in self._stacks
+                for child in sight.everybody
+                if not child.is_mold and child.pid not in self._stacks
             }
             picture = replace(picture, stacks=self._stacks, silent=silent)
         if Profiled in goals:
@@ -378,16 +378,16 @@ class Control:
         if reason := _maybe_reason_to_refuse(sight.target):
             return refusal(reason)
         pid = order.number("pid")
-        child = next((child for child in sight.children if child.pid == pid), None)
+        child = next((child for child in sight.everybody if child.pid == pid), None)
         if child is None:
             return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
-        if not child.serves:
+        if not child.was_ready or child.was_told_to_end:
             return refusal(f"Worker {pid} {'is not ready yet' if not child.was_ready else 'ends already'}")
         log.info("%s: worker %d", order.name, child.pid)
         child.is_unwanted = True
-        return Replaced(child.pid, time.monotonic())
+        return Replaced(child.pid, time.monotonic(), child.is_heavy)
 
     def _refork(self, order: Order) -> Answer | Goal:
         sight = self._sight()
@@ -403,19 +403,19 @@ class Control:
 
     def _kill(self, order: Order) -> Answer | Goal:
         pid = order.number("pid")
-        child = next((each for each in self._sight().children if each.pid == pid), None)
+        child = next((each for each in self._sight().everybody if each.pid == pid), None)
         if child is None or child.is_ordered:
             return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
         log.info("%s: worker %d", order.name, child.pid)
         child.is_condemned = True
-        return Killed(child.pid)
+        return Killed(child.pid, child.is_heavy)
 
     def _dump(self, order: Order) -> Answer | Goal:
         if any(isinstance(each.goal, Shown) for each in self._waiting):
             return refusal("Somebody else is waiting for stacks just now; ask again")
-        workers = [each for each in self._sight().children if each.is_worker and not each.is_ordered]
+        workers = [each for each in self._sight().everybody if not (each.is_mold or each.is_ordered)]
         if "pid" in order.what:
             workers = [each for each in workers if each.pid == order.number("pid")]
         if not workers:
@@ -457,7 +457,8 @@ class Control:
         return Told(pids, time.monotonic())
 
     def _pids(self) -> str:
-        pids = ", ".join(str(child.pid) for child in self._sight().children if child.serves)
+        there = (child for child in self._sight().everybody if child.serves or child.is_heavy)
+        pids = ", ".join(str(child.pid) for child in there)
         return pids or "not ready yet"
 
     def _log_level(self, order: Order) -> Answer:
@@ -471,8 +472,8 @@ class Control:
         log.info("%s: log level %s", order.name, wanted.lower())
         log_setup.set_level(level)
         self._wishes.level = level
-        for child in self._sight().children:
-            if child.is_worker:
+        for child in self._sight().everybody:
+            if not child.is_mold:
                 self._have_look(child)
         return Answer(True, f"The log level is {wanted.lower()}, until the next reload")
 

@@ -82,7 +82,7 @@ class Ends:
 def log_kill(child: ChildRecord) -> None:
     """It is killed by us: why."""
     if child.is_condemned:
-        log.info("Worker %d is killed as it was wished", child.pid)
+        log.info("%s is killed as it was wished", child.name)
     elif child.is_too_large:
         log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
     elif child.was_ready:

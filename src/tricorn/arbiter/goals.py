@@ -84,6 +84,10 @@ class Picture:
     heavy_problems: Sequence[Problem] = ()
 
     @property
+    def everybody(self) -> Sequence[Child]:
+        return (*self.children, *self.heavy)
+
+    @property
     def serving(self) -> list[Child]:
         """Workers that are ready, and not told to leave."""
         return [
@@ -171,11 +175,11 @@ class PoolScaled:
 
 
 def _count_ready(heavy: Sequence[Child], pool: Pool) -> int:
-    return sum(
-        child.state is State.READY and not child.is_leaving
-        for child in heavy
-        if child.generation == pool.plan.generation
-    )
+    return sum(_is_ready(child) for child in heavy if child.generation == pool.plan.generation)
+
+
+def _is_ready(child: Child) -> bool:
+    return child.state is State.READY and not child.is_leaving
 
 
 @dataclass(frozen=True)
@@ -184,15 +188,18 @@ class Replaced:
 
     pid: int
     since: float
+    is_heavy: bool = False
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        still = next((child for child in now.children if child.pid == self.pid), None)
+        still = next((child for child in now.everybody if child.pid == self.pid), None)
         if still is not None and (not still.is_leaving or self.pid in now.accepting):
-            if now.problems:
+            problems = now.heavy_problems if self.is_heavy else now.problems
+            if problems:
                 why = f"Worker {self.pid} serves on, because its successor does not start; it is tried again"
-                return _failure(why, [each.text for each in now.problems])
+                return _failure(why, [each.text for each in problems])
             return None
-        successors = [child.pid for child in now.serving if child.started_at >= self.since]
+        serving = [child for child in now.heavy if _is_ready(child)] if self.is_heavy else now.serving
+        successors = [child.pid for child in serving if child.started_at >= self.since]
         by = f"worker {successors[0]} serves in its place" if successors else "it is being replaced"
         how = "has ended" if still is None else "finishes its requests"
         return Answer(True, f"Worker {self.pid} {how}; {by}")
@@ -232,12 +239,13 @@ class Killed:
     """This worker has ended, and there are as many as there should be."""
 
     pid: int
+    is_heavy: bool = False
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        if any(child.pid == self.pid for child in now.children):
+        if any(child.pid == self.pid for child in now.everybody):
             return None
         said = f"Worker {self.pid} was killed"
-        if not now.target.is_serving:
+        if self.is_heavy or not now.target.is_serving:
             return Answer(True, said)
         ready = len(now.serving)
         if ready < now.target.plan.workers:
@@ -271,7 +279,7 @@ class Shown:
     since: float
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        there = {child.pid for child in now.children}
+        there = {child.pid for child in now.everybody}
         missing = [pid for pid in self.pids if pid in there and pid not in now.stacks]
         if missing and now.now < self.since + STACKS_TIME:
             return None

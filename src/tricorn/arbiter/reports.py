@@ -55,6 +55,11 @@ class Sight:
     heavy: Sequence[ChildRecord] = ()
 
     @property
+    def everybody(self) -> Sequence[ChildRecord]:
+        """Workers of both sorts, and molds."""
+        return (*self.children, *self.heavy)
+
+    @property
     def serving(self) -> Generation | None:
         plan = self.target.serving or self.target.plan
         return self.generations.get(plan.generation)

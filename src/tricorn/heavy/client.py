@@ -229,6 +229,9 @@ class _Connection:
         self._timeout = timeout
         self._begun = monotonic()
         self._socket = joined(place)
+        # A client that has sent its request, and at once said that it sends nothing more, looks like one that has
+        # left.
+        self._asks = not _Caller.has_left()
 
     def __enter__(self) -> _Connection:
         return self
@@ -280,7 +283,7 @@ class _Connection:
     def _check(self) -> None:
         if self._timeout is not None and monotonic() >= self._begun + self._timeout:
             raise _late(self._place, self._timeout)
-        if _Caller.has_left():
+        if self._asks and _Caller.has_left():
             raise CallCancelledError("the client of the request has left")
 
 
