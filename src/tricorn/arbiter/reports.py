@@ -91,6 +91,7 @@ def status(sight: Sight) -> dict[str, Any]:
         "molds": [child.pid for child in sight.children if child.is_mold],
         "older": sight.upgrade.older_pid,
         "newer": sight.upgrade.newer_pid,
+        "pools": [{key: value for key, value in pool.items() if key != "workers"} for pool in pools(sight)],
     }
 
 

@@ -229,8 +229,8 @@ class _Connection:
         self._timeout = timeout
         self._begun = monotonic()
         self._socket = joined(place)
-        # A client that has sent its request, and at once said that it sends nothing more, looks like one that has
-        # left.
+        # A client that has sent its request, and at once said that it sends nothing more, looks like one that
+        # has left.
         self._asks = not _Caller.has_left()
 
     def __enter__(self) -> _Connection:
