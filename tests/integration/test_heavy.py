@@ -253,7 +253,7 @@ def test_code_for_gunicorn_runs_where_that_is_installed_or_not(tmp_path: Path) -
 
 
 def test_a_crash_is_its_callers_error_and_nobody_elses(tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, "--metrics") as site:
         (before,) = site.pids()
         web = [pid for pid in site.workers() if pid != before]
         status, (kind, said) = site.answer("Models/crash")
@@ -262,6 +262,7 @@ def test_a_crash_is_its_callers_error_and_nobody_elses(tmp_path: Path) -> None:
         log = site.wait_log(f"Heavy worker {before} was killed by SIGSEGV")
         assert "it was busy with 'heavy_app:Models crash'" in log
         assert site.call("Models/pid") != before
+        assert figures(site)["calls", "lost"] == 1
         assert set(web) <= set(site.workers())
 
 

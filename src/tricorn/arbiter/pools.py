@@ -46,8 +46,13 @@ log = logging.getLogger("tricorn.error")
 #: calls of each application wait.
 RunHeavy = Callable[[Pool, Mapping[str, socket], Assignment], int]
 
-#: How a call that was taken can end, beside well, and the word of a row that counts that.
-OUTCOMES: Mapping[str, str] = {"failed": "errors", "cancelled": "left", "timeout": "refused"}
+#: How a call that was taken can end, and the word of a row that counts that.
+OUTCOMES: Mapping[str, str] = {
+    "ok": "accepted",
+    "failed": "errors",
+    "cancelled": "left",
+    "timeout": "refused",
+}
 
 #: Of the stash: there is one place for all that is asked, and nobody waits there for long.
 STASH_POOL = Pool(STASH, max_queue=1000, timeout=30.0, graceful_timeout=5.0)
@@ -284,6 +289,7 @@ class Pools:
         """Before its row is cleared."""
         known = self._of(child.generation.number)
         known.gone.update(_counted(child.row))
+        known.gone["lost"] += child.row.running
         known.gone["restarts"] += not (child.was_asked_to_leave or child.is_condemned)
         worker = self._workers.pop(child.pid, None)
         if worker is not None:
@@ -340,12 +346,10 @@ class Pools:
             sums = known.gone.copy()
             for child in mine:
                 sums.update(_counted(child.row))
-            ended = {outcome: sums[outcome] for outcome in OUTCOMES}
-            runs = sum(child.row.running for child in mine)
-            ended["ok"] = max(0, sums["taken"] - sum(ended.values()) - runs)
+            ended = {outcome: sums[outcome] for outcome in (*OUTCOMES, "lost")}
             ended["refused"] = sum(queue.refused for queue in known.queues.values())
             calls += [({"pool": name, "outcome": outcome}, count) for outcome, count in ended.items()]
-            running.append(({"pool": name}, runs))
+            running.append(({"pool": name}, sum(child.row.running for child in mine)))
             waiting.append(({"pool": name}, self.waiting(name)))
             restarts.append(({"pool": name}, known.gone["restarts"]))
         yield made("tricorn_heavy_workers", "gauge", "Heavy workers, by pool and state.", workers)
@@ -356,7 +360,7 @@ class Pools:
         yield made(
             "tricorn_heavy_calls_total",
             "counter",
-            "Calls of heavy workers, by how they ended (refused: too many were waiting).",
+            "Calls of heavy workers, by how they ended (lost: with their worker; refused: too many waited).",
             calls,
         )
         yield made("tricorn_heavy_calls_running", "gauge", "Calls that heavy workers have.", running)
@@ -370,7 +374,7 @@ def _places(known: Known, queues: Mapping[str, CallQueue]) -> list[Place]:
 
 
 def _counted(row: Row) -> dict[str, int]:
-    return {"taken": row.accepted} | {name: getattr(row, word) for name, word in OUTCOMES.items()}
+    return {name: getattr(row, word) for name, word in OUTCOMES.items()}
 
 
 def _is_of(child: ChildRecord, known: Known) -> bool:

@@ -45,6 +45,7 @@ from tricorn.heavy.errors import (
     CallTimedOutError,
     DirtyAppError,
     DirtyError,
+    DirtyProtocolError,
     DirtyTimeoutError,
 )
 from tricorn.heavy.messages import Kind
@@ -68,8 +69,8 @@ App = Callable[..., Any]
 
 
 class Counts(Protocol):
-    """Of a row of the scoreboard: calls that were taken, and of these how many failed, were given up by their
-    callers, took too long; and how many run."""
+    """Of a row of the scoreboard: how many calls have ended well, have failed, were given up by their callers,
+    took too long; and how many run."""
 
     accepted: int
     errors: int
@@ -192,17 +193,18 @@ class Serving:
             return  # nobody who calls does that; who has gone wants no answer
         call.what = f"{call.app} {what.action}"
         call.due = monotonic() + self._timeout
-        self._count("accepted")
         label.begin(call.app, what.action)
         # What an action sets in its context is not seen by the next one.
         context = contextvars.copy_context()
         context.run(REQUEST_ID.set, what.request_id)
         try:
-            context.run(self._run, call, what)
+            outcome = context.run(self._run, call, what)
         finally:
             label.end()
+        self._count(outcome)
 
-    def _run(self, call: Call, what: _What) -> None:
+    def _run(self, call: Call, what: _What) -> str:
+        """The word of `Counts` that counts it."""
         try:
             try:
                 call.enter()
@@ -211,15 +213,15 @@ class Serving:
                 call.leave()
         except CallStoppedError:
             call.leave()
-            self._stopped(call)
         except _CallerGoneError:
             call.end(CallCancelledError)
-            self._stopped(call)
         except BaseException as error:  # noqa: BLE001 - the application's, whatever it is
-            if isinstance(error, CancelledError) and call.ends is not None:
-                self._stopped(call)
-            else:
+            if not (isinstance(error, CancelledError) and call.ends is not None):
                 self._failed(call, what, error)
+                return "errors"
+        else:
+            return "accepted"
+        return self._stopped(call)
 
     def _perform(self, call: Call, what: _What) -> None:
         if call.ends is not None:
@@ -245,17 +247,17 @@ class Serving:
                 close()
         self._send(call, Kind.END)
 
-    def _stopped(self, call: Call) -> None:
+    def _stopped(self, call: Call) -> str:
         if call.ends is CallTimedOutError:
             self._answer_late(call)
-        else:
-            self._count("left")
-            log.debug("%s was given up by its caller", call.what)
+            return "refused"
+        log.debug("%s was given up by its caller", call.what)
+        return "left"
 
     def _failed(self, call: Call, what: _What, error: BaseException) -> None:
-        self._count("errors")
-        if isinstance(error, DirtyError):
-            told = error  # of a call that it has made itself, or a result that cannot be sent
+        told: DirtyError
+        if isinstance(error, DirtyProtocolError):
+            told = error  # the result cannot be sent
         else:
             text = "".join(traceback.format_exception(type(error), error, _below(error)))
             told = DirtyAppError(_text_of(error), call.app, what.action, text, name_of(error))
@@ -268,12 +270,12 @@ class Serving:
         with call.sending:
             if call.is_answered:
                 raise _CallerGoneError
-            if kind is not Kind.PIECE:
-                call.is_answered = True
             try:
                 call.sock.sendall(frame)
             except OSError:
                 raise _CallerGoneError from None
+            # Not before: an exception that ends the call may come in between, and then nothing was sent.
+            call.is_answered = kind is not Kind.PIECE
 
     def _count(self, name: str, by: int = 1) -> None:
         with self._counting:
@@ -371,7 +373,6 @@ class Serving:
                 if call.is_answered:
                     return
                 call.is_answered = True
-                self._count("refused")
                 said = f"{call.what} has taken longer than {self._timeout:g} s (dirty_timeout)"
                 error = DirtyTimeoutError(said, self._timeout)
                 with suppress(OSError):
@@ -490,6 +491,8 @@ class _Loop:
                 return False, None
 
         async def close() -> None:
+            while getattr(pieces, "ag_running", False):
+                await asyncio.sleep(0)  # its step was cancelled, and does not know it yet
             aclose = getattr(pieces, "aclose", None)
             if aclose is not None:
                 await aclose()
