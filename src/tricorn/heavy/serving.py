@@ -69,8 +69,8 @@ App = Callable[..., Any]
 
 
 class Counts(Protocol):
-    """Of a row of the scoreboard: how many calls have ended well, have failed, were given up by their callers,
-    took too long; and how many run."""
+    """Of a row of the scoreboard: how many calls have ended well, have failed, were given up by their
+    callers, took too long; and how many run."""
 
     accepted: int
     errors: int
