@@ -105,7 +105,7 @@ def test_a_directory_that_cannot_be_written_to_is_passed_by(
 
 def test_where_there_is_none_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str, mode: int) -> None:
-        raise PermissionError(13, "Permission denied", path)
+        raise PermissionError(13, f"Permission denied ({mode:o})", path)
 
     monkeypatch.setattr(queues.os, "mkdir", refuse)
     with pytest.raises(PermissionError):
