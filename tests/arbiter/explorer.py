@@ -21,7 +21,8 @@ What must hold is said in `Explorer._check` about each step, in `Turn._perform` 
 well if all are healthy, if the new generation never boots, and if nobody obeys. `_circle` finds forks that
 follow each other without time passing between them.
 
-Molds (`preloads`), the process that answers health checks (`attended`) and heavy workers (`pooled`) are children like the workers. A
+Molds (`preloads`), the process that answers health checks (`attended`) and heavy workers (`pooled`) are
+children like the workers. A
 worker that a mold forks is at first an order, which is carried out or comes to nothing; one that was chosen
 for it (`is_candidate`) becomes the mold when it is drained, or just leaves.
 
@@ -501,7 +502,8 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. pooled: there is a pool of one heavy worker. commanded: somebody pauses, resumes and kills. only: how
+    there is a process that answers health checks. pooled: there is a pool of one heavy worker.
+    commanded: somebody pauses, resumes and kills. only: how
     outer events end that come; without it all do."""
 
     workers: int
