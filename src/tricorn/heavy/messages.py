@@ -91,6 +91,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         """Called for whatever is not exactly one of the types that pickle has opcodes for."""
         kind = type(value)
+        if kind is type and value in NAMED.values():
+            return NotImplemented  # what makes one of these again, by its name
         if kind is complex:
             return complex, (value.real, value.imag)
         if kind in TAKEN_APART:
