@@ -80,7 +80,7 @@ def deep() -> list[Any]:
         (object(), "builtins.object cannot be sent"),
         (Record("x"), "dataclasses.asdict"),
         ([{"a": print}], "cannot be sent"),
-        ((each for each in ()), "generator cannot be sent"),
+        ((each for each in [1]), "generator cannot be sent"),
         (ValueError, "cannot be sent"),
         (deep(), "nested too deeply"),
     ],

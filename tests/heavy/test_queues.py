@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tricorn.heavy import queues
 from tricorn.heavy.queues import CallQueue, connect
 
 
@@ -107,6 +106,6 @@ def test_where_there_is_none_the_reason_is_told(monkeypatch: pytest.MonkeyPatch)
     def refuse(path: str, mode: int) -> None:
         raise PermissionError(13, f"Permission denied ({mode:o})", path)
 
-    monkeypatch.setattr(queues.os, "mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(PermissionError):
         CallQueue("a:B", 1)

@@ -34,6 +34,7 @@ from tricorn.heavy.errors import (
 )
 from tricorn.heavy.queues import CallQueue
 from tricorn.heavy.serving import Serving
+from tricorn.log.request_id import request_id
 
 APP = "site:App"
 
@@ -108,7 +109,7 @@ class App(DirtyApp):
         return b"x" * size
 
     def name(self) -> str:
-        return clients.request_id()
+        return request_id()
 
 
 class Label:
@@ -497,7 +498,7 @@ def test_a_stream_that_is_left_is_closed(bench: Bench, runner: asyncio.Runner) -
         async for each in stream:
             if each == 3:
                 break
-        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await stream.aclose()
         await asyncio.to_thread(wait_for, lambda: bench.counts.left == 1, "the generator is closed")
 
     runner.run(calls())

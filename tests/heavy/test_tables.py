@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tricorn.heavy import directory, messages, stash
+from tricorn.heavy import directory, stash
 from tricorn.heavy.directory import Place, Standing
-from tricorn.heavy.errors import DirtyError, StashError, StashTableNotFoundError
+from tricorn.heavy.errors import DirtyError, DirtyProtocolError, StashError, StashTableNotFoundError
 from tricorn.heavy.queues import CallQueue
 from tricorn.heavy.tables import Counter, Tables
 
@@ -146,5 +146,5 @@ def test_without_heavy_workers_there_is_none() -> None:
 
 @pytest.mark.usefixtures("asked")
 def test_what_cannot_be_kept_is_refused_where_it_is_put() -> None:
-    with pytest.raises(messages.DirtyProtocolError):
+    with pytest.raises(DirtyProtocolError):
         stash.put("t", "k", object())

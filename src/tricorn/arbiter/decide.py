@@ -213,9 +213,9 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             return [*overdue, *_interrupt(hurried, condemned), *_exit(children, target)]
         case Mode.DRAINING | Mode.RETIRING | Mode.RESTING | Mode.PAUSED:
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
-            left = _end_pools(workers, heavy, remaining, target)
+            behind = _end_pools(workers, heavy, remaining, target)
             ends = () if target.goes_on else _exit(children, target)
-            return [*overdue, *told, *left, *attend, *ends]
+            return [*overdue, *told, *behind, *attend, *ends]
         case Mode.LEAVING if now >= target.drain_at:
             return [*overdue, EndDelay()]
         case Mode.RUNNING | Mode.LEAVING if _has_failed(target, children):

@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
@@ -90,7 +90,7 @@ class DirtyClient:
             kind, payload = connection.receive()
         return _result(app_path, action, kind, payload)
 
-    def stream(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def stream(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """What the action yields, as it does. The call begins with the first piece, and ends when the
         iterator is closed. Raises DirtyError."""
         with _Connection(directory.place_of(app_path), self.timeout) as connection:
@@ -125,7 +125,9 @@ class DirtyClient:
             kind, payload = await connection.receive()
         return _result(app_path, action, kind, payload)
 
-    async def stream_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def stream_async(
+        self, app_path: str, action: str, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
         """As `stream`."""
         async with _LoopConnection(directory.place_of(app_path), self.timeout) as connection:
             await connection.send(_call(action, args, kwargs))
