@@ -435,6 +435,16 @@ def test_there_can_be_more_and_fewer(tmp_path: Path, capsys: Any) -> None:
         assert site.ctl("scale", "heavy", "0") == 1
         assert site.ctl("scale", "nobody", "2") == 1
         assert "There is no pool 'nobody'" in capsys.readouterr().err
+        first, second = site.pids()
+        assert site.ctl("dump", str(first)) == 0
+        assert f"Worker {first}" in capsys.readouterr().out
+        assert site.ctl("replace", str(first)) == 0
+        assert f"Worker {first}" in capsys.readouterr().out
+        assert first not in site.pids()
+        assert second in site.pids()
+        assert site.ctl("kill", str(second)) == 0
+        assert f"Worker {second} was killed" in capsys.readouterr().out
+        wait_for(lambda: len(site.pids()) == 2, "there are two again")
 
 
 def test_what_not_all_have_is_where_it_is(tmp_path: Path) -> None:
