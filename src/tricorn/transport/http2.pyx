@@ -42,7 +42,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
-from tricorn.tracing.trace cimport Trace, end_trace
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd, iovec, write
@@ -659,11 +659,11 @@ cdef class HTTP2(RequestProtocol):
     cdef void _count_sent(self, Stream stream, bint is_cut) noexcept:
         cdef long long now = monotonic()
         cdef Trace trace = <Trace>stream.trace
-        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, now)
-        stream.came_ns = 0
+        cdef WorkerContext worker = self.worker
         if trace is not None:
             stream.trace = None
-            end_trace(trace, now, is_cut)
+        count_sent(worker, stream.group, stream.came_ns, stream.ended_ns, now, trace, is_cut)
+        stream.came_ns = 0
 
     cdef void _count_ended(self) noexcept:
         """Those that nobody will be told of any more."""
