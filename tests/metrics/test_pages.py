@@ -13,12 +13,14 @@ from architecture.source import ROOT
 from metrics.scraping import asked, counting
 from prometheus_client.parser import text_string_to_metric_families
 
+from tricorn.metrics import figures
 from tricorn.metrics.exposition import rendered
+from tricorn.metrics.table import OF_GROUP
 
 DEPLOY = ROOT / "examples" / "deploy"
 NAME = re.compile(r"\btricorn_[a-z0-9_]+")
 #: Made of ours by others, or shortened.
-NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_request_"}
+NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_busy_share", "tricorn_request_"}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,18 @@ def test_what_is_asked_for_is_there(families: list[Any], name: str) -> None:
         for grouped in re.findall(r"by \(([^)]*)\)", expression):
             have = set().union(*(known[sample] for sample in NAME.findall(expression)))
             assert {each.strip() for each in grouped.split(",")} <= have | {"job", "instance"}
+
+
+def test_the_dashboard_shows_exemplars_of_what_has_them() -> None:
+    targets = [
+        target
+        for panel in json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+        for target in panel["targets"]
+        if target.get("exemplar")
+    ]
+    assert len(targets) == 4
+    names = {f"{family.name}_bucket" for family in OF_GROUP if family.place in figures.EXEMPLIFIED_PLACES}
+    assert {name for target in targets for name in NAME.findall(target["expr"])} <= names
 
 
 def test_each_rule_says_what_it_means() -> None:
