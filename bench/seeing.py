@@ -54,10 +54,16 @@ ON = {
     "TRICORN_READY_PATH": "/readyz",
     "TRICORN_ADMIN_BIND": "unix:{home}/admin.sock",
 }
-PARTS = ("cpu", "instructions", "metrics", "top")
+#: What a profile is made of: threads that compute, tasks that wait, greenlets that wait.
+PROFILED = (
+    ("threads-8-cpu-80us", Entry("tricorn")),
+    ("asgi-sleep-10ms", Entry("tricorn")),
+    ("green-sleep-2ms", Entry("tricorn-gevent")),
+)
+PARTS = ("cpu", "instructions", "metrics", "top", "profile")
 
-#: CPU per request, on against off; milliseconds until /metrics of so many workers is there; of a core.
-RATIO, SCRAPE_MS, TOP = 1.03, 5.0, 0.01
+#: CPU per request, on against off; milliseconds until /metrics of so many workers is there; of a core, twice.
+RATIO, SCRAPE_MS, TOP, PROFILE = 1.03, 5.0, 0.01, 0.02
 WORKERS, SCRAPES = 16, 100
 TOP_SECONDS, TOP_WORKERS = 30.0, 4
 
@@ -82,7 +88,7 @@ class Figure:
 
 def main() -> int:
     chosen = parser().parse_args()
-    parts = {"cpu": cpu, "instructions": counted, "metrics": metrics, "top": top}
+    parts = {"cpu": cpu, "instructions": counted, "metrics": metrics, "top": top, "profile": profile}
     figures: list[Figure] = []
     try:
         environment.prepare()
@@ -215,6 +221,42 @@ def top(_chosen: argparse.Namespace) -> Iterator[Figure]:
                 time.sleep(TOP_SECONDS)
                 share = (proc.cpu_seconds(pid) - before) / (time.monotonic() - begun)
     yield Figure(f"tricorn top beside {TOP_WORKERS} workers", share, "of a core", TOP)
+
+
+def profile(chosen: argparse.Namespace) -> Iterator[Figure]:
+    """The same server with and without somebody who has it profiled, in turn. Of a core, since what the
+    profiler takes has nothing to do with how many requests there are."""
+    environment.check_tools()
+    machine.pin_this_process()
+    for name, entry in PROFILED:
+        scenario = scenarios.by_name(name)
+        with tempfile.TemporaryDirectory(prefix="bench-profile-") as home:
+            path = f"{home}/ctl.sock"
+            variables = {"TRICORN_CONTROL_SOCKET": path}
+            with measure.launch(scenario, entry, f"seeing-{name}", LOOPS, environment=variables) as server:
+                measure.check(scenario, entry, server)
+                measure.drive(scenario, server, measure.WARM_UP)
+                shares = []
+                for _ in range(chosen.rounds):
+                    off = measure.drive(scenario, server, chosen.seconds)
+                    with profiled(path, chosen.seconds, f"{home}/profile"):
+                        on = measure.drive(scenario, server, chosen.seconds)
+                    shares.append(on["rps"] * (on["cpu_us"] - off["cpu_us"]) / 1e6)
+        yield Figure(f"tricorn ctl profile: {name}", statistics.median(shares), "of a core", PROFILE)
+
+
+@contextlib.contextmanager
+def profiled(path: str, seconds: float, output: str) -> Iterator[None]:
+    """For as long as this lasts, and a moment longer."""
+    words = ["--socket", path, "profile", f"--seconds={seconds + 0.5}", f"--output={output}"]
+    process = subprocess.Popen(
+        [str(paths.OWN_BIN / "tricorn"), "ctl", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    time.sleep(0.25)  # what its start takes is not meant
+    yield
+    _, said = process.communicate(timeout=30)
+    if process.returncode:
+        raise ServerError(said.decode(errors="replace").strip())
 
 
 def serving(workers: int, variables: Mapping[str, str]) -> Running:

@@ -24,6 +24,13 @@ def test_what_is_on_is_a_setting():
     assert set(ON) <= known
 
 
+def test_what_is_measured_is_in_the_table():
+    for name in (*seeing.COUNTED, *seeing.INSTRUCTED):
+        assert seeing.OWN in seeing.scenarios.by_name(name).entries
+    for name, entry in seeing.PROFILED:
+        assert entry in seeing.scenarios.by_name(name).entries
+
+
 def test_each_by_itself():
     assert list(seeing.ways(argparse.Namespace(each=False))) == ["all on"]
     one_by_one = seeing.ways(argparse.Namespace(each=True))
