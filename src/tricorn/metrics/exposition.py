@@ -90,7 +90,7 @@ def _histogram(
     *,
     exemplars: Sequence[Exemplar],
 ) -> Iterator[str]:
-    own = "".join(f'{key}="{_escaped(value, quote=True)}",' for key, value in labels.items())
+    own = "".join(f"{_label(key, value)}," for key, value in labels.items())
     counts = accumulate(buckets)
     behind = {bucket: _exemplar(*rest) for bucket, *rest in exemplars}
     for index, (bound, count) in enumerate(zip(_bounds(tuple(bounds)), counts, strict=True)):
@@ -106,10 +106,14 @@ def _exemplar(labels: Mapping[str, str], value: float, at: float) -> str:
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{key}="{_escaped(value, quote=True)}"' for key, value in labels.items()) + "}"
+    return "{" + ",".join(_label(key, value) for key, value in labels.items()) + "}"
 
 
 @lru_cache(maxsize=1024)
+def _label(key: str, value: str) -> str:
+    return f'{key}="{_escaped(value, quote=True)}"'
+
+
 def _escaped(text: str, *, quote: bool) -> str:
     text = text.replace("\\", "\\\\").replace("\n", "\\n")
     # What is no UTF-8 in a path of the settings has no place here.
