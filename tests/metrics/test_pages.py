@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,17 @@ def test_the_dashboard_shows_exemplars_of_what_has_them() -> None:
     assert len(targets) == 4
     names = {f"{family.name}_bucket" for family in OF_GROUP if family.place in figures.EXEMPLIFIED_PLACES}
     assert {name for target in targets for name in NAME.findall(target["expr"])} <= names
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_prometheus_reads_rules_and_text(tmp_path: Path) -> None:
+    with counting(tmp_path) as live:
+        live.request("/api/x")
+        text = rendered(asked(tmp_path / "ctl.sock")["data"])[0]
+    for words, given in ((("rules", DEPLOY / "alerts.yml"), b""), (("metrics",), text)):
+        done = subprocess.run(["promtool", "check", *words], input=given, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not done.stderr, done.stderr  # what its linter says of names and help
 
 
 def test_each_rule_says_what_it_means() -> None:
