@@ -130,7 +130,7 @@ cdef bint read_parent(const unsigned char* text, Py_ssize_t size, unsigned long 
         return False
     if not _number(text + SPAN_AT, 16, &ids[2]) or not _number(text + FLAGS_AT, 2, &flags):
         return False
-    return (ids[0] or ids[1]) and ids[2] and flags & SAMPLED
+    return (ids[0] != 0 or ids[1] != 0) and ids[2] != 0 and (flags & SAMPLED) != 0
 
 
 cdef bint _number(const unsigned char* text, int digits, unsigned long long* into) noexcept nogil:

@@ -841,7 +841,8 @@ cdef class Request(AsyncExchange):
 
     cdef bint congested(self) noexcept:
         cdef bint congested = self.protocol.is_congested(self, self.protocol.worker.response_buffer)
-        self.note_congestion(congested)
+        if self.trace is not None:
+            self.note_congestion(congested)
         return congested
 
     cdef void note_congestion(self, bint congested) noexcept:
