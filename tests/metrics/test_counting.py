@@ -257,7 +257,7 @@ def test_waiting(tmp_path: Path) -> None:
 
 def test_who_leaves_while_it_waits(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    with counting(tmp_path) as live:
+    with counting(tmp_path, "--max-queue=8") as live:
         scrapes = Scrapes(tmp_path)
         scrapes.mark()
         with live.connect(timeout=10) as first:
@@ -266,6 +266,7 @@ def test_who_leaves_while_it_waits(tmp_path: Path) -> None:
             with live.connect(timeout=10) as second:
                 second.send(message("/"))
                 wait_for(lambda: scrapes.look().value("tricorn_requests_waiting") == 1, "it waits")
+                second.abort()
             gate.touch()
             assert first.response().status == 200
         scrapes.wait(1, "tricorn_errors_total", kind="client_left")
