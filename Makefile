@@ -50,7 +50,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 SEED ?= $(or $(shell git rev-parse --short HEAD 2>/dev/null),$(shell date +%F))
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-test: build  ## the suite: each pair of values of two axes, without what takes longer than about a second
+test: build  ## the suite: each pair of values of two axes, less of what takes long
 	$(PYTEST) -m 'not slow' --combinations=pairwise $(ARGS)
 
 test-all: build  ## the whole suite: the full product of the axes

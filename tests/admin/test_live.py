@@ -155,6 +155,7 @@ def press(page: Page, key: str) -> None:
         page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
 
+@pytest.mark.slow
 @needs_browser
 def test_from_the_token_to_a_stack(running: Site, fresh: Page) -> None:
     page = fresh

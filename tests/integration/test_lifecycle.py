@@ -426,6 +426,7 @@ def test_a_worker_that_is_large_from_the_start_is_kept(kind: str, tmp_path: Path
         live.stop()
 
 
+@pytest.mark.slow
 def test_a_worker_that_grows_too_much_is_killed(kind: str, tmp_path: Path) -> None:
     options = ("--max-memory-hard=150m", *with_limits_noted(tmp_path))
     with serving(tmp_path, GROWING, *options, kind=kind) as live:

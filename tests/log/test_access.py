@@ -258,7 +258,7 @@ VALUES = TEXT | SURROGATES | st.integers() | st.binary(max_size=5)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.dictionaries(st.sampled_from([*ENVIRON, "HTTP_X_REQUEST_ID", "HTTP_AUTHORIZATION"]), VALUES),
     st.text(max_size=8),

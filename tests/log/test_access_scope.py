@@ -336,7 +336,7 @@ TOKEN = st.text("abcXYZ-", min_size=1, max_size=6)
 LATIN = st.text(st.characters(max_codepoint=255), max_size=20)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     st.fixed_dictionaries(
         {
@@ -393,7 +393,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     st.dictionaries(
         st.sampled_from([*SCOPE, "subprotocols", "x"]), ANY | st.sampled_from(["http", "websocket"])
