@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.axes import KINDS, WIRES
+from harness.axes import WIRES
 from harness.server import wait_for
 from integration.live import Live, message
 from metrics.scraping import asked, counting
@@ -147,10 +147,9 @@ def test_those_of_workers_that_are_gone_stay(tmp_path: Path) -> None:
         wait_trace(tmp_path, newer)
 
 
-@pytest.mark.parametrize("kind", ["gthread", "asgi"])
+@pytest.mark.parametrize("kind", ["gthread", pytest.param("asgi", marks=pytest.mark.slow)])
 def test_with_opentelemetry_they_are_its_own_spans(kind: str, tmp_path: Path) -> None:
     """Whoever has sent `traceparent`; and one that the sampler leaves out is not there."""
-    assert kind in KINDS
     with Collector() as collector:
         environ = {**collector.environ, "OTEL_METRICS_EXPORTER": "none"}
         options = ("--otel", "--forwarded-allow-ips=192.0.2.1")
