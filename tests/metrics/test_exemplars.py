@@ -57,7 +57,7 @@ def found(home: Path) -> Mapping[str, list[Found]]:
                 assert bound < exemplar.value <= float(sample.labels["le"])
                 assert sample.value > count, "the bucket has counted it"
                 part = family.name.removeprefix("tricorn_request_").removesuffix("_seconds")
-                one = Found(part, route, exemplar.labels["span_id"], exemplar.timestamp)
+                one = Found(part, route, exemplar.labels["span_id"], float(exemplar.timestamp))
                 known.setdefault(exemplar.labels["trace_id"], []).append(one)
     return known
 
