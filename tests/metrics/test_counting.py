@@ -144,11 +144,11 @@ def test_refusals(served: Counted, data: bytes, kind: str) -> None:
 
 
 def test_a_connection_that_speaks_no_http2(served: Counted) -> None:
-    """Its first frame is one that must not come on stream 0 (RFC 9113 §6.1)."""
+    """Its first frame is longer than any that was allowed (RFC 9113 §4.2)."""
     served.scrapes.mark()
     with socket.create_connection(served.live.address, timeout=10) as client:
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
-        client.sendall(bytes((0, 0, 1, 0, 0, 0, 0, 0, 0, 120)))
+        client.sendall(bytes((1, 0, 0, 0, 0, 0, 0, 0, 1)))
         while client.recv(65536):
             continue
     served.scrapes.wait(1, "tricorn_errors_total", kind="http2")

@@ -24,6 +24,7 @@
   };
   const duration = (value) => {
     if (value == null) return "–";
+    if (!value) return "0";
     if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
     if (value < 1) return `${value < 0.01 ? (value * 1e3).toFixed(1) : Math.round(value * 1e3)} ms`;
     if (value < 60) return `${value.toFixed(1)} s`;
