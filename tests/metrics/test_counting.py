@@ -143,18 +143,6 @@ def test_refusals(served: Counted, data: bytes, kind: str) -> None:
     assert served.scrapes.value("tricorn_requests_total") == 0
 
 
-def test_a_connection_that_speaks_no_http2(served: Counted) -> None:
-    """Its first frame is longer than any that was allowed (RFC 9113 §4.2)."""
-    served.scrapes.mark()
-    with socket.create_connection(served.live.address, timeout=10) as client:
-        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
-        client.sendall(bytes((1, 0, 0, 0, 0, 0, 0, 0, 1)))
-        while client.recv(65536):
-            continue
-    served.scrapes.wait(1, "tricorn_errors_total", kind="http2")
-    assert served.scrapes.value("tricorn_errors_total") == 1
-
-
 def test_a_client_that_reads_nothing(served: Counted) -> None:
     served.scrapes.mark()
     with served.live.connect_http1(timeout=10, receive_buffer=4096) as client:
