@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from select import POLLIN, poll
 from socket import socket
@@ -38,6 +37,7 @@ from tricorn.heavy.pools import STASH, Pool, pools_of, settings_of
 from tricorn.heavy.queues import CallQueue
 from tricorn.hooks.objects import Worker
 from tricorn.hooks.worker import HeavyHooks
+from tricorn.records import dataclass, field
 from tricorn.scoreboard import Board, Row
 
 log = logging.getLogger("tricorn.error")

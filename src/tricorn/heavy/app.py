@@ -5,9 +5,10 @@ Knows: classes, imports. Must not know: processes, who calls an application, whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
+
+from tricorn.records import dataclass
 
 
 class DirtyApp:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from tricorn.heavy.errors import DirtyAppNotFoundError, DirtyError, DirtyNoWorkersAvailableError
+from tricorn.records import dataclass
 
 
 class Standing:

@@ -29,7 +29,6 @@ import io
 import pickle
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum
@@ -105,7 +104,7 @@ class _Pickler(pickle.Pickler):
             if isinstance(value, base):
                 return base, (exact(value),)
         hint = HINTS.get(kind.__name__, "send plain data")
-        if is_dataclass(kind):
+        if hasattr(kind, "__dataclass_fields__"):
             hint = "send dataclasses.asdict() of it"
         raise DirtyProtocolError(
             f"{kind.__module__}.{kind.__qualname__} cannot be sent between processes; {hint}"

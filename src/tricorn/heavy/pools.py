@@ -6,10 +6,10 @@ Knows: settings, what a pool consists of. Must not know: processes, sockets, who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from tricorn.config.settings import Settings
 from tricorn.heavy.app import Spec, spec_of
+from tricorn.records import dataclass, replace
 
 #: The pool that Gunicorn's settings describe.
 HEAVY = "heavy"

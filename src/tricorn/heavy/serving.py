@@ -33,7 +33,6 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
@@ -51,6 +50,7 @@ from tricorn.heavy.errors import (
 from tricorn.heavy.messages import Kind
 from tricorn.log.exceptions import name_of
 from tricorn.log.request_id import REQUEST_ID
+from tricorn.records import dataclass, field
 
 log = logging.getLogger("tricorn.error")
 

@@ -13,7 +13,6 @@ import select
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -25,6 +24,7 @@ from tricorn.heavy.errors import (
     StashTableNotFoundError,
 )
 from tricorn.heavy.messages import HEAD, Kind
+from tricorn.records import dataclass, field
 
 #: Of all keys and values, bytes.
 BYTES_MAX = 256 << 20
