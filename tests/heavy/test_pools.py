@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ from tricorn.arbiter.target import (
     with_ready,
 )
 from tricorn.arbiter.target import Exit as Ended
+from tricorn.records import replace
 
 NOW = 1000.0
 B, R = State.BOOTING, State.READY

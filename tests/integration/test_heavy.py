@@ -263,7 +263,7 @@ def test_a_crash_is_its_callers_error_and_nobody_elses(tmp_path: Path) -> None:
         log = site.wait_log(f"Heavy worker {before} was killed by SIGSEGV")
         assert "it was busy with 'heavy_app:Models crash'" in log
         assert site.call("Models/pid") != before
-        assert figures(site)["calls", "lost"] == 1
+        wait_for(lambda: figures(site)["calls", "lost"] == 1, "it is counted")
         assert set(web) <= set(site.workers())
 
 
@@ -299,9 +299,10 @@ def test_too_many_calls_are_refused_and_counted(tmp_path: Path) -> None:
                 site.open("gate")
         assert (first, second) == (["gate"], site.pids())
         site.answer("Models/inference", "none", "x")
-        assert figures(site)["calls", "ok"] == 2
-        assert figures(site)["calls", "refused"] == 1
-        assert figures(site)["calls", "failed"] == 1
+        counted = {"ok": 2, "refused": 1, "failed": 1}
+        wait_for(
+            lambda: all(figures(site)["calls", each] == n for each, n in counted.items()), "all is counted"
+        )
 
 
 def figures(site: Site) -> dict[tuple[str, str], float]:
