@@ -35,6 +35,7 @@ Knows: decide.py, target.py. Must not know: processes, clocks.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -403,7 +404,8 @@ def waited(world: World) -> Iterator[Change]:
         yield "the fallback's back-off is over", replace(world, target=replace(target, fallback=fallback))
     for pool in target.pools if target.is_serving else ():
         if any(plan.retry_at > 0 for plan in pool.plans):
-            plan = replace(pool.plan, retry_at=0.0)
+            # Whoever is started from here on is another try.
+            plan = replace(pool.plan, retry_at=0.0, failed_at=-math.inf)
             fallback = pool.fallback and replace(pool.fallback, retry_at=0.0)
             changed = replace(pool, plan=plan, fallback=fallback)
             yield "the pool's back-off is over", replace(world, target=replace(target, pools=(changed,)))

@@ -224,8 +224,8 @@ class Serving:
         return self._stopped(call)
 
     def _perform(self, call: Call, what: _What) -> None:
-        if call.ends is not None:
-            raise call.ends
+        if call.ends is not None or _has_gone(call.sock):
+            raise call.ends or CallCancelledError
         found = self._apps[call.app](what.action, *what.args, **what.kwargs)
         if inspect.iscoroutine(found):
             found = self._loop.run(call, found)
@@ -431,6 +431,13 @@ def _read(sock: socket.socket) -> _What:
             if kind is Kind.CALL:
                 return _What(action, args, kwargs, name)
     raise ConnectionError("this is no call")
+
+
+def _has_gone(sock: socket.socket) -> bool:
+    """Whether the caller has closed its end: while it waited, perhaps, before anybody looked."""
+    waiting = select.poll()
+    waiting.register(sock.fileno(), select.POLLRDHUP)
+    return bool(waiting.poll(0))
 
 
 def _exactly(sock: socket.socket, length: int) -> bytearray:
