@@ -320,7 +320,7 @@ def test_threads_run_beside_each_other() -> None:
     ("action", "end"), [("wait", CallTimedOutError), ("forever", asyncio.CancelledError)]
 )
 def test_a_call_has_its_time(action: str, end: type[BaseException]) -> None:
-    with Bench(timeout=0.1) as bench:
+    with Bench(timeout=0.5) as bench:
         with pytest.raises(DirtyTimeoutError, match="dirty_timeout"):
             DirtyClient().execute(APP, action)
         wait_for(lambda: bench.app.ends == [end], "it is ended")
