@@ -14,6 +14,7 @@ from tricorn.config.commandline import FLAGS, NEGATIVES
 from tricorn.config.errors import BadValueError, ConfigError
 from tricorn.config.gunicorn import (
     CALLED,
+    DIRTY_HOOKS,
     HOOKS,
     MISSING,
     MISSING_FLAGS,
@@ -200,6 +201,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "user": (True, False),
     "group": (True, False),
     **dict.fromkeys(("raw_env", "raw_paste_global_conf"), (False,)),
+    "dirty_apps": (False, {"X-A": "on"}),  # nothing could be loaded
 }
 #: Words, whose wrong ones are errors here. Gunicorn does not look at them before it uses them, or ever.
 WORDS = {
@@ -361,7 +363,8 @@ def test_defaults_that_differ_are_named(registry: dict[str, Any]) -> None:
         "ssl_context",
         "bind",
         "workers",
-        *HOOKS,  # its defaults are functions that do nothing
+        *HOOKS,
+        *DIRTY_HOOKS,  # its defaults are functions that do nothing
     }:
         declared, default = SETTINGS[name], registry[name].default
         if declared.kind.is_switch and default is None:
