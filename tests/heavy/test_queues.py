@@ -80,6 +80,15 @@ def test_whoever_waits_is_not_lost_with_who_could_take_him(queue: CallQueue) -> 
         joined(queue)
 
 
+def test_whoever_waits_can_be_turned_away(queue: CallQueue) -> None:
+    with joined(queue) as first, joined(queue) as second:
+        queue.turn_away()
+        assert queue.waiting == 0
+        for each in (first, second):
+            each.settimeout(5)
+            assert each.recv(1) == b""
+
+
 def test_refusals_of_many_processes_are_counted(queue: CallQueue) -> None:
     pids = []
     for _ in range(3):

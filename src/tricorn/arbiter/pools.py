@@ -219,6 +219,8 @@ class Pools:
             ready = any(_serves(child) for child in children if _is_of(child, known))
             is_crashing = pool.plan.crashes >= CRASHES_MANY and now < pool.plan.retry_at + LATELY
             known.standing.is_failing = not ready and (pool.plan.is_in_doubt or is_crashing)
+            for queue in known.queues.values() if known.standing.is_failing else ():
+                queue.turn_away()  # who has called before that was known
         return target
 
     def watched(self, target: Target) -> Iterator[tuple[int, int]]:

@@ -215,7 +215,9 @@ def joined(place: Place) -> socket.socket:
     return sock
 
 
-def _gone(place: Place) -> DirtyWorkerError:
+def _gone(place: Place) -> DirtyError:
+    if place.standing.is_failing:
+        return DirtyNoWorkersAvailableError(place.app)
     return DirtyWorkerError(f"the heavy worker that had the call of {place.app} has ended; the log says why")
 
 

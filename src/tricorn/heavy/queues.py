@@ -64,6 +64,12 @@ class CallQueue:
         """So many may wait, from now on."""
         self.socket.listen(max(0, length - ONE_MORE))
 
+    def turn_away(self) -> None:
+        """Whoever waits hears that nobody comes."""
+        with suppress(BlockingIOError):
+            while True:
+                self.socket.accept()[0].close()
+
     def close(self) -> None:
         """Nobody takes what waits, and callers hear that at once."""
         self.leave_taking()
