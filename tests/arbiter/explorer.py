@@ -169,7 +169,8 @@ class Turn:
                 before = self.target
                 self.target = targets.abandoned(before, generation)
                 assert self.target.plan == before.plan, "a pool takes web workers along"
-                assert self.target.mode is before.mode, "a pool ends the service"
+                if not before.pools[0].plan.max_boot_failures or before.pools[0].fallback is not None:
+                    assert self.target.mode is before.mode, "a pool ends the service"
             case decisions.Abandon():
                 ready = [child for child in self.children.values() if child.state is State.READY]
                 serving = sum(child.is_worker for child in ready)
@@ -284,6 +285,8 @@ def outer(world: World) -> Iterator[Change]:
     yield "TERM", replace(world, target=targets.stopped(target, Mode.DRAINING))
     yield "INT", replace(world, target=targets.stopped(target, Mode.QUICK))
     yield "a newer master takes over", replace(world, target=targets.retired(target))
+    if targets.alone(target) is not target:
+        yield "the older master has gone", replace(world, target=targets.alone(target))
     yield "WINCH", replace(world, target=targets.rested(target))
     yield "HUP to one that rests", replace(world, target=targets.woken(target))
     if target.mode is Mode.RUNNING:
@@ -291,7 +294,7 @@ def outer(world: World) -> Iterator[Change]:
         terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         for pool in target.pools:
-            plan = heavy_plan(again.latest)
+            plan = heavy_plan(again.latest, pool.plan.max_boot_failures)
             again = targets.pooled(again, replace(pool, plan=plan, fallback=None))
         yield "HUP", replace(world, target=again)
     if target.is_serving:
@@ -299,8 +302,8 @@ def outer(world: World) -> Iterator[Change]:
         yield "TTOU", replace(world, target=targets.fewer(target))
 
 
-def heavy_plan(generation: int) -> Plan:
-    return Plan(targets.heavy_generation(1, generation), 1, max_boot_failures=0)
+def heavy_plan(generation: int, max_boot_failures: int = 0) -> Plan:
+    return Plan(targets.heavy_generation(1, generation), 1, max_boot_failures=max_boot_failures)
 
 
 def commanded(world: World) -> Iterator[Change]:
@@ -505,9 +508,9 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. pooled: there is a pool of one heavy worker.
-    commanded: somebody pauses, resumes and kills. only: how
-    outer events end that come; without it all do."""
+    there is a process that answers health checks. pooled: there is a pool of one heavy worker. on_trial: an
+    older master serves, so one whose heavy worker does not start gives up. commanded: somebody pauses,
+    resumes and kills. only: how outer events end that come; without it all do."""
 
     workers: int
     surge: int = 1
@@ -516,6 +519,7 @@ class Explorer:
     preloads: bool = False
     attended: bool = False
     pooled: bool = False
+    on_trial: bool = False
     commanded: bool = False
     only: tuple[str, ...] = ("",)
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
@@ -529,7 +533,7 @@ class Explorer:
         target = targets.first_target(self.workers, ROOM, **terms, preloads=self.preloads)
         target = targets.attended(target) if self.attended else target
         if self.pooled:
-            target = targets.pooled(target, targets.Pool("heavy", 1, heavy_plan(1), ROOM))
+            target = targets.pooled(target, targets.Pool("heavy", 1, heavy_plan(1, int(self.on_trial)), ROOM))
         layer = [self._visit(None, "start", World((), target))]
         for left in range(outer_events, -1, -1):
             following: list[World] = []
