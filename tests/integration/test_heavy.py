@@ -91,6 +91,12 @@ def _a_client_that_leaves_ends_the_call(site: Site) -> None:
     wait_for(lambda: site.figures()["calls", "cancelled"] > before, "the call is given up")
 
 
+class Calls(Load):
+    """A few each second are enough to be lost, and leave the processor to what is tested."""
+
+    PAUSE = 0.03
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------
 
 
@@ -186,7 +192,7 @@ def test_a_reload_brings_new_code_and_loses_nothing(tmp_path: Path, capsys: Any)
         assert site.call("Models/visit") == 1
         (stash,) = [each["pid"] for each in site.pool("stash")["workers"]]
         assert site.call("Models/version") == 1
-        with Load(site, "/Models/pid", clients=2) as load:
+        with Calls(site, "/Models/pid", clients=2) as load:
             load.wait_served(5)
             site.write(version=2)
             assert site.ctl("reload") == 0
@@ -329,7 +335,7 @@ def test_an_upgrade_loses_no_call(tmp_path: Path) -> None:
     with (
         Started(tmp_path, "--threads=4", heavy=2) as site,
         site.connect(timeout=60) as client,
-        Load(site, "/Models/version", clients=2) as load,
+        Calls(site, "/Models/version", clients=2) as load,
     ):
         old = site.pids()
         assert site.call("Models/visit") == 1

@@ -336,6 +336,8 @@ class Arbiter:
         while True:
             self._take_signals()
             self._look_at_children()
+            # Whoever hears of a heavy worker that it is ready may call it.
+            self._target = self._pools.attend(self._target, self._registry, time.monotonic())
             self._weigh_children()
             self._ledger.weigh(self._registry, time.monotonic())
             self._attend_upgrade()
@@ -343,7 +345,6 @@ class Arbiter:
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
             self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
-            self._target = self._pools.attend(self._target, self._registry, time.monotonic())
             plan = self._target.plan
             self._hooks.attend(self._generations[plan.generation], plan.workers)
             exit_code = self._act()
