@@ -8,9 +8,9 @@ Events are of two kinds:
 
     inner     what workers do that are neither broken nor told by anybody else: boot, fail to boot, leave when
               told, die when killed; and the end of a wait
-    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over; a crash, a hang, a worker
-              that is worn or ends by itself; forks that fail, and that succeed again; a worker that is to be
-              the next mold
+    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over, an older one that goes; a pool
+              that grows or shrinks; a crash, a hang, a worker that is worn or ends by itself; forks that fail,
+              and that succeed again; a worker that is to be the next mold
 
 From the first start on, all orders of inner events are followed until nothing new comes, with up to `outer`
 outer events in between. States that only differ in what nobody will ever look at are one (`canonical`), so
@@ -294,12 +294,17 @@ def outer(world: World) -> Iterator[Change]:
         terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         for pool in target.pools:
-            plan = heavy_plan(again.latest, pool.plan.max_boot_failures)
+            plan = replace(
+                heavy_plan(again.latest, pool.plan.max_boot_failures), workers=pool.plan.workers
+            )
             again = targets.pooled(again, replace(pool, plan=plan, fallback=None))
         yield "HUP", replace(world, target=again)
     if target.is_serving:
         yield "TTIN", replace(world, target=targets.more(target))
         yield "TTOU", replace(world, target=targets.fewer(target))
+        for pool in target.pools:
+            name, workers = ("the pool grows", 2) if pool.plan.workers == 1 else ("the pool shrinks", 1)
+            yield name, replace(world, target=targets.pool_scaled(target, pool.number, workers))
 
 
 def heavy_plan(generation: int, max_boot_failures: int = 0) -> Plan:
@@ -669,7 +674,8 @@ def converges(world: World) -> World | None:
         for pool in world.target.pools:
             assert pool.fallback is None, "the reload of a pool never ends"
             found = [child.generation for child in world.heavy]
-            assert found == [pool.plan.generation], f"{found} are the heavy workers at the end"
+            wanted = [pool.plan.generation] * pool.plan.workers
+            assert found == wanted, f"{found} are the heavy workers at the end"
         others = [child for child in world.children if not (child.is_attendant or child.is_heavy)]
         generations = {child.generation for child in others}
         assert generations == {plan.generation}, f"generations {generations} serve at the end"
@@ -720,7 +726,8 @@ def _given_up(world: World, boots: Callable[[Process], bool]) -> World | None:
     if changed is None and world.target.mode not in (Mode.RESTING, Mode.PAUSED):
         assert world.serving == plan.workers, f"{world.serving} serve at the end"
         assert plan.proven
-        assert len(world.heavy) == len(world.target.pools), "there are no heavy workers at the end"
+        wanted = sum(pool.plan.workers for pool in world.target.pools)
+        assert len(world.heavy) == wanted, f"{len(world.heavy)} heavy workers are there at the end"
     return changed
 
 

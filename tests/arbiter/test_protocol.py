@@ -80,7 +80,7 @@ def test_every_order_with_pauses_and_kills(workers: int, outer: int, more: dict[
 @pytest.mark.parametrize(
     "only",
     [
-        ("TERM", "WINCH", "crashes", "is worn", "has gone"),
+        ("TERM", "WINCH", "crashes", "is worn", "has gone", "grows", "shrinks"),
         pytest.param(("",), marks=pytest.mark.slow),
     ],
     ids=str,
