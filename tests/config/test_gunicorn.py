@@ -35,7 +35,6 @@ NOT_YET = {
         *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
         *DIRTY_HOOKS,
     ),
-    "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
 }
 #: Defaults that are not written down here, because they depend on the machine, or go with what is missing.
 OTHER_DEFAULTS = {"control_socket", "control_socket_mode", "syslog_addr"}
@@ -153,7 +152,7 @@ def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Pa
     ("text", "said"),
     [
         ("dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
-        ("protocol = 'uwsgi'", "does not speak the uwsgi protocol"),
+        ("protocol = 'fastcgi'", "'fastcgi' is not one of http, uwsgi"),
         ("http2_cleartext = 'anywhere'", "'anywhere' is not one of off, prior-knowledge, anyone"),
         ("http2_cleartext = 'upgrade'", "is no longer a part of HTTP/2"),
     ],
@@ -211,6 +210,7 @@ WORDS = {
     "logger_class",
     "worker_class",
     "loglevel",
+    "protocol",
     "root_path",
     "forwarder_headers",
     "raw_env",

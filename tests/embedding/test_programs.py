@@ -139,9 +139,9 @@ WRONG = {
         "auto, for example '4'",
     ),
     "what Gunicorn has": (
-        "self.cfg.set('protocol', 'uwsgi')",
-        "protocol: this setting of Gunicorn is not supported (script.py, line 5); Tricorn does not speak the "
-        "uwsgi protocol; leave it out, and speak HTTP: proxy_pass in place of nginx's uwsgi_pass",
+        "self.cfg.set('dirty_apps', ['a:B'])",
+        "dirty_apps: this setting of Gunicorn is not supported (script.py, line 5); Tricorn has no dirty "
+        "arbiters, which the application needs",
     ),
     "several together": (
         "self.cfg.set('keyfile', 'x')",

@@ -54,8 +54,6 @@ NO_VERSION = "Tricorn answers other versions than HTTP/1.0 and HTTP/1.1 with 505
 NO_CASEFOLD = (
     "Tricorn passes methods on as the client wrote them; upper and lower case differ (RFC 9110 §9.1)"
 )
-NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
-HTTP_INSTEAD = f"{NO_UWSGI}; leave it out, and speak HTTP: proxy_pass in place of nginx's uwsgi_pass"
 NEEDLESS = "Tricorn does not need it"
 HEARTBEATS = "the heartbeats of workers are in shared memory, and no disk can hold them up"
 UPLOADS = "request bodies that do not fit into memory go to TMPDIR; Gunicorn does not use the setting either"
@@ -102,8 +100,6 @@ MISSING: Mapping[str, Missing] = {
     "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
     "suppress_ragged_eofs": Missing(NOTE, RAGGED, ("--suppress-ragged-eofs",), switch=True, harmless=(ON,)),
     "do_handshake_on_connect": Missing(NOTE, HANDSHAKE, ("--do-handshake-on-connect",), switch=True),
-    "protocol": Missing(REFUSE, HTTP_INSTEAD, ("--protocol",), harmless=("http",)),
-    "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",), harmless=("127.0.0.1,::1",)),
     "dirty_apps": Missing(REFUSE, NO_DIRTY, ("--dirty-app",)),
     "dirty_workers": Missing(REFUSE, NO_DIRTY, ("--dirty-workers",), harmless=("0",)),
     "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),

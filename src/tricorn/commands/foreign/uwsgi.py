@@ -7,7 +7,7 @@ asks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tricorn.commands.foreign.rows import (
@@ -21,10 +21,9 @@ from tricorn.commands.foreign.rows import (
     switch,
 )
 
-UWSGI_PROTOCOL = (
-    "the uwsgi protocol is not spoken; in nginx write proxy_pass (with the usual X-Forwarded-* headers) "
-    "in place of uwsgi_pass"
-)
+GATEWAYS = "who may connect is said by uwsgi_allow_ips: 127.0.0.1, ::1 and Unix sockets, if it is not set"
+#: In front of an address of `socket`, whose protocol another line may say.
+BY_PROTOCOL = "protocol://"
 STATIC = "static files are not served; let the proxy, or WhiteNoise in the application, do that"
 VIRTUALENV = "start the tricorn that is installed there: {}/bin/tricorn"
 TOUCH = "a file that is touched reloads nothing; `tricorn ctl reload`, or the signal HUP, does"
@@ -48,10 +47,18 @@ def listens(value: str) -> Mapping[str, object]:
     return {"bind": [value if re.search(r":(\d+|\$.+)$", value) else f"unix:{value}"]}
 
 
-def listens_with_tls(value: str) -> Mapping[str, object]:
+def listens_by(scheme: str) -> Callable[[str], Mapping[str, object]]:
+    def means(value: str) -> Mapping[str, object]:
+        (address,) = listens(value)["bind"]  # type: ignore[misc]  # a list of one text
+        return {"bind": [scheme + address]}
+
+    return means
+
+
+def listens_with_tls(value: str, scheme: str = "https://") -> Mapping[str, object]:
     where, *files = value.split(",")
     names = ("certfile", "keyfile", "ciphers", "ca_certs")
-    return {"bind": [f"https://{where}"], **dict(zip(names, filter(None, files), strict=False))}
+    return {"bind": [scheme + where], **dict(zip(names, filter(None, files), strict=False))}
 
 
 def cheaper(value: str) -> Mapping[str, object]:
@@ -100,8 +107,9 @@ ROWS: Mapping[str, Row] = {
     "http": Row(listens),
     "http-socket": Row(listens),
     "https": Row(listens_with_tls),
-    "socket": Row(listens, UWSGI_PROTOCOL, is_lost=True),
-    "uwsgi-socket": Row(listens, UWSGI_PROTOCOL, is_lost=True),
+    "socket": Row(listens_by(BY_PROTOCOL)),
+    "uwsgi-socket": Row(listens_by("uwsgi://")),
+    "suwsgi-socket": Row(lambda value: listens_with_tls(value, "suwsgi://")),
     "fastcgi-socket": lost("FastCGI is not spoken; let the proxy speak HTTP"),
     "scgi-socket": lost("SCGI is not spoken; let the proxy speak HTTP"),
     "protocol": Row(lambda value: {"protocol": value}),
@@ -125,7 +133,7 @@ ROWS: Mapping[str, Row] = {
     "mount": lost(
         "one application is served; mount others in it (werkzeug's DispatcherMiddleware, Starlette's Mount)"
     ),
-    "manage-script-name": needless("a trusted proxy may send SCRIPT_NAME", takes_value=False),
+    "manage-script-name": needless("SCRIPT_NAME is always cut off the path", takes_value=False),
     "paste": same("paste", convert=lambda value: value.removeprefix("config:")),
     "ini-paste": same("paste"),
     "chdir": same("chdir"),
@@ -454,8 +462,12 @@ def finish(to: Translation) -> None:
     module, target = (str(settings.pop(name, "")) for name in ("module", "callable"))
     if module:
         settings["wsgi_app"] = f"{module}:{target}" if target and ":" not in module else module
-    if settings.pop("protocol", "") == "http":
-        to.lost[:] = [each for each in to.lost if UWSGI_PROTOCOL not in each]
+    usual = "" if settings.pop("protocol", "") in ("http", "https") else "uwsgi://"
+    binds = [str(each).replace(BY_PROTOCOL, usual) for each in settings.get("bind") or ()]  # type: ignore[attr-defined]
+    if binds:
+        settings["bind"] = binds
+    if any("uwsgi://" in each for each in binds):
+        to.remark(f"socket: {GATEWAYS}")
     if (environment := settings.pop("virtualenv", None)) is not None:
         to.remark(f"virtualenv: {VIRTUALENV.format(environment)}")
     if isinstance(paths := settings.get("pythonpath"), list):
