@@ -7,7 +7,7 @@ asks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tricorn.commands.foreign.rows import (
@@ -42,17 +42,9 @@ UDP = "only a file, or the standard streams; syslog has settings of its own"
 CHEAPER = "how many workers there are follows the time that requests wait; uWSGI's algorithms are others"
 
 
-def listens(value: str) -> Mapping[str, object]:
+def listens(value: str, scheme: str = "") -> Mapping[str, object]:
     """An address: :8000, 127.0.0.1:8000, /run/shop.sock."""
-    return {"bind": [value if re.search(r":(\d+|\$.+)$", value) else f"unix:{value}"]}
-
-
-def listens_by(scheme: str) -> Callable[[str], Mapping[str, object]]:
-    def means(value: str) -> Mapping[str, object]:
-        (address,) = listens(value)["bind"]  # type: ignore[misc]  # a list of one text
-        return {"bind": [scheme + address]}
-
-    return means
+    return {"bind": [scheme + (value if re.search(r":(\d+|\$.+)$", value) else f"unix:{value}")]}
 
 
 def listens_with_tls(value: str, scheme: str = "https://") -> Mapping[str, object]:
@@ -107,8 +99,8 @@ ROWS: Mapping[str, Row] = {
     "http": Row(listens),
     "http-socket": Row(listens),
     "https": Row(listens_with_tls),
-    "socket": Row(listens_by(BY_PROTOCOL)),
-    "uwsgi-socket": Row(listens_by("uwsgi://")),
+    "socket": Row(lambda value: listens(value, BY_PROTOCOL)),
+    "uwsgi-socket": Row(lambda value: listens(value, "uwsgi://")),
     "suwsgi-socket": Row(lambda value: listens_with_tls(value, "suwsgi://")),
     "fastcgi-socket": lost("FastCGI is not spoken; let the proxy speak HTTP"),
     "scgi-socket": lost("SCGI is not spoken; let the proxy speak HTTP"),
@@ -463,11 +455,10 @@ def finish(to: Translation) -> None:
     if module:
         settings["wsgi_app"] = f"{module}:{target}" if target and ":" not in module else module
     usual = "" if settings.pop("protocol", "") in ("http", "https") else "uwsgi://"
-    binds = [str(each).replace(BY_PROTOCOL, usual) for each in settings.get("bind") or ()]  # type: ignore[attr-defined]
-    if binds:
-        settings["bind"] = binds
-    if any("uwsgi://" in each for each in binds):
-        to.remark(f"socket: {GATEWAYS}")
+    if isinstance(binds := settings.get("bind"), list):
+        settings["bind"] = [str(each).replace(BY_PROTOCOL, usual) for each in binds]
+        if "uwsgi://" in str(settings["bind"]):
+            to.remark(f"socket: {GATEWAYS}")
     if (environment := settings.pop("virtualenv", None)) is not None:
         to.remark(f"virtualenv: {VIRTUALENV.format(environment)}")
     if isinstance(paths := settings.get("pythonpath"), list):
