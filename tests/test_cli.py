@@ -70,7 +70,7 @@ def test_help_and_version(word: str, first: str, capsys: Output) -> None:
         (["--reload-on-exception", "a.b-c"], "reload_on_exception: 'a.b-c' is not the name of a class"),
         (["--health-bind", "https://:81"], "health_bind: https://:81: health checks are asked by"),
         (["--health-bind", "uwsgi://:81"], "health_bind: uwsgi://:81: health checks are asked by plain HTTP"),
-        (["--protocol", "fastcgi"], "--protocol: 'fastcgi' is not one of http, uwsgi"),
+        (["--protocol", "fastcgi"], "protocol: 'fastcgi' is not one of http, uwsgi"),
         (["--uwsgi-allow-from", "10.0.0.0/33"], "uwsgi_allow_ips: "),
         (["--health-bind", "ftp://x"], "health_bind: 'ftp://x'"),
         (["-b", "127.0.0.1:80", "--health-bind", ":80"], "health_bind: :80 and 127.0.0.1:80, which is"),

@@ -541,7 +541,7 @@ FILES = [
         "gunicorn.conf.py",
         "import os\nbind = '0.0.0.0:' + str(80)\nworkers = 2 * 2\nkeepalive = 2\n"
         "def on_exit(server): ...\nprotocol = 'uwsgi'\n",
-        ["tricorn --bind 0.0.0.0:80 --workers 4 --keep-alive 2 --protocol uwsgi"],
+        ["tricorn --bind 0.0.0.0:80 --protocol uwsgi --workers 4 --keep-alive 2"],
     ),
 ]
 
@@ -579,7 +579,7 @@ def test_what_a_place_sets_in_the_environment(here: Path) -> None:
 
 
 def test_a_python_file_stays_what_it_is(here: Path) -> None:
-    (here / "gunicorn.conf.py").write_text("workers = 2\nprotocol = 'uwsgi'\ndef on_exit(server): ...\n")
+    (here / "gunicorn.conf.py").write_text("workers = 2\ndirty_apps = ['a:B']\ndef on_exit(server): ...\n")
     translation = Answer(next(in_file(here / "gunicorn.conf.py"))).translation
     assert (
         "on_exit: is a function or a class; it stays in the Python file, which Tricorn reads"
@@ -587,7 +587,7 @@ def test_a_python_file_stays_what_it_is(here: Path) -> None:
     )
     assert any("tricorn -c gunicorn.conf.py starts with it as it is" in each for each in translation.remarks)
     assert any(
-        each.startswith("protocol: this setting of Gunicorn is not supported") for each in translation.lost
+        each.startswith("dirty_apps: this setting of Gunicorn is not supported") for each in translation.lost
     )
 
 

@@ -91,7 +91,6 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--protocol", "http"],
         ["--dirty-workers", "0"],
         ["--http-parser", "auto"],
         ["--dirty-timeout=300"],

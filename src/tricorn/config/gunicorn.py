@@ -88,7 +88,7 @@ DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dir
 #: Settings for which None is as good as nothing, beside the switches.
 UNSET_BY_NONE = frozenset(
     {
-        *("asgi_loop", "asgi_lifespan", "header_map", "root_path"),
+        *("asgi_loop", "asgi_lifespan", "header_map", "protocol", "root_path"),
         *("dogstatsd_tags", "statsd_prefix", "syslog_addr", "syslog_facility"),
     }
 )
