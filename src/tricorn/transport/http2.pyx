@@ -42,7 +42,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
 )
-from tricorn.tracing.trace cimport Trace, end_trace
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd, iovec, write
@@ -623,8 +623,10 @@ cdef class HTTP2(RequestProtocol):
         """Requests hear of what has become of their streams."""
         cdef Session session = self.session
         cdef Stream stream = session.take_ended()
+        # All of them are out by now, whatever applications do that go on.
+        cdef long long now = monotonic() if stream is not None and self.worker.counts else 0
         while stream is not None:
-            self._tell_ended(stream, thread)
+            self._tell_ended(stream, thread, now)
             stream = session.take_ended()
         stream = session.take_eased()
         while stream is not None:
@@ -632,12 +634,12 @@ cdef class HTTP2(RequestProtocol):
             stream = session.take_eased()
         return self._note_idle()
 
-    cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1:
+    cdef int _tell_ended(self, Stream stream, ThreadContext thread, long long now) except -1:
         cdef Request request = <Request>stream.owner
         cdef bint complete = _is_complete(stream)
         self._wake(stream)
         if stream.came_ns:
-            self._count_sent(stream, not complete)
+            self._count_sent(stream, not complete, now)
         if not stream.began and stream.error == PROTOCOL_ERROR:
             self.worker.log_refusal(self.peer.host, refusal(MALFORMED))
         if request is None:
@@ -656,21 +658,20 @@ cdef class HTTP2(RequestProtocol):
         request.touch()
         return request.on_flushed(thread)
 
-    cdef void _count_sent(self, Stream stream, bint is_cut) noexcept:
-        cdef long long now = monotonic()
+    cdef void _count_sent(self, Stream stream, bint is_cut, long long now) noexcept:
         cdef Trace trace = <Trace>stream.trace
-        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, now)
-        stream.came_ns = 0
+        cdef WorkerContext worker = self.worker
         if trace is not None:
             stream.trace = None
-            end_trace(trace, now, is_cut)
+        count_sent(worker, stream.group, stream.came_ns, stream.ended_ns, now, trace, is_cut)
+        stream.came_ns = 0
 
     cdef void _count_ended(self) noexcept:
         """Those that nobody will be told of any more."""
         cdef Stream stream = self.session.ended
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream, not _is_complete(stream))
+                self._count_sent(stream, not _is_complete(stream), monotonic())
             stream = stream.next_ended
 
     cdef int _wake(self, Stream stream) noexcept:
@@ -745,11 +746,12 @@ cdef class HTTP2(RequestProtocol):
         cdef list left = []
         self.lost = True
         self.unread = None
+        self._tell_blame()
         if self.worker.counts:
             self._count_ended()
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream, True)
+                self._count_sent(stream, True, monotonic())
             if stream.owner is not None:
                 left.append(stream.owner)
             stream = stream.next
@@ -777,6 +779,7 @@ cdef class HTTP2(RequestProtocol):
         if not self.session.is_over() and (self.farewell != SAID or self._is_busy() or self.session.wants_write()):
             return False
         self.lost = True
+        self._tell_blame()
         self._lose_all()
         thread.now = monotonic()
         channel.linger(thread, LINGER_SIZE)
@@ -833,16 +836,26 @@ cdef class HTTP2(RequestProtocol):
 
     cdef int _fail(self, unsigned int code, object why) except -1:
         """The client cannot be served any more. why: what it did, for the log."""
+        self._blame(why)
+        return self.session.say_last(code)
+
+    cdef int _tell_blame(self) except -1:
+        """The connection is over: perhaps the library has ended it by itself."""
+        if self.session.blamed and not self.is_blamed:
+            self._blame(f"what it sent is against HTTP/2 ({self.session.blame()})")
+        return 0
+
+    cdef int _blame(self, object why) except -1:
+        self.is_blamed = True
         note_error(self.worker.figures, HTTP2_FAILED)
         self.worker.log_refusal(self.peer.host, f"the HTTP/2 connection is closed: {why}")
-        return self.session.say_last(code)
+        return 0
 
     cdef int _give_up(self) except -1:
         """Nor can the library speak to it."""
         cdef Channel channel = self.channel
         cdef bytes word = self.session.last_word(self.session.fault)
-        note_error(self.worker.figures, HTTP2_FAILED)
-        self.worker.log_refusal(self.peer.host, "the HTTP/2 connection is closed: what it sends is not understood, or too much")
+        self._blame("what it sends is not understood, or too much")
         return channel.send(None, word, NULL, 0)
 
     cdef bint overdue(self, long long now) noexcept:
@@ -1372,7 +1385,7 @@ cdef class HTTP2(RequestProtocol):
             stream.trace = request.trace
             request.trace = None
             if stream.closed:
-                self._count_sent(stream, not _is_complete(stream))
+                self._count_sent(stream, not _is_complete(stream), thread.now)
         request.let_go(thread)
         self._note_idle()
         self._send(thread, True)

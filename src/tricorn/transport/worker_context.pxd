@@ -67,6 +67,7 @@ cdef class WorkerContext(Terms):
     cdef readonly long long shortest_timeout, shortest_slow, shortest_wait
 
     cdef bint tells_queued              # the access log, or the response, tells how long requests were under way before
+    cdef bint reads_parent              # what is counted has exemplars, and who traces requests does not read their `traceparent`
 
     cdef bytes health, ready            # health_path and ready_path as they come on the wire
     cdef readonly bint has_probes       # … and whether there is one of them

@@ -11,7 +11,6 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from tricorn.hooks.requests import Visitors
 from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
+from tricorn.records import replace
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.suspects import Suspects
 
