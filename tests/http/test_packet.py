@@ -123,6 +123,10 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "a query that the gateway has taken away": (packet(said(b"/a?b", QUERY_STRING=b"")), {"query": None}),
     "no QUERY_STRING": (packet(said(b"/a?b", QUERY_STRING=None)), {"query": b"b"}),
     "the server as a whole": (packet(said(b"*", method=b"OPTIONS")), {"target": b"*", "path": b"*"}),
+    "the same, below a mount": (
+        packet(said(b"*", method=b"OPTIONS", SCRIPT_NAME=b"/app")),
+        {"target": b"*", "path": b"*", "script": b""},
+    ),
     # mounts
     "a mount that is cut off already": (
         packet(said(b"/app/x", PATH_INFO=b"/x", SCRIPT_NAME=b"/app")),
@@ -303,6 +307,13 @@ REFUSED: dict[str, tuple[bytes, int, str, str]] = {
     "a query with a line end": (packet(said(QUERY_STRING=b"a\nb")), 400, "RFC 9112", "the request target"),
     "a query that is not ASCII": (packet(said(QUERY_STRING=b"\xe9")), 400, "RFC 9112", "the request target"),
     "a path without a slash": (packet(said(PATH_INFO=b"x")), 400, NOT_REQUESTS, "PATH_INFO does not begin"),
+    "a star for a path": (packet(said(PATH_INFO=b"*")), 400, NOT_REQUESTS, "PATH_INFO does not begin"),
+    "a path for a star": (
+        packet(said(b"*", method=b"OPTIONS", PATH_INFO=b"/x")),
+        400,
+        NOT_REQUESTS,
+        "PATH_INFO does not begin",
+    ),
     "a mount without a slash": (packet(said(SCRIPT_NAME=b"app")), 400, NOT_REQUESTS, "SCRIPT_NAME does not"),
     "an address of several lines": (
         packet(said(REMOTE_ADDR=b"1\n2")),

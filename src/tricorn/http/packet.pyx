@@ -340,19 +340,22 @@ cdef int _path(RequestHead head, Said* said) except -2:
     """
     cdef Span mount = said.value[<int>MOUNT]
     cdef Span path = said.value[<int>PATH]
-    cdef const unsigned char* p
-    p = head.data + mount.start
+    cdef const unsigned char* p = head.data + mount.start
+    head.script.length = 0
     while mount.length and p[mount.length - 1] == c'/':
         mount.length -= 1
     if mount.length and p[0] != c'/':
         return BAD_SCRIPT_NAME
+    if head.path.length == 1 and head.data[head.path.start] == c'*':
+        # The server as a whole (RFC 9110 §9.3.7) is mounted nowhere.
+        return NONE if not said.is_there[<int>PATH] or _says(head, head.path, 1, path) else BAD_PATH_INFO
     head.script = mount
     if not said.is_there[<int>PATH]:
         if mount.length and not _is_below(head, head.path, mount, True):
             _append(head, _quoted(head, mount) + head.raw(head.path), &head.path)
         return NONE
     p = head.data + path.start
-    if path.length and p[0] != c'/' and not (path.length == 1 and p[0] == c'*'):
+    if path.length and p[0] != c'/':
         return BAD_PATH_INFO
     if _says(head, head.path, head.path.length, path) and (mount.length == 0 or _is_below(head, path, mount, False)):
         return NONE
