@@ -19,9 +19,7 @@ from tricorn.config.gunicorn import (
     MISSING,
     MISSING_FLAGS,
     NAMES,
-    REFUSE,
     SECTIONS,
-    SETTLED,
     UNSET_BY_NONE,
 )
 from tricorn.config.settings import SETTINGS
@@ -29,14 +27,7 @@ from tricorn.config.sources import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-#: What is missing for now, by what would bring it. Who brings it takes the row away.
-NOT_YET = {
-    "dirty arbiters": (
-        *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
-        *DIRTY_HOOKS,
-    ),
-}
-#: Defaults that are not written down here, because they depend on the machine, or go with what is missing.
+#: Defaults that are not written down here, because they depend on the machine.
 OTHER_DEFAULTS = {"control_socket", "control_socket_mode", "syslog_addr"}
 
 
@@ -58,12 +49,6 @@ def test_every_setting_is_known_in_its_section(registry: dict[str, Any]) -> None
 def test_every_setting_is_honoured_or_answered() -> None:
     assert sorted(NAMES - set(SETTINGS) - set(MISSING)) == []
     assert sorted(set(MISSING) - NAMES) == []
-
-
-def test_what_is_not_there_yet_has_a_row() -> None:
-    rows = [name for names in NOT_YET.values() for name in names]
-    assert sorted(rows) == sorted(set(MISSING) - SETTLED)
-    assert set(MISSING) >= SETTLED
 
 
 def test_every_option_means_the_same_setting(registry: dict[str, Any]) -> None:
@@ -132,11 +117,6 @@ def test_what_is_missing_is_answered_in_a_file(name: str, tmp_path: Path) -> Non
 def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Path) -> None:
     missing = MISSING[MISSING_FLAGS[flag]]
     words = [flag, "app:app"] if missing.switch else [flag, "something", "app:app"]
-    if missing.verdict == REFUSE:
-        with pytest.raises(ConfigError) as caught:
-            load(words, {}, tmp_path)
-        assert missing.says in str(caught.value)
-        return
     settings = load(words, {}, tmp_path)
     assert settings.wsgi_app == "app:app"
     said = [*settings.warnings, *settings.notes]
@@ -151,7 +131,6 @@ def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("protocol = 'fastcgi'", "'fastcgi' is not one of http, uwsgi"),
         ("http2_cleartext = 'anywhere'", "'anywhere' is not one of off, prior-knowledge, anyone"),
         ("http2_cleartext = 'upgrade'", "is no longer a part of HTTP/2"),
@@ -196,16 +175,20 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
     "http2_initial_window_size": (False, "false"),  # 0: nobody may send a body
-    **dict.fromkeys(("workers", "threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
+    **dict.fromkeys(
+        ("workers", "threads", "dirty_threads", "worker_connections", "backlog"), (False,)
+    ),  # 0: nobody is served
     "umask": (True, False, "1_000"),
     "control_socket_mode": (True, False, "1_000", 4, "4", 0o22),  # it would let everybody in
     "cert_reqs": (True, False, 4, "4", "1_000", 18),  # not one of three
     "user": (True, False),
     "group": (True, False),
     **dict.fromkeys(("raw_env", "raw_paste_global_conf"), (False,)),
+    "dirty_apps": (False, {"X-A": "on"}),  # nothing could be loaded
 }
 #: Words, whose wrong ones are errors here. Gunicorn does not look at them before it uses them, or ever.
 WORDS = {
+    "dirty_apps",
     "syslog_facility",
     "logger_class",
     "worker_class",
@@ -364,7 +347,8 @@ def test_defaults_that_differ_are_named(registry: dict[str, Any]) -> None:
         "ssl_context",
         "bind",
         "workers",
-        *HOOKS,  # its defaults are functions that do nothing
+        *HOOKS,
+        *DIRTY_HOOKS,  # its defaults are functions that do nothing
     }:
         declared, default = SETTINGS[name], registry[name].default
         if declared.kind.is_switch and default is None:

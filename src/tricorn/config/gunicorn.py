@@ -1,8 +1,8 @@
 """Gunicorn's settings: all their names, and how those are met that Tricorn does not have.
 
-A setting whose absence would change what the service does, or how safe it is, is refused. One that can be
-left out is mentioned in a warning. One that has nothing to do here is mentioned in a note. None is passed
-over in silence, except for a value that says "off" or is Gunicorn's default: nothing would have happened.
+Those that change what is served are settings of ours. Of the rest, one whose wish is not granted is
+mentioned in a warning, and one that has nothing to do here in a note. None is passed over in silence, except
+for a value that says "off" or is Gunicorn's default: nothing would have happened.
 
 Knows: names and defaults of Gunicorn 27. Must not know: how they got here.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from tricorn.records import dataclass
 
-REFUSE, WARN, NOTE = "refuse", "warn", "note"
+WARN, NOTE = "warn", "note"
 #: What a text says that turns something off. (Of numbers and switches Gunicorn's files have the values.)
 OFF = frozenset({"", "0", "false", "none"})
 #: Among the harmless values of a switch that is on by default: off is not harmless then.
@@ -22,7 +22,7 @@ ON = "true"
 
 @dataclass(frozen=True)
 class Missing:
-    """says: why, or what to do instead; stands behind "is ignored:", "has no effect:" or "is not supported;".
+    """says: why, or what to do instead; stands behind "is ignored:" or "has no effect:".
     flags: its options. switch: they take no value. harmless: values that ask for what we do anyway."""
 
     verdict: str
@@ -46,7 +46,6 @@ class Missing:
 SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the lowest version"
 #: ssl.PROTOCOL_TLS, _TLS_CLIENT and _TLS_SERVER, as numbers, texts and names: all mean any version.
 ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER")
-NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_FOLDING = (
     "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
 )
@@ -101,11 +100,6 @@ MISSING: Mapping[str, Missing] = {
     "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
     "suppress_ragged_eofs": Missing(NOTE, RAGGED, ("--suppress-ragged-eofs",), switch=True, harmless=(ON,)),
     "do_handshake_on_connect": Missing(NOTE, HANDSHAKE, ("--do-handshake-on-connect",), switch=True),
-    "dirty_apps": Missing(REFUSE, NO_DIRTY, ("--dirty-app",)),
-    "dirty_workers": Missing(REFUSE, NO_DIRTY, ("--dirty-workers",), harmless=("0",)),
-    "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),
-    "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",), harmless=(1,)),
-    "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",), harmless=(30,)),
     "http_parser": Missing(NOTE, ONE_PARSER, ("--http-parser",), harmless=("auto",)),
     "worker_tmp_dir": Missing(NOTE, HEARTBEATS, ("--worker-tmp-dir",)),
     "tmp_upload_dir": Missing(NOTE, UPLOADS),
@@ -120,27 +114,7 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_VERSION, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
-    **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }
-
-#: Of these, the ones whose answer is the last word. The others are not there yet.
-SETTLED = frozenset(
-    {
-        "casefold_http_method",
-        "default_proc_name",
-        "do_handshake_on_connect",
-        "http_parser",
-        "initgroups",
-        "permit_obsolete_folding",
-        "permit_unconventional_http_method",
-        "permit_unconventional_http_version",
-        "ssl_version",
-        "strip_header_spaces",
-        "suppress_ragged_eofs",
-        "tmp_upload_dir",
-        "worker_tmp_dir",
-    }
-)
 
 #: The same by option.
 MISSING_FLAGS: Mapping[str, str] = {flag: name for name, missing in MISSING.items() for flag in missing.flags}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tricorn.config.commandline import NEGATIVES
-from tricorn.config.gunicorn import MISSING, REFUSE, SECTIONS, SETTLED
+from tricorn.config.gunicorn import MISSING, SECTIONS
 from tricorn.config.settings import SETTINGS
 
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -108,10 +108,7 @@ def options(name: str) -> str:
 
 def meaning(name: str) -> str:
     if name in MISSING:
-        missing = MISSING[name]
-        if name in SETTLED:
-            return f"accepted: {missing.says}"
-        return f"**not yet**{', an error' if missing.verdict == REFUSE else ', a warning'}: {missing.says}"
+        return f"accepted: {MISSING[name].says}"
     said = [DIFFERS[name]] if name in DIFFERS else []
     if name in DEFAULTS:
         shown = SETTINGS[name].kind.show(SETTINGS[name].default)
