@@ -224,8 +224,8 @@ class Serving:
         return self._stopped(call)
 
     def _perform(self, call: Call, what: _What) -> None:
-        """The last message is sent when the application has control no more: a caller that has its answer goes
-        at once, and that ends nothing."""
+        """The last message is sent when the application has control no more: a caller that has its answer
+        goes at once, and that ends nothing."""
         if call.ends is not None or _has_gone(call.sock):
             raise call.ends or CallCancelledError
         found = self._apps[call.app](what.action, *what.args, **what.kwargs)
