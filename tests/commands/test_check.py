@@ -170,7 +170,11 @@ def test_a_command(command: str, ours: str, here: Path) -> None:
         ("hypercorn -c no.toml a:b", "--config no.toml: cannot be read"),
         ("hypercorn -c file:no.py a:b", "--config file:no.py: Python files of Hypercorn's are not read"),
         ("uwsgi --socket :3031 -w a", "socket: the uwsgi protocol is not spoken; in nginx write proxy_pass"),
-        ("uwsgi --http :1 -w a --static-map /static=/x", "static-map: static files are not served"),
+        ("uwsgi --http :1 -w a --check-static /x", "check-static: there are prefixes with their directories"),
+        (
+            "granian --interface asgi --static-path-mount x a:b",
+            "--static-path-mount: route and directory are",
+        ),
         (
             "uwsgi --http :1 -w a --chmod-socket=666",
             "chmod-socket 666: would let every user of this machine connect",

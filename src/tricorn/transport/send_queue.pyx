@@ -22,12 +22,13 @@ cdef enum:
 
 
 @cython.final
+@cython.no_gc       # its owner has none
 cdef class FileSpan:
     def __cinit__(self):
         self.fd = -1
 
     def __dealloc__(self):
-        if self.fd >= 0:
+        if self.fd >= 0 and not self.shares:
             close(self.fd)
 
 
@@ -49,6 +50,16 @@ cdef FileSpan adopt_span(int fd, long long offset, long long size):
         close(fd)
         raise
     span.fd = fd
+    span.offset = offset
+    span.left = size
+    return span
+
+
+cdef FileSpan share_span(FileSpan owner, long long offset, long long size):
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.shares = True
+    span.owner = owner
+    span.fd = owner.fd
     span.offset = offset
     span.left = size
     return span
