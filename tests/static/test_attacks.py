@@ -111,12 +111,12 @@ def test_all_at_once(running_servers: Servers, wire: str, kind: str, assets: Pat
     def run(seed: int) -> None:
         chance = random.Random(seed)
         with server.connect() as client:
-            for _ in range(6):
+            for _ in range(3):
                 targets = chance.choices(list(expected), k=10)
                 client.send(b"".join(request("GET", target) for target in targets))
                 wrong.extend(target for target in targets if client.response().body != expected[target])
 
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(6)]
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -163,7 +163,7 @@ def test_files_that_grow_shrink_and_go(running_servers: Servers, kind: str, tmp_
 def test_heads_as_large_as_may_be(running_servers: Servers, kind: str, assets: Path) -> None:
     """A hundred fields of eight kilobytes that all mean something here."""
     server = running_servers.on("plain").get(
-        "--static", f"/assets={assets}", "--limit-request-head", "0", "--limit-request-fields", "0", kind=kind
+        "--static", f"/assets={assets}", "--limit-request-head", "1m", kind=kind
     )
     value = {
         "If-None-Match": '"a",' * 1900,

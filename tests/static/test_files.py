@@ -311,7 +311,7 @@ def test_settings(servers: Servers, kind: str, assets: Path) -> None:
         assert ask(client, "/").body == b"<p>page</p>"
         assert server.seen() == []
         for target in ("/nothing", "/docs", "/docs/", "/deep/er/x", "/../secret.txt", "/out", "/a%2fb"):
-            assert b"secret" not in ask(client, target).body, target
+            assert json.loads(ask(client, target).body)["method"] == "GET", target
         ask(client, "/photo.png", method="POST", body=b"x")
     assert [each["method"] for each in server.seen()] == ["GET"] * 7 + ["POST"]
 
@@ -432,7 +432,7 @@ def test_busy_threads_keep_nobody_from_files(servers: Servers, assets: Path, tmp
         for _ in range(3):
             assert ask(client, "/assets/large.bin").body == LARGE
         gate.touch()
-        assert busy.response().body == b"released"
+        assert busy.response().body == b'"released"'
 
 
 @pytest.mark.parametrize("kind", ["tornado"])

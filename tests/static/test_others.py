@@ -50,7 +50,7 @@ OF_THEIRS = {
         "a%00b",
     ): "it lets the operating system refuse the name, which is an error of the application",
     ("flask", "a%00b"): "the same",
-    ("flask", "in"): "it leaves links to the operating system, as we do inside of the directory",
+    ("starlette", "in"): "it takes the type of the file that the link leads to, not of the name in the URL",
 }
 #: Types that we say otherwise: a table of their own, in which the machine's is mixed.
 TYPES = {
