@@ -78,15 +78,7 @@ UVLOOP_FLOOR = Server(
     interface=ASGI,
 )
 # What people put in front of an application server for its files: with what its documentation advises.
-NGINX = Server(
-    name="nginx",
-    distribution="",
-    command="nginx -c /dev/null -g '"
-    "daemon off; user root; pid /dev/null; error_log stderr crit; worker_processes 1; events {{ }} "
-    "http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; server {{ "
-    "listen 127.0.0.1:{port} backlog=1024; location /files/ {{ alias {files}/; }} }} }}'",
-    static=" ",
-)
+NGINX = Server(name="nginx", distribution="", command="sh {bench}/nginx.sh {port} {files}", static=" ")
 FLOORS = {WSGI: (FLOOR, NGINX), ASGI: (FLOOR, UVLOOP_FLOOR), OTHER: (FLOOR,)}
 FLOOR_NAMES = frozenset(floor.name for floors in FLOORS.values() for floor in floors)
 

@@ -123,6 +123,7 @@ COMMANDS = [
         "uwsgi --module a -L --https :443,c.pem,k.pem --uid 33",
         "tricorn a --bind https://:443 --certfile c.pem --keyfile k.pem --user 33",
     ),
+    ("uwsgi --module a -L --static-map /s=./x", "tricorn a --static /s=./x --static-fallthrough"),
     # what stands around it
     ("exec newrelic-admin run-program gunicorn a:b", "exec newrelic-admin run-program tricorn a:b"),
     ("A=1 gunicorn -b 0.0.0.0:$PORT a:b", "A=1 tricorn a:b --bind 0.0.0.0:$PORT"),
