@@ -30,7 +30,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -185,8 +185,15 @@ def dearer(counts: list[Count]) -> list[Count]:
 
 
 def count_one(
-    name: str, server: str, source: str = "", *, filler: int = 0, requests: int = REQUESTS
+    name: str,
+    server: str,
+    source: str = "",
+    *,
+    filler: int = 0,
+    requests: int = REQUESTS,
+    settings: Mapping[str, str] | None = None,
 ) -> Count:
+    """settings: as variables of the environment."""
     scenario = scenarios.by_name(name)
     entry = Entry(server)
     log = paths.LOGS / f"instructions-{server}-{name}.log".replace(" ", "-")
@@ -199,7 +206,7 @@ def count_one(
             LOOPS,
             source,
             within=(*CALLGRIND, f"--callgrind-out-file={directory}/%p"),
-            environment={**ENVIRONMENT, "FILLER": "x" * filler},
+            environment={**ENVIRONMENT, "FILLER": "x" * filler, **(settings or {})},
             patience=PATIENCE,
         ) as running:
             measure.check(scenario, entry, running)

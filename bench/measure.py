@@ -4,7 +4,7 @@ Whatever else the machine does meets all of them."""
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
@@ -80,10 +80,19 @@ def start(scenario: Scenario, entry: Entry, plan: Plan) -> Running:
     return launch(scenario, entry, f"{scenario.name}-{entry.key}", plan.loops)
 
 
-def launch(scenario: Scenario, entry: Entry, name: str, loops: int, source: str = "") -> Running:
+def launch(
+    scenario: Scenario,
+    entry: Entry,
+    name: str,
+    loops: int,
+    source: str = "",
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Running:
     log = paths.LOGS / f"{name.translate(PLAIN)}.log"
     log.write_bytes(b"")
-    return Running(scenario.server(entry), scenario.launch_of(entry), log, loops, source)
+    server, launch = scenario.server(entry), scenario.launch_of(entry)
+    return Running(server, launch, log, loops, source, environment=environment)
 
 
 def check(scenario: Scenario, entry: Entry, server: Running) -> None:

@@ -29,7 +29,8 @@ from harness.axes import (  # noqa: E402 - behind register_assert_rewrite
     resolved,
 )
 from harness.cases import Case  # noqa: E402
-from harness.combinations import in_sample, pairwise  # noqa: E402
+from harness.combinations import in_sample, pairwise, singly  # noqa: E402
+from harness.costly import Costs, costly  # noqa: E402
 from harness.nursery import end_cradles  # noqa: E402
 from harness.server import APPS, Servers  # noqa: E402
 
@@ -37,6 +38,8 @@ from harness.server import APPS, Servers  # noqa: E402
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # once for all processes of the run
         _compile()
+        if config.getoption("--measure-costs"):
+            config.pluginmanager.register(Costs())
     _heed_signals()
 
 
@@ -134,6 +137,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="pairwise: each pair of values; sample: a tenth of what pairwise and -m 'not slow' leave out",
     )
     group.addoption("--seed", default="1", help="any text: which sample is taken")
+    group.addoption("--measure-costs", action="store_true", help="write tests/harness/costly.txt anew")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -154,7 +158,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     candidates = [
         item for item in items if not _is_rare(item) or item.nodeid.removeprefix("tests/").startswith(OFTEN)
     ]
-    chosen = {item.nodeid for group in _by_function(candidates) for item in _pairwise(group)}
+    chosen = {item.nodeid for group in _by_function(candidates) for item in _chosen(group)}
     if which == "sample":
         seed = config.getoption("--seed")
         if USUAL_WIRE != "plain":
@@ -205,30 +209,41 @@ def _by_function(items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
     yield from groups.values()
 
 
-def _pairwise(items: list[pytest.Item]) -> list[pytest.Item]:
+def _chosen(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of the items of one function: each pair of values, or of one that is costly each case once."""
     together = _given_together(items[0])
-    rows = [_row(item, together) for item in items]
-    return [items[number] for number in pairwise(rows, [item.nodeid for item in items])]
+    names = [item.nodeid for item in items]
+    if names[0].removeprefix("tests/").partition("[")[0] in costly():
+        numbers = singly([(_interface(item), *_cases(item, together)) for item in items], names)
+    else:
+        numbers = pairwise([_row(item, together) for item in items], names)
+    return [items[number] for number in numbers]
+
+
+def _interface(item: pytest.Item) -> str | None:
+    kind = _params(item).get("kind")
+    return KINDS[kind].interface if isinstance(kind, str) and kind in KINDS else None
 
 
 def _row(item: pytest.Item, together: dict[str, tuple[str, ...]]) -> tuple[Hashable, ...]:
-    """The item's value of each axis, and of whatever else it is parametrised by: one column for each
-    `parametrize`, whose arguments belong together.
+    """The item's value of each axis, and its cases."""
+    axes = _axes(item)
+    cases = () if _is_rare(item) or _is_one_of_few(item) else _cases(item, together)
+    return (*(axes[name] for name in sorted(axes)), *cases) or (None,)  # what has no columns is a row, too
 
-    A test that knows no axes may call other things by their names.
-    """
-    params = _params(item)
-    axes = {name: value for name, value in params.items() if value in AXES.get(name, ())}
+
+def _axes(item: pytest.Item) -> dict[str, Hashable]:
+    """Its values of axes. A test that knows none may call other things by their names."""
+    return {name: value for name, value in _params(item).items() if value in AXES.get(name, ())}
+
+
+def _cases(item: pytest.Item, together: dict[str, tuple[str, ...]]) -> tuple[Hashable, ...]:
+    """What else it is parametrised by: a column for each `parametrize`, whose arguments belong together."""
     columns: dict[tuple[str, ...], list[Hashable]] = {}
-    for name in sorted(params.keys() - axes.keys()):
+    params = _params(item)
+    for name in sorted(params.keys() - _axes(item).keys()):
         columns.setdefault(together.get(name, (name,)), []).append(_key(params[name]))
-    if _is_rare(item) or _is_one_of_few(item):
-        columns = {}  # not each case
-    row = (
-        *(axes[name] for name in sorted(axes)),
-        *(tuple(columns[names]) for names in sorted(columns)),
-    )
-    return row or (None,)  # what has no columns is a row all the same
+    return tuple(tuple(columns[names]) for names in sorted(columns))
 
 
 def _given_together(item: pytest.Item) -> dict[str, tuple[str, ...]]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tricorn import __version__
-from tricorn.cli import Launch, main
+from tricorn.cli import main
 from tricorn.config.errors import ConfigError
+from tricorn.launch import Launch
 from tricorn.workers import protocols
 
 HELLO = "def app(environ, start_response): return []\n"

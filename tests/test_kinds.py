@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -10,6 +9,7 @@ from harness import server
 
 from tricorn.gateway.loader import Interface
 from tricorn.kinds import ABSENT, ASGI, KINDS, WSGI, Runner, WorkerKind, absent, other_names, table, usual
+from tricorn.records import replace
 
 GREEN = WorkerKind("green", interface=WSGI, runner=Runner.THREADS, doc="is green", serve="green:serve")
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
+import signal
+from array import array
 
 import pytest
+from harness.server import wait_for
 
 from tricorn import scoreboard
 from tricorn.scoreboard import Board
@@ -69,3 +73,50 @@ def test_a_row_keeps_its_page_alive() -> None:
 def test_an_empty_board_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Board(*shape)
+
+
+# -- exemplars
+
+
+TRACE, SPAN = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
+WRITTEN = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+
+
+def test_an_exemplar_is_read_as_it_was_written() -> None:
+    board = Board(2, 1, 0, 5, 3)
+    assert (board.exemplars, board[0].exemplar_count, Board(1, 1)[0].exemplar_count) == (3, 3, 0)
+    assert board[0].exemplars() == []
+    board[0].exemplify(2, TRACE, SPAN, 64_000, 7)
+    board[0].exemplify(1, 1, 2, 3, 4)
+    board[0].exemplify(1, TRACE, SPAN, 5, 8)
+    assert board[0].exemplars() == [(1, *WRITTEN, 5, 8), (2, *WRITTEN, 64_000, 7)]
+    assert board[1].exemplars() == []
+    into = array("q", [0] * 5)
+    for row in board:
+        row.add_figures(into)
+    assert list(into) == [0] * 5  # they lie beside what is counted
+    board[0].clear()
+    assert board[0].exemplars() == []
+    with pytest.raises(IndexError, match="3 exemplars"):
+        board[0].exemplify(3, 1, 1, 1, 1)
+
+
+def test_no_exemplar_is_half_another() -> None:
+    """A reader in one process, a writer in another, which is killed while it writes."""
+    row = Board(1, 1, 0, 0, 1)[0]
+    pid = os.fork()
+    if pid == 0:
+        for number in itertools.count(1):
+            row.exemplify(0, number << 64 | number, number, number, number)
+    try:
+        wait_for(row.exemplars, "one is written")
+        seen = set()
+        for _ in range(5000):
+            for _, trace, span, ns, at_ns in row.exemplars():
+                assert trace == span * 2
+                assert int(span, 16) == ns == at_ns
+                seen.add(ns)
+        assert len(seen) > 1
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -22,15 +22,15 @@ from typing import Any
 
 from setproctitle import getproctitle, setproctitle
 
-from tricorn import cli, forks, patches
+from tricorn import forks, patches
 from tricorn.config.errors import ConfigError
 from tricorn.config.program import Application, ProgramSettings
 from tricorn.config.settings import Settings
 from tricorn.config.uvicorn import run_settings
+from tricorn.console import fill_standard_streams
+from tricorn.launch import Launch, Read, carry_out
 from tricorn.log import afresh
 from tricorn.parentage import adopt_orphans, adopts_orphans
-
-complain = cli.complain
 
 RUN = "tricorn.run()"
 
@@ -45,13 +45,13 @@ def run(app: str | Callable[..., Any], settings: Mapping[str, Any]) -> None:
         sys.exit(code)
 
 
-def serve(read: cli.Read, caller: str = "run()") -> int:
+def serve(read: Read, caller: str = "run()") -> int:
     """Serve until told to stop; gives the exit code. read: the settings, at the start and at each reload."""
     refuse_where_it_cannot_run(caller)
     with restored():
-        launch = cli.Launch((), cli.fill_standard_streams(), read)
+        launch = Launch((), fill_standard_streams(), read)
         try:
-            return cli.carry_out(launch)
+            return carry_out(launch)
         finally:
             launch.leave()
 
@@ -74,7 +74,8 @@ def settings_of(
         name = f"{app}()" if is_factory and not app.endswith(")") else app
         values.set("wsgi_app", name, origin)
         return values.settings()
-    return values.settings(Application(name_of(app), app if is_factory else partial(_same, app)))
+    load = app if is_factory else partial(_same, app)
+    return values.settings(Application(name_of(app), load, is_object=True))
 
 
 def _settings_of_run(

@@ -18,8 +18,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from threading import get_ident  # ours, also when the application puts another one in its place
+
+from tricorn.records import dataclass, field
 
 
 @dataclass

@@ -7,11 +7,11 @@ does with them. The arbiter imports no worker, a worker imports nothing of the a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tricorn.config.settings import Settings
 from tricorn.net.listener import Listener
+from tricorn.records import dataclass
 from tricorn.scoreboard import Row
 from tricorn.tls.rules import speaks_tls
 from tricorn.wishes import Wishes

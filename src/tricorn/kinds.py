@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+
+from tricorn.records import dataclass
 
 #: A class where it can be imported. The last name has a capital, as classes have.
 CLASS_NAME = re.compile(r"(\w+\.)*\w+[.:](\w+\.)*[A-Z]\w*")

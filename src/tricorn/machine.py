@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from tricorn.records import dataclass
 
 PROC = Path("/proc")
 #: Version 1 has no word for "no limit", but a number beyond any machine.

@@ -1,6 +1,14 @@
 # The layout of the shared page. Each field has one writer; a field is one aligned 64-bit word (or, for
 # `request`, a string that a reader may see half written: it is shown to people, nothing decides by it).
 
+cdef extern from * nogil:
+    void _publish "__atomic_store_n"(unsigned long long*, unsigned long long, int)
+    unsigned long long _observed "__atomic_load_n"(unsigned long long*, int)
+    void _fence "__atomic_thread_fence"(int)
+    int _RELAXED "__ATOMIC_RELAXED"
+    int _ACQUIRE "__ATOMIC_ACQUIRE"
+    int _RELEASE "__ATOMIC_RELEASE"
+
 cdef enum:
     BUCKETS = 24
     REQUEST_LABEL = 64
@@ -54,6 +62,15 @@ cdef struct RowData:
     long long waiting_apart
     # Written by the master: which queue of each address is this worker's own, from 1; 0: there is one for all.
     long long queue
+    # 1: some of its exemplars are written.
+    long long exemplified
+
+# One of those that were counted together, of which a trace is kept somewhere. It is more than a word, so a reader might see it half written:
+# `writes` is odd while it is being written, and another one afterwards.
+cdef struct Exemplar:
+    unsigned long long writes           # 0: there is none
+    unsigned long long trace_high, trace_low, span
+    long long value_ns, at_ns           # at_ns: CLOCK_MONOTONIC
 
 cdef class Row:
     cdef readonly int index
@@ -65,6 +82,9 @@ cdef class Row:
     # What is counted for others to see: plain words, whose meaning is metrics/figures.pxd's. NULL: nothing is.
     cdef long long* figures
     cdef readonly int figure_count
+    # Exemplars of what is counted, at places whose meaning is metrics/figures.pxd's too. NULL: there are none.
+    cdef Exemplar* exemplar_data
+    cdef readonly int exemplar_count
     # The board: where its rows begin, how far they are apart, how many there are.
     cdef char* base
     cdef Py_ssize_t stride
@@ -82,6 +102,20 @@ cdef class Row:
 cdef class Cell:
     cdef object board
     cdef CellData* data
+
+# By the one thread that may. One that was killed in the middle of it has left an odd number, and nobody reads that place until the row is cleared.
+cdef inline void write_exemplar(
+    Exemplar* place, unsigned long long trace_high, unsigned long long trace_low, unsigned long long span, long long value_ns, long long at_ns
+) noexcept nogil:
+    cdef unsigned long long writes = place.writes
+    _publish(&place.writes, writes + 1, _RELAXED)
+    _fence(_RELEASE)
+    place.trace_high = trace_high
+    place.trace_low = trace_low
+    place.span = span
+    place.value_ns = value_ns
+    place.at_ns = at_ns
+    _publish(&place.writes, writes + 2, _RELEASE)
 
 cdef long long monotonic() noexcept nogil
 cdef void count_request(CellData* cell, long long elapsed_ns) noexcept nogil

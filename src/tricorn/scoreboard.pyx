@@ -31,6 +31,7 @@ cdef extern from "<time.h>" nogil:
 
 cdef enum:
     _READY = 2      # READY, without the GIL
+    READS = 3       # of what somebody may be writing: one write is shorter than one read, and a second one soon after is rare
 
 EMPTY = 0
 BOOTING = 1
@@ -361,7 +362,26 @@ cdef class Row:
         finally:
             PyBuffer_Release(&view)
 
+    def exemplars(self):
+        """Of what it has counted, those that are there: (place, trace, span, ns, instant). One that is being written is left out."""
+        cdef Exemplar found
+        cdef int i
+        told = []
+        for i in range(self.exemplar_count if self.data.exemplified else 0):
+            if _read(&self.exemplar_data[i], &found):
+                told.append((i, f"{found.trace_high:016x}{found.trace_low:016x}", f"{found.span:016x}", found.value_ns, found.at_ns))
+        return told
+
+    def exemplify(self, int place, trace, span, long long value_ns, long long at_ns):
+        """As a worker does: for tests. trace, span: their numbers. Raises IndexError."""
+        if not 0 <= place < self.exemplar_count:
+            raise IndexError(f"a row has {self.exemplar_count} exemplars")
+        self.data.exemplified = 1
+        write_exemplar(&self.exemplar_data[place], trace >> 64, trace & 0xffffffffffffffff, span, value_ns, at_ns)
+
     def clear(self):
+        if self.data.exemplified:       # they are many, and pages that nobody has written take no memory
+            memset(self.exemplar_data, 0, sizeof(Exemplar) * self.exemplar_count)
         memset(self.data, 0, sizeof(RowData))
         memset(self.cell_data, 0, sizeof(CellData) * self.cell_count)
         if self.figure_count:
@@ -433,23 +453,42 @@ cdef class Row:
         self.data.heartbeat_ns = monotonic()
 
 
+cdef bint _read(Exemplar* place, Exemplar* into) noexcept nogil:
+    """Whether there is one, all of it."""
+    cdef unsigned long long writes
+    cdef int i
+    for i in range(READS):
+        writes = _observed(&place.writes, _ACQUIRE)
+        if writes == 0:
+            return False
+        into[0] = place[0]
+        _fence(_ACQUIRE)
+        if writes % 2 == 0 and _observed(&place.writes, _RELAXED) == writes:
+            return True
+    return False
+
+
 cdef class Board:
     cdef object mapping
     cdef Py_buffer view
     cdef list rows
     cdef readonly int cells, reserved
     cdef readonly int figures       # words of each row, for what is counted
+    cdef readonly int exemplars     # and places for exemplars of that
 
-    def __init__(self, int rows, int shared, int reserved=0, int figures=0):
+    def __init__(self, int rows, int shared, int reserved=0, int figures=0, int exemplars=0):
         cdef int cells = shared + reserved
-        if rows < 1 or shared < 1 or reserved < 0 or figures < 0:
+        if rows < 1 or shared < 1 or reserved < 0 or figures < 0 or exemplars < 0:
             raise ValueError("a board needs at least one row and one cell")
         cdef Py_ssize_t stride = sizeof(RowData) + cells * sizeof(CellData) + figures * sizeof(long long)
+        cdef Py_ssize_t before = stride
+        stride += exemplars * <Py_ssize_t>sizeof(Exemplar)
         stride = (stride + 63) // 64 * 64       # no two workers share a cache line
         self.mapping = mmap.mmap(-1, rows * stride)     # anonymous and shared: survives fork
         self.cells = cells
         self.reserved = reserved
         self.figures = figures
+        self.exemplars = exemplars
         self.rows = []
         # Held for as long as the board lives; an exported buffer also keeps the mapping from being closed.
         PyObject_GetBuffer(self.mapping, &self.view, PyBUF_WRITABLE)
@@ -468,6 +507,10 @@ cdef class Board:
             row.figures = NULL
             if figures:
                 row.figures = <long long*>(<char*>row.cell_data + cells * sizeof(CellData))
+            row.exemplar_count = exemplars
+            row.exemplar_data = NULL
+            if exemplars:
+                row.exemplar_data = <Exemplar*>(base + i * stride + before)
             row.base = base
             row.stride = stride
             row.row_count = rows

@@ -10,7 +10,8 @@ instant, from two turns of the master's loop; who reads them asks again in a few
 from __future__ import annotations
 
 import mmap
-from dataclasses import astuple, dataclass, fields
+
+from tricorn.records import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Summary:
         self._words = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
 
     def write(self, numbers: Numbers) -> None:
-        for index, number in enumerate(astuple(numbers)):
+        for index, number in enumerate(vars(numbers).values()):
             self._words[index] = number
 
     def read(self) -> Numbers:

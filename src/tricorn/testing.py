@@ -26,23 +26,25 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from select import POLLIN, poll
 from typing import Any, NoReturn, TextIO
 
-from tricorn import cli, embedding, kinds
+from tricorn import embedding, kinds
 from tricorn.arbiter import signals
 from tricorn.arbiter.children import boot_timeout_of
 from tricorn.arbiter.systemd import VARIABLE, WATCHDOG_INTERVAL
 from tricorn.config.program import ProgramSettings
 from tricorn.config.settings import Settings
 from tricorn.config.uvicorn import ADDRESS
+from tricorn.console import EXIT_INTERRUPTED
 from tricorn.gateway.loader import maybe_kind_of
+from tricorn.launch import Launch, carry_out, checked
 from tricorn.net.address import TcpAddress, parse_bind
 from tricorn.net.listener import Listener, open_listeners
+from tricorn.records import replace
 from tricorn.tls.rules import speaks_tls
 
 NAME = "tricorn.testing.serve()"
@@ -175,7 +177,7 @@ def start(app: str | Callable[..., Any], given: dict[str, Any]) -> Server:
     if given.get("control_socket") is None:
         # Who tests an application has the server as an object.
         given = {"control_socket_disable": True, **given}
-    settings = cli.checked(embedding.settings_of(app, given, ProgramSettings({}, Path.cwd()), NAME))
+    settings = checked(embedding.settings_of(app, given, ProgramSettings({}, Path.cwd()), NAME))
     load_early(settings, app)
     settings, listeners = opened(settings)
     farewell = settings.graceful_timeout + settings.asgi_lifespan_shutdown_timeout
@@ -307,7 +309,7 @@ def _live(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
     except KeyboardInterrupt:
-        code = cli.EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except BaseException:  # noqa: BLE001 - whatever it is, the log of the server is where to look for it
         traceback.print_exc()
     finally:
@@ -323,10 +325,10 @@ def _flush() -> None:
 
 def _serve(settings: Settings, notify: str) -> int:
     with embedding.restored():
-        launch = cli.Launch((), (), lambda _environ, _directory: settings)
+        launch = Launch((), (), lambda _environ, _directory: settings)
         launch.environ[VARIABLE] = notify
         launch.environ.pop(WATCHDOG_INTERVAL, None)
-        return cli.carry_out(launch)
+        return carry_out(launch)
 
 
 def _forget_handlers() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from importlib import import_module
 from types import FunctionType, MappingProxyType
 from typing import Any
@@ -23,6 +22,7 @@ from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import Written, parsed
 from tricorn.config.uvicorn import run_settings
 from tricorn.handover import Assignment
+from tricorn.records import replace
 from tricorn.workers.base import Worker
 from tricorn.workers.boot import function_at
 from tricorn.workers.signals import SignalPipe

@@ -63,6 +63,9 @@ def test_the_script_names_what_there_is() -> None:
     assert set(re.findall(r'\bat\("([^"]+)"\)', SCRIPT)) <= there
     named = re.findall(r'aria-(?:labelledby|describedby)="([^"]+)"|<label for="([^"]+)"', TEXT)
     assert {one or other for one, other in named} <= there
+    tables = re.findall(r"<table([^>]*)>\s*(<caption)?", TEXT)  # in a list of tables each has its name
+    assert len(tables) >= 7
+    assert all("aria-labelledby" in attributes or caption for attributes, caption in tables)
 
 
 def test_it_says_whether_it_needs_a_token() -> None:

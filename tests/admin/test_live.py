@@ -155,6 +155,7 @@ def press(page: Page, key: str) -> None:
         page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
 
+@pytest.mark.slow
 @needs_browser
 def test_from_the_token_to_a_stack(running: Site, fresh: Page) -> None:
     page = fresh
@@ -262,6 +263,51 @@ def test_dark_light_and_narrow(hostile: str, fresh: Page, tmp_path: Path) -> Non
     wide = "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1"
     assert page.see(f"{wide} && getComputedStyle(e).overflowX == 'auto').every(e => e.tabIndex == 0)")
     assert page.see(f"{wide} && getComputedStyle(e).overflowX == 'auto').length") >= 2
+
+
+class Longer(Master):
+    """One request is slow, and goes on: it is told anew with each look."""
+
+    def _slow(self, _question: dict[str, Any]) -> Any:
+        stacks = [
+            {"after": 2.0 * look, "stack": f'  File "views.py", line {look}, in report\n'}
+            for look in range(1, self.looks + 1)
+        ]
+        first = self.slow_one(self.looks, 1, is_over=False, seconds=2.5 * self.looks, stacks=stacks[1:])
+        return [first]
+
+
+@needs_browser
+def test_a_slow_request_that_goes_on_stays_open(fresh: Page) -> None:
+    page = fresh
+    with serve(App(Answering(Longer().answer), None)) as server:
+        page.open(server.url)
+        page.wait(is_shown("GET /report", "#slow"))
+        page.wait("!document.querySelector('#slow details').hidden")
+        page.see("document.querySelector('#slow summary').focus()")
+        page.see("document.querySelector('#slow details').open = true")
+        lines = "document.querySelector('#slow pre').innerText.split('\\n').length"
+        before = page.see(lines)
+        page.wait(f"{lines} > {before}")
+        assert page.see("document.querySelector('#slow').rows.length") == 1
+        assert page.see("document.querySelector('#slow details').open")
+        assert page.see("document.activeElement.matches('#slow summary')")
+        assert "goes on" in page.text("#slow")
+        page.open("about:blank")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_first_paint_is_soon(hostile: str, fresh: Page) -> None:
+    """Of a page that has to ask nobody: the best of some, since others use the machine."""
+    page = fresh
+    paints = "performance.getEntriesByName('first-contentful-paint')"
+    taken = []
+    for _ in range(5):
+        page.open(hostile)
+        page.wait(f"{paints}.length == 1")
+        taken.append(page.see(f"{paints}[0].startTime"))
+    assert min(taken) <= 500
 
 
 @needs_browser

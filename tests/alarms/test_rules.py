@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from tricorn.alarms.rules import RULES, Alarm, Alarms, Change
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.records import replace
 
 BY_NAME = {rule.name: rule for rule in RULES}
 
@@ -68,7 +68,7 @@ def test_values_are_shown_with_their_units(name: str, value: float, said: str) -
 
 
 def settings(**given: Any) -> Settings:
-    return dataclasses.replace(Settings(), alarm_pending_time=0.0, **given)
+    return replace(Settings(), alarm_pending_time=0.0, **given)
 
 
 def test_each_rule_has_a_setting_and_none_raises_an_alarm_by_default() -> None:

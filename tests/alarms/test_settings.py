@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from tricorn.cli import checked
 from tricorn.config.errors import BadValueError, ConfigError
 from tricorn.config.parsers import share, web_address
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.launch import checked
+from tricorn.records import replace
 
 
 @pytest.mark.parametrize(
@@ -53,14 +52,14 @@ def test_what_is_no_url(url: str) -> None:
 
 def settings(**given: object) -> Settings:
     origins = dict.fromkeys(SETTINGS, "default")
-    return dataclasses.replace(Settings(), origins=origins, **given)  # type: ignore[arg-type]  # of any setting
+    return replace(Settings(), origins=origins, **given)  # type: ignore[arg-type]  # of any setting
 
 
 def test_what_is_counted_needs_metrics() -> None:
     wanted = settings(alarm_error_share=0.1)
     with pytest.raises(ConfigError, match="set metrics"):
         checked(wanted)
-    checked(dataclasses.replace(wanted, metrics=True))
+    checked(replace(wanted, metrics=True))
 
 
 def test_a_window_is_no_moment() -> None:

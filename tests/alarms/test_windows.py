@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tricorn.alarms.windows import FAILURES_LEAST, Counted, Window
+from tricorn.records import replace
 
 BOUNDS = (1.0, 2.0, 4.0)
 NOTHING = Counted(0, 0, 0, (0, 0, 0, 0), (0, 0, 0, 0), 0, 0)

@@ -1,9 +1,10 @@
-"""Answers with what its path says, on both interfaces: `/status/404`, `/size/1000`, `/raise`, `/hold/FILE`
-(when there is that file)."""
+"""Answers with what its path says, on both interfaces: `/status/404`, `/size/1000`, `/raise`, `/gc` (collects
+garbage), `/block/0.5` (its thread or loop, for so many seconds), `/hold/FILE` (when there is that file)."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -15,6 +16,10 @@ def _answer(path: str) -> tuple[int, bytes]:
     word, _, value = path.strip("/").partition("/")
     if word == "raise":
         raise RuntimeError("as it was wished")
+    if word == "gc":
+        gc.collect()
+    if word == "block":
+        time.sleep(float(value))
     if word == "status":
         return int(value), b""
     return 200, b"x" * (int(value) if word == "size" else 2)

@@ -43,6 +43,7 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Target
+from tricorn.records import dataclass as record
 
 GRACEFUL, HEARTBEAT, BOOT = 20.0, 30.0, 60.0
 #: Longer ago than anybody waits.
@@ -60,7 +61,7 @@ T = TypeVar("T")
 
 
 def replace(value: T, **changes: object) -> T:
-    """As dataclasses.replace, which looks at every field and takes five times as long."""
+    """As `records.replace`, which looks at every field and takes five times as long."""
     other = object.__new__(type(value))
     other.__dict__.update(vars(value), **changes)
     return other
@@ -74,7 +75,7 @@ TOLD = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Process(Child):
     """is_candidate: it was chosen to become the mold."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +42,7 @@ from tricorn.arbiter.target import (
     Exit as Ended,
 )
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.records import replace
 from tricorn.summary import Numbers
 
 NOW = 1000.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +54,7 @@ from tricorn.arbiter.target import (
     woken,
 )
 from tricorn.arbiter.target import Exit as Ended
+from tricorn.records import replace
 
 NOW = 1000.0
 B, R = State.BOOTING, State.READY

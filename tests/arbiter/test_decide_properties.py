@@ -6,7 +6,7 @@ about every instant, not about a scenario.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import given, settings
@@ -32,6 +32,7 @@ from tricorn.arbiter.decide import (
     next_deadline,
 )
 from tricorn.arbiter.target import Mode, Target
+from tricorn.records import replace
 
 TOLD = {Drain: "drained_at", Interrupt: "interrupted_at", Abort: "aborted_at", Kill: "killed_at"}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tricorn.arbiter import decide as decisions
 from tricorn.arbiter import target as targets
 from tricorn.arbiter.decide import Child
 from tricorn.arbiter.target import Plan, Target
+from tricorn.records import replace
 
 #: surge, unavailable.
 BOUNDS = [(1, 0), (2, 0), (0, 1)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tricorn.arbiter.succession import END_ALLOWANCE, Progress, Verdict, judge, next_deadline
 from tricorn.arbiter.target import Mode
+from tricorn.records import replace
 
 NOW = 1000.0
 END, HAND_OVER, HURRY, KILL, WAIT = (

@@ -67,7 +67,7 @@ def test_imports_of_every_kind_are_found() -> None:
         "tricorn.log.access_line": "tricorn.log.access_format",  # import in a .pyx
         "tricorn.transport.worker_context": "tricorn.http.request",  # cimport in a .pxd
         "tricorn.transport.opening": "tricorn.gateway.environ",  # import in a .pyi
-        "tricorn.cli": "tricorn.arbiter.arbiter",  # import in a function
+        "tricorn.launch": "tricorn.arbiter.arbiter",  # import in a function
         "tricorn.workers.threaded": "tricorn.log.setup",  # a module as a member of its package
         "tricorn.config.commandline": "tricorn",  # a name of a package's own
     }

@@ -14,9 +14,12 @@ from bench.process import Running
 from bench.scenarios import Form, Message
 from bench.servers import FLOOR, Launch
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "taskset", "setpriv"))), reason="needs cc and util-linux"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("cc", "taskset", "setpriv"))), reason="needs cc and util-linux"
+    ),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

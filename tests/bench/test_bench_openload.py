@@ -10,9 +10,10 @@ from harness.listening import talking
 from bench import environment, openload, paths
 from bench.scenarios import by_name
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "taskset"))), reason="needs cc and util-linux"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(shutil.which, ("cc", "taskset"))), reason="needs cc and util-linux"),
+]
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"

@@ -9,7 +9,10 @@ import pytest
 
 from bench import paths, probe, servers
 
-pytestmark = pytest.mark.skipif(not all(map(shutil.which, ("taskset", "setpriv"))), reason="needs util-linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(shutil.which, ("taskset", "setpriv"))), reason="needs util-linux"),
+]
 
 
 @pytest.fixture(autouse=True)

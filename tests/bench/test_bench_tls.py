@@ -17,10 +17,13 @@ from bench.process import Running, ServerError
 from bench.scenarios import Entry, Handshake, by_name
 from bench.servers import Launch
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "taskset", "setpriv", "openssl"))),
-    reason="needs cc, openssl, util-linux",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("cc", "taskset", "setpriv", "openssl"))),
+        reason="needs cc, openssl, util-linux",
+    ),
+]
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 13\r\n\r\nHello, World!"
 KEPT = RESPONSE.replace(b"Connection: close\r\n", b"")

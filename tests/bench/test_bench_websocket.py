@@ -15,9 +15,10 @@ from bench import environment, frames, idle, paths, wsload
 from bench.scenarios import Form, Message, by_name
 from bench.wrk import WrkError
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "taskset"))), reason="needs cc and util-linux"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(shutil.which, ("cc", "taskset"))), reason="needs cc and util-linux"),
+]
 
 SECONDS = 0.2
 MESSAGES = (

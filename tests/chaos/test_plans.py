@@ -195,6 +195,7 @@ def test_the_last_bytes_may_be_sent_by_another_thread(storms: Storms) -> None:
     storm.calm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_a_seed_is_a_plan(library: Path, tmp_path: Path, kind: str) -> None:
     """What befalls a connection is the same again; when the poller is asked is a matter of time."""

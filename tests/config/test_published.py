@@ -15,11 +15,13 @@ import pytest
 from gunicorn.app.base import Application
 from gunicorn.config import Config
 
-from tricorn.cli import EXIT_CONFIG, EXIT_OK, Launch, main
+from tricorn.cli import main
 from tricorn.config.errors import ConfigError
 from tricorn.config.gunicorn import HOOKS, MISSING, NAMES
 from tricorn.config.settings import SETTINGS
 from tricorn.config.sources import load
+from tricorn.console import EXIT_CONFIG, EXIT_OK
+from tricorn.launch import Launch
 
 PUBLISHED = Path(__file__).parent / "published"
 CORES = os.cpu_count() or 1

@@ -431,6 +431,7 @@ def test_the_first_response_of_a_worker_may_be_a_refusal(kind: str) -> None:
         server.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_a_refusal_has_the_date_of_today(misbehaving: Server) -> None:
     """Not the one of the last success: until then a second has begun."""

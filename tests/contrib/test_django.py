@@ -80,6 +80,7 @@ def shown(port: int) -> str:
         return text
 
 
+@pytest.mark.slow
 def test_development(project: Path, tmp_path: Path) -> None:
     """Checks, migrations, static files, a reload for code and one for a template; from another directory."""
     port = free_port()

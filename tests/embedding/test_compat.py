@@ -80,7 +80,7 @@ def test_a_configuration_file_of_gunicorns(tmp_path: Path) -> None:
     (tmp_path / "other.conf.py").write_text("workers = 4\n")
     said = without_gunicorn(
         "from importlib.util import find_spec\n"
-        "from tricorn.cli import Launch\n"
+        "from tricorn.launch import Launch\n"
         "made = Launch(['-c', 'other.conf.py', 'x:y']).settings()\n"
         "print(made.workers, find_spec('gunicorn'))\n"
         "made = Launch(['x:y']).settings()\n"

@@ -75,6 +75,42 @@ def test_a_program_that_patches_the_standard_library() -> None:
         assert "Traceback" not in patched.output
 
 
+OBJECT = """
+import tricorn
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"told"]
+
+if __name__ == "__main__":
+    tricorn.run(app, port=0, worker_class={kind!r}, preload_app={preload})
+"""
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("kind", ["gevent", pytest.param("eventlet", marks=pytest.mark.slow)])
+def test_an_object_that_was_made_before_the_library_was_patched(
+    kind: str, preload: bool, tmp_path: Path
+) -> None:
+    """The log says how to give it instead; with preload all workers would have it so, for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(OBJECT.format(kind=kind, preload=preload))
+    said = (
+        "the application '__main__.app' has been imported before the standard library was patched for "
+        f"worker_class {kind!r}, so what it has taken from that may hold up all other requests; name it to "
+        "tricorn.run() as 'module:app'"
+    )
+    with program(script) as running:
+        if preload:
+            assert running.wait() == 3
+        else:
+            running.wait_said("is ready")
+            assert running.get() == (200, b"told")
+            assert running.stop() == 0
+        assert running.output.count(said) == 1
+        assert "Traceback" not in running.output
+
+
 @pytest.mark.parametrize(
     ("words", "body"),
     [

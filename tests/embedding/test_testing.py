@@ -248,6 +248,7 @@ def test_a_unix_socket_has_no_url(tmp_path: Path) -> None:
         assert (tmp_path / "site.sock").is_socket()
 
 
+@pytest.mark.slow
 def test_it_costs_little() -> None:
     """Processor time of all processes, with the end, beside that of an interpreter that imports what any
     server does: where other things run, and on slow machines, both take longer."""

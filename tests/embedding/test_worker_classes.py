@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from tricorn import kinds
 from tricorn.app import gunicorn
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import replace
 from tricorn.worker_classes import resolved
 from tricorn.workers.base import Worker
 

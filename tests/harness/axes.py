@@ -9,7 +9,8 @@ A test gets a value of an axis by naming the axis as an argument, or through a f
 
 `make test-all` runs the whole product. `make test` runs as much of it as it takes that each pair of values of
 two axes appears. Whatever else a test is parametrised by counts there too, each `parametrize` as one more
-axis: each case meets each value of each axis, but not all of their combinations. `make test-sample` runs a
+axis: each case meets each value of each axis, but not all of their combinations. Where cases take long
+(costly.py) each runs once, and once for each interface, on the other axes by turns. `make test-sample` runs a
 part of what that leaves out. How they choose: harness/combinations.py.
 
 A test that does not ask for a wire has the usual one, `USUAL_WIRE`. `make test-tls` runs these over TLS.

@@ -1,11 +1,11 @@
-"""Which combinations of the axes a run takes: each pair of values once, or a sample of what that leaves out.
+"""Which combinations of the axes a run takes: each pair of values once, each value once, or a sample.
 
 Knows: rows, which are combinations of values, one for each column. Must not know: pytest, what values mean.
 
-`pairwise` is the greedy algorithm for set cover: the row that adds most new pairs is taken, until none adds
-any. It chooses among rows that exist, so what cannot be combined needs no rule. Where several rows add as
-many, a checksum of their names decides: the choice is the same everywhere, and one case gets other
-combinations than the next, which it would not if the first were taken.
+`pairwise` and `singly` are the greedy algorithm for set cover: the row that adds most that is new is taken,
+until none adds any. They choose among rows that exist, so what cannot be combined needs no rule. Where
+several rows add as many, a checksum of their names decides: the choice is the same everywhere, and one case
+gets other combinations than the next, which it would not if the first were taken.
 """
 
 from __future__ import annotations
@@ -27,7 +27,16 @@ def pairwise(rows: Sequence[Row], names: Sequence[str]) -> set[int]:
 
     names: of the rows, each another. Rows of a single column hold no pairs, and all of them are taken.
     """
-    missing = [_pairs(row) for row in rows]
+    return _cover([_pairs(row) for row in rows], names)
+
+
+def singly(rows: Sequence[Row], names: Sequence[str]) -> set[int]:
+    """The numbers of rows that together hold each value, of each column, that any row holds."""
+    return _cover([{*enumerate(row)} for row in rows], names)
+
+
+def _cover(missing: list[set[Hashable]], names: Sequence[str]) -> set[int]:
+    """missing: of each row, what it holds. The numbers of few that together hold all of it."""
     covered: set[Hashable] = set()
     heap = [(-len(pairs), zlib.crc32(names[number].encode()), number) for number, pairs in enumerate(missing)]
     heapq.heapify(heap)
@@ -50,7 +59,7 @@ def pairwise(rows: Sequence[Row], names: Sequence[str]) -> set[int]:
 
 def _pairs(row: Row) -> set[Hashable]:
     """Values with their columns, two by two."""
-    values = list(enumerate(row))
+    values: list[Hashable] = list(enumerate(row))
     return set(combinations(values, 2)) if len(values) > 1 else set(values)
 
 

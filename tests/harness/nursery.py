@@ -44,7 +44,10 @@ READ_EARLY = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "ASAN_", "UBS
 OURS = 500
 
 #: What a master imports in any case.
-ALWAYS = ("tricorn.cli", "tricorn.arbiter.arbiter", "tricorn.arbiter.upgrade", "tricorn.workers.registry")
+ALWAYS = (
+    *("tricorn.cli", "tricorn.launch", "tricorn.arbiter.arbiter", "tricorn.arbiter.upgrade"),
+    "tricorn.workers.registry",
+)
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Whether a child has ended; it stays to be waited for.

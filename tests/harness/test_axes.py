@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -13,17 +14,20 @@ from typing import Any
 import pytest
 
 from harness.axes import AXES, DELIVERIES, HTTP_1, KINDS, NARROW
+from harness.costly import LONG, costly, functions_that_are_costly
 
 TESTS = Path(__file__).parent.parent
-#: Tests of each sort: along two axes with cases, along one with two sorts of cases, along one, along none of
-#: them; slow ones.
+#: Tests of each sort: along two axes with cases, along two with three sorts of cases, along one, along none
+#: of them; slow ones, costly ones.
 FILES = (
     "conformance/test_expect.py",
     "integration/test_standard_streams.py",
     "integration/test_memory.py",
     "log/test_files.py",
 )
-TWO_SORTS_OF_CASES = "integration/test_standard_streams.py::test_it_serves["
+THREE_SORTS_OF_CASES = "tests/conformance/test_expect.py::test_100_comes_before_the_body["
+#: It has two sorts of cases.
+COSTLY = "tests/integration/test_standard_streams.py::test_it_serves["
 ALONG_ALL = "tests/conformance/test_expect.py::test_other_expectations"
 SEVERAL = {axis: values for axis, values in AXES.items() if len(values) > 1}
 RARE = {name for name, kind in KINDS.items() if kind.rare}
@@ -63,6 +67,7 @@ def pairs(rows: set[frozenset[Any]]) -> set[tuple[Any, ...]]:
     return {pair for row in rows for pair in combinations(sorted(row), 2)}
 
 
+@pytest.mark.slow
 def test_the_whole_product_is_there() -> None:
     """An axis with one value is not named."""
     every = rows(collected())
@@ -78,6 +83,7 @@ def test_each_pair_of_values_appears() -> None:
     assert len(some) < len(every) / 2
 
 
+@pytest.mark.slow
 def test_kinds_that_are_rare_meet_little() -> None:
     """Not each case, but each value of the other axes."""
     tests = collected("--combinations=pairwise", OFTEN)
@@ -89,22 +95,70 @@ def test_kinds_that_are_rare_meet_little() -> None:
         assert len(met) < len(rows) / 4
 
 
+@pytest.mark.slow
 def test_each_sort_of_cases_is_an_axis() -> None:
     every, some = (
-        {tuple(test.partition("[")[2][:-1].rsplit("-", 2)) for test in tests if TWO_SORTS_OF_CASES in test}
+        {
+            frozenset(enumerate(test.partition("[")[2].split("-")))
+            for test in tests
+            if THREE_SORTS_OF_CASES in test
+        }
         for tests in (frequent(quick()), quick("--combinations=pairwise"))
     )
-    ordered = [{frozenset(enumerate(row)) for row in rows} for rows in (every, some)]
-    assert pairs(ordered[1]) == pairs(ordered[0])
-    assert len(some) == len(every) / 2
+    assert pairs(some) == pairs(every)
+    assert len(some) < len(every) / 2
+
+
+def test_what_is_costly_meets_each_case_and_each_interface_once() -> None:
+    every, some = (
+        [test.removeprefix(COSTLY)[:-1].rsplit("-", 2) for test in tests if COSTLY in test]
+        for tests in (frequent(quick()), quick("--combinations=pairwise"))
+    )
+    assert COSTLY.removeprefix("tests/")[:-1] in costly()
+    for column in (1, 2):
+        assert {row[column] for row in some} == {row[column] for row in every}
+    assert {KINDS[row[0]].interface for row in some} == {KINDS[row[0]].interface for row in every}
+    assert len(some) <= max(len({row[column] for row in every}) for column in (1, 2)) + 1
+
+
+def test_cases_are_costly_by_what_they_take_on_average() -> None:
+    durations = {
+        "tests/http/test_x.py::test_dear[1]": 2 * LONG,
+        "tests/http/test_x.py::test_dear[2]": LONG / 2,
+        "tests/http/test_x.py::test_cheap[1]": LONG,
+        "tests/http/test_x.py::test_cheap[2]": LONG / 2,
+        "tests/http/test_x.py::test_alone": 9.0,
+    }
+    assert functions_that_are_costly(durations) == ["http/test_x.py::test_dear"]
+
+
+def test_what_is_costly_is_there() -> None:
+    """`make test-all ARGS=--measure-costs` writes them anew. Classes inherit tests of their directory."""
+    stale = [name for name in costly() if not _is_there(*name.split("::"))]
+    assert not stale
+
+
+def _is_there(file: str, *names: str) -> bool:
+    place = TESTS / file
+    words = place.read_text() if len(names) == 1 else _all_of(place.parent)
+    return all(re.search(rf"(def|class) {name}\b", words) for name in names)
+
+
+@cache
+def _all_of(directory: Path) -> str:
+    return "".join(path.read_text() for path in directory.glob("*.py"))
 
 
 def test_what_has_one_axis_or_none_is_run_whole() -> None:
-    alone = ("conformance", TWO_SORTS_OF_CASES)
-    whole = {test for test in frequent(quick()) if not any(words in test for words in alone)}
+    whole = {
+        test
+        for test in frequent(quick())
+        if "conformance" not in test and test.removeprefix("tests/").partition("[")[0] not in costly()
+    }
     assert whole <= quick("--combinations=pairwise")
 
 
+@pytest.mark.slow
 def test_a_sample_is_of_what_is_left_out() -> None:
     left_out = collected() - quick("--combinations=pairwise")
     one, other = (collected("--combinations=sample", f"--seed={seed}") for seed in "ab")
@@ -114,11 +168,13 @@ def test_a_sample_is_of_what_is_left_out() -> None:
     assert slow & (one | other)
 
 
+@pytest.mark.slow
 def test_over_tls_runs_what_starts_servers_and_does_not_ask_for_a_wire() -> None:
     """Of FILES the first asks for one, and the last starts none."""
     assert collected(wire="tls") == {test for test in collected() if "integration/" in test}
 
 
+@pytest.mark.slow
 def test_a_sample_over_tls_is_of_all_that_runs_there() -> None:
     """Nothing of it has run before, unlike over the plain wire."""
     every = collected(wire="tls")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.combinations import in_sample, pairwise
+from harness.combinations import in_sample, pairwise, singly
 
 Rows = list[tuple[str, ...]]
 
@@ -62,6 +62,18 @@ def test_cases_get_different_combinations() -> None:
     """Not the same four of twelve for each: then two in three would never be tried."""
     rest = {row[1:] for row in taken(grid(40, 3, 4))}
     assert len(rest) == 12
+
+
+@given(st.lists(st.sampled_from(grid(4, 3, 2, 3)), unique=True))
+def test_each_value_alone_appears_in_no_more_rows_than_there_are_values(rows: Rows) -> None:
+    chosen = [rows[number] for number in singly(rows, names_of(rows))]
+    assert {value for row in chosen for value in row} == {value for row in rows for value in row}
+    assert len(chosen) <= 4 + 3 + 2 + 3
+
+
+def test_each_value_of_a_whole_product_appears_in_as_many_rows_as_the_longest_column_has() -> None:
+    rows = grid(3, 7, 2)
+    assert len(singly(rows, names_of(rows))) == 7
 
 
 def test_rows_of_one_column_are_all_taken() -> None:

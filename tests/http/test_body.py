@@ -321,7 +321,7 @@ def test_limits_of_trailers(delivery: str) -> None:
 # ---- any bodies, any cuts -----------------------------------------------------------------------------
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.randoms(use_true_random=False), st.lists(st.integers(0, 500), max_size=10))
 def test_content_survives(content: bytes, chance: random.Random, places: list[int]) -> None:
     """However it is framed and however it is cut, and what follows is the next request."""

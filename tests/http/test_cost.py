@@ -519,6 +519,7 @@ def exercise(rounds: int) -> None:
             continue
 
 
+@pytest.mark.slow
 def test_memory_stays_flat() -> None:
     exercise(1000)
     gc.collect()

@@ -305,7 +305,7 @@ def explanation(judge: str, found: Disagreement) -> Row | None:
 
 
 @pytest.mark.parametrize("judge", JUDGES)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_every_disagreement_is_explained(judge: str, chance: random.Random) -> None:
     data = near_valid(chance) + MARKER
@@ -313,6 +313,7 @@ def test_every_disagreement_is_explained(judge: str, chance: random.Random) -> N
         assert explanation(judge, found), (data, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", JUDGES)
 def test_explained_in_bulk(judge: str) -> None:
     """Hypothesis looks for the smallest examples; this looks at many."""
@@ -331,7 +332,7 @@ def test_no_explanation_is_stale(row: Row) -> None:
         assert [row] == [explanation(judge, one) for one in found if one.kind == row.kind], (judge, found)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_good_messages_are_accepted(chance: random.Random) -> None:
     """Nothing odd, nothing bent: no refusal but of a coding in HTTP/1.0."""

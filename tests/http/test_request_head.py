@@ -422,7 +422,7 @@ def test_limits_start_anew() -> None:
 SMALL = Limits(request_line=60, field_size=40, fields=5, head=150, body=50)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.randoms(use_true_random=False),
     st.lists(st.integers(0, 400), max_size=12),
@@ -435,7 +435,7 @@ def test_cuts_change_nothing(chance: random.Random, places: list[int], limits: L
     assert read(pieces(data, "bytes"), limits) == whole
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
 def test_cuts_of_any_bytes(data: bytes, places: list[int]) -> None:
     whole = read([data])

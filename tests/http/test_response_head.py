@@ -366,7 +366,7 @@ STATUS = (
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     STATUS,
     st.lists(st.tuples(NAME, VALUE), max_size=5),
@@ -412,7 +412,7 @@ def test_refused_or_right(
         assert names.count(name) == max(1, sum(given.lower() == name for given, _ in headers))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(NAME, VALUE), max_size=5))
 def test_interim_refused_or_right(headers: Headers) -> None:
     try:

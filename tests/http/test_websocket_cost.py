@@ -151,6 +151,7 @@ def exercise(rounds: int) -> None:
             FrameStream().feed(data)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat() -> None:
     exercise(200)
     gc.collect()

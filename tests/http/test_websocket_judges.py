@@ -159,7 +159,7 @@ BYTES = st.binary(max_size=400) | st.integers(0, 70_000).map(lambda n: random.Ra
 EVENTS = TEXTS.map(Text) | TEXTS.map(Text) | BYTES.map(Binary) | CONTROL.map(Ping) | CONTROL.map(Pong)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(sorted(OFFERS)),
     st.sampled_from(sorted(POLICIES)),

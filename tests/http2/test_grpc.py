@@ -153,6 +153,7 @@ def test_a_call_that_is_cancelled(server: Server, channel: Any) -> None:
     assert method(channel, "unary_unary", "Unary")(b"still", timeout=TIMEOUT) == b"still"
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read(server: Server, channel: Any) -> None:
     """Flow control: the application's send() waits, and another call of the same channel does not."""
     answers = method(channel, "unary_stream", "Server")(b"30000", timeout=4 * TIMEOUT)

@@ -230,6 +230,7 @@ def test_a_connection_with_a_request_is_not_idle(running_servers: Servers, kind:
         connection.wait_closed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EITHER_KIND)
 def test_a_client_that_waits_in_silence_is_asked_whether_it_is_there(
     running_servers: Servers, kind: str, tmp_path: Path
@@ -245,6 +246,7 @@ def test_a_client_that_waits_in_silence_is_asked_whether_it_is_there(
         assert connection.answer(stream).status == 200
 
 
+@pytest.mark.slow
 def test_a_client_that_is_gone_without_a_word_loses_its_connection(
     running_servers: Servers, tmp_path: Path
 ) -> None:

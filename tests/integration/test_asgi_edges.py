@@ -255,6 +255,7 @@ def test_a_client_that_has_gone_when_its_response_is_sent(
         assert server.seen() == []  # by the same worker
 
 
+@pytest.mark.slow
 def test_what_is_held_back_stays_behind_what_is_queued(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -273,6 +274,7 @@ def test_what_is_held_back_stays_behind_what_is_queued(
     assert content == b"".join(b"%08d" % number * 750 for number in range(240))
 
 
+@pytest.mark.slow
 def test_a_connection_with_a_response_to_send_is_not_idle(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -293,6 +295,7 @@ def test_a_connection_with_a_response_to_send_is_not_idle(
             assert [len(client.response().body) for _ in range(turn)] == [14_000] * turn
 
 
+@pytest.mark.slow
 def test_the_time_to_close_begins_when_the_close_is_sent(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -314,6 +314,7 @@ def test_zerocopysend(
             assert ask(client, "/quick").body == b"quick"
 
 
+@pytest.mark.slow
 def test_a_file_outlives_the_application_that_sent_it(server: Server) -> None:
     """The last send() returns at once, and the application may close its file: the client gets all of it."""
     size = 30 * MEGABYTE

@@ -99,6 +99,7 @@ def streams(pid: int) -> list[str]:
     return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
 
 
+@pytest.mark.slow
 def test_returns_when_the_server_is_ready(place: Site) -> None:
     place.hold.touch()
     command = place.daemon()

@@ -191,6 +191,7 @@ def is_answer(response: Response, is_slow: bool) -> bool:
     return response.status == 200 and (response.body == b"released") is is_slow
 
 
+@pytest.mark.slow
 def test_a_reload_and_a_stop_serve_those_who_wait_for_a_route(clients: Crowd) -> None:
     """The last test of this server."""
     live = clients.live

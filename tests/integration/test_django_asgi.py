@@ -120,6 +120,7 @@ class TestDjango(AsgiTests):
             assert response.framing == "chunked"
             assert response.body == b"".join(b"line %d\n" % number for number in range(3000))
 
+    @pytest.mark.slow
     def test_a_stream_that_nobody_reads(self, site: Live, client: httpx.Client) -> None:
         """It is held back, others are served, and it ends with its client."""
         with site.connect(receive_buffer=4096) as lazy:

@@ -314,6 +314,25 @@ def test_a_hub_that_is_blocked_is_found(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", GREEN)
+def test_a_blocked_hub_that_is_aborted_calls_the_hook(kind: str, tmp_path: Path) -> None:
+    """In the middle of the Python code that holds it up; whoever waits in C code is killed instead."""
+    (tmp_path / "conf.py").write_text(
+        "def worker_abort(worker):\n    worker.log.critical('aborted %d', worker.pid)\n"
+        "def worker_exit(server, worker):\n    worker.log.critical('left %d', worker.pid)\n"
+    )
+    with Live("greens:app", "--timeout=1", "-c", str(tmp_path / "conf.py"), kind=kind) as live:
+        (worker,) = live.workers()
+        with asking(live, "/spin"):
+            live.wait_log(f"left {worker}")
+            log = live.wait_log("is ready", times=2)
+        assert log.count(f"aborted {worker}") == 1
+        assert log.index("in spin") < log.index("aborted") < log.index("left")
+        told(live, "/")
+        live.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", GREEN)
 @pytest.mark.parametrize("preload", [False, True])
 def test_a_reload_loses_nothing(kind: str, preload: bool) -> None:
     options = ("--preload",) if preload else ()

@@ -235,6 +235,7 @@ os.register_at_fork(after_in_parent=lambda: time.sleep(0.4 * Path({slow!r}).exis
 """
 
 
+@pytest.mark.slow
 def test_one_that_begins_beside_another_knows_the_workers_from_its_first_moment(
     tmp_path: Path, health: Health
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -145,10 +146,13 @@ class Apart(Bound):
         subprocess.run([*inside, "ip", "address", "add", address, "dev", "lo"], check=True, timeout=10)
 
 
-@pytest.mark.skipif(
+needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))),
     reason="no network namespace can be made here",
 )
+
+
+@needs_namespaces
 def test_an_address_may_come_late() -> None:
     live = Apart("198.51.100.7:8000")
     try:
@@ -158,6 +162,41 @@ def test_an_address_may_come_late() -> None:
         assert live.wait_log("waiting up to").count(line) == 1
         live.add_address("198.51.100.7")
         live.wait_log("is ready")
+        live.signal(TERM)
+        assert live.wait_exit() == 0
+    finally:
+        live.kill()
+
+
+class Unnamed(Apart):
+    """The same, and what it knows by name stands in a file of its own; there is no server of names."""
+
+    def __init__(self, bind: str, hosts: Path) -> None:
+        super().__init__(bind)
+        self.hosts = hosts
+
+    @property
+    def command(self) -> list[str]:
+        mount = f"mount --bind {shlex.quote(str(self.hosts))} /etc/hosts"
+        return ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *super().command]
+
+
+@needs_namespaces
+def test_a_name_may_come_late(tmp_path: Path) -> None:
+    """As in a container that is started before its names are known."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    live = Unnamed("late.example:8000", hosts)
+    try:
+        live.start(wait=False)
+        place = f"{live.wire.url_scheme}://late.example:8000"
+        log = live.wait_log("waiting up to 5 s for it")
+        assert log.count(f"Cannot listen on {place}: host 'late.example' not found (") == 1
+        with hosts.open("a") as file:
+            file.write("127.0.0.1 late.example\n")
+        log = live.wait_log("is ready")
+        assert f"Listening at {place}" in log
+        assert log.count("not found") == 1
         live.signal(TERM)
         assert live.wait_exit() == 0
     finally:
@@ -426,6 +465,7 @@ def test_a_worker_that_is_large_from_the_start_is_kept(kind: str, tmp_path: Path
         live.stop()
 
 
+@pytest.mark.slow
 def test_a_worker_that_grows_too_much_is_killed(kind: str, tmp_path: Path) -> None:
     options = ("--max-memory-hard=150m", *with_limits_noted(tmp_path))
     with serving(tmp_path, GROWING, *options, kind=kind) as live:

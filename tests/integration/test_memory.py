@@ -43,6 +43,7 @@ def resident(pid: int) -> int:
         return int(file.read().split()[1]) * 4096
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_a_burst_of_slow_readers(kind: str, tmp_path: Path) -> None:
     (tmp_path / "large.py").write_text(APP)

@@ -153,6 +153,7 @@ def test_a_loop_that_is_blocked_tells_nothing_and_the_master_what_it_knows(tmp_p
         assert request["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_two_who_ask_at_once_are_both_told(tmp_path: Path) -> None:
     """And who asks again is told what is then."""
     with serving(tmp_path, "gthread") as live, live.connect(timeout=10) as client:

@@ -486,6 +486,7 @@ def send_harmless(live: Live, worker: int) -> None:
         assert is_alive(worker), f"{number.name} ended it\n{live.log()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
 def test_signals_for_the_master_do_not_hurt_a_worker(kind: str, options: tuple[str, ...], gate: Path) -> None:

@@ -299,6 +299,7 @@ def finishing(client: Client, part: int) -> None:
     client.send(outgoing.read()[:part])
 
 
+@pytest.mark.slow
 @each_interface
 def test_a_stalled_handshake_does_not_hold_up_a_stop(kind: str) -> None:
     with Live(APP, "--header-timeout=60", kind=kind, wire="tls") as live, plain(live) as client:

@@ -154,6 +154,7 @@ def test_a_fault_of_ours_is_seen_on_the_usual_screen(running: Site) -> None:
         assert "\x1b[?1049h" in terminal.raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "environ"),
     [(["--once"], {}), ([], {"TERM": "dumb"})],
@@ -168,6 +169,7 @@ def test_once(running: Site, words: list[str], environ: dict[str, str]) -> None:
         assert all(f" {pid}  ready" in text for pid in running.live.workers())
 
 
+@pytest.mark.slow
 def test_in_a_pipe(running: Site) -> None:
     run = subprocess.run(
         top("--socket", str(running.path)),
@@ -183,6 +185,7 @@ def test_in_a_pipe(running: Site) -> None:
     assert run.stderr == ""
 
 
+@pytest.mark.slow
 def test_it_goes_over_to_the_new_master_of_an_upgrade_and_ends_with_the_server(tmp_path: Path) -> None:
     pidfile, path = tmp_path / "pid", tmp_path / "ctl"
     options = (f"--control-socket={path}", f"--pid={pidfile}")

@@ -381,6 +381,7 @@ def test_one_that_is_not_ready_in_time(tmp_path: Path, hold: Path) -> None:
         assert live.request("/").body == str(live.pid).encode()
 
 
+@pytest.mark.slow
 def test_an_older_master_that_dies_meanwhile(tmp_path: Path, hold: Path) -> None:
     pidfile = tmp_path / "pid"
     with slow_start(tmp_path, "--pid", str(pidfile)) as live:
@@ -397,6 +398,7 @@ def test_an_older_master_that_dies_meanwhile(tmp_path: Path, hold: Path) -> None
 # -- signals while it is under way
 
 
+@pytest.mark.slow
 def test_signals_on_trial(tmp_path: Path, hold: Path) -> None:
     with slow_start(tmp_path) as live:
         workers = live.workers()
@@ -452,6 +454,7 @@ def test_the_newer_one_told_to_stop_gives_the_upgrade_up(tmp_path: Path, hold: P
         live.stop()
 
 
+@pytest.mark.slow
 def test_an_older_master_that_is_told_to_stop_when_it_already_does(gate: Path) -> None:
     """The scripts that people have send it TERM: that is no second one, and cuts nothing."""
     with Service("life:app") as live, live.connect(timeout=10) as client:

@@ -267,6 +267,7 @@ def test_an_application_that_does_not_read_stops_the_client(server: Server, gate
         assert socket.close().code == 1000
 
 
+@pytest.mark.slow
 def test_the_queue_of_small_messages_is_bounded(servers: Servers, gate: str) -> None:
     """By their number: what a message costs is not its bytes alone."""
     server = servers.get("--websocket-max-queue=4", kind="asgi", app=SOCKETS)

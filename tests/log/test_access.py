@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from log.forms import ENVIRON, FORMS, WHEN, Written, as_scope, line_of, open_log
 
@@ -258,7 +258,7 @@ VALUES = TEXT | SURROGATES | st.integers() | st.binary(max_size=5)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=300)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from([*ENVIRON, "HTTP_X_REQUEST_ID", "HTTP_AUTHORIZATION"]), VALUES),
     st.text(max_size=8),

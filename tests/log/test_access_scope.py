@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from log.forms import WHEN, line_of, record_as_scope, record_environ
 
@@ -336,7 +336,7 @@ TOKEN = st.text("abcXYZ-", min_size=1, max_size=6)
 LATIN = st.text(st.characters(max_codepoint=255), max_size=20)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {
@@ -393,7 +393,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from([*SCOPE, "subprotocols", "x"]), ANY | st.sampled_from(["http", "websocket"])

@@ -15,7 +15,7 @@ import pytest
 from harness.axes import ONE_OF_EACH
 from harness.client import ClosedError
 from harness.server import wait_for
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.live import Live
 from log.test_setup import RECORD
@@ -117,7 +117,7 @@ def test_a_record_that_quotes(text: str) -> None:
     check_all(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ANY | st.sampled_from(NASTY), max_size=4).map("".join))
 def test_a_record_that_quotes_anything(text: str) -> None:
     check_all(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "--route=/api request_timeout=30",
         "--request-timeout=0.3",
         "--header-timeout=0.3",
+        "--write-timeout=0.3",
         "--keep-alive=30",
     )
     with counting(home, *limits, kind=request.param, wire="h2c") as live:
@@ -140,6 +143,35 @@ def test_refusals(served: Counted, data: bytes, kind: str) -> None:
     assert served.scrapes.value("tricorn_requests_total") == 0
 
 
+def test_a_client_that_reads_nothing(served: Counted) -> None:
+    served.scrapes.mark()
+    with served.live.connect_http1(timeout=10, receive_buffer=4096) as client:
+        client.send(message("/size/20000000"))
+        served.scrapes.wait(1, "tricorn_errors_total", kind="write_timeout")
+    assert served.scrapes.value("tricorn_errors_total") == 1
+
+
+def test_the_garbage_collector(served: Counted) -> None:
+    """By itself it may come as well."""
+    served.scrapes.mark()
+    served.live.request("/gc")
+    served.scrapes.look()
+    assert served.scrapes.value("tricorn_gc_collections_total", generation="2") >= 1
+    counted = served.scrapes.value("tricorn_gc_collections_total")
+    assert counted == served.scrapes.value("tricorn_gc_pause_seconds_count")
+    assert served.scrapes.value("tricorn_gc_pause_seconds_sum") > 0
+
+
+def test_a_loop_that_is_late(served: Counted) -> None:
+    """It is blocked for longer than there is between two looks."""
+    if not served.is_asgi:
+        pytest.skip("there is no loop")
+    served.scrapes.mark()
+    served.live.request("/block/0.6")
+    wait_for(lambda: served.scrapes.look().value("tricorn_loop_lag_seconds_sum") > 0.05, "it was late")
+    assert served.scrapes.value("tricorn_loop_lag_seconds_count") >= 1
+
+
 def test_a_request_that_is_held_up(served: Counted) -> None:
     """It is seen while it lasts. Then its time is over."""
     gate = served.home / "never"
@@ -173,7 +205,8 @@ def test_what_a_worker_is_made_of(served: Counted) -> None:
     figures = served.scrapes.everything()
     assert figures["tricorn_worker_cpu_seconds_total", frozenset()] > 0
     assert figures["tricorn_workers", frozenset({("state", "ready")})] == 1
-    assert figures["tricorn_workers_resident_memory_bytes", frozenset()] > 1 << 20
+    memory = figures["tricorn_workers_resident_memory_bytes", frozenset()]
+    assert memory == figures["tricorn_worker_resident_memory_max_bytes", frozenset()] > 1 << 20
     assert figures["tricorn_start_time_seconds", frozenset()] < time.time()
     wait_for(
         lambda: (
@@ -208,6 +241,41 @@ def test_waiting(tmp_path: Path) -> None:
         assert scrapes.value("tricorn_request_waiting_seconds_count") == 3
         assert scrapes.value("tricorn_request_waiting_seconds_sum") > 0
         assert scrapes.value("tricorn_request_duration_seconds_count") == 2
+
+
+def test_who_leaves_while_it_waits(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with counting(tmp_path, "--max-queue=8") as live:
+        scrapes = Scrapes(tmp_path)
+        scrapes.mark()
+        with live.connect(timeout=10) as first:
+            first.send(message(f"/hold{gate}"))
+            wait_for(lambda: scrapes.look().value("tricorn_requests_in_flight") == 1, "it is in flight")
+            with live.connect(timeout=10) as second:
+                second.send(message("/"))
+                wait_for(lambda: scrapes.look().value("tricorn_requests_waiting") == 1, "it waits")
+                second.abort()
+            gate.touch()
+            assert first.response().status == 200
+        scrapes.wait(1, "tricorn_errors_total", kind="client_left")
+        assert scrapes.value("tricorn_errors_total") == 1
+        scrapes.wait(1, "tricorn_requests_total", status="4xx")  # 499, as in the access log
+
+
+def test_connections_that_nobody_has_accepted(tmp_path: Path) -> None:
+    with counting(tmp_path) as live, ExitStack() as clients:
+        scrapes = Scrapes(tmp_path)
+        scrapes.mark()
+        (pid,) = live.workers()
+        live.signal(signal.SIGSTOP, pid)
+        try:
+            for _ in range(3):
+                clients.enter_context(socket.create_connection(live.address))
+            assert scrapes.look().value("tricorn_backlog_connections") == 3
+        finally:
+            live.signal(signal.SIGCONT, pid)
+        wait_for(lambda: scrapes.look().value("tricorn_backlog_connections") == 0, "they are accepted")
+        scrapes.wait(3, "tricorn_connections_total")
 
 
 HANDSHAKE = [

@@ -78,3 +78,26 @@ def test_the_format_is_the_clients_choice(accept: str, is_open: bool) -> None:
     body, media = rendered(FAMILIES, accept)
     assert media == (OPEN if is_open else PLAIN)
     assert body.endswith(b"# EOF\n") == is_open
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def test_exemplars_stand_behind_their_buckets() -> None:
+    """In the format that has a place for them."""
+    family: dict[str, Any] = {**FAMILIES[-1], "samples": [*FAMILIES[-1]["samples"], [{}, [1, 0, 0, 1], 2.0]]}
+    ids = {"trace_id": TRACE, "span_id": SPAN}
+    family["exemplars"] = [[(1, ids, 0.25, 1764257262.1142), (3, {"trace_id": NASTY}, 3.5, 1764257000.0)], []]
+    (read,) = open_families(rendered([family], OPEN)[0].decode())
+    found = {
+        (sample.labels["le"], sample.labels.get("route")): (each.labels, each.value, float(each.timestamp))
+        for sample in read.samples
+        if (each := sample.exemplar) is not None
+    }
+    assert found == {
+        ("0.5", "/a"): (ids, 0.25, 1764257262.114),
+        ("+Inf", "/a"): ({"trace_id": NASTY.replace("\udcff", "?")}, 3.5, 1764257000.0),
+    }
+    plain = rendered([family])[0].decode()
+    assert list(plain_families(plain))
+    assert TRACE not in plain

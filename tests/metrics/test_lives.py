@@ -12,7 +12,8 @@ import pytest
 from harness.server import wait_for
 from integration.live import Live, message
 from integration.test_admin import UnixConnection
-from metrics.scraping import Scrapes, asked, counting, fallen, parsed
+from integration.test_upgrade import Service
+from metrics.scraping import Figures, Scrapes, asked, counting, fallen, parsed
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 
 ENDS = "tricorn_worker_ends_total"
@@ -101,6 +102,31 @@ def test_a_worker_that_becomes_a_mold(tmp_path: Path) -> None:
             "all are counted",
         )
         assert fallen(before, figures) == []
+
+
+def test_an_upgrade_begins_anew(tmp_path: Path) -> None:
+    """As a restart does: all of it at one instant, with the same series, which is what rate() expects of a
+    counter that was reset."""
+    started = "tricorn_start_time_seconds", frozenset[tuple[str, str]]()
+    with Service("metered:app", "--metrics", f"--control-socket={tmp_path}/ctl.sock") as live:
+        scrapes = Scrapes(tmp_path)
+        ask_often(live, 20)
+        scrapes.wait(21, "tricorn_requests_total")
+        before = scrapes.everything()
+        newer = live.upgrade()
+        after = scrapes.everything()
+        assert after.keys() == before.keys()
+        assert after[started] > before[started]
+        assert _sum_of(after, "tricorn_requests_total") == _sum_of(after, "tricorn_worker_ends_total") == 0
+        assert _sum_of(after, "tricorn_worker_starts_total") == 1
+        ask_often(live, 3)
+        scrapes.wait(3, "tricorn_requests_total")
+        assert fallen(after, scrapes.everything()) == []
+        live.stop_newer(newer)
+
+
+def _sum_of(figures: Figures, name: str) -> float:
+    return sum(value for (found, _), value in figures.items() if found == name)
 
 
 def test_over_http_and_on_the_command_line(tmp_path: Path) -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from architecture.source import ROOT
+from deploy.test_containers import KUBERNETES
 from metrics.scraping import asked, counting
 from prometheus_client.parser import text_string_to_metric_families
 
+from tricorn.metrics import figures
 from tricorn.metrics.exposition import rendered
+from tricorn.metrics.table import OF_GROUP
 
 DEPLOY = ROOT / "examples" / "deploy"
 NAME = re.compile(r"\btricorn_[a-z0-9_]+")
 #: Made of ours by others, or shortened.
-NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_request_"}
+NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_busy_share", "tricorn_request_"}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +74,60 @@ def test_what_is_asked_for_is_there(families: list[Any], name: str) -> None:
         for grouped in re.findall(r"by \(([^)]*)\)", expression):
             have = set().union(*(known[sample] for sample in NAME.findall(expression)))
             assert {each.strip() for each in grouped.split(",")} <= have | {"job", "instance"}
+
+
+def test_the_dashboard_shows_exemplars_of_what_has_them() -> None:
+    targets = [
+        target
+        for panel in json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+        for target in panel["targets"]
+        if target.get("exemplar")
+    ]
+    assert len(targets) == 4
+    names = {f"{family.name}_bucket" for family in OF_GROUP if family.place in figures.EXEMPLIFIED_PLACES}
+    assert {name for target in targets for name in NAME.findall(target["expr"])} <= names
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_prometheus_reads_rules_and_text(tmp_path: Path) -> None:
+    with counting(tmp_path) as live:
+        live.request("/api/x")
+        text = rendered(asked(tmp_path / "ctl.sock")["data"])[0]
+    for words, given in ((("rules", DEPLOY / "alerts.yml"), b""), (("metrics",), text)):
+        done = subprocess.run(["promtool", "check", *words], input=given, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not done.stderr, done.stderr  # what its linter says of names and help
+
+
+def yaml_of(page: str) -> list[Any]:
+    text = (Path(ROOT) / "docs" / page).read_text()
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_autoscaler_asks_for_what_is_made_of_ours(families: list[Any]) -> None:
+    """By rules that name series and labels which there are, where pods are scraped as the page says."""
+    blocks = [block for block in yaml_of("metrics.md") if isinstance(block, dict)]
+    (autoscaler,) = (block for block in blocks if block.get("kind") == "HorizontalPodAutoscaler")
+    kubernetes_validate.validate(autoscaler, KUBERNETES, strict=True)
+    (rules,) = (block["rules"] for block in blocks if "rules" in block)
+    wanted = {each["pods"]["metric"]["name"] for each in autoscaler["spec"]["metrics"]}
+    assert {rule["name"]["as"] for rule in rules} == wanted
+    known = labels_of(families)
+    scraped = [job for block in blocks for job in block.get("scrape_configs", ())]
+    given = {
+        each["target_label"]
+        for job in scraped
+        for each in job.get("relabel_configs", ())
+        if "target_label" in each
+    }
+    for rule in rules:
+        (series,) = NAME.findall(rule["seriesQuery"])
+        assert series in known
+        assert (
+            set(re.findall(r'(\w+)!=""', rule["seriesQuery"])) == set(rule["resources"]["overrides"]) == given
+        )
+        for label, value in re.findall(r'(\w+)="([^"]*)"', rule["metricsQuery"]):
+            assert value in known[series][label]
 
 
 def test_each_rule_says_what_it_means() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tricorn.cli import checked
 from tricorn.config.errors import BadValueError, ConfigError
 from tricorn.config.mounts import cache_rules, directories, media_types
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import load
+from tricorn.launch import checked
 
 DIRECTORIES = directories("/assets=./build/assets")
 RULES = cache_rules("/a=b")

@@ -6,7 +6,6 @@ import ssl
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from tls.conftest import MakeSettings
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import replace
 from tricorn.tls.context import ContextMaker, unknown_ciphers
 from tricorn.tls.material import read_material
 

@@ -9,7 +9,6 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tls.conftest import MakeSettings
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import replace
 from tricorn.tls.material import Material, Pair
 from tricorn.tls.renewal import ROOM, Outcome, Renewal, SharedPage, certificates_for, decoded, encoded
 from tricorn.tls.server import ServerTLS

@@ -77,7 +77,7 @@ def test_speaks_tls(bind: str, address: Address, with_certificate: bool, without
 
 def test_a_server_without_tls_imports_no_ssl() -> None:
     """It would take its time and its memory, in each worker."""
-    code = "import sys, tricorn.cli, tricorn.arbiter.arbiter; print('ssl' in sys.modules)"
+    code = "import sys, tricorn.launch, tricorn.arbiter.arbiter; print('ssl' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"
 

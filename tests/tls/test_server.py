@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tls.conftest import MakeSettings
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import replace
 from tricorn.tls.material import read_material
 from tricorn.tls.renewal import Renewal, certificates_for
 from tricorn.tls.server import ServerTLS

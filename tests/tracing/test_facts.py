@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tricorn.cli import CHECKS
 from tricorn.config.errors import ConfigError
 from tricorn.config.sources import load
+from tricorn.launch import CHECKS
 from tricorn.tracing import packages
 from tricorn.tracing.facts import METHODS, Facts, error_name, known_methods, server, without_secrets
 

@@ -84,6 +84,7 @@ def test_an_end_at_once_waits_for_half_a_second() -> None:
             assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "app", "paths"),
     [
@@ -106,6 +107,7 @@ def test_frameworks_make_parts_of_our_span(
                 step = known[step.parent]
 
 
+@pytest.mark.slow
 def test_tornado(collector: Collector, tmp_path: Path) -> None:
     (tmp_path / "traced_site.py").write_text(
         "import tornado.web\n"
@@ -148,6 +150,7 @@ def test_the_sdk_disabled(collector: Collector) -> None:
     assert not collector.spans
 
 
+@pytest.mark.slow
 def test_hooks_see_the_span(collector: Collector, tmp_path: Path) -> None:
     """They are called in the context of their request."""
     (tmp_path / "hooked.py").write_text(

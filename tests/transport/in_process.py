@@ -6,7 +6,6 @@ single test.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 import os
@@ -21,6 +20,7 @@ from tricorn.config.settings import Settings
 from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log.access import AccessLog
+from tricorn.records import replace
 from tricorn.scoreboard import Board
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.context import filled
@@ -58,7 +58,7 @@ def compiled(name: str, place: Path) -> ModuleType:
 
 def context_for(application: Any, access_log: AccessLog | None = None, **settings: Any) -> WorkerContext:
     """What the channels of a worker share, with these settings and the usual others."""
-    chosen = dataclasses.replace(Settings(), **({"request_timeout": 0, "threads": 2} | settings))
+    chosen = replace(Settings(), **({"request_timeout": 0, "threads": 2} | settings))
     return WorkerContext(
         filled(chosen, Core.TERMS),
         application=application,

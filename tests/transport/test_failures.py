@@ -139,6 +139,7 @@ def test_a_log_handler_that_raises_leaves_no_connection_behind(asgi: Live) -> No
             client.wait_closed()
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_is_answered_whatever_its_task_is(serve: Pool) -> None:
     """The log handler raises, and what it awaits does when it is looked at or cancelled."""
     live = serve("asgi_failures:app", "--request-timeout=0.2", "--graceful-timeout=1", kind="asgi")

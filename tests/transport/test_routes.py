@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tricorn.config.declaration import Core
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.records import replace
 from tricorn.transport.routes import Route, Routes
 from tricorn.transport.worker_context import Terms
 from tricorn.workers.context import filled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tricorn.config.declaration import Core
 from tricorn.config.parsers import LARGEST, seconds
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
+from tricorn.records import replace
 from tricorn.scoreboard import Board
 from tricorn.transport.worker_context import Terms, WorkerContext
 from tricorn.workers.context import filled, header_policy, worker_context

@@ -17,7 +17,6 @@ import ipaddress
 import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +26,7 @@ from tricorn.admin.openapi import document
 from tricorn.admin.routes import ROUTES, FieldError, Route
 from tricorn.admin.watch import FullError, Watch
 from tricorn.control.protocol import Message
+from tricorn.records import dataclass, field
 
 log = logging.getLogger("tricorn.error")
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from tricorn.records import dataclass
 
 MEDIA = "text/html; charset=utf-8"
 

@@ -6,11 +6,11 @@ Knows: paths, the words of the control socket. Must not know: how a request come
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tricorn.control.protocol import Message
 from tricorn.metrics.exposition import rendered
+from tricorn.records import dataclass
 
 #: Types of JSON, by the names that OpenAPI gives them.
 TYPES: Mapping[str, tuple[type, ...]] = {

@@ -16,7 +16,6 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from tricorn.admin.desk import Desk, LateError, UnavailableError
@@ -275,9 +274,9 @@ def now_told(
         "backlog": frame.backlog,
         "memory": frame.memory,
         "bounds": frame.bounds,
-        "latencies": {name: asdict(each) for name, each in frame.latencies.items()},
+        "latencies": {name: vars(each) for name, each in frame.latencies.items()},
         "workers": [
-            {**asdict(each), "rate": _rounded(each.rate), "cpu": _rounded(each.cpu)} for each in frame.workers
+            {**vars(each), "rate": _rounded(each.rate), "cpu": _rounded(each.cpu)} for each in frame.workers
         ],
         "requests": [request_told(each) for each in longest[:REQUESTS_TOLD]],
         "left_out": frame.left_out + max(0, len(longest) - REQUESTS_TOLD),
@@ -289,7 +288,7 @@ def now_told(
 
 def request_told(request: RequestFigures) -> dict[str, Any]:
     return {
-        **asdict(request),
+        **vars(request),
         "method": _cut(request.method, WORD_MAX),
         "target": _cut(request.target, TARGET_MAX),
         "client": _cut(request.client, WORD_MAX),

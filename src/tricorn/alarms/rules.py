@@ -12,9 +12,9 @@ alarm and not twenty. Prometheus calls these two `for` and `keep_firing_for`, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from tricorn.config.settings import Settings
+from tricorn.records import dataclass
 
 #: Of the threshold, where an alarm ends. What only touches the threshold again begins no other one.
 LOWER = 0.8

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tricorn.metrics.frames import quantile
+from tricorn.records import dataclass
 
 #: Fewer failures than these in a window are no share of anything: at night one request of three would be.
 FAILURES_LEAST = 5

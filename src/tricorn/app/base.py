@@ -26,7 +26,8 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.program import Application as Loaded
 from tricorn.config.settings import Settings
 from tricorn.config.sources import COMMAND_LINE
-from tricorn.embedding import complain, is_serving, serve
+from tricorn.console import complain
+from tricorn.embedding import is_serving, serve
 
 
 class BaseApplication:

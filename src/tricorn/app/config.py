@@ -9,7 +9,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -22,6 +21,7 @@ from tricorn.config.settings import SETTINGS
 from tricorn.config.sources import COMMAND_LINE
 from tricorn.kinds import AUTO
 from tricorn.net.address import FdAddress, TcpAddress, UnixAddress, parse_bind
+from tricorn.records import dataclass
 
 EXIT_CONFIG = 2
 

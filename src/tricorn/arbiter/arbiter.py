@@ -53,7 +53,6 @@ from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
 from tricorn.arbiter.presence import Presence
 from tricorn.arbiter.reaping import Reaper
-from tricorn.arbiter.reloading import start_watching
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signalling import Signaller
 from tricorn.arbiter.signals import (
@@ -226,7 +225,11 @@ class Arbiter:
         first = self._first_generation(settings, certificates, hooks)
         self._upgrade.keep([*first.listeners, *self._generations.attendants_listeners])
         announcing.announce(first)
-        start_watching(settings, self._lifeline)
+        if settings.reload:
+            # Imported where code is written, and not where it runs.
+            from tricorn.arbiter.reloading import start_watching
+
+            start_watching(settings, self._lifeline)
         self._control.open(settings, on_trial=self._upgrade.is_on_trial, door=self._administration.door)
         self._hooks.ready(first, self._end_while_loading)
         self._started_at = time.monotonic()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.handover import Assignment, RunWorker
 from tricorn.net.listener import Listener, open_listeners
+from tricorn.records import dataclass
 from tricorn.scoreboard import Board, Row
 from tricorn.summary import Numbers, Summary
 from tricorn.tls.rules import called

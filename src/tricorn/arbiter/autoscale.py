@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from tricorn.records import dataclass
 
 #: Busy share from which on there are too few. At 75 % a request finds all of four threads busy in one case
 #: of three.

@@ -20,7 +20,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,6 +27,7 @@ from typing import NoReturn
 from tricorn import forks
 from tricorn.arbiter.signals import STOPS, blocked, signal_name
 from tricorn.handover import EXIT_FAILURE, EXIT_OK
+from tricorn.records import dataclass
 
 READY = b"ready"
 #: Of the log, what the terminal gets to see of a start that failed, lines.

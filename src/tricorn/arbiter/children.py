@@ -13,7 +13,6 @@ import os
 import random
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tricorn import scoreboard
@@ -23,6 +22,7 @@ from tricorn.arbiter.target import ADMIN, ATTENDANT
 from tricorn.config.settings import Settings
 from tricorn.hooks.found import NONE, Hooks
 from tricorn.net.listener import Listener
+from tricorn.records import dataclass, field
 from tricorn.scoreboard import Board, Row
 from tricorn.tls.rules import called
 from tricorn.wishes import Wishes

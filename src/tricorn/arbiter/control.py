@@ -14,7 +14,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tricorn import __version__, scoreboard
@@ -54,6 +53,7 @@ from tricorn.control.place import ControlSocket, open_socket
 from tricorn.log import setup as log_setup
 from tricorn.log.outlets import LEVELS
 from tricorn.net.listener import ListenError
+from tricorn.records import dataclass, field, replace
 from tricorn.wishes import Wishes
 
 log = logging.getLogger("tricorn.error")

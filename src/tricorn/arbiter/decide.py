@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Target
+from tricorn.records import dataclass
 
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
 ABORT_GRACE = 2.0

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from tricorn.log.setup import witness
+from tricorn.records import dataclass
 
 #: Some kilobytes; a service that reloads hourly fills it in a day.
 KEPT = 200
@@ -56,4 +56,4 @@ class Events:
         self._kept.append(Event(self.last, round(record.created, 3), level, text[:TEXT_MAX], detail))
 
     def after(self, number: int) -> list[dict[str, Any]]:
-        return [asdict(event) for event in self._kept if event.number > number]
+        return [dict(vars(event)) for event in self._kept if event.number > number]

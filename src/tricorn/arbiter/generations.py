@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tricorn.arbiter.attendant import Attendance, Certify
 from tricorn.arbiter.children import Generation, rows_for
-from tricorn.arbiter.ledger import figures_of
+from tricorn.arbiter.ledger import exemplars_of, figures_of
 from tricorn.arbiter.load import most_of
 from tricorn.arbiter.privileges import identity_for
 from tricorn.config.bulkheads import reserved_threads
@@ -124,4 +124,4 @@ def _board_for(settings: Settings, previous: Generation | None) -> Board:
         board = previous.board
         if (board.cells, board.reserved, board.figures) == (cells, reserved, figures):
             return board
-    return Board(rows, settings.threads, reserved, figures)
+    return Board(rows, settings.threads, reserved, figures, exemplars_of(settings))

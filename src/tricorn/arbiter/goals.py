@@ -10,10 +10,10 @@ asks what is, not what was done about it: a reload that another one has overtake
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.target import STOPPING, Mode, Target
+from tricorn.records import dataclass, field
 
 #: How long a worker may take to show its stacks, seconds. One that runs Python code takes milliseconds.
 STACKS_TIME = 2.0

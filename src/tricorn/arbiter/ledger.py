@@ -16,6 +16,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tricorn import __version__, scoreboard
@@ -32,6 +33,7 @@ from tricorn.metrics.table import (
     ERRORS,
     METHODS,
     NO_ROUTE,
+    NS,
     OF_GROUP,
     OF_WORKER,
     OTHERS,
@@ -90,6 +92,26 @@ def figures_of(settings: Settings) -> int:
     return words_of(groups(settings)) if settings.metrics else 0
 
 
+def exemplars_of(settings: Settings) -> int:
+    """How many places for exemplars it needs."""
+    return figures.EXEMPLAR_COUNT * len(groups(settings)) if settings.metrics else 0
+
+
+@dataclass(frozen=True, order=True)
+class Exemplar:
+    """One request of a bucket, of which a trace is kept. at_ns: CLOCK_MONOTONIC. trace, span: in hexadecimal
+    digits."""
+
+    at_ns: int
+    ns: int
+    trace: str
+    span: str
+
+
+#: Of one route: by histogram and bucket, as they lie in a row.
+Exemplars: TypeAlias = dict[int, Exemplar]
+
+
 def _zeros(count: int) -> Words:
     return array("q", bytes(8 * count))
 
@@ -100,9 +122,13 @@ class Sums:
     def __init__(self) -> None:
         self.common = _zeros(figures.COMMON_WORDS)
         self.groups: dict[str, Words] = {NO_ROUTE: _zeros(figures.GROUP_WORDS)}
+        self.exemplars: dict[str, Exemplars] = {}
 
     def add_rows(self, children: Sequence[ChildRecord]) -> None:
         """Of those that have figures: also of a mold that has been a worker."""
+        # Exemplars first: then each bucket that has one has counted it.
+        for child in children:
+            self._add_exemplars(groups(child.generation.settings), child)
         generations = {child.generation.number: child.generation for child in children}
         for number, generation in generations.items():
             names = groups(generation.settings)
@@ -122,10 +148,22 @@ class Sums:
         before = self.groups.get(name)
         self.groups[name] = words if before is None else _added(before, words)
 
+    def _add_exemplars(self, names: Sequence[str], child: ChildRecord) -> None:
+        for place, trace, span, ns, at_ns in child.row.exemplars():
+            number, place_in_group = divmod(place, figures.EXEMPLAR_COUNT)
+            self.keep_newest(names[number], {place_in_group: Exemplar(at_ns, ns, trace, span)})
+
+    def keep_newest(self, name: str, found: Exemplars) -> None:
+        known = self.exemplars.setdefault(name, {})
+        for place, one in found.items():
+            known[place] = max(known.get(place, one), one)
+
     def add(self, other: Sums) -> None:
         self.common = _added(self.common, other.common)
         for name, words in other.groups.items():
             self.add_group(name, words)
+        for name, found in other.exemplars.items():
+            self.keep_newest(name, found)
 
     def close(self) -> None:
         """Those are gone that this is of: what was only true while they lived is not any more."""
@@ -177,6 +215,7 @@ class Ledger:
             return
         oldest = next(name for name in named if name not in (*current, NO_ROUTE, OTHERS))
         self._gone.add_group(OTHERS, named.pop(oldest))
+        self._gone.exemplars.pop(oldest, None)
 
     def weigh(self, children: Iterable[ChildRecord], now: float) -> None:
         """Look at one of them, now and then."""
@@ -242,6 +281,7 @@ class Ledger:
             *(_family(family, [((), everything.common)]) for family in OF_WORKER),
             *(
                 _family(family, [((("route", name),), words) for name, words in everything.groups.items()])
+                | _exemplars(family, everything)
                 for family in OF_GROUP
             ),
             *self._of_now(serving, children, living),
@@ -406,6 +446,25 @@ def _family(family: Family, blocks: Iterable[tuple[Sequence[tuple[str, str]], Wo
             )
     found = {"name": family.name, "type": family.kind.value, "help": family.help, "samples": samples}
     return found | ({"bounds": figures.BOUNDS} if family.kind is Kind.HISTOGRAM else {})
+
+
+def _exemplars(family: Family, sums: Sums) -> dict[str, Any]:
+    """Beside the samples, in their order: of each (bucket, labels, value, seconds since 1970). Nothing, where
+    there are none."""
+    if family.place not in figures.EXEMPLIFIED_PLACES or not any(sums.exemplars.values()):
+        return {}
+    first = figures.EXEMPLIFIED_PLACES.index(family.place) * figures.BUCKET_COUNT
+    wall = time.time() - time.monotonic()
+    return {
+        "exemplars": [
+            [
+                (bucket, {"trace_id": one.trace, "span_id": one.span}, one.ns / NS, one.at_ns / NS + wall)
+                for bucket in range(figures.BUCKET_COUNT)
+                if (one := sums.exemplars.get(name, {}).get(first + bucket)) is not None
+            ]
+            for name in sums.groups
+        ]
+    }
 
 
 _LABELS: dict[str, Sequence[dict[str, str]]] = {}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tricorn.arbiter import autoscale
@@ -24,6 +23,7 @@ from tricorn.arbiter.children import ChildRecord
 from tricorn.arbiter.target import Mode, Target
 from tricorn.config.settings import Settings
 from tricorn.procfs import seconds_of, stat_of
+from tricorn.records import dataclass
 
 log = logging.getLogger("tricorn.error")
 

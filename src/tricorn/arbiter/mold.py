@@ -30,7 +30,6 @@ import threading
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from select import POLLIN, poll  # bound before the application can put others in their place
 from socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, send_fds, socket, socketpair
@@ -61,6 +60,7 @@ from tricorn.hooks.objects import Server, Worker
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
 from tricorn.parentage import end_with_parent, fork_sibling
+from tricorn.records import dataclass, field
 from tricorn.scoreboard import Board, Row
 
 log = logging.getLogger("tricorn.error")

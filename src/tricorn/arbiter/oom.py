@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tricorn.machine import groups
+from tricorn.records import dataclass
 
 #: A process may take this long from the kill to its end, seconds: its memory has to be taken apart.
 REMEMBERED = 10.0

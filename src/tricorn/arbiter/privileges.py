@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
 
 from tricorn.config.errors import ConfigError
+from tricorn.records import dataclass
 
 
 @dataclass(frozen=True)

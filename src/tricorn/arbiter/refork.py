@@ -15,10 +15,10 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from tricorn import scoreboard
 from tricorn.arbiter.children import ChildRecord, Generation
+from tricorn.records import dataclass
 
 log = logging.getLogger("tricorn.error")
 

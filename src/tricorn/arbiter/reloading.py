@@ -30,9 +30,7 @@ PARTS = ("watchfiles", "anyio", "idna", "sniffio", "typing_extensions")
 
 
 def start_watching(settings: Settings, lifeline: int) -> None:
-    """If the settings ask for it. It ends by itself, with the other end of `lifeline`."""
-    if not settings.reload:
-        return
+    """It ends by itself, with the other end of `lifeline`."""
     trees = list(trees_of(settings))
     named = [str(Path(settings.chdir, pattern)) for pattern in settings.reload_extra_files]
     engine = engine_for(settings.reload_engine, trees)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from tricorn.arbiter.target import Target
 from tricorn.arbiter.upgrade import Upgrade
 from tricorn.config.declaration import Declared
 from tricorn.config.settings import SETTINGS, Settings
+from tricorn.records import dataclass
 from tricorn.scoreboard import Cell
 
 #: Of one worker, the requests that are named.

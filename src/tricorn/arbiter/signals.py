@@ -16,13 +16,13 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from os import read  # ours, also when a preloaded application puts another one in its place
 from select import POLLIN, poll
 from types import FrameType
 
 from tricorn.arbiter.target import Mode, Target, fewer, more, paused, resumed, stopped
+from tricorn.records import dataclass
 from tricorn.sigaction import use_usual_stack
 
 log = logging.getLogger("tricorn.error")

@@ -11,11 +11,11 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 
 from tricorn.arbiter.children import ChildRecord
 from tricorn.arbiter.ends import busy_with
 from tricorn.procfs import stat_of
+from tricorn.records import dataclass
 
 log = logging.getLogger("tricorn.error")
 

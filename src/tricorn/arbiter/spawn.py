@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from os import getpid, write  # ours, also when a preloaded application puts others in their place
 from socket import socket
 from typing import Any, NoReturn
@@ -34,6 +33,7 @@ from tricorn.handover import EXIT_BOOT, EXIT_FAILURE, EXIT_OK, LOOP_EXECUTOR, As
 from tricorn.hooks.found import HookError, said_of
 from tricorn.hooks.worker import WorkerHooks
 from tricorn.log import setup as log_setup
+from tricorn.records import dataclass
 from tricorn.scoreboard import Row
 from tricorn.sigaction import restore_default
 

@@ -15,10 +15,10 @@ it mean the older one alone: there it is how the operator says that the newer on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from tricorn.arbiter.target import STOPPING, Mode
+from tricorn.records import dataclass
 
 
 class Verdict(Enum):

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from tricorn.records import dataclass, replace
 
 #: The generations of the process that answers health checks, and of the one that serves control and metrics.
 #: Those of workers begin with 1.

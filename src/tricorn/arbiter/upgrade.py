@@ -34,7 +34,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from tricorn import forks
@@ -55,6 +54,7 @@ from tricorn.log import setup as log_setup
 from tricorn.net import inheritance
 from tricorn.net.activation import PREDECESSOR, Passed, handing_on
 from tricorn.net.listener import Listener
+from tricorn.records import dataclass, field, replace
 
 log = logging.getLogger("tricorn.error")
 

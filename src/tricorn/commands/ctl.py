@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from tricorn.log.escape import escape_block, escape_line
 from tricorn.metrics.exposition import OPEN
 from tricorn.net.address import parse_bind
 from tricorn.procfs import memory_of, stat_of
+from tricorn.records import dataclass, field
 
 DONE = 0
 FAILED = 1

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +20,7 @@ from tricorn.config.commandline import HELP, VERSION
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import load
+from tricorn.records import dataclass, replace
 
 NAME = "tricorn dev"
 PORT = "8000"

@@ -18,7 +18,6 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +29,7 @@ from tricorn.config.settings import Settings
 from tricorn.config.sources import load
 from tricorn.log.escape import escape_line
 from tricorn.net.address import TcpAddress, UnixAddress, parse_bind
+from tricorn.records import dataclass
 
 WELL = 0
 WORSE = 1
@@ -80,7 +80,7 @@ def main(words: Sequence[str]) -> int:
     findings = [finding for look in LOOKS for finding in look(settings)]
     findings += times(settings, rest)
     if len(rest) < len(words):
-        print(json.dumps({"version": __version__, "findings": [asdict(each) for each in findings]}, indent=2))
+        print(json.dumps({"version": __version__, "findings": [vars(each) for each in findings]}, indent=2))
     else:
         print(text_of(findings))
     return WORSE if any(finding.state == WARNING for finding in findings) else WELL

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
 from tricorn import __version__
 from tricorn.log.escape import escape_line
+from tricorn.records import dataclass, field
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 

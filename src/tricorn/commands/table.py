@@ -10,11 +10,15 @@ command is written `ctl:app`, `./ctl.py`, or behind `--`. Only the first word of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tricorn.config.settings import Settings
+from tricorn.records import dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tricorn.config.settings import Settings
 
 #: Gets the words behind its own; gives the exit status.
 Run = Callable[[Sequence[str]], int]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tricorn import __version__
@@ -21,6 +20,7 @@ from tricorn.config.declaration import Declared
 from tricorn.config.errors import ConfigError, did_you_mean
 from tricorn.config.gunicorn import MISSING, MISSING_FLAGS, NAMES, NOTE, REFUSE
 from tricorn.config.settings import SETTINGS
+from tricorn.records import dataclass, field
 
 HELP = ("-h", "--help")
 VERSION = ("-v", "--version")

@@ -6,11 +6,11 @@ Knows: the parts of a declaration and the names that follow from it. Must not kn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
 from tricorn.config.parsers import Kind
+from tricorn.records import dataclass, field
 
 T = TypeVar("T")
 KEY = "declared"
@@ -88,8 +88,7 @@ def setting(
     in_routes: bool = False,
 ) -> T:
     """Declares one field of `Settings`. The name is the field's; the type checker holds default, parser and
-    field to one type. A default goes through a factory because a read-only mapping is not hashable in 3.11,
-    and dataclasses refuse such defaults."""
+    field to one type."""
     declared = Declared("", default, parse, section, doc, flags, env, positional, in_files, fills, in_routes)
-    made: T = field(default_factory=lambda: default, metadata={KEY: declared}, repr=not parse.is_secret)
+    made: T = field(default=default, metadata={KEY: declared}, repr=not parse.is_secret)
     return made

@@ -6,7 +6,6 @@ Knows: words. Must not know: which settings exist.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class ConfigError(Exception):
@@ -54,5 +53,7 @@ def reason_of(error: Exception) -> str:
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A hint with the nearest known name, or an empty string when nothing is near. At 0.6 (difflib's own
     default) `timout` finds `timeout` and `foo` finds nothing."""
+    from difflib import get_close_matches  # in most starts no word is wrong
+
     near = get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"did you mean {near[0]}?" if near else ""

@@ -14,11 +14,9 @@ import ast
 import importlib
 import inspect
 import sys
-import tomllib
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +26,7 @@ from tricorn.config.errors import ConfigError, did_you_mean
 from tricorn.config.gunicorn import CALLED, HOOKS, MISSING, NOTE, OWN_HOOKS, REFUSE, UNSET_BY_NONE
 from tricorn.config.helpers import Code, code_of, maybe_nearest, spellings
 from tricorn.config.settings import SETTINGS
+from tricorn.records import dataclass, field
 
 #: What is looked for in the working directory when no file is named; the first that exists is read.
 DEFAULT_FILES = ("tricorn.conf.py", "gunicorn.conf.py", "tricorn.toml", "pyproject.toml")
@@ -88,6 +87,8 @@ def read_path(path: Path, name: str, cwd: Path) -> Contents | None:
         raise ConfigError("config", name, f"cannot be read: {error.strerror}") from error
     if path.suffix != ".toml":
         return of_python(name, *run(source, path, name, cwd))
+    import tomllib  # most files are programs, or are not there
+
     try:
         table: Any = tomllib.loads(source.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -10,7 +10,8 @@ Knows: names and defaults of Gunicorn 27. Must not know: how they got here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from tricorn.records import dataclass
 
 REFUSE, WARN, NOTE = "refuse", "warn", "note"
 #: What a text says that turns something off. (Of numbers and switches Gunicorn's files have the values.)

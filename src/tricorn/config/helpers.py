@@ -13,8 +13,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
+
+from tricorn.records import dataclass
 
 #: By these a file reaches its names without writing them as names: "{host}:{port}".format(**locals()).
 BY_TEXT = frozenset({"locals", "globals", "vars", "eval", "exec"})
@@ -50,6 +50,8 @@ def code_of(tree: ast.AST) -> Code:
 
 def maybe_nearest(name: str, known: Mapping[str, str]) -> str | None:
     """What `name` was meant for, by a table that `spellings` has made."""
+    from difflib import get_close_matches  # in most files every name is known
+
     near = get_close_matches(_bare(name), known, n=1, cutoff=NEAR)
     return known[near[0]] if near else None
 
@@ -69,4 +71,4 @@ def spellings(settings: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
 
 
 def _bare(name: str) -> str:
-    return re.sub("[-_]", "", name).lower()
+    return name.replace("-", "").replace("_", "").lower()

@@ -11,32 +11,29 @@ from __future__ import annotations
 
 import builtins
 import grp
-import inspect
 import ipaddress
-import json
 import math
 import pwd
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 from tricorn import machine
 from tricorn.config.errors import BadValueError, did_you_mean
+from tricorn.records import dataclass, replace
 
 T = TypeVar("T")
 
 YES = ("true", "yes", "y", "on", "1")
 NO = ("false", "no", "n", "off", "0", "")
+# Patterns are compiled when they are first used (`re` keeps them): most starts use none of these.
 #: A target, perhaps with a host (RFC 3986 §3.2.2) in front.
-PAGE = re.compile(r"/[!-~]*|https?://[\w.:\[\]-]+(/[!-~]*)?", re.ASCII)
-WEB = re.compile(
-    r"https?://([!-.0-?A-~]+@)?(\[[\da-f:.]+\]|[\w.-]+)(:\d{1,5})?([/?][!-~]*)?",
-    re.ASCII | re.IGNORECASE,
-)
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+PAGE = r"(?a:/[!-~]*|https?://[\w.:\[\]-]+(/[!-~]*)?)"
+WEB = r"(?ai:https?://([!-.0-?A-~]+@)?(\[[\da-f:.]+\]|[\w.-]+)(:\d{1,5})?([/?][!-~]*)?)"
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 §5.6.2
+FRACTION = r"[0-9]{1,3}(\.[0-9]{1,15})?|\.[0-9]{1,15}"
 
 
 def show_plain(value: Any) -> str:
@@ -547,7 +544,6 @@ def secret() -> Kind[str]:
 def share() -> Kind[float]:
     """A part of a whole."""
     words = "a share from 0 to 1, as 0.05 or 5%"
-    form = re.compile(r"[0-9]{1,3}(\.[0-9]{1,15})?|\.[0-9]{1,15}", re.ASCII)
 
     def convert(written: object) -> float:
         number = plain_number(written) if isinstance(written, str | bool) else written
@@ -556,7 +552,7 @@ def share() -> Kind[float]:
             text = number.strip()
             divisor = 100.0 if text.endswith("%") else 1.0
             text = text.removesuffix("%").strip()
-            number = float(text) if form.fullmatch(text) else math.nan
+            number = float(text) if re.fullmatch(FRACTION, text) else math.nan
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number / divisor <= 1:
             raise refuse(written, words)
         return number / divisor
@@ -570,7 +566,7 @@ def web_address() -> Kind[str]:
 
     def convert(written: object) -> str:
         url = plain.convert(written).strip()
-        if not WEB.fullmatch(url):
+        if not re.fullmatch(WEB, url):
             raise BadValueError("is not a URL of http or https", "write https://example.org/path")
         return url
 
@@ -639,6 +635,8 @@ def table() -> Kind[Mapping[str, Any]]:
 
     def convert(written: object) -> Mapping[str, Any]:
         if isinstance(written, str) and written.strip():
+            import json  # hardly anybody writes one
+
             try:
                 written = json.loads(written)
             except ValueError as error:
@@ -650,7 +648,11 @@ def table() -> Kind[Mapping[str, Any]]:
         return MappingProxyType(dict(written))
 
     def show(value: Mapping[str, Any]) -> str:
-        return json.dumps(dict(value), default=repr) if value else "(empty)"
+        if not value:
+            return "(empty)"
+        import json
+
+        return json.dumps(dict(value), default=repr)
 
     return Kind(convert, words, "JSON", '{"version": 1}', blank=True, show=show)
 
@@ -661,7 +663,7 @@ def header_name() -> Kind[str]:
 
     def convert(written: object) -> str:
         name = written.strip() if isinstance(written, str) else ""
-        if not TOKEN.fullmatch(name) or len(name) > 64:
+        if not re.fullmatch(TOKEN, name) or len(name) > 64:
             raise refuse(written, words)
         return name
 
@@ -690,41 +692,14 @@ def hook(*parameters: str) -> Kind[Callable[..., Any] | str]:
 
 
 def _checked(called: Callable[..., Any], parameters: tuple[str, ...], words: str) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(called):
+    # Imported where a program or a file has given one: `inspect` takes as long as all settings.
+    from tricorn.config.signatures import as_declared, is_async, maybe_arity
+
+    if is_async(called):
         raise BadValueError("is an async function", "write a plain one: hooks are called, not awaited")
     if maybe_arity(called, parameters) is None:
         raise BadValueError(f"{as_declared(called)} takes other arguments", f"write {words}")
     return called
-
-
-def as_declared(called: Callable[..., Any]) -> str:
-    """Its name and its parameters, without what they are annotated with."""
-    name = getattr(called, "__qualname__", "the object")
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):
-        return str(name)
-    plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
-    return f"{name}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
-
-
-def maybe_arity(called: Callable[..., Any], parameters: Iterable[str]) -> int | None:
-    """How many arguments to call it with: as many as the first of these forms has that fits. None: none
-    does."""
-    counts = [each.count(",") + 1 for each in parameters]
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):  # a compiled function need not tell
-        return counts[0]
-    return next((count for count in counts if _fits(signature, count)), None)
-
-
-def _fits(signature: inspect.Signature, count: int) -> bool:
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
 
 
 # ------------------------------------------------------------------------------------------- lists
@@ -814,7 +789,7 @@ def peers() -> Kind[tuple[str, ...]]:
 
 
 def field_name(item: str) -> str:
-    if not TOKEN.fullmatch(item):
+    if not re.fullmatch(TOKEN, item):
         raise BadValueError(f"{shortened(item)} is not a valid header name")
     return item.upper()
 
@@ -859,15 +834,15 @@ def addresses() -> Kind[tuple[str, ...]]:
 
 
 #: How an address begins, or looks as a whole, where the name of a file could go on instead.
-ADDRESS = re.compile(r"\s*(unix:|fd:|tcp:|https?:|/|\./|\.\./|\[|:[0-9]|[^/:]+:[0-9]+\s*$)")
-FILE = re.compile(r"\s*(https?://)?(unix:|/|\./|\.\./)")
+ADDRESS = r"\s*(unix:|fd:|tcp:|https?:|/|\./|\.\./|\[|:[0-9]|[^/:]+:[0-9]+\s*$)"
+FILE = r"\s*(https?://)?(unix:|/|\./|\.\./)"
 
 
 def split_addresses(text: str) -> list[str]:
     """A comma between addresses; one in the name of a socket file belongs to that."""
     found: list[str] = []
     for part in text.split(","):
-        if found and FILE.match(found[-1]) and not ADDRESS.match(part) and part.strip():
+        if found and re.match(FILE, found[-1]) and not re.match(ADDRESS, part) and part.strip():
             found[-1] += f",{part}"
         else:
             found.append(part)
@@ -899,7 +874,7 @@ def targets() -> Kind[tuple[str, ...]]:
     def convert(written: object) -> tuple[str, ...]:
         items = tuple(items_of([] if written is None else written, words))
         for item in items:
-            if "#" in item or not PAGE.fullmatch(item):
+            if "#" in item or not re.fullmatch(PAGE, item):
                 raise refuse(item, words)
         return items
 

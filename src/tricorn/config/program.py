@@ -10,7 +10,6 @@ with the other sources.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from tricorn.config.sources import (
     parsed,
     settings_of,
 )
+from tricorn.records import dataclass, replace
 
 #: What `set` takes: our settings, and those of Gunicorn's for which there is a word.
 NAMES = (*SETTINGS, *(name for name in MISSING if name not in SETTINGS))
@@ -42,11 +42,13 @@ class UnknownSettingError(ConfigError, AttributeError):
 class Application:
     """What a program serves without a name by which it could be imported.
 
-    name: what messages call it. load: called where it is loaded; gives the application.
+    name: what messages call it. load: called where it is loaded; gives the application. is_object: the
+    program has it already, or what makes it.
     """
 
     name: str
     load: Callable[[], Any]
+    is_object: bool = False
 
 
 class ProgramSettings:
@@ -130,4 +132,5 @@ class ProgramSettings:
         settings = settings_of(sources, self.cwd)
         if application is None:
             return settings
-        return replace(settings, wsgi_app=application.name, loader=application.load)
+        given = application
+        return replace(settings, wsgi_app=given.name, loader=given.load, is_object=given.is_object)

@@ -6,9 +6,10 @@ Knows: that settings have names. Must not know: which there are, how they are re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from tricorn.records import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +26,5 @@ class Provenance:
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     #: What gives the application where it is not `wsgi_app` that is imported; that is its name then.
     loader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
+    #: Whether that is an object which the program has given: so it has imported what that is made of.
+    is_object: bool = field(default=False, compare=False, repr=False)

@@ -10,7 +10,6 @@ provenance.py) or what they are used for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -64,6 +63,7 @@ from tricorn.config.parsers import (
 from tricorn.config.provenance import Provenance
 from tricorn.config.routes import routes_of
 from tricorn.kinds import Runner
+from tricorn.records import dataclass, fields, replace
 
 APPLICATION = "Application"
 SOCKET = "Server socket"

@@ -15,9 +15,9 @@ given.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ from tricorn.config.packages import has_http2
 from tricorn.config.parsers import FILE, is_auto
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.kinds import Runner, maybe_kind
+from tricorn.records import dataclass, field, replace
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"
@@ -222,7 +223,7 @@ def notes_on_auto(sources: Sources, settings: Settings) -> Iterator[str]:
 
 def remarks_together(settings: Settings) -> Iterator[str]:
     """What is no mistake, but does not do what the writer may believe."""
-    yield from (strangers_on_unix(settings) if any(map(FILE.match, settings.bind)) else ())
+    yield from (strangers_on_unix(settings) if any(re.match(FILE, each) for each in settings.bind) else ())
     kind = maybe_kind(settings.worker_class)
     if kind is not None and kind.runner is not Runner.THREADS and settings.threads > 1:
         yield (

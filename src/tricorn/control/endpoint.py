@@ -20,12 +20,12 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
 from tricorn.control.door import Door
 from tricorn.control.place import ControlSocket
 from tricorn.control.protocol import QUESTION_MAX, Message, ProtocolError, decoded, encoded
+from tricorn.records import dataclass, field
 
 CLIENTS_MAX = 16
 VISITORS_MAX = 8

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tricorn.control.place import NAMED, SECOND
+from tricorn.records import dataclass
 
 #: In /proc/net/unix: the flag of a listening socket (SO_ACCEPTCON), and the type of a stream.
 _LISTENS = 0x10000

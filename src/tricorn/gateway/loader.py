@@ -15,13 +15,13 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from tricorn.records import dataclass
 
 #: Tried in this order when the spec names a module only.
 DEFAULT_ATTRIBUTES = ("application", "app")
@@ -184,6 +184,8 @@ def attribute(module: ModuleType, target: Target) -> Any:
     seen = f"module {module.__name__!r}"
     for index, name in enumerate(target.path):
         if not hasattr(found, name):
+            from difflib import get_close_matches  # in most starts nothing is missing
+
             near = get_close_matches(name, [entry for entry in dir(found) if not entry.startswith("__")], n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise AppLoadError(f"{seen} has no attribute {name!r}{hint}")

@@ -5,15 +5,14 @@ Knows: how a setting names a function, how many arguments it takes. Must not kno
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.functions import function_of
 from tricorn.config.gunicorn import HOOKS, OWN_HOOKS
-from tricorn.config.parsers import as_declared, maybe_arity
 from tricorn.config.settings import Settings
+from tricorn.config.signatures import as_declared, is_async, maybe_arity
 from tricorn.log.exceptions import format_exception, name_of, traceback_of
 
 Hook = Callable[..., Any]
@@ -96,7 +95,7 @@ def hooks_of(settings: Settings) -> Hooks:
 def _found(name: str, value: Hook | str) -> Hook:
     found = function_of(name, value)
     # A function that stands in the file itself was looked at when that was read.
-    if isinstance(value, str) and inspect.iscoroutinefunction(found):
+    if isinstance(value, str) and is_async(found):
         what = f"{value!r} is an async function"
         raise ConfigError(name, "", what, "write a plain one: hooks are called, not awaited")
     return found

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from tricorn.http.errors import ProtocolError
 from tricorn.http.forwarded import parse_address
+from tricorn.records import dataclass
 
 Mode = Literal["v1", "v2", "auto"]
 

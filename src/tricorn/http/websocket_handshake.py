@@ -22,11 +22,11 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tricorn.http.errors import ProtocolError, ResponseError
 from tricorn.http.websocket import Deflate
+from tricorn.records import dataclass
 
 DEFLATE = "permessage-deflate"
 VERSION = b"13"

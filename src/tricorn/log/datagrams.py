@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from tricorn.records import dataclass
 
 #: Bound here: gevent and Eventlet put in its place what waits instead of raising.
 new_socket = socket.socket

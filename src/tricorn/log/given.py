@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from tricorn.log.error import ACCESS_LOGGER, ERROR_LOGGER, name_alike
+from tricorn.records import dataclass, field
 
 
 @dataclass

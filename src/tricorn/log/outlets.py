@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tricorn.config.errors import ConfigError
@@ -30,6 +29,7 @@ from tricorn.log.files import Files
 from tricorn.log.logconfig import ConfigSettings
 from tricorn.log.statsd import Statsd, parse_host
 from tricorn.log.syslog import Syslog, SyslogHandler, SyslogLines, parse_address
+from tricorn.records import dataclass, field
 
 LEVELS = {
     "debug": logging.DEBUG,

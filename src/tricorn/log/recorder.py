@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from tricorn.log.access_format import SCOPE_PLACES
+from tricorn.records import dataclass
 
 log = logging.getLogger("tricorn.error")
 

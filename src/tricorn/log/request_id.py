@@ -14,8 +14,11 @@ application's own log:
 
 from __future__ import annotations
 
-import logging
 from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 REQUEST_ID: ContextVar[str] = ContextVar("tricorn.request_id", default="")
 
@@ -33,8 +36,9 @@ def context_with(context: Context, name: str) -> Context:
     return copy
 
 
-class AddRequestId(logging.Filter):
-    """Gives each record the attribute `request_id`, for formats like `%(request_id)s`."""
+class AddRequestId:
+    """A filter of `logging`: gives each record the attribute `request_id`, for formats like
+    `%(request_id)s`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not hasattr(record, "request_id"):

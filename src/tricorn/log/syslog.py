@@ -18,12 +18,12 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from tricorn.log.datagrams import Datagrams, Place, place_of, resolved
 from tricorn.log.escape import escape_line
 from tricorn.log.levels import of_level
+from tricorn.records import dataclass
 
 #: Bound here: gevent and Eventlet put in its place what waits instead of raising.
 new_socket = socket.socket

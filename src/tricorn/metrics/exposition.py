@@ -10,13 +10,16 @@ socket, from a server of another version too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from functools import lru_cache
+from itertools import accumulate, zip_longest
 from typing import Any
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Family = Mapping[str, Any]
+#: Its bucket, labels, value, and seconds since 1970.
+Exemplar = Sequence[Any]
 
 #: In OpenMetrics, units that a name may end with (before `_total`).
 UNITS = ("seconds", "bytes")
@@ -68,29 +71,47 @@ def _lines(family: Family, *, is_open: bool) -> Iterator[str]:
     yield f"# TYPE {base} {kind}"
     if is_open and (unit := next((each for each in UNITS if base.endswith(f"_{each}")), None)):
         yield f"# UNIT {base} {unit}"
-    for sample in family["samples"]:
-        if kind == "histogram":
-            yield from _histogram(name, family["bounds"], *sample)
-        else:
-            labels, value = sample
-            yield f"{name}{_labels(labels)} {_number(value)}"
+    if kind == "histogram":
+        # The older format has no place for exemplars.
+        exemplars = family.get("exemplars", ()) if is_open else ()
+        for sample, found in zip_longest(family["samples"], exemplars, fillvalue=()):
+            yield from _histogram(name, family["bounds"], *sample, exemplars=found)
+        return
+    for labels, value in family["samples"]:
+        yield f"{name}{_labels(labels)} {_number(value)}"
 
 
 def _histogram(
-    name: str, bounds: Sequence[float], labels: Mapping[str, str], buckets: Sequence[int], total: float
+    name: str,
+    bounds: Sequence[float],
+    labels: Mapping[str, str],
+    buckets: Sequence[int],
+    total: float,
+    *,
+    exemplars: Sequence[Exemplar],
 ) -> Iterator[str]:
-    own = "".join(f'{key}="{_escaped(value, quote=True)}",' for key, value in labels.items())
-    counts = list(accumulate(buckets))
-    for bound, count in zip((*map(_bound, bounds), "+Inf"), counts, strict=True):
-        yield f'{name}_bucket{{{own}le="{bound}"}} {count}'
+    own = "".join(f"{_label(key, value)}," for key, value in labels.items())
+    counts = accumulate(buckets)
+    behind = {bucket: _exemplar(*rest) for bucket, *rest in exemplars}
+    for index, (bound, count) in enumerate(zip(_bounds(tuple(bounds)), counts, strict=True)):
+        yield f'{name}_bucket{{{own}le="{bound}"}} {count}{behind.get(index, "")}'
     yield f"{name}_sum{_labels(labels)} {_number(total)}"
-    yield f"{name}_count{_labels(labels)} {counts[-1]}"
+    yield f"{name}_count{_labels(labels)} {sum(buckets)}"
+
+
+def _exemplar(labels: Mapping[str, str], value: float, at: float) -> str:
+    return f" # {_labels(labels)} {_number(value)} {at:.3f}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{key}="{_escaped(value, quote=True)}"' for key, value in labels.items()) + "}"
+    return "{" + ",".join(_label(key, value) for key, value in labels.items()) + "}"
+
+
+@lru_cache(maxsize=1024)
+def _label(key: str, value: str) -> str:
+    return f'{key}="{_escaped(value, quote=True)}"'
 
 
 def _escaped(text: str, *, quote: bool) -> str:
@@ -98,6 +119,11 @@ def _escaped(text: str, *, quote: bool) -> str:
     # What is no UTF-8 in a path of the settings has no place here.
     text = text.encode("utf-8", "replace").decode("utf-8")
     return text.replace('"', '\\"') if quote else text
+
+
+@lru_cache
+def _bounds(values: tuple[float, ...]) -> Sequence[str]:
+    return (*map(_bound, values), "+Inf")
 
 
 def _bound(value: float) -> str:

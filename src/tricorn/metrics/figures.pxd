@@ -8,6 +8,8 @@
 #
 # Which word means what to people, table.py says. A new word gets a place here and a line there; a test holds that no word has none.
 
+from tricorn.scoreboard cimport Exemplar, write_exemplar
+
 cdef extern from *:
     int _leading_zeros "__builtin_clzll"(unsigned long long) noexcept nogil
 
@@ -23,6 +25,9 @@ cdef enum:
     HISTOGRAM = BUCKETS + 1
     # Groups of routes that are counted apart. Routes beyond that share the last one.
     MOST_GROUPS = 32
+    # Of the first so many histograms of a group each bucket has an exemplar: a request of whose trace somebody knows.
+    EXEMPLIFIED = 4
+    EXEMPLARS = EXEMPLIFIED * BUCKETS
 
 # Of a worker.
 cdef enum:
@@ -77,16 +82,36 @@ cdef inline void note_error(long long* figures, int kind) noexcept nogil:
     if figures != NULL:
         figures[ERROR_KINDS + kind] += 1
 
-cdef inline void observe(long long* histogram, long long ns) noexcept nogil:
+cdef inline int bucket_of(long long ns) noexcept nogil:
     cdef unsigned long long us
     cdef int bucket
-    if ns < 0:
-        ns = 0
     # A bound counts with what is below it: 32.0 µs is the first bucket's. `| 31`: nothing is shorter than that one.
     us = (<unsigned long long>(ns - (ns > 0)) // 1000) | ((1 << FINE) - 1)
     bucket = 64 - FINE - _leading_zeros(us)
-    histogram[bucket if bucket < BUCKETS else BUCKETS - 1] += 1
+    return bucket if bucket < BUCKETS else BUCKETS - 1
+
+cdef inline void observe(long long* histogram, long long ns) noexcept nogil:
+    if ns < 0:
+        ns = 0
+    histogram[bucket_of(ns)] += 1
     histogram[BUCKETS] += ns
+
+# The exemplars of one request, newer than whatever stands there: waits, in the application, while it is sent, all of it.
+cdef inline void exemplify(
+    Exemplar* exemplars, int group, unsigned long long trace_high, unsigned long long trace_low, unsigned long long span,
+    long long came_ns, long long begun_ns, long long ended_ns, long long now,
+) noexcept nogil:
+    cdef long long[EXEMPLIFIED] taken
+    cdef Exemplar* place = exemplars + group * EXEMPLARS
+    cdef int i
+    taken[0] = begun_ns - came_ns
+    taken[1] = ended_ns - begun_ns
+    taken[2] = now - ended_ns
+    taken[3] = now - came_ns
+    for i in range(EXEMPLIFIED):
+        if taken[i] < 0:
+            taken[i] = 0
+        write_exemplar(place + i * BUCKETS + bucket_of(taken[i]), trace_high, trace_low, span, taken[i], now)
 
 cdef inline long long* group_of(long long* figures, int number) noexcept nogil:
     return figures + COMMON + number * GROUP

@@ -37,6 +37,10 @@ COMMON_WORDS = COMMON
 GROUP_WORDS = GROUP
 HISTOGRAM_WORDS = HISTOGRAM
 GROUPS_MAX = MOST_GROUPS
+# The histograms of a group that have exemplars, in their order; those of a group are so many.
+EXEMPLIFIED_PLACES = tuple([WAITING + k * HISTOGRAM for k in range(EXEMPLIFIED)])
+EXEMPLAR_COUNT = EXEMPLARS
+BUCKET_COUNT = BUCKETS
 # Of the buckets of a histogram, the upper bounds but for the last one's, which has none; seconds.
 BOUNDS = tuple([(1 << (FINE + k)) / 1e6 for k in range(BUCKETS - 1)])
 

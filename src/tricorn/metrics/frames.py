@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tricorn.records import dataclass, field, replace
 
 #: Of latencies, seconds.
 WINDOW = 60.0

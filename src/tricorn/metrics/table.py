@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from tricorn.metrics import figures
+from tricorn.records import dataclass
 
 
 class Kind(Enum):

@@ -7,7 +7,8 @@ Knows: the variables that tell of them. Must not know: whose variables they are,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from tricorn.records import dataclass
 
 #: All that describe the sockets. They mean this process only, so no child may see them.
 VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID")

@@ -11,7 +11,8 @@ Knows: how an address is written and shown. Must not know: sockets, name resolut
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+from tricorn.records import dataclass
 
 #: What a `bind` without a port gets; the same number as Gunicorn's.
 DEFAULT_PORT = 8000

@@ -11,11 +11,11 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tricorn.net.address import Address, TcpAddress, UnixAddress
 from tricorn.procfs import stat_of
+from tricorn.records import dataclass
 
 #: In /proc/net/tcp: the state of a listening socket. In /proc/net/unix: the flag of one (SO_ACCEPTCON).
 _TCP_LISTENS = "0A"

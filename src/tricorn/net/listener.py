@@ -14,11 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.net.address import UNIX_PATH_MAX, Address, FdAddress, TcpAddress, UnixAddress, parse_bind
+from tricorn.records import dataclass
 
 #: The owner and the group connect, the world does not: peers on a unix socket are trusted.
 DEFAULT_SOCKET_MODE = 0o660

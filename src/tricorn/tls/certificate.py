@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from tricorn.records import dataclass
 from tricorn.tls import der
 from tricorn.tls.der import DERError, Value
 

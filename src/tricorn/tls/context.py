@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.functions import function_of
 from tricorn.config.settings import Settings
+from tricorn.records import replace
 from tricorn.tls import kernel
 from tricorn.tls.material import Material, Pair, load_pair, trust
 from tricorn.tls.rules import offered

@@ -16,10 +16,10 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from stat import S_ISDIR
 
 from tricorn.config.errors import ConfigError
+from tricorn.records import dataclass
 
 #: A chain with its key has some ten kilobytes, a bundle of all public authorities a quarter of a megabyte.
 SIZE_MAX = 4 * 1024 * 1024

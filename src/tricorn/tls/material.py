@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import dataclass, field
 from tricorn.tls.certificate import (
     Certificate,
     RevocationList,

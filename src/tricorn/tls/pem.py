@@ -9,7 +9,8 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from tricorn.records import dataclass
 
 CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE")
 REVOCATION_LISTS = ("X509 CRL",)

@@ -20,11 +20,11 @@ import logging
 import mmap
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import dataclass
 from tricorn.tls import rules
 from tricorn.tls.files import Signature, signature_of
 from tricorn.tls.material import Material, Pair, files_of, read_material

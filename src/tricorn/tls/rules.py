@@ -7,11 +7,11 @@ not either.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
 from tricorn.net.address import Address, TcpAddress, parse_bind, shown
+from tricorn.records import dataclass
 
 #: What `http_protocols` calls them → what ALPN does (RFC 7301). A client that offers none of these, or
 #: nothing, gets HTTP/1.1 too.

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.settings import Settings
+from tricorn.records import dataclass
 from tricorn.tls import kernel, rules
 from tricorn.tls.certificate import Certificate, DistinguishedName
 from tricorn.tls.context import ContextMaker, unknown_ciphers

@@ -206,6 +206,7 @@ class Span(Trace):
             parent = self._start()
             inside = set_span_in_context(self._open or INVALID_SPAN, parent)
             attach(inside)
+            self._name()
             if self.facts.fields and source is not None:
                 now: dict[str, str] = {}
                 self._tracer.propagator.inject(now, inside)
@@ -227,6 +228,13 @@ class Span(Trace):
             start_time=self._wall + self.head_ns,
         )
         return parent
+
+    def _name(self) -> None:
+        """What is counted of it may lead to its trace, if that is sampled: others are nowhere to be found."""
+        if self._open is not None:
+            own = self._open.get_span_context()
+            if own.is_valid and own.trace_flags.sampled:
+                self.keep(own.trace_id, own.span_id)
 
     def failed(self, error: BaseException) -> None:
         """Its application has raised."""

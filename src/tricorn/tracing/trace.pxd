@@ -35,6 +35,10 @@ cdef class Trace:
     cdef readonly bint left                 # its client was gone before it had all of it
     cdef readonly bint lasts                # it became what lasts as long as its connection does: a WebSocket, say
     cdef object over                        # called with it when it is over: append() of a deque, which runs nobody's code; None: nobody is told
+    # Whether somebody keeps it (by W3C Trace Context: it is sampled); then its ids: sixteen bytes, and eight of the span
+    cdef bint is_kept
+    cdef unsigned long long[3] ids
+    cdef long long counted_ns               # when its application was called, as it is counted
     # Where it may have been slow
     cdef long long slow_ns                  # what is slow; 0: that is not recorded
     cdef object kept                        # deque of SlowRequests: where it goes then
@@ -51,6 +55,15 @@ cdef class Trace:
 cdef void end_trace(Trace trace, long long now, bint left) noexcept
 # Its application has been silent for so long, and is there. What has become of it by now is recorded; a longer stack loses its beginning.
 cdef int sample(Trace trace, long long now, long long silent_ns, str stack) except -1
+
+# The ids that a field `traceparent` says (W3C Trace Context §3.2), three words of them. Whether it is one, and the trace is kept.
+cdef bint read_parent(const unsigned char* text, Py_ssize_t size, unsigned long long* ids) noexcept nogil
+
+cdef inline void keep_as(Trace trace, unsigned long long* ids) noexcept:
+    trace.ids[0] = ids[0]
+    trace.ids[1] = ids[1]
+    trace.ids[2] = ids[2]
+    trace.is_kept = True
 
 # Whether its client is behind with reading, so that its application has to wait.
 cdef inline void note_behind(Trace trace, bint is_behind, long long now) noexcept:

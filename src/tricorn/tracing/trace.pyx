@@ -4,7 +4,7 @@ The plan. While a request is served its instants are written down here, which is
 where somebody fetches it later, so no code but ours runs between a response and the next request. Of one that was slow the instants are
 copied: a trace may hold things of OpenTelemetry's, and what is thrown away there to make room must be plain.
 
-Knows: instants. Must not know: spans, who reads them.
+Knows: instants, W3C Trace Context. Must not know: spans, who reads them.
 """
 
 cimport cython
@@ -26,6 +26,13 @@ cdef class Trace:
 
     def __init__(self, over):
         self.over = over
+
+    def keep(self, trace_id, span_id):
+        """Somebody keeps it, by these numbers."""
+        self.ids[0] = trace_id >> 64
+        self.ids[1] = trace_id & 0xffffffffffffffff
+        self.ids[2] = span_id
+        self.is_kept = True
 
 
 cdef void end_trace(Trace trace, long long now, bint left) noexcept:
@@ -97,3 +104,54 @@ cdef int _record(Trace trace, long long now) except -1:
     slow.left = trace.left
     kept.append(slow)
     return 0
+
+
+# ---- traceparent: VERSION-TRACE-SPAN-FLAGS, each in small hexadecimal digits --------------------------------
+
+cdef enum:
+    VERSION_AT = 0
+    TRACE_AT = 3
+    SPAN_AT = 36
+    FLAGS_AT = 53
+    PARENT_SIZE = 55
+    SAMPLED = 1
+
+
+cdef bint read_parent(const unsigned char* text, Py_ssize_t size, unsigned long long* ids) noexcept nogil:
+    """§3.2.2.1, §4.3: of a later version the beginning is as here, and more may follow; ff is none."""
+    cdef unsigned long long version, flags
+    if size < PARENT_SIZE or text[TRACE_AT - 1] != c'-' or text[SPAN_AT - 1] != c'-' or text[FLAGS_AT - 1] != c'-':
+        return False
+    if not _number(text + VERSION_AT, 2, &version) or version == 0xff:
+        return False
+    if size > PARENT_SIZE and (version == 0 or text[PARENT_SIZE] != c'-'):
+        return False
+    if not _number(text + TRACE_AT, 16, &ids[0]) or not _number(text + TRACE_AT + 16, 16, &ids[1]):
+        return False
+    if not _number(text + SPAN_AT, 16, &ids[2]) or not _number(text + FLAGS_AT, 2, &flags):
+        return False
+    return (ids[0] != 0 or ids[1] != 0) and ids[2] != 0 and (flags & SAMPLED) != 0
+
+
+cdef bint _number(const unsigned char* text, int digits, unsigned long long* into) noexcept nogil:
+    cdef unsigned long long found = 0
+    cdef unsigned char each
+    cdef int i
+    for i in range(digits):
+        each = text[i]
+        if c'0' <= each <= c'9':
+            found = found << 4 | (each - c'0')
+        elif c'a' <= each <= c'f':
+            found = found << 4 | (each - c'a' + 10)
+        else:
+            return False
+    into[0] = found
+    return True
+
+
+def parent_of(bytes field):
+    """For tests: the ids as three numbers; None: there are none, or the trace is not kept."""
+    cdef unsigned long long[3] ids
+    if not read_parent(field, len(field), ids):
+        return None
+    return ids[0], ids[1], ids[2]

@@ -35,7 +35,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, pieces_of, probe_of, probe_status,
 )
-from tricorn.tracing.trace cimport Trace, end_trace
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FLOW_BLOCKED, FLOW_LOST, FileSpan, SendQueue
 from tricorn.transport.system cimport tricorn_pending_error
@@ -796,11 +796,11 @@ cdef class HTTP1(RequestProtocol):
 
     cdef void _count_sent(self, long long now, bint is_cut) noexcept:
         cdef Trace trace = self.trace
-        count_sent(self.worker.figures, self.group, self.came_ns, self.ended_ns, now)
-        self.came_ns = 0
+        cdef WorkerContext worker = self.worker
         if trace is not None:
             self.trace = None
-            end_trace(trace, now, is_cut)
+        count_sent(worker, self.group, self.came_ns, self.ended_ns, now, trace, is_cut)
+        self.came_ns = 0
 
     cdef int _response_done(self, ThreadContext thread) except -1:
         """All of the response is sent, or nothing more can be."""

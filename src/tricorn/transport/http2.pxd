@@ -70,9 +70,9 @@ cdef class HTTP2(RequestProtocol):
     cdef bint _feed_files(self) except -1
     cdef int _feed(self, Stream stream) except -1
     cdef int _tell(self, ThreadContext thread) except -1
-    cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1
+    cdef int _tell_ended(self, Stream stream, ThreadContext thread, long long now) except -1
     cdef int _tell_eased(self, Stream stream, ThreadContext thread) except -1
-    cdef void _count_sent(self, Stream stream, bint is_cut) noexcept
+    cdef void _count_sent(self, Stream stream, bint is_cut, long long now) noexcept
     cdef void _count_ended(self) noexcept
     cdef int _wake(self, Stream stream) noexcept
 

@@ -43,7 +43,7 @@ from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
     COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, pieces_of, probe_of, probe_status,
 )
-from tricorn.tracing.trace cimport Trace, end_trace
+from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.system cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd, iovec, write
@@ -675,8 +675,10 @@ cdef class HTTP2(RequestProtocol):
         """Requests hear of what has become of their streams."""
         cdef Session session = self.session
         cdef Stream stream = session.take_ended()
+        # All of them are out by now, whatever applications do that go on.
+        cdef long long now = monotonic() if stream is not None and self.worker.counts else 0
         while stream is not None:
-            self._tell_ended(stream, thread)
+            self._tell_ended(stream, thread, now)
             stream = session.take_ended()
         stream = session.take_eased()
         while stream is not None:
@@ -684,12 +686,12 @@ cdef class HTTP2(RequestProtocol):
             stream = session.take_eased()
         return self._note_idle()
 
-    cdef int _tell_ended(self, Stream stream, ThreadContext thread) except -1:
+    cdef int _tell_ended(self, Stream stream, ThreadContext thread, long long now) except -1:
         cdef Request request = <Request>stream.owner
         cdef bint complete = _is_complete(stream)
         self._wake(stream)
         if stream.came_ns:
-            self._count_sent(stream, not complete)
+            self._count_sent(stream, not complete, now)
         if not stream.began and stream.error == PROTOCOL_ERROR:
             self.worker.log_refusal(self.peer.host, refusal(MALFORMED))
         if request is None:
@@ -708,21 +710,20 @@ cdef class HTTP2(RequestProtocol):
         request.touch()
         return request.on_flushed(thread)
 
-    cdef void _count_sent(self, Stream stream, bint is_cut) noexcept:
-        cdef long long now = monotonic()
+    cdef void _count_sent(self, Stream stream, bint is_cut, long long now) noexcept:
         cdef Trace trace = <Trace>stream.trace
-        count_sent(self.worker.figures, stream.group, stream.came_ns, stream.ended_ns, now)
-        stream.came_ns = 0
+        cdef WorkerContext worker = self.worker
         if trace is not None:
             stream.trace = None
-            end_trace(trace, now, is_cut)
+        count_sent(worker, stream.group, stream.came_ns, stream.ended_ns, now, trace, is_cut)
+        stream.came_ns = 0
 
     cdef void _count_ended(self) noexcept:
         """Those that nobody will be told of any more."""
         cdef Stream stream = self.session.ended
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream, not _is_complete(stream))
+                self._count_sent(stream, not _is_complete(stream), monotonic())
             stream = stream.next_ended
 
     cdef int _wake(self, Stream stream) noexcept:
@@ -801,7 +802,7 @@ cdef class HTTP2(RequestProtocol):
             self._count_ended()
         while stream is not None:
             if stream.came_ns:
-                self._count_sent(stream, True)
+                self._count_sent(stream, True, monotonic())
             if stream.owner is not None:
                 left.append(stream.owner)
             stream = stream.next
@@ -1424,7 +1425,7 @@ cdef class HTTP2(RequestProtocol):
             stream.trace = request.trace
             request.trace = None
             if stream.closed:
-                self._count_sent(stream, not _is_complete(stream))
+                self._count_sent(stream, not _is_complete(stream), thread.now)
         request.let_go(thread)
         self._note_idle()
         self._send(thread, True)

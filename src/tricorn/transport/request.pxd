@@ -5,8 +5,8 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from tricorn.gateway.exchange cimport AsyncExchange
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
-from tricorn.http.request cimport RequestHead
-from tricorn.metrics.figures cimport SENDING, WHOLE, group_of, observe
+from tricorn.http.request cimport NO_BODY, RequestHead
+from tricorn.metrics.figures cimport SENDING, WHOLE, exemplify, group_of, observe
 from tricorn.scoreboard cimport monotonic
 from tricorn.static.asked cimport Asked, read_asked_of_any
 from tricorn.static.files cimport Answer
@@ -230,7 +230,7 @@ cdef class Request(AsyncExchange):
     cdef long long begun_ns         # when its application was called; 0: it was not, or the end is counted
     cdef int group                  # of routes
     cdef Trace trace                # what becomes of it; None: nobody wants to know, it has not begun, or its protocol has it
-    cdef long long head_ns          # when its head was complete, where somebody wants to know
+    cdef long long head_ns          # when its head was complete, if somebody traces it, or it has a body and may be slow; 0: nobody asks
     cdef long long body_sent        # bytes of the response's body
     # Of the request's body, ns
     cdef long long body_deadline    # for the next piece; 0: none is waited for
@@ -245,6 +245,8 @@ cdef class Request(AsyncExchange):
     # Of files that the application may name (x_sendfile)
     cdef Asked asked                # what its client said of that; None: it may name none
     cdef bint replaced              # such a file has gone out: what the application sends is not wanted
+    cdef bint is_kept               # a trusted proxy has told of its trace, which somebody keeps; then by these ids (tracing/trace.pxd)
+    cdef unsigned long long[3] ids
 
     # Its application is about to be called: hooks may want to know.
     cdef int receive(self, dict source) except -1
@@ -348,12 +350,14 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
     request.limit_ns = worker.request_timeout
     request.slow_ns = worker.slow_request_time
     request.sent_at = 0
+    request.is_kept = False
     request.group = 0
     if worker.tells_queued and request.protocol.peer.trusted:
         note_start(request, head)
     if worker.ids is not None:
         name_request(request, worker, head)
-    if worker.tracer is not None or worker.slow is not None:
+    request.head_ns = 0
+    if worker.tracer is not None or (worker.slow is not None and head.framing != NO_BODY):
         request.head_ns = monotonic()
     if worker.sent_files is not None:
         request.asked = read_asked_of_any(head)
@@ -366,13 +370,22 @@ cdef int count_begin(long long* figures, Request request) except -1
 cdef long long count_end(long long* figures, Request request, long long now) noexcept
 cdef void count_left(Request request) noexcept
 cdef int count_passed(long long* figures, Request request, long long now) noexcept
-# … and now it is out.
-cdef inline void count_sent(long long* figures, int group, long long came_ns, long long ended_ns, long long now) noexcept:
+# … and now it is out. trace: what is kept of it, or None.
+cdef inline void count_sent(
+    WorkerContext worker, int group, long long came_ns, long long ended_ns, long long now, Trace trace, bint is_cut
+) noexcept:
     cdef long long* place
-    if figures != NULL:
-        place = group_of(figures, group)
+    if worker.figures != NULL:
+        place = group_of(worker.figures, group)
         observe(place + SENDING, now - ended_ns)
         observe(place + WHOLE, now - came_ns)
+    if trace is not None:
+        if trace.is_kept and worker.figures != NULL:
+            worker.row.data.exemplified = 1
+            exemplify(
+                worker.row.exemplar_data, group, trace.ids[0], trace.ids[1], trace.ids[2], came_ns, trace.counted_ns, ended_ns, now,
+            )
+        end_trace(trace, now, is_cut)
 
 # It lasts as long as its connection does, which is not slow, unless it was before.
 cdef inline void leave_out(Trace trace) noexcept:

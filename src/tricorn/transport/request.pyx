@@ -31,7 +31,7 @@ from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.send_queue cimport FileSpan, adopt_span, new_span, share_span
-from tricorn.tracing.trace cimport SAMPLES_MOST, Trace, end_trace, note_behind, sample
+from tricorn.tracing.trace cimport SAMPLES_MOST, Trace, end_trace, keep_as, note_behind, read_parent, sample
 from tricorn.transport.system cimport (
     CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
 )
@@ -73,17 +73,22 @@ cdef int take_route(Request request, Routes routes, RequestHead head) except -1:
 
 
 cdef int note_start(Request request, RequestHead head) except -1:
-    """X-Request-Start. Of several nobody knows which is the proxy's."""
+    """X-Request-Start and, where nobody else reads it, traceparent. Of several nobody knows which is the proxy's."""
     cdef Field* field
     cdef bytes found = None
+    cdef bint reads_parent = request.protocol.worker.reads_parent
+    cdef int starts = 0
+    cdef int parents = 0
     cdef int i
     for i in range(head.count):
         field = &head.fields[i]
         if field.name.length == 15 and equals_lower(head.data + field.name.start, 15, b"x-request-start"):
-            if found is not None:
-                return 0
+            starts += 1
             found = head.raw(field.value)
-    if found is not None:
+        elif reads_parent and field.name.length == 11 and equals_lower(head.data + field.name.start, 11, b"traceparent"):
+            parents += 1
+            request.is_kept = parents == 1 and read_parent(head.data + field.value.start, field.value.length, request.ids)
+    if starts == 1:
         request.sent_at = maybe_start(found) or 0
     return 0
 
@@ -234,7 +239,7 @@ cdef int count_begin(long long* figures, Request request) except -1:
     cdef long long* group
     cdef timespec now
     cdef long long queued
-    if request.protocol.worker.tracer is not None or request.slow_ns:
+    if request.protocol.worker.tracer is not None or request.slow_ns or request.is_kept:
         request.begin_trace(request.source())
     request.begun_ns = request.started_ns
     if request.came_ns == 0:
@@ -309,11 +314,7 @@ cdef void _note_end(Request request, int outcome, long long now) noexcept:
 
 
 cdef void _describe(Trace trace, Request request) noexcept:
-    """For people who look at what was slow."""
-    trace.method = request.method
-    trace.uri = request.uri
-    trace.request_id = request.request_id
-    trace.group = request.group
+    """For people who look at what was slow: how far it has come."""
     trace.body_sent = request.body_sent
     trace.client_sends_ns += request.body_waited - trace.sends_seen_ns
     trace.sends_seen_ns = request.body_waited
@@ -350,6 +351,7 @@ cdef int _trace_passed(Request request, long long now) except -1:
     trace = request.trace
     request.trace = None
     trace.begun_ns = 0
+    trace.head_ns = request.head_ns or request.came_ns or now
     trace.queued_ns = request.came_ns
     trace.ended_ns = now
     trace.status = _maybe_answer(request)
@@ -685,15 +687,23 @@ cdef class Request(AsyncExchange):
             trace = Trace.__new__(Trace)
         else:
             trace = <Trace?>worker.tracer.begin(self.method, self.uri, protocol.version_of(self), peer.host, peer.number, source)
-        trace.begun_ns = monotonic()
+        trace.counted_ns = self.started_ns
+        # Making a span takes its time. Without one nothing has happened since.
+        trace.begun_ns = self.started_ns if worker.tracer is None else monotonic()
+        if self.is_kept:
+            keep_as(trace, self.ids)
         if self.slow_ns:
             trace.slow_ns = self.slow_ns
             trace.kept = worker.slow
             trace.version = protocol.version_of(self)
             trace.sends_seen_ns = self.body_waited      # what came before was not waited for by its application
-            _describe(trace, self)
-        trace.head_ns = min(self.head_ns, trace.begun_ns)
+            trace.method = self.method
+            trace.uri = self.uri
+            trace.request_id = self.request_id
+            trace.group = self.group
         trace.queued_ns = self.came_ns
+        # Without a body it could have begun with its head.
+        trace.head_ns = min(self.head_ns or self.came_ns or trace.begun_ns, trace.begun_ns)
         self.trace = trace
         return 0
 
@@ -946,12 +956,13 @@ cdef class Request(AsyncExchange):
     cdef bint congested(self) noexcept:
         cdef bint congested = self.protocol.is_congested(self, self.protocol.worker.response_buffer)
         if self.trace is not None:
-            note_behind(self.trace, congested, monotonic())
+            self.note_congestion(congested)
         return congested
 
     cdef void note_congestion(self, bint congested) noexcept:
-        if self.trace is not None:
-            note_behind(self.trace, congested, monotonic())
+        cdef Trace trace = self.trace
+        if trace is not None and (congested or trace.behind_ns):
+            note_behind(trace, congested, monotonic())
 
     cdef int hint(self, object headers) except -1:
         cdef RequestProtocol protocol = self.protocol

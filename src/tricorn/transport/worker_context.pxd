@@ -68,6 +68,7 @@ cdef class WorkerContext(Terms):
     cdef readonly long long shortest_timeout, shortest_slow, shortest_wait
 
     cdef bint tells_queued              # the access log, or the response, tells how long requests were under way before
+    cdef bint reads_parent              # what is counted has exemplars, and who traces requests does not read their `traceparent`
 
     cdef readonly StaticFiles static_files      # what is answered from directories; None: nothing is
     cdef readonly StaticFiles sent_files        # those that the application may name; None: it may name none

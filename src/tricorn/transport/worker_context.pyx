@@ -60,6 +60,7 @@ cdef class WorkerContext(Terms):
         self.row = row
         self.access_log = access_log
         self.tells_queued = row.figures != NULL or self.server_timing or (access_log is not None and access_log.tells_queued())
+        self.reads_parent = row.exemplar_data != NULL and tracer is None
         self.trusted = trusted
         self.proxy_peers = proxy_peers
         self.on_failure = on_failure

@@ -160,14 +160,18 @@ def maybe_too_late(kind: WorkerKind, settings: Settings) -> str | None:
     """What to say where the application is there before the library can be patched for this kind; None: it is
     not."""
     module = (settings.wsgi_app or "").partition(":")[0]
-    if kind.patch is None or settings.loader is not None or module not in sys.modules:
+    if settings.is_object:
+        what, hint = f"the application {settings.wsgi_app!r}", "name it to tricorn.run() as 'module:app'"
+    elif settings.loader is None and module in sys.modules:
+        what = f"the module {module!r} of the application"
+        hint = "do not import it in the configuration file"
+    else:
         return None
-    if patches.is_undone():
-        return None  # the configuration has patched it, and did so first, as it is told to
+    if kind.patch is None or patches.is_undone():
+        return None  # where it is undone, configuration or program have patched first, as they are told to
     return (
-        f"the module {module!r} of the application has been imported before the standard library was patched "
-        f"for worker_class {kind.name!r}, so what it has taken from that may hold up all other requests; do "
-        "not import it in the configuration file"
+        f"{what} has been imported before the standard library was patched for worker_class {kind.name!r}, "
+        f"so what it has taken from that may hold up all other requests; {hint}"
     )
 
 

@@ -12,7 +12,6 @@ import math
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from tricorn.hooks.requests import Visitors
 from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
+from tricorn.records import replace
 from tricorn.static.files import StaticFiles
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.suspects import Suspects

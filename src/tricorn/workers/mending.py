@@ -20,7 +20,6 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +28,7 @@ from tricorn.config.settings import Settings
 from tricorn.handover import Assignment
 from tricorn.log.error import block_of
 from tricorn.net.listener import Listener
+from tricorn.records import replace
 
 log = logging.getLogger("tricorn.error")
 

@@ -15,13 +15,13 @@ import logging
 import time
 from _thread import start_new_thread  # bound before anybody can put greenlets in the place of threads
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from socket import socket, socketpair
 from urllib.parse import urlsplit
 
 from tricorn import __version__
 from tricorn.config.settings import Settings
+from tricorn.records import dataclass
 
 log = logging.getLogger("tricorn.error")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tricorn.metrics.frames import (
@@ -15,6 +14,7 @@ from tricorn.metrics.frames import (
     RequestFigures,
     WorkerFigures,
 )
+from tricorn.records import replace
 
 STATUS: dict[str, Any] = {
     "app": "mysite.wsgi",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from commands.top.frames import FRAME, REQUEST, WORKER, many_requests, many_workers
 
@@ -19,6 +17,7 @@ from tricorn.commands.top.keys import (
     sorted_requests,
     sorted_workers,
 )
+from tricorn.records import replace
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from commands.top.frames import (
@@ -22,6 +21,7 @@ from tricorn.commands.top import layout
 from tricorn.commands.top.keys import Action, Page, View
 from tricorn.commands.top.layout import Line, everything, extent, fitted, screen, size_of, time_of
 from tricorn.metrics.frames import Frame
+from tricorn.records import replace
 
 
 def text_of(lines: Sequence[Line]) -> list[str]:

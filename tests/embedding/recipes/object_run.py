@@ -40,7 +40,7 @@ def state():
 if __name__ == "__main__":
     import tricorn.embedding  # what is imported opens descriptors once
 
-    tricorn.embedding.cli
+    tricorn.embedding.run
     signal.signal(signal.SIGHUP, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     before = state()

@@ -24,6 +24,7 @@
   };
   const duration = (value) => {
     if (value == null) return "–";
+    if (!value) return "0";
     if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
     if (value < 1) return `${value < 0.01 ? (value * 1e3).toFixed(1) : Math.round(value * 1e3)} ms`;
     if (value < 60) return `${value.toFixed(1)} s`;
@@ -310,25 +311,27 @@
   const SLOW = { server: "the server", application: "the application", client: "the client" };
   const PARTS_OF_SLOW = ["waiting", "application", "client_sends", "client_reads"], OWNERS = ["server", "application", "client", "client"];
   const showSlow = () => {
-    fill(at("slow"), [...slow].reverse(), (each) => `${each.pid} ${each.number} ${each.change}`, (each) => {
-      const row = rowOf(["when", "n", "", "path", "", "n", "n", "n", "n", "n wide", "wide"]);
-      const name = `${each.method} ${each.path}`, place = row.cells[3];
+    // A request that goes on stays in its row: whoever reads in it goes on reading.
+    fill(at("slow"), [...slow].reverse(), (each) => `${each.pid} ${each.number}`, () => {
+      const row = rowOf(["when", "n", "", "path", "", "n", "n", "n", "n", "n wide", "wide"]), details = make("details");
+      details.append(make("summary"), make("pre"));
+      row.cells[3].append(make("span"), details);
+      return row;
+    }, (row, each) => {
+      const [plain, details] = row.cells[3].children;
+      for (const place of [plain, details.firstChild]) put(place, `${each.method} ${each.path}`);
       const lines = each.stacks.map((one) => `after ${duration(one.after)} of silence\n${one.stack.trimEnd()}`);
       for (const what of ["route", "id"]) if (each[what]) lines.push(`${what} ${each[what]}`);
-      if (lines.length) {
-        const details = make("details");
-        details.append(make("summary", "", name), make("pre", "", lines.join("\n\n")));
-        place.append(details);
-      } else put(place, name);
+      put(details.lastChild, lines.join("\n\n"));
+      details.hidden = !(plain.hidden = lines.length > 0);
       const status = each.is_over ? String(each.status ?? "none") : "goes on";
-      texts(row, [dayless(each.time), duration(each.seconds), SLOW[each.slow] ?? "–", null, each.has_left ? `${status}, client left` : status]);
+      texts(row, [dayless(each.time), duration(each.seconds), SLOW[each.slow] ?? "–", null, each.has_left ? `${status}, client left` : status,
+        ...PARTS_OF_SLOW.map((part) => duration(each[part])), bytes(each.sent), String(each.pid)]);
       PARTS_OF_SLOW.forEach((part, index) => {
-        put(row.cells[5 + index], duration(each[part]));
-        if (OWNERS[index] === each.slow && each[part] >= each.seconds / 4) row.cells[5 + index].className = "n bad";
+        const isBad = OWNERS[index] === each.slow && each[part] >= each.seconds / 4;
+        row.cells[5 + index].className = isBad ? "n bad" : "n";
       });
-      texts(row, [null, null, null, null, null, null, null, null, null, bytes(each.sent), String(each.pid)]);
-      return row;
-    }, () => undefined, now.is_slow_recorded ? "None yet" : "None is recorded");
+    }, now.is_slow_recorded ? "None yet" : "None is recorded");
     put(at("slow-note"), now.is_slow_recorded ? "A request opens to where it was, if it was looked at. The last 50; tricorn ctl slow has 200."
       : "Set slow_request_time, and each request that takes longer is kept here, with where it was.");
   };

@@ -12,11 +12,11 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from configparser import Error as IniError
 from configparser import RawConfigParser
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from tricorn.commands.foreign import compose, granian, gunicorn, hypercorn, uvicorn, uwsgi
 from tricorn.commands.foreign.rows import Translation
+from tricorn.records import dataclass, field, replace
 
 #: A server → from the words behind its name, variables and a directory, what it is here.
 SERVERS: Mapping[str, Callable[[Sequence[str], Mapping[str, str], Path], Translation]] = {

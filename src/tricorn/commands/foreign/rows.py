@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from tricorn.records import dataclass, field
 
 #: What was written → our settings, by their names. Raises ValueError: what is wrong with it.
 Means = Callable[[str], Mapping[str, object]]

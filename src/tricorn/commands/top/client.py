@@ -15,7 +15,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tricorn.commands import ctl, ctl_text
@@ -24,6 +23,7 @@ from tricorn.control.client import Connection, ControlError
 from tricorn.control.protocol import Message
 from tricorn.metrics.frames import Process, Snapshot
 from tricorn.procfs import usage_of
+from tricorn.records import dataclass
 
 #: How long a server may take to answer what it knows itself, seconds.
 PATIENCE = ctl.PATIENCE

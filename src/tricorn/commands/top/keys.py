@@ -8,11 +8,11 @@ how the view looks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 from tricorn.metrics.frames import Frame, RequestFigures, WorkerFigures
+from tricorn.records import dataclass, field, replace
 
 ESCAPE = "escape"
 

@@ -10,7 +10,6 @@ a terminal. What is ours is ASCII, so that any terminal shows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rich.cells import cell_len, chop_cells
@@ -28,6 +27,7 @@ from tricorn.commands.top.keys import (
 )
 from tricorn.log.escape import escape_line
 from tricorn.metrics.frames import APPLICATION, WAITING, WHOLE, Frame, RequestFigures, WorkerFigures
+from tricorn.records import dataclass
 
 #: Names of styles. Everything must be understood without any of them.
 PLAIN, TITLE, HEAD, SELECTED, BAD, DIM = "plain", "title", "head", "selected", "bad", "dim"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from rich.console import Console
@@ -20,6 +19,7 @@ from tricorn.commands.top.keys import Action, Page, View, pressed
 from tricorn.commands.top.layout import everything, extent, screen
 from tricorn.commands.top.screen import Terminal, is_able, painter_for
 from tricorn.metrics.frames import Frame, History, Snapshot
+from tricorn.records import replace
 
 #: Of what is printed where there is no terminal, columns.
 WIDTH = 100
