@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import ssl
@@ -139,6 +140,30 @@ def test_refusals(served: Counted, data: bytes, kind: str) -> None:
         client.send(data)
         assert client.response().status in {400, 408, 414, 431}
     served.scrapes.wait(1, "tricorn_errors_total", kind=kind)
+    assert served.scrapes.value("tricorn_errors_total") == 1
+    assert served.scrapes.value("tricorn_requests_total") == 0
+
+
+#: HTTP/2 that is none → who finds it.
+BROKEN_FRAMES = {
+    "the library: data on stream 0": bytes((0, 0, 1, 0, 0, 0, 0, 0, 0, 120)),
+    "the library: a field block that cannot be read": bytes((0, 0, 1, 1, 5, 0, 0, 0, 1, 0x80)),
+    "we: a frame that is too long": bytes((0x40, 0, 1, 0, 0, 0, 0, 0, 1)),
+    "we: CONTINUATION without end": bytes((0, 0, 0, 1, 0, 0, 0, 0, 1))
+    + bytes((0, 0, 0, 9, 0, 0, 0, 0, 1)) * 500,
+}
+
+
+@pytest.mark.parametrize("frames", BROKEN_FRAMES.values(), ids=BROKEN_FRAMES)
+def test_http_2_that_is_none_is_counted_once(served: Counted, frames: bytes) -> None:
+    served.scrapes.mark()
+    with socket.create_connection(served.live.address) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)) + frames)
+        client.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(65536):
+                pass
+    served.scrapes.wait(1, "tricorn_errors_total", kind="http2")
     assert served.scrapes.value("tricorn_errors_total") == 1
     assert served.scrapes.value("tricorn_requests_total") == 0
 

@@ -155,6 +155,7 @@ cdef class Session:
     cdef bint failed            # the library cannot go on …
     cdef unsigned int fault     # … and this is the client's fault
     cdef bint said_last         # the last GOAWAY was submitted
+    cdef unsigned int blamed    # the error that a GOAWAY has told the client of
     cdef int most_streams
     cdef bint is_offered        # our first SETTINGS are out …
     cdef bint is_agreed         # … and the client has read them
@@ -174,6 +175,8 @@ cdef class Session:
     cdef bint wants_write(self) noexcept
     # A last word by hand, where the library cannot say it: the connection is over, for this reason.
     cdef bytes last_word(self, unsigned int error)
+    # What `blamed` is called (RFC 9113 §7).
+    cdef str blame(self)
     # Whether nothing follows in either direction.
     cdef bint is_over(self) noexcept
 

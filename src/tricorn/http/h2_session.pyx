@@ -43,7 +43,7 @@ from tricorn.http.nghttp2 cimport (
     nghttp2_session_callbacks_set_on_header_callback, nghttp2_session_callbacks_set_on_invalid_header_callback,
     nghttp2_session_callbacks_set_on_stream_close_callback, nghttp2_session_callbacks_set_send_data_callback,
     nghttp2_ext_priority_update, nghttp2_extpri, nghttp2_session_change_extpri_stream_priority, NGHTTP2_ENHANCE_YOUR_CALM,
-    NGHTTP2_REFUSED_STREAM,
+    NGHTTP2_GOAWAY, NGHTTP2_REFUSED_STREAM, nghttp2_http2_strerror,
     nghttp2_session_consume_connection, nghttp2_session_consume_stream, nghttp2_session_del,
     nghttp2_session_get_last_proc_stream_id, nghttp2_session_get_stream_remote_close, nghttp2_session_get_stream_user_data,
     nghttp2_session_mem_recv, nghttp2_session_mem_send, nghttp2_session_resume_data, nghttp2_session_server_new2,
@@ -404,6 +404,8 @@ cdef int _on_sent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) 
         if outcome:
             return outcome
     if frame.hd.type > NGHTTP2_HEADERS or not frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+        if frame.hd.type == NGHTTP2_GOAWAY:
+            session.blamed = session.blamed or frame.goaway.error_code
         return 0
     if nghttp2_session_get_stream_remote_close(raw, frame.hd.stream_id) == 0:
         stream = _stream_of(raw, frame.hd.stream_id)
@@ -802,6 +804,9 @@ cdef class Session:
         return _check(nghttp2_submit_goaway(
             self.raw, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.raw), error, NULL, 0
         ))
+
+    cdef str blame(self):
+        return nghttp2_http2_strerror(self.blamed).decode("ascii")
 
     # ---- the streams ---------------------------------------------------------------------------------
 

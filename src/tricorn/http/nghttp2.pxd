@@ -34,6 +34,9 @@ cdef extern from "<nghttp2/nghttp2.h>":
     ctypedef struct nghttp2_headers:
         nghttp2_frame_hd hd
         int cat
+    ctypedef struct nghttp2_goaway:
+        nghttp2_frame_hd hd
+        uint32_t error_code
     ctypedef struct nghttp2_ping:
         nghttp2_frame_hd hd
         uint8_t opaque_data[8]
@@ -50,6 +53,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
     ctypedef union nghttp2_frame:
         nghttp2_frame_hd hd
         nghttp2_headers headers
+        nghttp2_goaway goaway
         nghttp2_ping ping
         nghttp2_extension ext
 
@@ -132,10 +136,12 @@ cdef extern from "<nghttp2/nghttp2.h>":
     int nghttp2_session_terminate_session(nghttp2_session*, uint32_t)
 
     const char* nghttp2_strerror(int)
+    const char* nghttp2_http2_strerror(uint32_t)
     const nghttp2_info* nghttp2_version(int)
 
     enum:
         NGHTTP2_DATA
+        NGHTTP2_GOAWAY
         NGHTTP2_HEADERS
         NGHTTP2_PING
         NGHTTP2_PRIORITY

@@ -35,6 +35,7 @@ cdef class HTTP2(RequestProtocol):
     cdef unsigned char gives_way    # it goes on with what is here in a turn of its own
     cdef unsigned char more         # there is more to be sent, but others get their turn
     cdef unsigned char has_served
+    cdef unsigned char is_blamed    # what the client did is in the log
     cdef unsigned char idles        # the channel's deadline is that of the next request, not of what is queued
 
     cdef int _attend(self, ThreadContext thread) except -1
@@ -82,6 +83,8 @@ cdef class HTTP2(RequestProtocol):
     cdef int _announce_end(self, long long soon) except -1
     cdef int _say_last(self) except -1
     cdef int _fail(self, unsigned int code, object why) except -1
+    cdef int _tell_blame(self) except -1
+    cdef int _blame(self, object why) except -1
     cdef int _give_up(self) except -1
     cdef int _maybe_end(self, ThreadContext thread) except -1
     cdef int _note_idle(self) except -1

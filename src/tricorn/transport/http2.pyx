@@ -798,6 +798,7 @@ cdef class HTTP2(RequestProtocol):
         cdef list left = []
         self.lost = True
         self.unread = None
+        self._tell_blame()
         if self.worker.counts:
             self._count_ended()
         while stream is not None:
@@ -830,6 +831,7 @@ cdef class HTTP2(RequestProtocol):
         if not self.session.is_over() and (self.farewell != SAID or self._is_busy() or self.session.wants_write()):
             return False
         self.lost = True
+        self._tell_blame()
         self._lose_all()
         thread.now = monotonic()
         channel.linger(thread, LINGER_SIZE)
@@ -886,16 +888,26 @@ cdef class HTTP2(RequestProtocol):
 
     cdef int _fail(self, unsigned int code, object why) except -1:
         """The client cannot be served any more. why: what it did, for the log."""
+        self._blame(why)
+        return self.session.say_last(code)
+
+    cdef int _tell_blame(self) except -1:
+        """The connection is over: perhaps the library has ended it by itself."""
+        if self.session.blamed and not self.is_blamed:
+            self._blame(f"what it sent is against HTTP/2 ({self.session.blame()})")
+        return 0
+
+    cdef int _blame(self, object why) except -1:
+        self.is_blamed = True
         note_error(self.worker.figures, HTTP2_FAILED)
         self.worker.log_refusal(self.peer.host, f"the HTTP/2 connection is closed: {why}")
-        return self.session.say_last(code)
+        return 0
 
     cdef int _give_up(self) except -1:
         """Nor can the library speak to it."""
         cdef Channel channel = self.channel
         cdef bytes word = self.session.last_word(self.session.fault)
-        note_error(self.worker.figures, HTTP2_FAILED)
-        self.worker.log_refusal(self.peer.host, "the HTTP/2 connection is closed: what it sends is not understood, or too much")
+        self._blame("what it sends is not understood, or too much")
         return channel.send(None, word, NULL, 0)
 
     cdef bint overdue(self, long long now) noexcept:
