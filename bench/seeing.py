@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import fcntl
 import os
 import pty
@@ -30,7 +29,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import environment, instructions, machine, measure, options, paths, proc, scenarios
@@ -262,7 +261,7 @@ def profiled(path: str, seconds: float, output: str) -> Iterator[None]:
 def serving(workers: int, variables: Mapping[str, str]) -> Running:
     scenario = scenarios.by_name("get-1-header")
     server = scenario.server(OWN)
-    server = dataclasses.replace(server, command=server.command.replace(" -w 1 ", f" -w {workers} "))
+    server = replace(server, command=server.command.replace(" -w 1 ", f" -w {workers} "))
     log = paths.LOGS / "seeing.log"
     log.write_bytes(b"")
     return Running(server, scenario.launch_of(OWN), log, LOOPS, within=(), environment=variables)

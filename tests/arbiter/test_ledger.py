@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tricorn.arbiter.privileges import Identity
 from tricorn.arbiter.target import Mode, Target, first_target, with_ready
 from tricorn.config.settings import Settings
 from tricorn.metrics import figures
+from tricorn.records import replace
 from tricorn.scoreboard import Board
 
 NOW = 100.0

@@ -1,13 +1,13 @@
 """What it costs to see inside: targets are held or missed, and each setting is one that there is."""
 
 import argparse
-import dataclasses
 
 import pytest
 
 from bench import seeing
 from bench.seeing import ON, Figure
 from tricorn.config.settings import Settings
+from tricorn.records import fields
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_a_target(value, most, said):
 
 
 def test_what_is_on_is_a_setting():
-    known = {f"TRICORN_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+    known = {f"TRICORN_{field.name.upper()}" for field in fields(Settings)}
     assert set(ON) <= known
 
 

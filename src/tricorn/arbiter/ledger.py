@@ -16,7 +16,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from tricorn import __version__, scoreboard
@@ -43,6 +43,7 @@ from tricorn.metrics.table import (
     groups_of,
     words_of,
 )
+from tricorn.records import dataclass
 
 #: Routes that no settings have any more and whose sums are still kept by name.
 ROUTES_KEPT = 64
@@ -97,7 +98,7 @@ def exemplars_of(settings: Settings) -> int:
     return figures.EXEMPLAR_COUNT * len(groups(settings)) if settings.metrics else 0
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Exemplar:
     """One request of a bucket, of which a trace is kept. at_ns: CLOCK_MONOTONIC. trace, span: in hexadecimal
     digits."""
@@ -156,7 +157,7 @@ class Sums:
     def keep_newest(self, name: str, found: Exemplars) -> None:
         known = self.exemplars.setdefault(name, {})
         for place, one in found.items():
-            known[place] = max(known.get(place, one), one)
+            known[place] = max(known.get(place, one), one, key=attrgetter("at_ns"))
 
     def add(self, other: Sums) -> None:
         self.common = _added(self.common, other.common)
