@@ -114,8 +114,14 @@ def parser() -> argparse.ArgumentParser:
 
 def ways(chosen: argparse.Namespace) -> Mapping[str, Mapping[str, str]]:
     """Names of what is compared with all off → what is set."""
-    one_by_one = {f"{name} alone": {name: value} for name, value in ON.items()} if chosen.each else {}
-    return {"all on": ON, **one_by_one}
+    if not chosen.each:
+        return {"all on": ON}
+    return {"all on": ON, **{f"{name} alone": {**needed_by(name), name: ON[name]} for name in ON}}
+
+
+def needed_by(name: str) -> Mapping[str, str]:
+    """Alarms look at what is counted."""
+    return {"TRICORN_METRICS": "true"} if name.startswith("TRICORN_ALARM") else {}
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -18,19 +17,12 @@ from integration.live import Live, message
 from metrics.scraping import asked, counting
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tracing.collector import Collector
+from tracing.test_spans import new_trace, parent
 
 from tricorn.metrics.exposition import OPEN, rendered
 
 PARTS = ("waiting", "application", "sending", "duration")
 SPAN = "00f067aa0ba902b7"
-
-
-def new_trace() -> str:
-    return secrets.token_hex(16)
-
-
-def parent(trace: str, flags: str = "01") -> str:
-    return f"traceparent: 00-{trace}-{SPAN}-{flags}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ def test_a_trace_that_is_told_badly_is_none(served: Served, wire: str) -> None:
     """Or that nobody keeps. And those that come next on its connection are no part of a trace that was told
     well."""
     first, last, *bad = [new_trace() for _ in range(5)]
-    badly = [(parent(bad[0], "00"),), (parent(bad[1]), parent(bad[2])), ("traceparent: 00-x-y-01",), ()]
+    badly = [(parent(bad[0], flags="00"),), (parent(bad[1]), parent(bad[2])), ("traceparent: 00-x-y-01",), ()]
     with served.over(wire).connect(timeout=10) as client:
         for fields in ((parent(first),), *badly):
             if fields == badly[0]:
@@ -155,7 +147,7 @@ def test_with_opentelemetry_they_are_its_own_spans(kind: str, tmp_path: Path) ->
         options = ("--otel", "--forwarded-allow-ips=192.0.2.1")
         with counting(tmp_path, *options, kind=kind, environ=environ) as live:
             unsampled, trace = new_trace(), new_trace()
-            live.request("/", fields=(parent(unsampled, "00"),))
+            live.request("/", fields=(parent(unsampled, flags="00"),))
             live.request("/", fields=(parent(trace),))
             known = wait_trace(tmp_path, trace)
             assert {each.span for each in known} == {collector.wait_server(trace).id}

@@ -27,8 +27,8 @@ def new_trace() -> str:
     return secrets.token_hex(16)
 
 
-def parent(trace: str, span: str = "00f067aa0ba902b7") -> str:
-    return f"traceparent: 00-{trace}-{span}-01"
+def parent(trace: str, span: str = "00f067aa0ba902b7", flags: str = "01") -> str:
+    return f"traceparent: 00-{trace}-{span}-{flags}"
 
 
 @dataclass

@@ -111,7 +111,7 @@ cdef int parse_head(RequestHead head, Limits limits) except -2:
     cdef const unsigned char* end = base + head.size
     cdef const unsigned char* stop
     cdef const unsigned char* line
-    cdef int error
+    cdef int error = NONE
     while True:
         # Invariant: [line, scanned) holds only bytes that may stand in a line.
         stop = scan_text(base + head.scanned, end)

@@ -389,7 +389,10 @@ cdef int _on_close(nghttp2_session* raw, int32_t id, uint32_t error, void* user)
 
 
 cdef int _on_sent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) noexcept:
-    """A response is complete although its request is not: the client may stop (RFC 9113 §8.1), if more is to come than is worth it."""
+    """A response is complete although its request is not: the client may stop (RFC 9113 §8.1), if more is to come than is worth it.
+
+    And the client has been told that it is to blame for the end of the connection, whoever has found that.
+    """
     cdef Session session = <Session>user
     cdef Stream stream
     cdef int outcome = 0
