@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from harness.axes import ONE_OF_EACH
+from harness.axes import HAS_HTTP_2, ONE_OF_EACH
+from harness.http2.connection import Connection
+from harness.http2.frames import Code, Setting, window_update
 from harness.server import Server, Servers, wait_for
 from static.site import LARGE, SCRIPT, ask, lay_out, request
 
@@ -63,9 +65,9 @@ def test_links_are_swapped_while_files_are_asked_for(
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
-def test_nothing_is_left_of_answers_of_every_kind(running_servers: Servers, kind: str, assets: Path) -> None:
+def test_nothing_is_left_of_answers_of_every_kind(servers: Servers, kind: str, assets: Path) -> None:
     """No descriptor, whichever way an answer ends."""
-    server = running_servers.on("plain").get("--static", f"/assets={assets}", kind=kind)
+    server = servers.get("--static", f"/assets={assets}", kind=kind)
     server.seen()
     many = ",".join(f"{i * 1000}-{i * 1000 + 500}" for i in range(32))
     asked = [
@@ -92,6 +94,82 @@ def test_nothing_is_left_of_answers_of_every_kind(running_servers: Servers, kind
         for method, target, fields in asked * 3:
             ask(client, target, *fields, method=method)
         wait_for(lambda: descriptors(server) <= before, "nothing is left")
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_nothing_is_left_of_ten_thousand(running_servers: Servers, kind: str, assets: Path) -> None:
+    """What is sent from memory, from the file, and not at all. How long four answers are is found out once;
+    of the others the bytes are counted."""
+    server = running_servers.on("plain").get("--static", f"/assets={assets}", kind=kind)
+    server.seen()
+    round_of_four = [
+        request("GET", "/assets/photo.png"),
+        request("GET", "/assets/large.bin", "Range: bytes=1000-40999"),
+        request("GET", "/assets/app.js", "Accept-Encoding: br", "If-None-Match: *"),
+        request("GET", "/assets/nothing"),
+    ]
+    with server.connect() as client:
+        client.send(b"".join(round_of_four) + request("GET", "/assets/nothing", "Connection: close"))
+        size = client.read_to_end().rindex(b"HTTP/1.1 404")
+    with server.connect() as client:
+        assert ask(client, "/assets/photo.png").body == b"png"
+        before = descriptors(server)
+        for _ in range(100):
+            client.send(b"".join(round_of_four) * 25)
+            client.read_exactly(size * 25)
+        assert not client.buffer
+        assert ask(client, "/assets/photo.png").body == b"png"
+        wait_for(lambda: descriptors(server) <= before, "nothing is left")
+    server.seen()
+
+
+@pytest.mark.skipif(not HAS_HTTP_2, reason="it was not built")
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_streams_that_wait_do_not_take_all_descriptors(
+    running_servers: Servers, kind: str, assets: Path
+) -> None:
+    """Files that no client reads are kept open only as long as there are few of them. Of the others what is
+    sent is what was announced, or the stream breaks off."""
+    server = running_servers.on("h2c").get("--static", f"/assets={assets}", kind=kind)
+    server.seen()
+    assert server.worker_pid is not None
+    content = {name: bytes([fill]) * 40_000 for name, fill in (("stays", 1), ("goes", 2), ("changes", 3))}
+    for name, data in content.items():
+        (assets / name).write_bytes(data)
+        os.utime(assets / name, (1e9, 1e9))
+    soft, hard = resource.prlimit(server.worker_pid, resource.RLIMIT_NOFILE)
+    before = descriptors(server)
+    with contextlib.ExitStack() as stack:
+        resource.prlimit(server.worker_pid, resource.RLIMIT_NOFILE, (160, hard))
+        stack.callback(resource.prlimit, server.worker_pid, resource.RLIMIT_NOFILE, (soft, hard))
+        waiting = []
+        for _ in range(3):
+            connection = stack.enter_context(
+                Connection(server.connect_http1().socket, settings={Setting.INITIAL_WINDOW_SIZE: 0})
+            )
+            names = list(content) * 20
+            streams = [connection.request(f"/assets/{name}") for name in names]
+            heads = [connection.head(stream) for stream in streams]
+            assert {head.status for head in heads} == {200}
+            waiting.append((connection, dict(zip(streams, names, strict=True))))
+        assert descriptors(server) <= before + 3 + 160 // 4
+        assert server.get("/assets/photo.png") == (200, b"png")
+        (assets / "other").write_bytes(b"x" * 40_000)
+        (assets / "other").rename(assets / "goes")
+        (assets / "changes").write_bytes(b"y" * 40_000)
+        results: dict[str, list[bytes | None]] = {name: [] for name in content}
+        for connection, names_of in waiting:
+            connection.send(window_update(0, 1 << 24))
+            connection.send(b"".join(window_update(stream, 1 << 16) for stream in names_of))
+            for stream, name in names_of.items():
+                answer = connection.answer(stream)
+                assert answer.ended or answer.reset == Code.INTERNAL_ERROR
+                results[name].append(answer.content if answer.ended else None)
+    assert set(results["stays"]) == {content["stays"]}
+    assert set(results["goes"]) == {content["goes"], None}  # the first ones had it open
+    assert set(results["changes"]) == {b"y" * 40_000, None}
+    wait_for(lambda: descriptors(server) <= before, "nothing is left")
+    server.seen()
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

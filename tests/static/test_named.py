@@ -115,6 +115,9 @@ def test_other_responses_are_the_applications(server: Server, assets: Path) -> N
     with server.connect() as client:
         got = named(client, "X-Sendfile", assets / "app.js", status=404)
         assert (got.status, got.body, got.get("X-Sendfile")) == (404, b"of the application", None)
+        assert got.get("Content-Type") == "text/x-mine"
+        assert got.get("ETag") == '"of the application"'
+        assert got.get("X-Accel-Buffering") == "no"
         assert named(client, "X-Sendfile", assets / "app.js", status=304).status == 304
         assert named(client, "X-Other", "1", status=206).body == b"of the application"
 

@@ -96,6 +96,8 @@ cdef int open_beneath(int root, const char* path, Way way) noexcept
 # Bytes of a file, as many as there are: fewer, if it ends before. -1: errno.
 cdef ssize_t read_at(int fd, unsigned char* place, size_t size, long long offset) noexcept
 cdef int facts_of(int fd, Facts* facts) noexcept
+# Whether it is the same file, unchanged.
+cdef bint is_same(Facts* one, Facts* other) noexcept
 # A directory by its name, whatever links that has: who runs the server has given it. -1: errno.
 cdef int open_root(const char* path, Facts* facts) noexcept
 # Whether that name leads to another directory now.

@@ -225,6 +225,12 @@ cdef int facts_of(int fd, Facts* facts) noexcept:
     return fstat_of(fd, facts)
 
 
+cdef bint is_same(Facts* one, Facts* other) noexcept:
+    if one.inode != other.inode or one.device != other.device:
+        return False
+    return one.size == other.size and one.modified_ns == other.modified_ns
+
+
 cdef int open_root(const char* path, Facts* facts) noexcept:
     cdef int fd
     cdef int error

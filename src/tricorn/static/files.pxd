@@ -5,6 +5,14 @@ from tricorn.static.asked cimport Asked
 from tricorn.static.beneath cimport Facts, Way
 from tricorn.static.caching cimport Caching
 
+# A directory that is open. Whoever opens a file below it holds it: the descriptor is closed with it, and never while somebody uses it.
+@cython.final
+@cython.no_gc
+cdef class Root:
+    cdef int fd
+    cdef Way way
+    cdef Facts facts
+
 # A whole response, as far as it does not depend on how it is carried. The body is in `parts`, in its order: bytes, or (offset, size) of the
 # file. Of HEAD there are none, though `length` is what GET would bring.
 @cython.final
@@ -15,16 +23,15 @@ cdef class Answer:
     cdef readonly long long length
     cdef readonly tuple parts
     cdef int fd                     # of the file, where a part is a stretch of it; else -1. Closed with the answer, unless it is taken
+    # There is a stretch: how the file was found, and what it was
+    cdef Root root
+    cdef bytes name
+    cdef Facts facts
 
     cdef int take(self) noexcept
-
-# A directory that is open. Whoever opens a file below it holds it: the descriptor is closed with it, and never while somebody uses it.
-@cython.final
-@cython.no_gc
-cdef class Root:
-    cdef int fd
-    cdef Way way
-    cdef Facts facts
+    cdef void close(self) noexcept
+    # The file, once more: a descriptor of the caller's; -1: it is another one by now, or cannot be opened.
+    cdef int again(self) noexcept
 
 # Files below one directory, at one prefix of paths.
 @cython.final

@@ -21,7 +21,7 @@ from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport Field, RequestHead
 from tricorn.static.asked cimport Asked, read_asked
 from tricorn.static.beneath cimport (
-    NOT_NOW, NOT_THERE, Facts, facts_of, is_another, open_beneath, open_root, read_at, shut, way_of,
+    NOT_NOW, NOT_THERE, Facts, facts_of, is_another, is_same, open_beneath, open_root, read_at, shut, way_of,
 )
 from tricorn.static.caching cimport Caching
 from tricorn.static.codings cimport IDENTITY, Coding, acceptable, name_of, suffix_of
@@ -70,6 +70,24 @@ cdef class Answer:
         """The descriptor, which is the caller's from here on."""
         cdef int fd = self.fd
         self.fd = -1
+        return fd
+
+    cdef void close(self) noexcept:
+        shut(self.take())
+
+    cdef int again(self) noexcept:
+        cdef Root root = self.root
+        cdef bytes name = self.name
+        cdef Facts found
+        cdef int fd
+        if root is None:
+            return -1
+        fd = open_beneath(root.fd, PyBytes_AS_STRING(name), root.way)
+        if fd < 0:
+            return -1
+        if facts_of(fd, &found) < 0 or not is_same(&found, &self.facts):
+            shut(fd)
+            return -1
         return fd
 
 
@@ -196,6 +214,7 @@ cdef class StaticFiles:
         cdef Mount mount
         cdef Answer held
         cdef Facts facts
+        cdef Root root
         cdef bytes prefix
         cdef bint odd = size >= PATH_ROOM or b"\0" in name
         if is_url:
@@ -208,14 +227,17 @@ cdef class StaticFiles:
             if odd or size <= start or not is_below(path, size, prefix) or not is_clean(path + start, size - start, True):
                 continue
             held = Answer.__new__(Answer)
-            held.fd = self._open(mount, mount.look(second), path + start, &facts)
+            root = mount.look(second)
+            held.fd = self._open(mount, root, path + start, &facts)
             if held.fd == NOT_NOW:
                 return _plain(UNAVAILABLE, [], asked.is_get)
             if held.fd < 0 or not facts.is_file:
                 return None
             if kind is None:
                 kind = <bytes>self._type_of(path + start, size - start)[0]
-            return of_file(held, &facts, asked, kind, None, None, False, second)
+            return _reopenable(
+                of_file(held, &facts, asked, kind, None, None, False, second), root, path + start, &facts
+            )
         return None
 
     cdef Mount _mount_of(self, const unsigned char* path, Py_ssize_t size):
@@ -300,13 +322,13 @@ cdef class StaticFiles:
         cdef bytes coding = None
         if kind[1] and asked.accept_encoding is not None:
             coding = self._choose(mount, root, path, size, start, asked, held, facts)
-        return of_file(held, facts, asked, <bytes>kind[0], coding, control, kind[1], second)
+        return _reopenable(of_file(held, facts, asked, <bytes>kind[0], coding, control, kind[1], second), root, path + start, facts)
 
     cdef bytes _choose(
         self, Mount mount, Root root, unsigned char* path, Py_ssize_t size, Py_ssize_t start, Asked asked, Answer held, Facts* facts,
     ):
-        """Take a file that is compressed already in the place of this one, if there is one that the client takes and that is not older. Returns
-        the name of its coding; None: there is none."""
+        """Take a file that is compressed already in the place of this one, if there is one that the client takes and that is not older. Its name
+        is in `path` then. Returns that of its coding; None: there is none."""
         cdef Coding[3] wanted
         cdef Coding coding
         cdef Facts its
@@ -321,16 +343,13 @@ cdef class StaticFiles:
                 return None
             memcpy(path + size, PyBytes_AS_STRING(suffix), PyBytes_GET_SIZE(suffix) + 1)
             fd = self._open(mount, root, path + start, &its)
+            if fd >= 0 and its.is_file and its.modified >= facts.modified:
+                shut(held.take())
+                held.fd = fd
+                facts[0] = its
+                return name_of(coding)
+            shut(fd)
             path[size] = 0
-            if fd < 0:
-                continue
-            if not its.is_file or its.modified < facts.modified:
-                shut(fd)
-                continue
-            shut(held.take())
-            held.fd = fd
-            facts[0] = its
-            return name_of(coding)
         return None
 
     cdef tuple _type_of(self, const unsigned char* path, Py_ssize_t size):
@@ -403,6 +422,14 @@ cdef Answer of_file(
     if facts.size == 0:
         fields.append(EMPTY)
     return _of_bytes(held, facts, OK, fields, 0, facts.size, asked.is_get)
+
+
+cdef Answer _reopenable(Answer answer, Root root, const unsigned char* name, Facts* facts):
+    if answer.fd >= 0:
+        answer.root = root
+        answer.name = <bytes><const char*>name
+        answer.facts = facts[0]
+    return answer
 
 
 cdef Answer _without(Answer held, str status, list fields):

@@ -572,7 +572,10 @@ cdef class HTTP1(RequestProtocol):
         answer = files.answer(head, worker.defaults.second)
         if answer is None:
             self.phase = READING
-            return False
+            if not request.gone:
+                return False
+            self.channel.abort()
+            return True
         self.machine.more_is_here = more_is_here
         if head.framing != NO_BODY:
             self.machine.begin_body(head)       # it is skipped, if that is worth it
@@ -603,7 +606,7 @@ cdef class HTTP1(RequestProtocol):
         if len(answer.parts) == 1 and type(answer.parts[0]) is bytes:
             return self._send_piece(request, thread, <bytes>answer.parts[0])
         self._send(thread, out, None, NULL, 0, False)
-        for piece in pieces_of(answer):
+        for piece in pieces_of(answer, False):
             thread.out.size = 0
             if type(piece) is bytes:
                 self._send_piece(request, thread, <bytes>piece)

@@ -122,6 +122,22 @@ cdef bint _is_complete(Stream stream) noexcept:
     return stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
 
 
+cdef ssize_t _read_span(FileSpan span, char* place, Py_ssize_t size) noexcept:
+    """What is next of it. One that came when too many files were open already is open for no longer than this."""
+    cdef Answer source
+    cdef ssize_t n
+    cdef int fd
+    if span.fd >= 0:
+        return wire_pread(span.fd, place, size, span.offset)
+    source = <Answer>span.source
+    fd = source.again()
+    if fd < 0:
+        return -1
+    n = wire_pread(fd, place, size, span.offset)
+    close(fd)
+    return n
+
+
 cdef class HTTP2Maker(ProtocolMaker):
     """What is offered to clients: streams at a time, the window of each, bytes of a frame, and of all fields of a request (0: no
     limit of its own)."""
@@ -563,7 +579,7 @@ cdef class HTTP2(RequestProtocol):
         if not has_body:
             return 0
         request.body_sent = answer.length
-        for piece in pieces_of(answer):
+        for piece in pieces_of(answer, True):
             if type(piece) is bytes:
                 self.session.add_piece(stream, <bytes>piece)
             else:
@@ -658,12 +674,12 @@ cdef class HTTP2(RequestProtocol):
         span = <FileSpan>stream.pieces[0]
         size = <Py_ssize_t>min(span.left, <long long>FILE_STEP)
         piece = PyBytes_FromStringAndSize(NULL, size)
-        n = wire_pread(span.fd, PyBytes_AS_STRING(piece), size, span.offset)
+        n = _read_span(span, PyBytes_AS_STRING(piece), size)
         stream.hungry = False
         if stream.closed or stream.dropped:
             return 0
         if n <= 0:
-            # It is shorter than it was: nothing can mend the length.
+            # It is shorter than it was, or another: nothing can mend the length.
             return self.session.reset(stream, INTERNAL_ERROR)
         span.offset += n
         span.left -= n

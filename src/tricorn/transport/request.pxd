@@ -123,8 +123,9 @@ cdef class ProtocolMaker:
 cdef bytes probe_of(WorkerContext worker, RequestHead head)
 cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets)
 
-# The body of an answer from a file, in its order: bytes, and FileSpans that share its descriptor, which it gives up.
-cdef list pieces_of(Answer answer)
+# The body of an answer from a file, in its order: bytes, and FileSpans that share its descriptor, which it gives up. may_wait: for one that
+# reads them; where many wait already they have none, and the answer as their source.
+cdef list pieces_of(Answer answer, bint may_wait)
 
 # A protocol whose messages are requests and responses.
 @cython.no_gc

@@ -30,7 +30,7 @@ from tricorn.transport.channel cimport Channel, Protocol, new_channel
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.send_queue cimport FileSpan, adopt_span, new_span, share_span
+from tricorn.transport.send_queue cimport FileSpan, adopt_span, late_span, may_keep_open, new_span, share_span
 from tricorn.tracing.trace cimport SAMPLES_MOST, Trace, end_trace, keep_as, note_behind, read_parent, sample
 from tricorn.transport.system cimport (
     CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
@@ -530,12 +530,16 @@ cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets):
     return "503 Service Unavailable" if answer is IS_STOPPING else "200 OK", PROBE_FIELDS[octets]
 
 
-cdef list pieces_of(Answer answer):
+cdef list pieces_of(Answer answer, bint may_wait):
     cdef list pieces = []
     cdef FileSpan owner = None
+    cdef bint is_late = may_wait and answer.fd >= 0 and not may_keep_open()
     for part in answer.parts:
         if type(part) is bytes:
             pieces.append(part)
+        elif is_late:
+            answer.close()
+            pieces.append(late_span(answer, part[0], part[1]))
         elif owner is None:
             owner = adopt_span(answer.take(), part[0], part[1])
             pieces.append(owner)
@@ -544,6 +548,8 @@ cdef list pieces_of(Answer answer):
     return pieces
 
 
+# What names a file, in lower case.
+cdef frozenset NAMING = frozenset((b"x-sendfile", b"x-accel-redirect"))
 # Fields of the application's that are ours to say of a file that it names, in lower case; besides, all of nginx's X-Accel-….
 cdef frozenset OURS = frozenset((
     b"x-sendfile", b"content-length", b"content-range", b"content-type", b"accept-ranges", b"etag", b"last-modified",
@@ -568,7 +574,7 @@ cdef NamedFile named_file(object headers, bint octets):
     fields = []
     for header in headers:
         name = _lower_name(header, octets)
-        if name == b"x-sendfile" or name == b"x-accel-redirect":
+        if name in NAMING:
             named = NamedFile.__new__(NamedFile)
             named.name = _value(header[1], octets)
             named.is_url = name == b"x-accel-redirect"
@@ -581,6 +587,10 @@ cdef NamedFile named_file(object headers, bint octets):
     named.kind = kind
     named.fields = fields
     return named
+
+
+cdef list without_names(object headers, bint octets):
+    return [header for header in headers if _lower_name(header, octets) not in NAMING]
 
 
 cdef bytes _lower_name(object header, bint octets):
@@ -620,7 +630,7 @@ cdef int respond_named(Request request, NamedFile named) except -1:
     else:
         fields = fields + [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields]
     request.note_status(answer.status)
-    pieces = pieces_of(answer)
+    pieces = pieces_of(answer, protocol.version_of(request) == 20)
     first = pieces[0] if pieces and type(pieces[0]) is bytes else b""
     protocol.respond(request, answer.status, fields, <bytes>first, answer.length)
     request.replaced = True
@@ -917,9 +927,9 @@ cdef class Request(AsyncExchange):
         if self.asked is not None:
             named = named_file(headers, protocol.runner.octets)
             if named is not None:
-                headers = named.fields
                 if status[:3] in ("200", "206"):
                     return respond_named(self, named)
+                headers = without_names(headers, protocol.runner.octets)
         return protocol.respond(self, status, headers, piece, length)
 
     cdef int send(self, bytes piece) except -1:
