@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import DEFAULT, load
 from tricorn.console import EXIT_CONFIG, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, complain, show
 from tricorn.gateway.loader import AppLoadError
+from tricorn.heavy.pools import pools_of
 from tricorn.http.forwarded import TrustedPeers
 from tricorn.kinds import is_class_name, maybe_kind
 from tricorn.log.access_format import compile_format, unknown_atoms
@@ -37,9 +39,14 @@ from tricorn.records import replace
 from tricorn.tls import rules
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from tricorn.arbiter.administration import RunAdmin
     from tricorn.arbiter.attendant import RunHealth
     from tricorn.arbiter.background import Starter
+    from tricorn.arbiter.pools import RunHeavy
+    from tricorn.handover import Assignment
+    from tricorn.heavy.pools import Pool
 
 
 def carry_out(launch: Launch) -> int:
@@ -99,6 +106,7 @@ def serve(launch: Launch, settings: Settings) -> int:
             start,
             health_for(settings),
             admin_for(settings),
+            *heavy_for(settings),
         ).run()
     except ConfigError as error:
         # Other rooms see values, not where they came from.
@@ -121,6 +129,29 @@ def admin_for(settings: Settings) -> RunAdmin | None:
     from tricorn.workers.admin import run_admin
 
     return run_admin
+
+
+def heavy_for(settings: Settings) -> tuple[RunHeavy, RunHeavy]:
+    """What runs in heavy workers, and in the process that keeps the stash. A reload may want some; if they
+    are wanted now, the master imports what they share."""
+    if settings.dirty_apps and settings.dirty_workers:
+        import_module(HEAVY)
+    return run_heavy, run_stash
+
+
+HEAVY = "tricorn.workers.heavy"
+
+
+def run_heavy(pool: Pool, queues: Mapping[str, socket], assignment: Assignment) -> int:
+    from tricorn.workers import heavy
+
+    return heavy.run_heavy(pool, queues, assignment)
+
+
+def run_stash(pool: Pool, queues: Mapping[str, socket], assignment: Assignment) -> int:
+    from tricorn.workers import heavy
+
+    return heavy.run_stash(pool, queues, assignment)
 
 
 def check(launch: Launch, settings: Settings) -> int:
@@ -393,6 +424,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "http_protocols": check_protocols,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
+    "dirty_apps": pools_of,
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
     "reload_engine": check_reload,
     "reload_dirs": check_reload_directories,
@@ -589,6 +621,8 @@ class Launch:
         check_patches()
         if any("gunicorn" in origin for origin in settings.origins.values()):
             gunicorn.install()  # its functions may import something when they are called
+        if settings.dirty_apps and settings.dirty_workers:
+            gunicorn.install_dirty()
         return with_remarks(checked(with_sockets(with_paste(settings, self.cwd), self.sockets)))
 
     def reload(self) -> Settings:

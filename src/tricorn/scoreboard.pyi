@@ -35,6 +35,9 @@ class Cell:
     def durations(self) -> tuple[int, ...]: ...  # bucket k: requests below 2**k microseconds
     @property
     def request(self) -> str: ...  # method and path of the running or last request, shortened
+    # For workers whose requests compiled code knows nothing of; it does the same by itself.
+    def begin(self, method: str, target: str) -> None: ...
+    def end(self) -> None: ...
 
 class Row:
     """One worker. Its worker writes, the master reads; the master clears it before it forks."""

@@ -122,6 +122,15 @@ cdef class Cell:
     def durations(self):
         return tuple([self.data.durations[i] for i in range(BUCKETS)])
 
+    def begin(self, str method, str target):
+        """This thread is at it from here on."""
+        set_label(self.data, method, target)
+        self.data.busy_since_ns = monotonic()
+
+    def end(self):
+        """It is not any more. One more is counted."""
+        finish(self.data, self.data.busy_since_ns, monotonic())
+
     @property
     def request(self):
         cdef Py_ssize_t length = strnlen(self.data.request, REQUEST_LABEL)

@@ -77,7 +77,7 @@ class Master:
         workers = {"wanted": 2, "least": 1, "most": 9, "ready": 2, "booting": 0, "leaving": 0}
         status = {"tricorn": "0.1.0", "pid": self.pid, "app": f"mysite.wsgi{self.text}", "name": None}
         status |= {"uptime": 11520.0, "mode": "running", "generation": 2, "is_on_trial": False}
-        status |= {"listeners": ["http://127.0.0.1:8000"], "workers": workers, "molds": []}
+        status |= {"listeners": ["http://127.0.0.1:8000"], "workers": workers, "molds": [], "pools": []}
         return {
             "status": {**status, "older": None, "newer": None},
             "workers": [self._worker(os.getpid()), self._worker(1 << 30)],

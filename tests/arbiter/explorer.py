@@ -21,7 +21,8 @@ What must hold is said in `Explorer._check` about each step, in `Turn._perform` 
 well if all are healthy, if the new generation never boots, and if nobody obeys. `_circle` finds forks that
 follow each other without time passing between them.
 
-Molds (`preloads`) and the process that answers health checks (`attended`) are children like the workers. A
+Molds (`preloads`), the process that answers health checks (`attended`) and heavy workers (`pooled`) are
+children like the workers. A
 worker that a mold forks is at first an order, which is carried out or comes to nothing; one that was chosen
 for it (`is_candidate`) becomes the mold when it is drained, or just leaves.
 
@@ -34,6 +35,7 @@ Knows: decide.py, target.py. Must not know: processes, clocks.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -82,10 +84,6 @@ class Process(Child):
     is_candidate: bool = False
 
     @property
-    def is_worker(self) -> bool:
-        return not self.is_mold and not self.is_attendant
-
-    @property
     def was_asked_to_leave(self) -> bool:
         return self.drained_at is not None or self.interrupted_at is not None
 
@@ -119,6 +117,10 @@ class World:
     @property
     def molds(self) -> list[Process]:
         return [child for child in self.children if child.is_mold]
+
+    @property
+    def heavy(self) -> list[Process]:
+        return [child for child in self.children if child.is_heavy]
 
     @property
     def attendants(self) -> list[Process]:
@@ -163,6 +165,11 @@ class Turn:
                 self._add(generation, is_mold=True)
             case decisions.Spawn(generation) | decisions.SpawnMold(generation):
                 self.target = targets.with_failed_fork(self.target, generation, 0.0)
+            case decisions.Abandon(generation) if targets.pool_number(generation):
+                before = self.target
+                self.target = targets.abandoned(before, generation)
+                assert self.target.plan == before.plan, "a pool takes web workers along"
+                assert self.target.mode is before.mode, "a pool ends the service"
             case decisions.Abandon():
                 ready = [child for child in self.children.values() if child.state is State.READY]
                 serving = sum(child.is_worker for child in ready)
@@ -212,6 +219,8 @@ class Turn:
         if child.is_mold and child.state is not State.BOOTING:
             uses = any(each.mold == child.pid and each.is_worker and not each.is_ordered for each in others)
             assert not uses, "a mold is sent away before its workers have gone"
+        if child.is_heavy and not self.target.is_serving and self.target.mode is not Mode.QUICK:
+            assert not any(other.is_worker for other in others), "heavy workers leave before who calls them"
         if child.is_attendant and self.target.attends and self.target.mode is not Mode.QUICK:
             assert all(other.is_attendant for other in others), "nobody answers health checks"
 
@@ -281,10 +290,17 @@ def outer(world: World) -> Iterator[Change]:
         names = ("surge", "unavailable", "drain_delay", "preloads")
         terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
+        for pool in target.pools:
+            plan = heavy_plan(again.latest)
+            again = targets.pooled(again, replace(pool, plan=plan, fallback=None))
         yield "HUP", replace(world, target=again)
     if target.is_serving:
         yield "TTIN", replace(world, target=targets.more(target))
         yield "TTOU", replace(world, target=targets.fewer(target))
+
+
+def heavy_plan(generation: int) -> Plan:
+    return Plan(targets.heavy_generation(1, generation), 1, max_boot_failures=0)
 
 
 def commanded(world: World) -> Iterator[Change]:
@@ -367,7 +383,7 @@ def _without(world: World, child: Process, code: int) -> World:
 
 def _booted(world: World, child: Process) -> World:
     ready = _told(replace(child, state=State.READY, heartbeat=0.0))
-    if not child.is_worker:
+    if not (child.is_worker or child.is_heavy):
         return _with(world, ready)
     return replace(_with(world, ready), target=targets.with_ready(world.target, child.generation))
 
@@ -386,6 +402,13 @@ def waited(world: World) -> Iterator[Change]:
     if target.fallback is not None and target.fallback.retry_at > 0:
         fallback = replace(target.fallback, retry_at=0.0)
         yield "the fallback's back-off is over", replace(world, target=replace(target, fallback=fallback))
+    for pool in target.pools if target.is_serving else ():
+        if any(plan.retry_at > 0 for plan in pool.plans):
+            # Whoever is started from here on is another try.
+            plan = replace(pool.plan, retry_at=0.0, failed_at=-math.inf)
+            fallback = pool.fallback and replace(pool.fallback, retry_at=0.0)
+            changed = replace(pool, plan=plan, fallback=fallback)
+            yield "the pool's back-off is over", replace(world, target=replace(target, pools=(changed,)))
     if any(plan.retry_at > 0 for plan in target.attendants):
         attendants = tuple(replace(plan, retry_at=0.0) for plan in target.attendants)
         yield (
@@ -416,9 +439,16 @@ def canonical(world: World) -> World:
     """Children and generations numbered anew in their order, and all instants that were reached made one."""
     target = world.target
     plans = [plan for plan in (target.plan, target.fallback) if plan]
-    others = (child.generation for child in world.children if not child.is_attendant)
-    numbers = sorted({plan.generation for plan in plans}.union(others))
+    others = [child.generation for child in world.children if not child.is_attendant]
+    others += [plan.generation for pool in target.pools for plan in pool.plans]
+    found = {plan.generation for plan in plans}.union(number % targets.HEAVY for number in others)
+    numbers = sorted(found)
     renamed = {number: index for index, number in enumerate(numbers, 1)} | {ATTENDANT: ATTENDANT}
+    renamed |= {
+        targets.heavy_generation(1, number): targets.heavy_generation(1, index)
+        for number, index in tuple(renamed.items())
+        if number > 0
+    }
     children = sorted(world.children, key=lambda child: child.pid)
     pids = {child.pid: pid for pid, child in enumerate(children, 1)}
     return replace(
@@ -432,6 +462,14 @@ def canonical(world: World) -> World:
             plan=_canonical_plan(target.plan, renamed),
             fallback=target.fallback and _canonical_plan(target.fallback, renamed),
             attendants=tuple(_canonical_plan(plan, renamed) for plan in target.attendants),
+            pools=tuple(
+                replace(
+                    pool,
+                    plan=_canonical_plan(pool.plan, renamed),
+                    fallback=pool.fallback and _canonical_plan(pool.fallback, renamed),
+                )
+                for pool in target.pools
+            ),
             latest=len(numbers),
             drain_at=target.drain_at if target.mode is Mode.LEAVING else 0.0,
         ),
@@ -467,7 +505,8 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. commanded: somebody pauses, resumes and kills. only: how
+    there is a process that answers health checks. pooled: there is a pool of one heavy worker.
+    commanded: somebody pauses, resumes and kills. only: how
     outer events end that come; without it all do."""
 
     workers: int
@@ -476,6 +515,7 @@ class Explorer:
     drain_delay: float = 0.0
     preloads: bool = False
     attended: bool = False
+    pooled: bool = False
     commanded: bool = False
     only: tuple[str, ...] = ("",)
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
@@ -488,6 +528,8 @@ class Explorer:
         terms = {"surge": self.surge, "unavailable": self.unavailable, "drain_delay": self.drain_delay}
         target = targets.first_target(self.workers, ROOM, **terms, preloads=self.preloads)
         target = targets.attended(target) if self.attended else target
+        if self.pooled:
+            target = targets.pooled(target, targets.Pool("heavy", 1, heavy_plan(1), ROOM))
         layer = [self._visit(None, "start", World((), target))]
         for left in range(outer_events, -1, -1):
             following: list[World] = []
@@ -519,7 +561,7 @@ class Explorer:
             if after in self.came:
                 return None
             self.came[after] = None if before is None else (before, name)
-            for goes_well in (converges, gives_up_well, gives_up_late, ends):
+            for goes_well in (converges, gives_up_well, gives_up_late, does_without_new_heavy, ends):
                 self._follow(after, goes_well)
         except AssertionError as error:
             path = [*self._path(before), name]
@@ -613,13 +655,19 @@ def converges(world: World) -> World | None:
     if changed is None and world.target.mode is Mode.RESTING:
         assert not world.workers, "workers of one that rests never go"
         assert not world.attendants, "one that rests answers health checks"
+        assert not world.heavy, "heavy workers of one that rests never go"
     elif changed is None and world.target.mode is Mode.PAUSED:
         assert not world.workers, "workers of one that is paused never go"
         assert len(world.attendants) == world.target.attends, "nobody answers health checks in a pause"
     elif changed is None:
         plan = world.target.plan
         assert world.target.fallback is None, "a reload never ends"
-        generations = {child.generation for child in world.children if not child.is_attendant}
+        for pool in world.target.pools:
+            assert pool.fallback is None, "the reload of a pool never ends"
+            found = [child.generation for child in world.heavy]
+            assert found == [pool.plan.generation], f"{found} are the heavy workers at the end"
+        others = [child for child in world.children if not (child.is_attendant or child.is_heavy)]
+        generations = {child.generation for child in others}
         assert generations == {plan.generation}, f"generations {generations} serve at the end"
         assert world.serving == len(world.workers) == plan.workers, f"{world.serving} serve at the end"
         assert not any(child.is_worn for child in world.workers), "a worn one is never replaced"
@@ -637,6 +685,22 @@ def gives_up_well(world: World) -> World | None:
     return _given_up(world, lambda child: child.generation != plan.generation or plan.proven)
 
 
+def does_without_new_heavy(world: World) -> World | None:
+    """New code of a pool never boots: the heavy worker of before stays, and web workers are as they should
+    be."""
+    if world.exit_code is not None or not world.target.pools:
+        return None
+    world = replace(world, can_fork=True)
+    tried = [pool for pool in world.target.pools if pool.fallback is not None and not pool.plan.proven]
+    if not tried:
+        return None
+    bad = tried[0].plan.generation
+    changed = _settled(world, lambda child: child.generation != bad)
+    if changed is None and world.target.mode is Mode.RUNNING:
+        assert world.serving == world.target.plan.workers, f"{world.serving} serve at the end"
+    return changed
+
+
 def gives_up_late(world: World) -> World | None:
     """The same, and its mold does load the application."""
     if world.exit_code is not None or not world.target.plan.preloads:
@@ -652,6 +716,7 @@ def _given_up(world: World, boots: Callable[[Process], bool]) -> World | None:
     if changed is None and world.target.mode not in (Mode.RESTING, Mode.PAUSED):
         assert world.serving == plan.workers, f"{world.serving} serve at the end"
         assert plan.proven
+        assert len(world.heavy) == len(world.target.pools), "there are no heavy workers at the end"
     return changed
 
 

@@ -76,6 +76,15 @@ def test_every_order_with_pauses_and_kills(workers: int, outer: int, more: dict[
     assert Explorer(workers, commanded=True, **more).explore(outer) > 100
 
 
+@pytest.mark.parametrize(
+    ("outer", "only"),
+    [(1, ("TERM", "WINCH", "crashes", "is worn")), pytest.param(1, ("",), marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_every_order_with_heavy_workers(outer: int, only: tuple[str, ...]) -> None:
+    assert Explorer(1, pooled=True, only=only).explore(outer) > 100
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
 def test_every_order_of_three_workers(bounds: tuple[int, int]) -> None:
@@ -147,6 +156,12 @@ def _without_waiting(*arguments: Any) -> Any:
     return real_attend(*arguments[:-1], math.inf)
 
 
+def _all_heavy(
+    _workers: object, heavy: Sequence[Child], remaining: Sequence[Child], _target: object
+) -> list[decisions.Drain]:
+    return [decisions.Drain(child.pid) for child in heavy if child in remaining]
+
+
 def _at_once(*_: object) -> list[decisions.Exit]:
     return [decisions.Exit(0)]
 
@@ -177,6 +192,11 @@ BUGS_WITH_HEALTH: list[tuple[object, str, Callable[..., Any], int, str]] = [
     (decisions, "_attend", _as_a_worker, 1, "nobody answers"),
     (decisions, "_attend", _without_waiting, 0, "forks again and again"),
 ]
+BUGS_WITH_POOLS: list[tuple[object, str, Callable[..., Any], int, str]] = [
+    (decisions, "_end_pools", _nobody, 0, "serve at the end"),
+    (decisions, "_end_pools", _all_heavy, 1, "before who calls them"),
+    (decisions, "_keep_pool", _nobody, 0, "heavy workers at the end"),
+]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +205,7 @@ BUGS_WITH_HEALTH: list[tuple[object, str, Callable[..., Any], int, str]] = [
         *((Explorer(1), bug) for bug in BUGS),
         *((Explorer(1, preloads=True), bug) for bug in BUGS_WITH_MOLDS),
         *((Explorer(1, attended=True), bug) for bug in BUGS_WITH_HEALTH),
+        *((Explorer(1, pooled=True), bug) for bug in BUGS_WITH_POOLS),
     ],
     ids=lambda value: f"{value[1]}-{value[4]}" if isinstance(value, tuple) else "",
 )

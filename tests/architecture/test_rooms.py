@@ -15,7 +15,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
     *("drain", "hooks", "machine", "metrics", "procfs", "control", "summary", "patches", "wishes"),
-    *("admin", "alarms", "tracing", "console", "static"),
+    *("admin", "alarms", "tracing", "console", "heavy", "static"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "patches",
         "static",
         "tracing",
+        "heavy",
     },
     "arbiter": {
         "config",
@@ -70,7 +71,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "summary",
         "wishes",
         "hooks",
+        "heavy",
     },
+    "heavy": {"config", "log"},
     "alarms": {"config", "metrics"},
     "control": {"config", "net"},
     "admin": {"config", "control", "metrics", "net", "procfs"},
@@ -192,6 +195,7 @@ FOREIGN: dict[str, str] = {
     "control": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|wsgi|fork|[Gg]eneration|Target)\b",
     "commands": r"\b([Aa]rbiter|(Thread|Loop)Server|fork|waitpid|Target)\b",
     "config": r"\b([Aa]rbiter|(Thread|Loop)Server|Worker|fork)\b",
+    "heavy": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|wsgi|environ|fork|waitpid|[Gg]eneration)\b",
     "hooks": r"\b([Aa]rbiter|(Thread|Loop)Server|fork|waitpid|kill|recv|accept)\b",
     "log": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker)\b",
     "net": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker|wsgi|environ)\b",

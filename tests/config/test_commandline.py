@@ -58,10 +58,6 @@ def test_reads(words: list[str], values: dict[str, object]) -> None:
             ["--no-preload=1"],
             "--no-preload: does not take a value (command line); write --no-preload or --preload=1",
         ),
-        (
-            ["--dirty-workers", "2"],
-            "--dirty-workers: this option of Gunicorn is not supported (command line); Tricorn has no dirty",
-        ),
         (["--work", "4"], "--work: there is no such option"),  # the beginning of several
         (["--server-head", "x"], "--server-head: there is no such option"),  # of none of Gunicorn's
     ],
@@ -76,8 +72,8 @@ def test_refuses(words: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--dirty-timeout", "9", "app:app"],
-        ["--dirty-timeout=9", "app:app"],
+        ["--ssl-version", "5", "app:app"],
+        ["--ssl-version=5", "app:app"],
         ["--permit-obsolete-folding", "app:app"],
     ],
 )
@@ -92,9 +88,8 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
     "words",
     [
         ["--protocol", "http"],
-        ["--dirty-workers", "0"],
         ["--http-parser", "auto"],
-        ["--dirty-timeout=300"],
+        ["--ssl-version=2"],
     ],
 )
 def test_says_nothing_of_an_option_that_asks_for_what_we_do(words: list[str]) -> None:

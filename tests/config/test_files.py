@@ -141,7 +141,6 @@ def test_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
             "ZeroDivisionError: division by zero (tricorn.conf.py, line 2)",
         ),
         ("tricorn.conf.py", "import json\njson.loads('x')", "(tricorn.conf.py, line 2)"),
-        ("gunicorn.conf.py", "dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("gunicorn.conf.py", "class worker_class: ...", "worker_class: "),
     ],
 )
@@ -171,12 +170,12 @@ def test_refuses_a_location(location: str, said: str, tmp_path: Path) -> None:
 
 
 def test_gunicorn_settings_that_can_be_left_out_are_mentioned(tmp_path: Path) -> None:
-    text = "dirty_timeout = 9\nworkers = 2\ndef post_fork(server, worker): ...\n"
+    text = "ssl_version = 5\nworkers = 2\ndef post_fork(server, worker): ...\n"
     settings = settings_with("gunicorn.conf.py", text, tmp_path)
     assert settings.workers == 2
     assert settings.warnings == (
-        "dirty_timeout is ignored (gunicorn.conf.py): Tricorn has no dirty arbiters, which the application "
-        "needs",
+        "ssl_version is ignored (gunicorn.conf.py): Gunicorn ignores it too, since 21.0; tls_minimum_version "
+        "sets the lowest version",
     )
 
 

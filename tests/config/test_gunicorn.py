@@ -31,10 +31,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 #: What is missing for now, by what would bring it. Who brings it takes the row away.
 NOT_YET = {
-    "dirty arbiters": (
-        *("dirty_apps", "dirty_workers", "dirty_timeout", "dirty_threads", "dirty_graceful_timeout"),
-        *DIRTY_HOOKS,
-    ),
     "uwsgi protocol": ("protocol", "uwsgi_allow_ips"),
 }
 #: Defaults that are not written down here, because they depend on the machine, or go with what is missing.
@@ -152,7 +148,6 @@ def test_what_is_missing_is_answered_on_the_command_line(flag: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dirty_workers = 2", "dirty_workers: this setting of Gunicorn is not supported"),
         ("protocol = 'uwsgi'", "does not speak the uwsgi protocol"),
         ("http2_cleartext = 'anywhere'", "'anywhere' is not one of off, prior-knowledge, anyone"),
         ("http2_cleartext = 'upgrade'", "is no longer a part of HTTP/2"),
@@ -197,16 +192,20 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "syslog_addr": ("", "  "),  # the same
     "worker_class": (None,),  # the same
     "http2_initial_window_size": (False, "false"),  # 0: nobody may send a body
-    **dict.fromkeys(("workers", "threads", "worker_connections", "backlog"), (False,)),  # 0: nobody is served
+    **dict.fromkeys(
+        ("workers", "threads", "dirty_threads", "worker_connections", "backlog"), (False,)
+    ),  # 0: nobody is served
     "umask": (True, False, "1_000"),
     "control_socket_mode": (True, False, "1_000", 4, "4", 0o22),  # it would let everybody in
     "cert_reqs": (True, False, 4, "4", "1_000", 18),  # not one of three
     "user": (True, False),
     "group": (True, False),
     **dict.fromkeys(("raw_env", "raw_paste_global_conf"), (False,)),
+    "dirty_apps": (False, {"X-A": "on"}),  # nothing could be loaded
 }
 #: Words, whose wrong ones are errors here. Gunicorn does not look at them before it uses them, or ever.
 WORDS = {
+    "dirty_apps",
     "syslog_facility",
     "logger_class",
     "worker_class",
@@ -364,7 +363,8 @@ def test_defaults_that_differ_are_named(registry: dict[str, Any]) -> None:
         "ssl_context",
         "bind",
         "workers",
-        *HOOKS,  # its defaults are functions that do nothing
+        *HOOKS,
+        *DIRTY_HOOKS,  # its defaults are functions that do nothing
     }:
         declared, default = SETTINGS[name], registry[name].default
         if declared.kind.is_switch and default is None:

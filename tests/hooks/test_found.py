@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tricorn.config.errors import ConfigError
-from tricorn.config.gunicorn import HOOKS, OWN_HOOKS
+from tricorn.config.gunicorn import DIRTY_HOOKS, HOOKS, OWN_HOOKS
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.config.sources import load
 from tricorn.hooks.found import NAMES, PARAMETERS, HookError, hooks_of, said_of
@@ -29,7 +29,7 @@ def settings_with(text: str, directory: Path, name: str = "gunicorn.conf.py") ->
 
 
 def test_every_hook_is_a_setting_with_its_arguments() -> None:
-    assert set(NAMES) == {*HOOKS, *OWN_HOOKS} == set(PARAMETERS)
+    assert set(NAMES) == {*HOOKS, *OWN_HOOKS, *DIRTY_HOOKS} == set(PARAMETERS)
     for name in NAMES:
         forms = " or ".join(f"({each})" for each in PARAMETERS[name])
         assert SETTINGS[name].kind.words == f"a function of {forms}, or module:function"

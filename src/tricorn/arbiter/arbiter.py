@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from select import POLLIN
@@ -51,7 +51,9 @@ from tricorn.arbiter.load import Autoscaler, bounds_of, first_of
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
+from tricorn.arbiter.pools import Pools, RunHeavy
 from tricorn.arbiter.presence import Presence
+from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reaping import Reaper
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signalling import Signaller
@@ -103,6 +105,12 @@ SEEN = ("-", "/dev/stderr", "/dev/stdout")
 ADDRESS_RETRY = 0.1
 
 
+def no_heavy(pool: object, queues: object, assignment: object) -> int:
+    """What a master runs in heavy workers whose program has none."""
+    del pool, queues, assignment
+    return EXIT_FAILURE
+
+
 class StoppedError(Exception):
     """The master was told to stop before it had begun to serve."""
 
@@ -116,6 +124,7 @@ class Arbiter:
     start: how this process was started, for an upgrade (USR2).
     run_health: called in the process that answers health checks, where there is to be one. run_admin: in the
         one that serves control and metrics.
+    run_heavy: in each heavy worker. run_stash: in the process that keeps the stash.
     """
 
     def __init__(
@@ -127,6 +136,8 @@ class Arbiter:
         start: Start | None = None,
         run_health: RunHealth | None = None,
         run_admin: RunAdmin | None = None,
+        run_heavy: RunHeavy = no_heavy,
+        run_stash: RunHeavy = no_heavy,
     ) -> None:
         self._settings = settings
         self._run_worker = run_worker
@@ -146,6 +157,7 @@ class Arbiter:
             ADMIN: Attendance(administration.POST, self._administration.prepare),
         }
         self._generations = Generations(self._attendances, self._wishes)
+        self._pools = Pools(run_heavy, run_stash, self._generations)
         self._upgrade = Upgrade(start, self._manager, self._generations.listeners)
         #: Strays that were spoken of: a timer may send them by the hundred.
         self._strays: set[int] = set()
@@ -237,6 +249,7 @@ class Arbiter:
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         for each in self._attendances.values():
             self._target = each.wanted(self._target, is_beside=self._upgrade.is_on_trial)
+        self._target = self._pools.wanted(self._target, first, self._hooks, **_terms_of_pools(settings))
         log.info(
             "Starting %d worker%s%s",
             workers,
@@ -283,6 +296,7 @@ class Arbiter:
         self, number: int, settings: Settings, certificates: Renewal | None, hooks: Hooks
     ) -> Generation:
         """Everything a generation needs, or an exception and nothing changed."""
+        self._pools.open(settings, identity_for(settings.user, settings.group))
         generation = self._generations.add(number, settings, certificates, hooks)
         if settings.preload_app:
             self._reaper.adopt()
@@ -295,6 +309,7 @@ class Arbiter:
         self._is_master = False
         self._control.close(was_handed_over=self._upgrade.has_handed_over)
         self._administration.close()
+        self._pools.close()
         self._wishes.close()
         self._generations.close_listeners()
         for fd in (self._lifeline, self._lifeline_writer):
@@ -319,6 +334,7 @@ class Arbiter:
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
             self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
+            self._target = self._pools.attend(self._target, self._registry, time.monotonic())
             plan = self._target.plan
             self._hooks.attend(self._generations[plan.generation], plan.workers)
             exit_code = self._act()
@@ -393,11 +409,13 @@ class Arbiter:
         return Sight(
             self._settings,
             self._target,
-            tuple(child for child in self._registry if not child.is_attendant),
+            tuple(child for child in self._registry if not (child.is_attendant or child.is_heavy)),
             self._generations,
             self._upgrade,
             self._started_at,
             self._ledger,
+            self._pools,
+            tuple(child for child in self._registry if child.is_heavy),
         )
 
     def _attend_upgrade(self) -> None:
@@ -415,6 +433,7 @@ class Arbiter:
             child for child in self._registry if child.serves and child.generation.number == plan.generation
         ]
         is_complete = len(ready) >= plan.workers and self._target.mode is Mode.RUNNING
+        is_complete = is_complete and self._pools.are_ready(self._target, self._registry)
         listeners = list(ready[0].generation.listeners) if is_complete else []
         for attendance in self._attendances.values():
             answers_at = attendance.maybe_listeners(self._registry)
@@ -440,7 +459,7 @@ class Arbiter:
                 self._weighing.hasten(now)
             if not child.is_announced and not child.was_asked_to_leave and (why := child.why_worn(now)):
                 child.is_announced = True
-                log.info("Worker %d %s: a successor takes its place", child.pid, why)
+                log.info("%s %s: a successor takes its place", child.name, why)
                 self._target = after_failure(self._target, child, now)
         # After the rows were read: a worker that was READY and has ended since was READY.
         for pid, status in self._reaper.ended():
@@ -465,7 +484,10 @@ class Arbiter:
         if child.is_attendant:
             log.debug("%s is ready", child.name)
             return
-        log.info("Worker %d is ready", child.pid)
+        log.info("%s is ready", child.name)
+        if child.is_heavy:
+            self._target = targets.with_ready(self._target, child.generation.number)
+            return
         was_proven = self._target.plan.proven
         self._target = targets.with_ready(self._target, child.generation.number)
         plan = self._target.plan
@@ -517,6 +539,7 @@ class Arbiter:
         for channel in self._upgrade.channels():
             yield channel.fileno(), POLLIN
         yield from self._control.watched(now)
+        yield from self._pools.watched(self._target)
         for child in self._registry:
             if child.status_is_open:
                 yield child.status, POLLIN
@@ -608,6 +631,7 @@ class Arbiter:
             log.exception("Reload failed; nothing has changed")
             return self._reload_failed(f"{type(error).__name__} was raised")
         self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
+        self._target = self._pools.wanted(self._target, generation, self._hooks, **_terms_of_pools(settings))
         self._reload_under_way = True
         self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
@@ -688,6 +712,9 @@ class Arbiter:
             self._target = targets.with_failed_fork(self._target, generation.number, now)
             return
         row.stopping = int(self._target.mode in targets.STOPPING)
+        if targets.pool_number(generation.number):
+            self._spawn_heavy(generation, row, now)
+            return
         row.queue = queues.assign(generation, self._registry, now)
         attendance = self._attendances.get(generation.number)
         worker = None if attendance else self._hooks.new_worker(generation, row)
@@ -709,6 +736,16 @@ class Arbiter:
             self._registry.add(child)
             if child.is_worker:
                 self._ledger.note_start()
+
+    def _spawn_heavy(self, generation: Generation, row: Row, now: float) -> None:
+        row.queue = self._pools.slot(generation, self._registry, now)
+        job = self._pools.job(generation, row, self._lifeline, partial(self._forget, ()), self._hooks)
+        with self._forking(generation, generation.role, now):
+            pid, status = spawn(job)
+            child = ChildRecord(pid, generation, row, status, started_at=now)
+            _log_start(child)
+            self._registry.add(child)
+            self._pools.note_start(child, job)
 
     def _job(self, generation: Generation, row: Row, worker: Worker | None) -> Job:
         forget = partial(self._forget, generation.listeners)
@@ -766,8 +803,8 @@ class Arbiter:
             self._target = judge(self._target, number, time.monotonic())
         return False
 
-    def _forget(self, keep: Sequence[Listener] = ()) -> None:
-        """In a child: close what only the master may hold."""
+    def _forget(self, keep: Sequence[Listener] = (), queues: Collection[str] = ()) -> None:
+        """In a child: close what only the master may hold. queues: of calls, that it takes from."""
         self._is_master = False
         self._signals.close()
         os.close(self._lifeline_writer)
@@ -775,6 +812,7 @@ class Arbiter:
         self._control.forget()
         self._administration.forget(self._attendances[ADMIN].listeners, keep)
         self._alarming.forget()
+        self._pools.forget(queues)
         for child in self._registry:
             child.forget()
         self._generations.close_listeners(keep)
@@ -792,7 +830,16 @@ class Arbiter:
             os.close(self._lifeline)
 
     def _abandon(self, generation: int) -> None:
-        self._target = targets.abandoned(self._target)
+        self._target = targets.abandoned(self._target, generation)
+        if (pool := targets.maybe_pool(self._target, targets.pool_number(generation))) is not None:
+            log.error(
+                "The pool %s keeps its heavy workers of generation %d, because those of generation %d do not "
+                "start",
+                pool.name,
+                pool.plan.generation % targets.HEAVY,
+                generation % targets.HEAVY,
+            )
+            return
         if self._target.is_serving:
             log.error(
                 "Reload failed: generation %d does not start; generation %d keeps serving",
@@ -821,6 +868,8 @@ class Arbiter:
             self._upgrade.failed(problem)
         self._control.note_end(child)
         self._ledger.note_end(child, code, self._target, now)
+        if child.is_heavy:
+            self._pools.note_end(child, self._hooks)
         self._registry.remove(child)
         self._target = judged(self._target, child, code, now)
         self._hooks.ended(child)
@@ -829,8 +878,10 @@ class Arbiter:
         """Give up generations that have no workers and will have none, and listeners that nobody needs."""
         target = self._target
         plans = [plan for plan in (target.plan, target.fallback, *target.attendants) if plan]
+        plans += [plan for pool in target.pools for plan in pool.plans]
         needed = {plan.generation for plan in plans} | {child.generation.number for child in self._registry}
         self._generations.give_up(needed, self._upgrade.served_elsewhere)
+        self._pools.forget_old(needed)
         if self._reload_under_way and self._generations.of_workers == 1:
             self._reload_under_way = False
             log.info("Reload done: generation %d serves", self._target.plan.generation)
@@ -845,7 +896,7 @@ def _report(message: str) -> None:
 
 
 def _log_start(child: ChildRecord) -> None:
-    log.debug("%s was started, generation %d", child.name, child.generation.number)
+    log.debug("%s was started, generation %d", child.name, child.generation.shown)
 
 
 def _terms(settings: Settings) -> dict[str, Any]:
@@ -860,6 +911,11 @@ def _terms(settings: Settings) -> dict[str, Any]:
         "least": bounds.least if bounds else 1,
         "most": bounds.most if bounds else None,
     }
+
+
+def _terms_of_pools(settings: Settings) -> dict[str, Any]:
+    """The same of their plans."""
+    return {"surge": settings.reload_max_surge, "unavailable": settings.reload_max_unavailable}
 
 
 def _boot_limit(settings: Settings) -> float:

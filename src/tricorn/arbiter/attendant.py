@@ -183,7 +183,7 @@ def numbers(children: Iterable[Child], target: Target, now: float) -> Numbers:
         beat_ns=int(now * 1e9),
         wanted=max(1, plan.workers - plan.unavailable),
         ready=len(ready) - stuck,
-        starting=sum(not child.is_mold and not child.is_attendant for child in starting),
+        starting=sum(child.is_worker for child in starting),
         stuck=stuck,
         stopping=int(target.mode in STOPPING),
     )

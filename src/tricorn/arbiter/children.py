@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tricorn import scoreboard
 from tricorn.arbiter.decide import Child, State
 from tricorn.arbiter.privileges import Identity
-from tricorn.arbiter.target import ADMIN, ATTENDANT
+from tricorn.arbiter.target import ADMIN, ATTENDANT, HEAVY, pool_number
 from tricorn.config.settings import Settings
 from tricorn.hooks.found import NONE, Hooks
 from tricorn.net.listener import Listener
@@ -63,7 +63,7 @@ WORN = {
 
 @dataclass
 class Generation:
-    """One configuration, and what its workers share."""
+    """One configuration, and what its workers share. role: what these are called, if they are heavy ones."""
 
     number: int
     settings: Settings
@@ -73,10 +73,16 @@ class Generation:
     certificates: Renewal | None = None
     hooks: Hooks = NONE
     wishes: Wishes | None = None
+    role: str = ""
     #: How many times a worker was to become the mold.
     reforks: int = 0
     #: Failures that were logged already: four workers that fail alike are one message.
     reported: set[str] = field(default_factory=set)
+
+    @property
+    def shown(self) -> int:
+        """Its number for people: of the web workers that it came with."""
+        return self.number % HEAVY if self.number > 0 else self.number
 
     @property
     def addresses(self) -> list[str]:
@@ -104,7 +110,7 @@ def lifetime_of(settings: Settings) -> float:
 
 @dataclass
 class ChildRecord:
-    """One worker, a mold, or an attendant. All instants are monotonic seconds.
+    """One worker, a mold, an attendant, or a heavy worker. All instants are monotonic seconds.
 
     pid: of a worker that a mold was told to fork, and of which nobody has heard yet, the number of the order.
     row: on its generation's board. A mold that was never a worker has one of its own.
@@ -153,7 +159,8 @@ class ChildRecord:
 
     @property
     def name(self) -> str:
-        kind = "Mold" if self.is_mold else NAMES.get(self.generation.number, "Worker")
+        kind = self.generation.role or NAMES.get(self.generation.number, "Worker")
+        kind = "Mold" if self.is_mold else kind[:1].upper() + kind[1:]
         return f"{kind} {self.pid}"
 
     @property
@@ -161,8 +168,12 @@ class ChildRecord:
         return self.generation.number <= ATTENDANT
 
     @property
+    def is_heavy(self) -> bool:
+        return pool_number(self.generation.number) > 0
+
+    @property
     def is_worker(self) -> bool:
-        return not self.is_mold and not self.is_attendant
+        return not (self.is_mold or self.is_attendant or self.is_heavy)
 
     @property
     def was_ready(self) -> bool:
@@ -215,7 +226,7 @@ class ChildRecord:
 
     def why_worn(self, now: float) -> str | None:
         """The reason why it has to be replaced, for the log."""
-        if self.ready_at is None or not self.is_worker:
+        if self.ready_at is None or self.is_mold or self.is_attendant:
             return None
         if self.is_candidate:
             return "becomes the mold"
@@ -290,6 +301,7 @@ class ChildRecord:
             is_ordered=self.is_ordered,
             mold=self.mold,
             is_superseded=self.is_mold and self.is_outdated,
+            slot=self.row.queue if self.is_heavy else 0,
         )
 
     def _is_worn(self) -> bool:

@@ -28,6 +28,7 @@ from tricorn.arbiter.goals import (
     Killed,
     Paused,
     Picture,
+    PoolScaled,
     Problem,
     Profiled,
     Reforked,
@@ -217,7 +218,7 @@ class Control:
     def note_problem(self, generation: int, text: str) -> None:
         """A worker or a mold of it could not start."""
         if generation > ATTENDANT:  # nobody has asked for those
-            self._problems.add(Problem(generation, text))
+            self._problems.add(Problem(generation, text, targets.pool_number(generation)))
 
     def note_end(self, child: ChildRecord) -> None:
         """It has ended. If it was never ready, somebody may wait for it."""
@@ -255,7 +256,9 @@ class Control:
         now = self._picture([each.goal for each in waiting])
         for each in waiting:
             problems = self._problems.since(each.problems_before)
-            answer = maybe_answer(each.goal, replace(now, problems=problems))
+            mine = [problem for problem in problems if not problem.pool]
+            heavy = [problem for problem in problems if problem.pool]
+            answer = maybe_answer(each.goal, replace(now, problems=mine, heavy_problems=heavy))
             if answer is None:
                 self._waiting.append(each)
             else:
@@ -271,13 +274,14 @@ class Control:
             upgrade=sight.upgrade.outcome,
             accepting=frozenset(child.pid for child in sight.children if child.row.state == scoreboard.READY),
             now=now,
+            heavy=[child.view(0.0) for child in sight.heavy],
         )
         if Shown in goals:
             self._stacks |= {int(each["pid"]): each for each in self._wishes.answers() if _has_pid(each)}
             silent = {
                 child.pid: silence.reason(silence.evidence_of(child, now))
-                for child in sight.children
-                if child.is_worker and child.pid not in self._stacks
+                for child in sight.everybody
+                if not child.is_mold and child.pid not in self._stacks
             }
             picture = replace(picture, stacks=self._stacks, silent=silent)
         if Profiled in goals:
@@ -337,6 +341,8 @@ class Control:
         return refusal(f"There is no command {word[:WORD_MAX]!r}; {near or 'there are ' + ', '.join(KNOWN)}")
 
     def _scale(self, order: Order) -> Answer | Goal:
+        if order.what.get("pool") is not None:
+            return self._scale_pool(order)
         target = self._sight().target
         workers, step = order.number("workers"), order.number("by")
         if workers is None and step is None:
@@ -349,21 +355,39 @@ class Control:
             return refusal(reason)
         return self._obey(partial(_scaled, wanted), order.name) or Scaled(wanted)
 
+    def _scale_pool(self, order: Order) -> Answer | Goal:
+        sight, name = self._sight(), str(order.what["pool"])[:WORD_MAX]
+        number = sight.pools.maybe_number(name)
+        pool = None if number is None else targets.maybe_pool(sight.target, number)
+        if pool is None or not pool.plan.workers:
+            there = ", ".join(sight.pools.names) or "none"
+            return refusal(f"There is no pool {name!r} of heavy workers; there are: {there}")
+        workers, step = order.number("workers"), order.number("by")
+        if workers is None and step is None:
+            return refusal('How many workers? Say "workers", a number, or "by", a difference')
+        wanted = pool.plan.workers + (step or 0) if workers is None else workers
+        if not 1 <= wanted <= pool.most_workers:
+            return refusal(f"{name} can have 1 to {pool.most_workers} workers, and not {wanted}")
+        if reason := _maybe_reason_to_refuse(sight.target):
+            return refusal(reason)
+        self._obey(partial(_pool_scaled, pool.number, wanted), order.name)
+        return PoolScaled(pool.number, wanted)
+
     def _replace(self, order: Order) -> Answer | Goal:
         sight = self._sight()
         if reason := _maybe_reason_to_refuse(sight.target):
             return refusal(reason)
         pid = order.number("pid")
-        child = next((child for child in sight.children if child.pid == pid), None)
+        child = next((child for child in sight.everybody if child.pid == pid), None)
         if child is None:
             return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
-        if not child.serves:
+        if not child.was_ready or child.was_told_to_end:
             return refusal(f"Worker {pid} {'is not ready yet' if not child.was_ready else 'ends already'}")
         log.info("%s: worker %d", order.name, child.pid)
         child.is_unwanted = True
-        return Replaced(child.pid, time.monotonic())
+        return Replaced(child.pid, time.monotonic(), child.is_heavy)
 
     def _refork(self, order: Order) -> Answer | Goal:
         sight = self._sight()
@@ -379,19 +403,19 @@ class Control:
 
     def _kill(self, order: Order) -> Answer | Goal:
         pid = order.number("pid")
-        child = next((each for each in self._sight().children if each.pid == pid), None)
+        child = next((each for each in self._sight().everybody if each.pid == pid), None)
         if child is None or child.is_ordered:
             return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
         log.info("%s: worker %d", order.name, child.pid)
         child.is_condemned = True
-        return Killed(child.pid)
+        return Killed(child.pid, child.is_heavy)
 
     def _dump(self, order: Order) -> Answer | Goal:
         if any(isinstance(each.goal, Shown) for each in self._waiting):
             return refusal("Somebody else is waiting for stacks just now; ask again")
-        workers = [each for each in self._sight().children if each.is_worker and not each.is_ordered]
+        workers = [each for each in self._sight().everybody if not (each.is_mold or each.is_ordered)]
         if "pid" in order.what:
             workers = [each for each in workers if each.pid == order.number("pid")]
         if not workers:
@@ -433,7 +457,8 @@ class Control:
         return Told(pids, time.monotonic())
 
     def _pids(self) -> str:
-        pids = ", ".join(str(child.pid) for child in self._sight().children if child.serves)
+        there = (child for child in self._sight().everybody if child.serves or child.is_heavy)
+        pids = ", ".join(str(child.pid) for child in there)
         return pids or "not ready yet"
 
     def _log_level(self, order: Order) -> Answer:
@@ -447,8 +472,8 @@ class Control:
         log.info("%s: log level %s", order.name, wanted.lower())
         log_setup.set_level(level)
         self._wishes.level = level
-        for child in self._sight().children:
-            if child.is_worker:
+        for child in self._sight().everybody:
+            if not child.is_mold:
                 self._have_look(child)
         return Answer(True, f"The log level is {wanted.lower()}, until the next reload")
 
@@ -457,7 +482,9 @@ class Control:
         serving = sight.serving
         if serving is None or not serving.settings.metrics:
             return refusal("Nothing is counted: set metrics (--metrics), and reload")
-        data = sight.ledger.report(sight.target, sight.children, serving, time.monotonic())
+        now = time.monotonic()
+        data = sight.ledger.report(sight.target, sight.children, serving, now)
+        data += sight.pools.report(sight.target, sight.heavy, now)
         return {"ok": True, "done": True, "data": data}
 
     def _slow_after(self, order: Order) -> protocol.Message | Answer:
@@ -510,6 +537,10 @@ def _scaled(workers: int, target: Target, _now: float) -> Target:
     return targets.scaled(target, workers)
 
 
+def _pool_scaled(pool: int, workers: int, target: Target, _now: float) -> Target:
+    return targets.pool_scaled(target, pool, workers)
+
+
 def _maybe_reason_to_refuse(target: Target) -> str | None:
     if target.mode in STOPPING:
         return "The server is stopping"
@@ -529,7 +560,7 @@ def _stopping(target: Target) -> Answer:
 #: Questions that change nothing.
 REPORTS: Mapping[str, Callable[[Sight], object]] = {
     "status": reports.everything,
-    "workers": reports.workers,
+    "workers": reports.workers_of_all,
     "config": reports.config,
     "certs": reports.certificates,
 }

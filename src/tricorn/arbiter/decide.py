@@ -17,6 +17,8 @@ Guarantees, as long as nobody crashes:
   one for each generation, beside those whose place a worker has taken. It is made when a worker is wanted, is
   left alone as long as there are workers that it has forked, or may be, and does not count as one.
 - Attendants, if there shall be any, are the last that end. They are neither workers nor molds.
+- Heavy workers are in pools. Each pool is kept and replaced by the rules for workers, for itself. They are
+  told to stop when no worker is left that could call them, the stash when no heavy worker is.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
-from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Target
+from tricorn.arbiter.target import ATTENDANT, Mode, Plan, Pool, Target, pool_number
 from tricorn.records import dataclass
 
 #: From SIGABRT to SIGKILL: enough for faulthandler to write the stacks of a few hundred threads.
@@ -54,8 +56,8 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Child:
-    """A worker, a mold or an attendant, as the master sees it at one instant. All instants are monotonic
-    seconds.
+    """A worker, a mold, an attendant or a heavy worker, as the master sees it at one instant. All instants
+    are monotonic seconds.
 
     heartbeat: its last sign of life; the master counts the moment in which it saw READY as one.
     timeout, graceful_timeout, boot_timeout: from the settings of its generation; 0 is no limit.
@@ -67,6 +69,8 @@ class Child:
     is_condemned: somebody wants it killed.
     is_mold: it has loaded the application and forks workers.
     mold: the pid of the mold that has forked it. is_superseded: a mold, and a worker has taken its place.
+    slot: the place of a heavy worker in its pool, from 1: the first ones have applications that others have
+        not, so the last ones leave first.
     is_ordered: a mold was told to fork it and has not said yet that it did. `pid` stands for the order. How
         long that may take is the mold's affair.
     """
@@ -92,6 +96,7 @@ class Child:
     is_ordered: bool = False
     mold: int = 0
     is_superseded: bool = False
+    slot: int = 0
 
     def has_had_its_time(self, now: float) -> bool:
         """One that still boots has not begun its own."""
@@ -102,6 +107,16 @@ class Child:
     def is_attendant(self) -> bool:
         """It answers health checks, or serves control, and is neither a worker nor a mold."""
         return self.generation <= ATTENDANT
+
+    @property
+    def is_heavy(self) -> bool:
+        """It is in a pool."""
+        return pool_number(self.generation) > 0
+
+    @property
+    def is_worker(self) -> bool:
+        """It serves clients, or will."""
+        return not (self.is_mold or self.is_attendant or self.is_heavy)
 
     @property
     def is_leaving(self) -> bool:
@@ -182,27 +197,33 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
     condemned = {action.pid for action in overdue}
     attendants = [child for child in children if child.is_attendant]
     molds = [child for child in children if child.is_mold]
-    workers = [child for child in children if not child.is_mold and not child.is_attendant]
+    workers = [child for child in children if child.is_worker]
+    heavy = [child for child in children if child.is_heavy]
     remaining = [child for child in children if not child.is_leaving and child.pid not in condemned]
-    staying = [child for child in remaining if not child.is_attendant]
+    staying = [child for child in remaining if not (child.is_attendant or child.is_heavy)]
     useless = _useless_molds(molds, workers, target)
     dying = [child for child in children if child.pid in condemned or child.aborted_at is not None]
     stuck = _stuck_in_boot([child for child in dying if not child.is_mold])
     attend = _attend(
-        [*workers, *molds], [child for child in attendants if child in remaining], stuck, target, now
+        [*workers, *molds, *heavy], [child for child in attendants if child in remaining], stuck, target, now
     )
     match target.mode:
         case Mode.QUICK:
-            hurried = [*workers, *useless, *attendants]
+            hurried = [*workers, *heavy, *useless, *attendants]
             return [*overdue, *_interrupt(hurried, condemned), *_exit(children, target)]
         case Mode.DRAINING | Mode.RETIRING | Mode.RESTING | Mode.PAUSED:
             told = map(_drain, (child for child in staying if not child.is_mold or child in useless))
+            behind = _end_pools(workers, heavy, remaining, target)
             ends = () if target.goes_on else _exit(children, target)
-            return [*overdue, *told, *attend, *ends]
+            return [*overdue, *told, *behind, *attend, *ends]
         case Mode.LEAVING if now >= target.drain_at:
             return [*overdue, EndDelay()]
         case Mode.RUNNING | Mode.LEAVING if _has_failed(target, children):
             return [*overdue, Abandon(target.plan.generation)]
+        case Mode.RUNNING | Mode.LEAVING if failed := [
+            pool for pool in target.pools if _has_failed(pool, heavy)
+        ]:
+            return [*overdue, Abandon(failed[0].plan.generation)]
         case Mode.RUNNING | Mode.LEAVING:
             serving = [child for child in staying if not child.is_mold]
             wanted = _keep_serving(serving, stuck, target, now)
@@ -210,7 +231,10 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             ready = [mold for mold in molds if mold in staying and mold.state is State.READY]
             usable = [mold for mold in ready if not mold.is_superseded]
             left = (mold for mold in useless if mold in staying)
-            return [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left), *attend]
+            actions = [*overdue, *_through_molds(possible, molds, usable, target), *map(_drain, left)]
+            for pool in target.pools:
+                actions += _keep_pool(pool, heavy, remaining, stuck, now)
+            return [*actions, *attend]
 
 
 def next_deadline(children: Sequence[Child], target: Target, now: float) -> float | None:
@@ -218,6 +242,7 @@ def next_deadline(children: Sequence[Child], target: Target, now: float) -> floa
     instants = [due[0] for child in children if (due := _due(child))]
     instants += [child.worn_at for child in children if child.worn_at is not None and _will_wear(child, now)]
     plans = [target.plan, target.fallback] if target.is_serving else []
+    plans += [plan for pool in target.pools for plan in pool.plans] if target.is_serving else []
     plans += target.attendants if target.attends and target.mode is not Mode.QUICK else ()
     instants += [target.drain_at] if target.mode is Mode.LEAVING else []
     instants += [plan.retry_at for plan in plans if plan and plan.retry_at > now]
@@ -235,8 +260,7 @@ def serves(children: Sequence[Child], target: Target) -> bool:
 
 def is_serving(child: Child) -> bool:
     """A worker that is READY and stays."""
-    is_worker = not child.is_mold and not child.is_attendant
-    return is_worker and child.state is State.READY and not child.is_leaving
+    return child.is_worker and child.state is State.READY and not child.is_leaving
 
 
 def _will_wear(child: Child, now: float) -> bool:
@@ -304,7 +328,7 @@ def _exit(children: Sequence[Child], target: Target) -> list[Action]:
 # -- serving ---------------------------------------------------------------------------------------------
 
 
-def _has_failed(target: Target, children: Sequence[Child]) -> bool:
+def _has_failed(target: Target | Pool, children: Sequence[Child]) -> bool:
     """Whether the generation is given up: it was tried often enough, and nobody is still trying. A mold has
     done its part when it is READY.
 
@@ -333,7 +357,7 @@ def _stuck_in_boot(dying: Sequence[Child]) -> Counter[int]:
 
 
 def _keep_serving(
-    staying: Sequence[Child], stuck: Counter[int], target: Target, now: float
+    staying: Sequence[Child], stuck: Counter[int], target: Target | Pool, now: float
 ) -> Iterator[Spawn | Drain]:
     plan, fallback = target.plan, target.fallback
     mine = [child for child in staying if child.generation == plan.generation]
@@ -386,8 +410,11 @@ def _fill(members: Sequence[Child], plan: Plan, stuck: int, now: float) -> Itera
 
 
 def _least_useful(members: Sequence[Child], count: int) -> Sequence[Child]:
-    """Who leaves first: who does not serve yet, then who has served longest (it has grown the most)."""
-    ranked = sorted(members, key=lambda child: (child.state is State.READY, child.started_at, child.pid))
+    """Who leaves first: who does not serve yet, then who has served longest (it has grown the most). Of heavy
+    workers those with the last places."""
+    ranked = sorted(
+        members, key=lambda child: (-child.slot, child.state is State.READY, child.started_at, child.pid)
+    )
     return ranked[: max(0, count)]
 
 
@@ -399,6 +426,30 @@ def _within_room(actions: Iterable[Spawn | Drain], room: int) -> Iterator[Spawn 
                 continue
             room -= 1
         yield action
+
+
+# -- pools -----------------------------------------------------------------------------------------------
+
+
+def _keep_pool(
+    pool: Pool, heavy: Sequence[Child], remaining: Sequence[Child], stuck: Counter[int], now: float
+) -> list[Spawn | Drain]:
+    """As web workers are kept."""
+    mine = [child for child in heavy if pool_number(child.generation) == pool.number]
+    staying = [child for child in mine if child in remaining]
+    return list(_within_room(_keep_serving(staying, stuck, pool, now), pool.room - len(mine)))
+
+
+def _end_pools(
+    workers: Sequence[Child], heavy: Sequence[Child], remaining: Sequence[Child], target: Target
+) -> list[Drain]:
+    """Whoever may be called ends after those who may call. One that is paused has them ready: what they have
+    loaded is what took long."""
+    if workers or target.mode is Mode.PAUSED:
+        return []
+    last = {pool.number for pool in target.pools if pool.is_last}
+    calling = [child for child in heavy if pool_number(child.generation) not in last]
+    return [_drain(child) for child in (calling or heavy) if child in remaining]
 
 
 # -- attendants ------------------------------------------------------------------------------------------

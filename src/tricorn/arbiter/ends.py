@@ -82,7 +82,7 @@ class Ends:
 def log_kill(child: ChildRecord) -> None:
     """It is killed by us: why."""
     if child.is_condemned:
-        log.info("Worker %d is killed as it was wished", child.pid)
+        log.info("%s is killed as it was wished", child.name)
     elif child.is_too_large:
         log.error("Worker %d has more memory than max_memory_hard: killed it", child.pid)
     elif child.was_ready:
@@ -131,6 +131,10 @@ def _told(before: Target, after: Target, now: float, why: str) -> Target:
     """The log says what is waited for from now on."""
     if after.plan.retry_at != before.plan.retry_at:
         _report_wait(after.plan, now, why, is_tried_again=after.fallback is None)
+    for was, pool in zip(before.pools, after.pools, strict=True):
+        if was.plan.retry_at != pool.plan.retry_at:
+            wait = pool.plan.retry_at - now
+            log.warning("Workers of the pool %s fail: starting the next one in %.1f s", pool.name, wait)
     for old, new in zip(before.attendants, after.attendants, strict=True):
         if old.retry_at != new.retry_at:
             name = NAMES[new.generation].lower()

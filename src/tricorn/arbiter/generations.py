@@ -16,6 +16,7 @@ from tricorn.arbiter.children import Generation, rows_for
 from tricorn.arbiter.ledger import exemplars_of, figures_of
 from tricorn.arbiter.load import most_of
 from tricorn.arbiter.privileges import identity_for
+from tricorn.arbiter.target import pool_number
 from tricorn.config.bulkheads import reserved_threads
 from tricorn.config.settings import Settings
 from tricorn.hooks.found import Hooks
@@ -51,12 +52,14 @@ class Generations(Mapping[int, Generation]):
 
     @property
     def latest(self) -> Generation | None:
-        return self._known[max(self._known)] if self._known else None
+        """Of workers."""
+        found = [each for number, each in self._known.items() if not pool_number(number)]
+        return max(found, key=lambda each: each.number, default=None)
 
     @property
     def of_workers(self) -> int:
         """How many of them are generations of workers."""
-        return len(self._known.keys() - self._attendances.keys())
+        return sum(not pool_number(number) for number in self._known.keys() - self._attendances.keys())
 
     @property
     def workers_listeners(self) -> list[Listener]:
@@ -78,6 +81,10 @@ class Generations(Mapping[int, Generation]):
         )
         self._known[number] = generation
         return generation
+
+    def add_heavy(self, generation: Generation) -> None:
+        """One of a pool."""
+        self._known[generation.number] = generation
 
     def open_attendants(self, first: Generation, certify: Certify) -> None:
         """Theirs, beside the first one of workers. Raises ConfigError, ListenError."""

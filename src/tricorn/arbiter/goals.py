@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tricorn.arbiter.decide import Child, State
-from tricorn.arbiter.target import STOPPING, Mode, Target
+from tricorn.arbiter.target import HEAVY, STOPPING, Mode, Pool, Target, maybe_pool
 from tricorn.records import dataclass, field
 
 #: How long a worker may take to show its stacks, seconds. One that runs Python code takes milliseconds.
@@ -47,17 +47,20 @@ def refusal(say: str) -> Answer:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a worker, or a mold, of this generation was never ready."""
+    """Why a worker, or a mold, of this generation was never ready. pool: of a heavy worker, the number of its
+    pool; else 0."""
 
     generation: int
     text: str
+    pool: int = 0
 
 
 @dataclass(frozen=True)
 class Picture:
     """The master at one instant.
 
-    problems: since the goal was set. upgrade: how the last upgrade has ended; None: it goes on.
+    problems: since the goal was set, of web workers. heavy: the others. heavy_problems: theirs.
+    upgrade: how the last upgrade has ended; None: it goes on.
     accepting: processes that say themselves that they take connections. One that was told to leave does so
         until it has heard.
     now: the instant. stacks: by process id, what workers have answered who were asked for theirs.
@@ -77,6 +80,12 @@ class Picture:
     known: Mapping[int, object] = field(default_factory=dict)
     events: Sequence[Mapping[str, object]] = ()
     profiles: Mapping[int, object] = field(default_factory=dict)
+    heavy: Sequence[Child] = ()
+    heavy_problems: Sequence[Problem] = ()
+
+    @property
+    def everybody(self) -> Sequence[Child]:
+        return (*self.children, *self.heavy)
 
     @property
     def serving(self) -> list[Child]:
@@ -108,12 +117,24 @@ class Reloaded:
         ready = now.serving
         if now.target.fallback is not None or not plan.proven or len(ready) < plan.workers:
             return None
-        others = [child for child in now.children if not (child.is_mold or child.is_attendant)]
+        others = [child for child in now.children if child.is_worker]
         others = [child for child in others if child.generation != plan.generation]
         if any(child.state is not State.DRAINING or child.pid in now.accepting for child in others):
             return None
         rest = f"; {_workers(now.leaving)} of before finish their requests" if now.leaving else ""
-        return Answer(True, f"Generation {plan.generation} serves with {_workers(len(ready))}{rest}")
+        said = f"Generation {plan.generation} serves with {_workers(len(ready))}{rest}"
+        for pool in now.target.pools:
+            if pool.fallback is not None or _count_ready(now.heavy, pool) < pool.plan.workers:
+                reasons = [each.text for each in now.heavy_problems if each.pool == pool.number]
+                if pool.fallback is None and reasons:
+                    return _failure(f"{said}, but heavy workers do not start; it is tried again", reasons)
+                return None
+            if not pool.is_last and pool.plan.generation % HEAVY < plan.generation and pool.plan.workers:
+                reasons = [each.text for each in now.heavy_problems if each.pool == pool.number]
+                return _failure(
+                    f"{said}, but its heavy workers do not start, and those of before stay", reasons
+                )
+        return Answer(True, said)
 
 
 @dataclass(frozen=True)
@@ -135,20 +156,50 @@ class Scaled:
 
 
 @dataclass(frozen=True)
+class PoolScaled:
+    """So many workers of this pool take calls."""
+
+    pool: int
+    workers: int
+
+    def maybe_answer(self, now: Picture) -> Answer | None:
+        pool = maybe_pool(now.target, self.pool)
+        if pool is None or pool.plan.workers != self.workers:
+            return refusal("Somebody else has changed it meanwhile")
+        reasons = [each.text for each in now.heavy_problems if each.pool == self.pool]
+        if reasons:
+            return _failure("Not all heavy workers start; it is tried again", reasons)
+        if _count_ready(now.heavy, pool) != self.workers:
+            return None
+        return Answer(True, f"{pool.name}: {_workers(self.workers)}")
+
+
+def _count_ready(heavy: Sequence[Child], pool: Pool) -> int:
+    return sum(_is_ready(child) for child in heavy if child.generation == pool.plan.generation)
+
+
+def _is_ready(child: Child) -> bool:
+    return child.state is State.READY and not child.is_leaving
+
+
+@dataclass(frozen=True)
 class Replaced:
     """This worker serves no more. since: when that was asked for; its successor has started later."""
 
     pid: int
     since: float
+    is_heavy: bool = False
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        still = next((child for child in now.children if child.pid == self.pid), None)
+        still = next((child for child in now.everybody if child.pid == self.pid), None)
         if still is not None and (not still.is_leaving or self.pid in now.accepting):
-            if now.problems:
+            problems = now.heavy_problems if self.is_heavy else now.problems
+            if problems:
                 why = f"Worker {self.pid} serves on, because its successor does not start; it is tried again"
-                return _failure(why, [each.text for each in now.problems])
+                return _failure(why, [each.text for each in problems])
             return None
-        successors = [child.pid for child in now.serving if child.started_at >= self.since]
+        serving = [child for child in now.heavy if _is_ready(child)] if self.is_heavy else now.serving
+        successors = [child.pid for child in serving if child.started_at >= self.since]
         by = f"worker {successors[0]} serves in its place" if successors else "it is being replaced"
         how = "has ended" if still is None else "finishes its requests"
         return Answer(True, f"Worker {self.pid} {how}; {by}")
@@ -188,12 +239,13 @@ class Killed:
     """This worker has ended, and there are as many as there should be."""
 
     pid: int
+    is_heavy: bool = False
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        if any(child.pid == self.pid for child in now.children):
+        if any(child.pid == self.pid for child in now.everybody):
             return None
         said = f"Worker {self.pid} was killed"
-        if not now.target.is_serving:
+        if self.is_heavy or not now.target.is_serving:
             return Answer(True, said)
         ready = len(now.serving)
         if ready < now.target.plan.workers:
@@ -227,7 +279,7 @@ class Shown:
     since: float
 
     def maybe_answer(self, now: Picture) -> Answer | None:
-        there = {child.pid for child in now.children}
+        there = {child.pid for child in now.everybody}
         missing = [pid for pid in self.pids if pid in there and pid not in now.stacks]
         if missing and now.now < self.since + STACKS_TIME:
             return None
@@ -288,7 +340,7 @@ class Happened:
 
 
 Asked = Shown | Profiled | Told | Happened
-Goal = Reloaded | Scaled | Replaced | Reforked | Upgraded | Killed | Paused | Asked
+Goal = Reloaded | Scaled | PoolScaled | Replaced | Reforked | Upgraded | Killed | Paused | Asked
 
 #: Goals that are reached, or not, whatever becomes of the service.
 APART = (Killed, Shown, Profiled, Told, Happened)

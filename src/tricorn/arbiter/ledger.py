@@ -332,7 +332,7 @@ class Ledger:
     def _of_master(
         self, target: Target, children: Sequence[ChildRecord], now: float
     ) -> Iterable[dict[str, Any]]:
-        states = Counter(_state(child, now) for child in children)
+        states = Counter(state_of(child, now) for child in children)
         yield made(
             "tricorn_workers",
             "gauge",
@@ -386,7 +386,7 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _state(child: ChildRecord, now: float) -> str:
+def state_of(child: ChildRecord, now: float) -> str:
     if child.is_leaving(now):
         return "leaving"
     return "ready" if child.was_ready else "booting"

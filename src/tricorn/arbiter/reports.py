@@ -20,6 +20,7 @@ from tricorn.arbiter import target as targets
 from tricorn.arbiter.children import ChildRecord, Generation
 from tricorn.arbiter.decide import State
 from tricorn.arbiter.ledger import Ledger
+from tricorn.arbiter.pools import Pools
 from tricorn.arbiter.target import Target
 from tricorn.arbiter.upgrade import Upgrade
 from tricorn.config.declaration import Declared
@@ -40,7 +41,8 @@ APPLICATION = "application"
 
 @dataclass(frozen=True)
 class Sight:
-    """What there is to see of a master. children: workers and molds. started_at: a monotonic instant."""
+    """What there is to see of a master. children: workers and molds. started_at: a monotonic instant. heavy:
+    heavy workers."""
 
     settings: Settings
     target: Target
@@ -49,6 +51,13 @@ class Sight:
     upgrade: Upgrade
     started_at: float
     ledger: Ledger
+    pools: Pools
+    heavy: Sequence[ChildRecord] = ()
+
+    @property
+    def everybody(self) -> Sequence[ChildRecord]:
+        """Workers of both sorts, and molds."""
+        return (*self.children, *self.heavy)
 
     @property
     def serving(self) -> Generation | None:
@@ -82,6 +91,7 @@ def status(sight: Sight) -> dict[str, Any]:
         "molds": [child.pid for child in sight.children if child.is_mold],
         "older": sight.upgrade.older_pid,
         "newer": sight.upgrade.newer_pid,
+        "pools": [{key: value for key, value in pool.items() if key != "workers"} for pool in pools(sight)],
     }
 
 
@@ -90,6 +100,35 @@ def workers(sight: Sight) -> list[dict[str, Any]]:
     now = time.monotonic()
     known = sorted(_known(sight.children), key=lambda child: (child.started_at, child.pid))
     return [_worker(child, now) for child in known]
+
+
+def workers_of_all(sight: Sight) -> list[dict[str, Any]]:
+    """The same, and behind them heavy workers, of which `pool` says so."""
+    return [*workers(sight), *(each for pool in pools(sight) for each in pool["workers"])]
+
+
+def pools(sight: Sight) -> list[dict[str, Any]]:
+    """Of heavy workers, with these."""
+    now = time.monotonic()
+    found = []
+    for pool in sight.target.pools:
+        mine = [child for child in sight.heavy if targets.pool_number(child.generation.number) == pool.number]
+        views = [child.view(0.0) for child in mine]
+        found.append(
+            {
+                "name": pool.name,
+                "generation": pool.plan.generation % targets.HEAVY,
+                "is_on_trial": pool.fallback is not None,
+                "wanted": pool.plan.workers,
+                "ready": sum(view.state is State.READY and not view.is_leaving for view in views),
+                "booting": sum(view.state is State.BOOTING and not view.is_leaving for view in views),
+                "leaving": sum(view.is_leaving for view in views),
+                "running": sum(child.row.running for child in mine),
+                "waiting": sight.pools.waiting(pool.name),
+                "workers": [_worker(child, now) | {"pool": pool.name} for child in mine],
+            }
+        )
+    return found
 
 
 def requests_told(answer: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -134,7 +173,7 @@ def requests_known(child: ChildRecord, now: float) -> dict[str, Any]:
 
 
 def everything(sight: Sight) -> dict[str, Any]:
-    return {"status": status(sight), "workers": workers(sight)}
+    return {"status": status(sight), "workers": workers(sight), "pools": pools(sight)}
 
 
 def config(sight: Sight) -> list[dict[str, str]]:
@@ -204,7 +243,7 @@ def _worker(child: ChildRecord, now: float) -> dict[str, Any]:
         "pid": child.pid,
         "is_mold": child.is_mold,
         "state": State.DRAINING.value if view.is_leaving else view.state.value,
-        "generation": child.generation.number,
+        "generation": child.generation.shown,
         "age": _seconds(now - child.started_at),
         "silent": _seconds(max(0.0, now - view.heartbeat)),
         "requests": row.requests,

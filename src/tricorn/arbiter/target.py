@@ -16,6 +16,8 @@ logs. What follows from a target for the children that exist is in decide.py.
     a child ended                with_exit()             back-off; before READY also one boot failure more
     decide() said Abandon        abandoned()             the fallback is the plan again, or the server stops
     health_bind, admin_bind      attended()              a process that answers health checks, or controls
+    dirty_workers                pooled()                a pool of heavy workers; a reload has it anew
+    somebody says how many       pool_scaled()           its workers
     no other master is left      alone()                 nobody else answers them
 """
 
@@ -32,6 +34,10 @@ from tricorn.records import dataclass, replace
 #: Those of workers begin with 1.
 ATTENDANT = 0
 ADMIN = -1
+
+#: From here on numbers are of generations of heavy workers: of the n-th pool, n * HEAVY and the number of the
+#: web workers' generation that it came with. So each number is of one generation, and tells whose it is.
+HEAVY = 1 << 20
 
 #: Exit code of a master whose first generation never became READY. The same number that a worker exits with.
 EXIT_BOOT = 3
@@ -120,6 +126,42 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Heavy workers: what shall be of them. They are replaced as web workers are, and for themselves: a new
+    generation of a pool that does not start leaves the one before in its place, whatever web workers do.
+
+    number: of the pool, from 1. plan, fallback: as of a Target. room: how many processes it may have.
+    is_last: heavy workers use it, too, so it ends after them (the stash). No reload changes it.
+    """
+
+    name: str
+    number: int
+    plan: Plan
+    room: int
+    fallback: Plan | None = None
+    is_last: bool = False
+
+    @property
+    def most_workers(self) -> int:
+        """As many as leave room for a draining predecessor of each."""
+        return max(1, self.room // 2)
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        return (self.plan,) if self.fallback is None else (self.plan, self.fallback)
+
+
+def pool_number(generation: int) -> int:
+    """Of the pool that a generation is of; 0: of none."""
+    return max(0, generation // HEAVY)
+
+
+def heavy_generation(pool: int, generation: int) -> int:
+    """The number of a pool's generation. generation: of the web workers that it comes with."""
+    return pool * HEAVY + generation
+
+
+@dataclass(frozen=True)
 class Target:
     """What shall be.
 
@@ -131,6 +173,7 @@ class Target:
     attendants: of the processes beside the workers that speak of the service: one for health checks, one for
         control and metrics.
     is_beside: another master serves, too, and has its own.
+    pools: of heavy workers.
     """
 
     plan: Plan
@@ -142,6 +185,7 @@ class Target:
     is_beside: bool = False
     exit_code: int = 0
     latest: int = 1
+    pools: tuple[Pool, ...] = ()
 
     @property
     def most_workers(self) -> int:
@@ -203,6 +247,49 @@ def attended(target: Target, generation: int = ATTENDANT, *, is_beside: bool = F
 
 def alone(target: Target) -> Target:
     return replace(target, is_beside=False) if target.is_beside else target
+
+
+def pooled(target: Target, pool: Pool) -> Target:
+    """There shall be such a pool. If there is one of this number, `pool` is what it becomes, on trial: what
+    was proven of it serves meanwhile."""
+    before = maybe_pool(target, pool.number)
+    if before is None:
+        return replace(target, pools=(*target.pools, pool))
+    still_on_trial = before.fallback is not None and not before.plan.proven
+    fallback = before.fallback if still_on_trial else before.plan
+    if pool.plan.proven or not (fallback and fallback.proven and fallback.workers):
+        fallback = None  # there is nothing to try, or nobody who could serve meanwhile
+    return _with_pool(target, replace(pool, fallback=fallback))
+
+
+def maybe_pool(target: Target, number: int) -> Pool | None:
+    return next((pool for pool in target.pools if pool.number == number), None)
+
+
+def pool_scaled(target: Target, number: int, workers: int) -> Target:
+    """During a reload both of its generations get the new size."""
+    pool = maybe_pool(target, number)
+    if pool is None:
+        return target
+    fallback = None if pool.fallback is None else replace(pool.fallback, workers=workers)
+    return _with_pool(target, replace(pool, plan=replace(pool.plan, workers=workers), fallback=fallback))
+
+
+def _with_pool(target: Target, changed: Pool) -> Target:
+    pools = tuple(changed if pool.number == changed.number else pool for pool in target.pools)
+    return replace(target, pools=pools)
+
+
+def _with_plan(target: Target, generation: int, change: Callable[[Plan], Plan]) -> Target:
+    """Of a pool, whichever it is that the generation is of."""
+    pool = maybe_pool(target, pool_number(generation))
+    if pool is None:
+        return target
+    if pool.plan.generation == generation:
+        return _with_pool(target, replace(pool, plan=change(pool.plan)))
+    if pool.fallback is not None and pool.fallback.generation == generation:
+        return _with_pool(target, replace(pool, fallback=change(pool.fallback)))
+    return target
 
 
 def stopped(target: Target, mode: Mode, now: float = 0.0) -> Target:
@@ -297,6 +384,13 @@ def reloaded(target: Target, workers: int, room: int, **terms: Any) -> Target:
 
 
 def with_ready(target: Target, generation: int) -> Target:
+    if pool_number(generation):
+        pool = maybe_pool(target, pool_number(generation))
+        target = _with_plan(target, generation, lambda plan: replace(plan, proven=True, boot_failures=0))
+        proven = maybe_pool(target, pool_number(generation))
+        if pool is None or proven is None or pool.plan.generation != generation:
+            return target
+        return _with_pool(target, replace(proven, fallback=None))
     if generation == target.plan.generation and not target.plan.proven:
         plan = replace(target.plan, proven=True, boot_failures=0)
         return replace(target, plan=plan, fallback=None)
@@ -308,6 +402,8 @@ def with_ready(target: Target, generation: int) -> Target:
 
 def with_exit(target: Target, ended: Exit, now: float) -> Target:
     """What an exit says about its generation. Generations that are not wanted any more are not judged."""
+    if pool_number(ended.generation):
+        return _with_plan(target, ended.generation, lambda plan: _judged(plan, ended, now))
     if ended.generation == target.plan.generation:
         return replace(target, plan=_judged(target.plan, ended, now))
     if target.fallback and ended.generation == target.fallback.generation:
@@ -317,6 +413,8 @@ def with_exit(target: Target, ended: Exit, now: float) -> Target:
 
 def with_failed_fork(target: Target, generation: int, now: float) -> Target:
     """The machine refused a process: nobody's fault, and trying again at once would not help."""
+    if pool_number(generation):
+        return _with_plan(target, generation, lambda plan: _backed_off(plan, now))
     if generation == target.plan.generation:
         return replace(target, plan=_backed_off(target.plan, now))
     if target.fallback and generation == target.fallback.generation:
@@ -329,8 +427,11 @@ def _with_attendant(target: Target, generation: int, change: Callable[[Plan], Pl
     return replace(target, attendants=attendants)
 
 
-def abandoned(target: Target) -> Target:
-    """The plan will never be READY."""
+def abandoned(target: Target, generation: int | None = None) -> Target:
+    """The plan will never be READY. generation: of a pool, which has another one to go back to."""
+    pool = maybe_pool(target, pool_number(generation or 0))
+    if pool is not None and pool.fallback is not None:
+        return _with_pool(target, replace(pool, plan=pool.fallback, fallback=None))
     if target.fallback is not None:
         return replace(target, plan=target.fallback, fallback=None)
     return replace(target, mode=Mode.DRAINING, exit_code=EXIT_BOOT)

@@ -61,9 +61,9 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Verb:
-    """One command. usage: its argument, for --help; in brackets if it can be left out. question: from the
-    words behind it. show: of what comes back as data, in text. is_report: it is answered at once. ends: the
-    server ends after it."""
+    """One command. usage: its argument, for --help; in brackets if it can be left out. most: how many words
+    that can be. question: from the words behind it. show: of what comes back as data, in text. is_report: it
+    is answered at once. ends: the server ends after it."""
 
     summary: str
     usage: str = ""
@@ -71,14 +71,18 @@ class Verb:
     show: Callable[[Any, ctl_text.Weigh], str] | None = None
     is_report: bool = False
     ends: bool = False
+    most: int = 1
 
     @property
     def words(self) -> tuple[int, int]:
         """How many it wants at least, and at most."""
-        return int(bool(self.usage) and not self.usage.startswith("[")), int(bool(self.usage))
+        is_needed = bool(self.usage) and (self.most > 1 or not self.usage.startswith("["))
+        return int(is_needed), self.most if self.usage else 0
 
 
 def size_of(words: Sequence[str]) -> Message:
+    if len(words) == 2:
+        return {"pool": words[0], **size_of(words[1:])}
     text = words[0]
     try:
         number = int(text)
@@ -154,7 +158,12 @@ VERBS: Mapping[str, Verb] = {
     "log-level": Verb("Show the level of the error log, or set it", "[LEVEL]", maybe_level_of),
     "reload": Verb("Read the settings again, and load the code anew (HUP)"),
     "upgrade": Verb("Put a new master with a new Python and Tricorn in its place (USR2)"),
-    "scale": Verb("Have so many workers, or so many more or fewer: 4, +1, -1", "N", size_of),
+    "scale": Verb(
+        "Have so many workers, or so many more or fewer: 4, +1, -1; heavy 4: so many heavy ones",
+        "[POOL] N",
+        size_of,
+        most=2,
+    ),
     "replace": Verb("Put another worker in the place of this one, which finishes first", "PID", process_of),
     "kill": Verb("End a worker at once, and start another", "PID", process_of),
     "pause": Verb("Finish all requests, and let new connections wait"),
@@ -177,6 +186,9 @@ OTHER_WORDS: Mapping[str, str] = {
     "worker add": "scale +{}",
     "worker remove": "scale -{}",
     "worker kill": "replace {}",
+    "show dirty": "workers",
+    "dirty add": "scale heavy +{}",
+    "dirty remove": "scale heavy -{}",
     "drain": "stop",
     "shutdown": "stop",
     "shutdown graceful": "stop",
@@ -447,8 +459,6 @@ def in_our_words(words: list[str]) -> list[str]:
             return (
                 [*ours.format(*rest).split(), *rest[1:]] if "{}" in ours and rest else [*ours.split(), *rest]
             )
-    if words[0] == "dirty" or words[:2] == ["show", "dirty"]:
-        raise UsageError("Tricorn has no dirty arbiters")
     return words
 
 

@@ -38,7 +38,18 @@ def status(data: Mapping[str, Any], weigh: Weigh) -> str:
     others = [(who, told[who]) for who in ("older", "newer") if told[who]]
     lines += [f"an upgrade is under way: the {who} master is process {pid}" for who, pid in others]
     lines += [f"listening at {address}" for address in told["listeners"]]
-    return "\n".join([*map(escape_line, lines), "", table_of_workers(workers, weigh)])
+    lines += [line for pool in data.get("pools", ()) for line in pool_of(pool)]
+    heavy = [each for pool in data.get("pools", ()) for each in pool["workers"]]
+    return "\n".join([*map(escape_line, lines), "", table_of_workers([*workers, *heavy], weigh)])
+
+
+def pool_of(pool: Mapping[str, Any]) -> Iterable[str]:
+    """Of heavy workers. One that nobody wants is not there."""
+    counts = [f"{pool['ready']} of {pool['wanted']} heavy workers ready"]
+    counts += [f"{pool[what]} {what}" for what in ("booting", "leaving") if pool[what]]
+    counts += [f"{pool['running']} calls run, {pool['waiting']} wait"]
+    if pool["wanted"] or pool["workers"]:
+        yield f"{pool['name']}, generation {pool['generation']}: {', '.join(counts)}"
 
 
 def table_of_workers(workers: Sequence[Mapping[str, Any]], weigh: Weigh) -> str:
@@ -50,7 +61,10 @@ def table_of_workers(workers: Sequence[Mapping[str, Any]], weigh: Weigh) -> str:
 
 def _row(worker: Mapping[str, Any], weigh: Weigh) -> tuple[str, ...]:
     memory = weigh(worker["pid"])
-    begin = (str(worker["pid"]), "mold" if worker["is_mold"] else worker["state"], str(worker["generation"]))
+    state = "mold" if worker["is_mold"] else worker["state"]
+    if worker.get("pool"):
+        state = f"{worker['pool']} {state}"
+    begin = (str(worker["pid"]), state, str(worker["generation"]))
     end = f"{memory / (1 << 20):.0f} MB" if memory else "-"
     if worker["is_mold"]:
         return (*begin, duration(worker["age"]), "-", "-", "-", "-", end)

@@ -26,6 +26,23 @@ VERSION = (27, 0, 1)
 BASE, CONFIG, PASTER, WSGI = (f"tricorn.app.{name}" for name in ("base", "config", "pasterapp", "wsgiapp"))
 CLASSES = "tricorn.app.gunicorn"
 
+HEAVY = "tricorn.heavy"
+HEAVY_CLIENT = (
+    *("DirtyClient", "get_dirty_client", "get_dirty_client_async"),
+    *("close_dirty_client", "close_dirty_client_async"),
+)
+HEAVY_ERRORS = (
+    *("DirtyError", "DirtyTimeoutError", "DirtyConnectionError", "DirtyWorkerError", "DirtyAppError"),
+    *("DirtyAppNotFoundError", "DirtyNoWorkersAvailableError", "DirtyProtocolError"),
+)
+STASH_CLASSES = (
+    *("StashClient", "StashTable", "StashError", "StashTableNotFoundError", "StashKeyNotFoundError"),
+)
+STASH_FUNCTIONS = (
+    *("put", "get", "delete", "keys", "clear", "info", "ensure", "exists", "delete_table", "tables"),
+    "table",
+)
+
 #: Module → name → where it is, as module:name. Imported when the name is asked for.
 MODULES: Mapping[str, Mapping[str, str]] = {
     "": {name: f"{CLASSES}:{name}" for name in ("SERVER", "SERVER_SOFTWARE", "__version__", "version_info")},
@@ -44,6 +61,14 @@ MODULES: Mapping[str, Mapping[str, str]] = {
         "get_default_config_file": f"{CLASSES}:get_default_config_file",
         "make_settings": f"{CLASSES}:make_settings",
     },
+    "dirty": {
+        **{name: f"{HEAVY}:{name}" for name in (*HEAVY_ERRORS, *HEAVY_CLIENT, *STASH_CLASSES, "DirtyApp")},
+        "stash": f"{HEAVY}:stash",
+    },
+    "dirty.app": {"DirtyApp": f"{HEAVY}:DirtyApp"},
+    "dirty.client": {name: f"{HEAVY}:{name}" for name in HEAVY_CLIENT},
+    "dirty.errors": {name: f"{HEAVY}:{name}" for name in HEAVY_ERRORS},
+    "dirty.stash": {name: f"{HEAVY}.stash:{name}" for name in (*STASH_CLASSES, *STASH_FUNCTIONS)},
     "errors": {name: f"{CLASSES}:{name}" for name in ("AppImportError", "ConfigError", "HaltServer")},
     "glogging": {
         "CONFIG_DEFAULTS": f"{CLASSES}:CONFIG_DEFAULTS",
@@ -107,13 +132,7 @@ class Finder:
         name = fullname.removeprefix(f"{PACKAGE}.") if fullname != PACKAGE else ""
         if name == fullname or name not in MODULES or (name and not is_ours(sys.modules.get(PACKAGE))):
             return None
-        is_package = not name or any(each.startswith(f"{name}.") for each in MODULES)
-        return ModuleSpec(
-            fullname,
-            self,  # type: ignore[arg-type]  # a loader in form only
-            origin="tricorn.compat.gunicorn",
-            is_package=is_package,
-        )
+        return _spec(fullname, name, self)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return StandIn(spec.name)
@@ -122,7 +141,32 @@ class Finder:
         """There is nothing to run."""
 
 
+def _spec(fullname: str, name: str, finder: Finder) -> ModuleSpec:
+    is_package = not name or any(each.startswith(f"{name}.") for each in MODULES)
+    return ModuleSpec(
+        fullname,
+        finder,  # type: ignore[arg-type]  # a loader in form only
+        origin="tricorn.compat.gunicorn",
+        is_package=is_package,
+    )
+
+
+class DirtyFinder(Finder):
+    """The first one to be asked for gunicorn.dirty, and for nothing else: also where Gunicorn is installed,
+    whose own finds no arbiter here."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        name = fullname.removeprefix(f"{PACKAGE}.")
+        if not f"{fullname}.".startswith(f"{PACKAGE}.dirty.") or name not in MODULES:
+            return None
+        return _spec(fullname, name, self)
+
+
 _finder = Finder()
+_dirty = DirtyFinder()
 
 
 def is_ours(module: object) -> bool:
@@ -133,6 +177,13 @@ def install() -> None:
     """From here on the imports find what stands in. Again: nothing."""
     if _finder not in sys.meta_path:
         sys.meta_path.append(_finder)
+
+
+def install_dirty() -> None:
+    """From here on `import gunicorn.dirty` means Tricorn's heavy workers."""
+    install()
+    if _dirty not in sys.meta_path:
+        sys.meta_path.insert(0, _dirty)
 
 
 def uninstall_if_unused() -> None:

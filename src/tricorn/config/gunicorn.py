@@ -46,7 +46,6 @@ class Missing:
 SSL_VERSION = "Gunicorn ignores it too, since 21.0; tls_minimum_version sets the lowest version"
 #: ssl.PROTOCOL_TLS, _TLS_CLIENT and _TLS_SERVER, as numbers, texts and names: all mean any version.
 ANY_VERSION = (2, 16, 17, "2", "16", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER")
-NO_DIRTY = "Tricorn has no dirty arbiters, which the application needs"
 NO_FOLDING = (
     "Tricorn answers such requests with 400, as RFC 9112 §5.2 allows: parsers disagree on what they say"
 )
@@ -105,11 +104,6 @@ MISSING: Mapping[str, Missing] = {
     "do_handshake_on_connect": Missing(NOTE, HANDSHAKE, ("--do-handshake-on-connect",), switch=True),
     "protocol": Missing(REFUSE, HTTP_INSTEAD, ("--protocol",), harmless=("http",)),
     "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",), harmless=("127.0.0.1,::1",)),
-    "dirty_apps": Missing(REFUSE, NO_DIRTY, ("--dirty-app",)),
-    "dirty_workers": Missing(REFUSE, NO_DIRTY, ("--dirty-workers",), harmless=("0",)),
-    "dirty_timeout": Missing(WARN, NO_DIRTY, ("--dirty-timeout",), harmless=(300,)),
-    "dirty_threads": Missing(WARN, NO_DIRTY, ("--dirty-threads",), harmless=(1,)),
-    "dirty_graceful_timeout": Missing(WARN, NO_DIRTY, ("--dirty-graceful-timeout",), harmless=(30,)),
     "http_parser": Missing(NOTE, ONE_PARSER, ("--http-parser",), harmless=("auto",)),
     "worker_tmp_dir": Missing(NOTE, HEARTBEATS, ("--worker-tmp-dir",)),
     "tmp_upload_dir": Missing(NOTE, UPLOADS),
@@ -124,7 +118,6 @@ MISSING: Mapping[str, Missing] = {
         WARN, NO_VERSION, ("--permit-unconventional-http-version",), switch=True
     ),
     "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
-    **{hook: Missing(WARN, NO_DIRTY) for hook in DIRTY_HOOKS},
 }
 
 #: Of these, the ones whose answer is the last word. The others are not there yet.

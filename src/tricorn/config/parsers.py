@@ -867,6 +867,19 @@ def class_names() -> Kind[tuple[str, ...]]:
     )
 
 
+def class_places() -> Kind[tuple[str, ...]]:
+    """Classes by module and name, some with a number. Their form is known to the room that loads them."""
+    words = "module:Class, or module:Class:N"
+
+    def convert(written: object) -> tuple[str, ...]:
+        items = items_of([] if written is None else written, words)
+        if not all(":" in item for item in items):
+            raise refuse(written, words)
+        return tuple(item.strip() for item in items)
+
+    return Kind(convert, words, "CLASS", "myproject.reports:Reports", split=split_commas, blank=True)
+
+
 def targets() -> Kind[tuple[str, ...]]:
     """What a worker may ask itself for: a list of paths and URLs."""
     words = "/path, or http://host/path, or https://host/path"

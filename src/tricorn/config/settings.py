@@ -20,6 +20,7 @@ from tricorn.config.parsers import (
     addresses,
     assignments,
     class_names,
+    class_places,
     cleartext,
     field_names,
     field_values,
@@ -83,6 +84,7 @@ CONTROL = "Control"
 ALARMS = "Alarms"
 DEVELOPMENT = "Development"
 HOOKS = "Server hooks"
+HEAVY = "Heavy workers"
 
 #: Of the ASGI specification's extensions, those that the server has; and one of its own.
 EXTENSIONS = (
@@ -1548,6 +1550,58 @@ class Settings(Provenance):
         "Very slow; for the search after a line on which everything stands still.",
     )
 
+    # ---------------------------------------------------------------------------- heavy workers
+    dirty_apps: tuple[str, ...] = setting(
+        (),
+        flags=("--dirty-app",),
+        parse=class_places(),
+        section=HEAVY,
+        doc="Applications that heavy workers load, as `module:Class`, or `module:Class:N` where only N of "
+        "the workers shall: classes derived from `tricorn.heavy.DirtyApp`. Requests call them for what "
+        "takes long, or much memory. Repeatable. See [Heavy workers](heavy.md).",
+    )
+    dirty_workers: int = setting(
+        0,
+        flags=("--dirty-workers",),
+        parse=whole_number(0, 1000, example=2),
+        section=HEAVY,
+        doc="How many heavy workers there are: processes beside the web workers that run `dirty_apps`. "
+        "With 0 there are none.",
+    )
+    dirty_threads: int = setting(
+        1,
+        flags=("--dirty-threads",),
+        parse=whole_number(1, 1000, example=4),
+        section=HEAVY,
+        doc="How many calls a heavy worker runs at a time. With 1 they run in the thread that has loaded "
+        "the applications, one after the other.",
+    )
+    dirty_timeout: float = setting(
+        300.0,
+        flags=("--dirty-timeout",),
+        parse=seconds(example="60"),
+        section=HEAVY,
+        doc="How long a call of a heavy worker may take, and how long may pass between two pieces of a "
+        "stream, in seconds. Then its caller gets an error and the call is ended. A heavy worker that "
+        "shows no sign of life for so long is killed, and another one started. 0 means no limit.",
+    )
+    dirty_graceful_timeout: float = setting(
+        30.0,
+        flags=("--dirty-graceful-timeout",),
+        parse=seconds(example="60"),
+        section=HEAVY,
+        doc="How long a heavy worker that is told to stop may take for the calls that it has, in seconds. "
+        "When the server stops, it is told when the web workers are gone. 0 means no limit.",
+    )
+    dirty_max_queue: int = setting(
+        100,
+        flags=("--dirty-max-queue",),
+        parse=whole_number(1, 4096, example=20),
+        section=HEAVY,
+        doc="How many calls may wait for a heavy worker, for each application. Whoever calls beyond that "
+        "gets `DirtyQueueFullError` at once. Gunicorn does not have it.",
+    )
+
     # ------------------------------------------------------------------------------------ hooks
     on_starting: Callable[..., Any] | str | None = setting(
         None,
@@ -1679,6 +1733,30 @@ class Settings(Provenance):
         section=HOOKS,
         doc="Called in the worker after each request, when its client is served and its connection is "
         "free: what takes long need not keep a client waiting. Gunicorn does not have it.",
+    )
+    on_dirty_starting: Callable[..., Any] | str | None = setting(
+        None,
+        parse=optional(hook("arbiter")),
+        section=HOOKS,
+        doc="Called in the master before the first heavy worker is started.",
+    )
+    dirty_post_fork: Callable[..., Any] | str | None = setting(
+        None,
+        parse=optional(hook("arbiter, worker")),
+        section=HOOKS,
+        doc="Called in each new heavy worker before its applications are loaded.",
+    )
+    dirty_worker_init: Callable[..., Any] | str | None = setting(
+        None,
+        parse=optional(hook("worker")),
+        section=HOOKS,
+        doc="Called in each heavy worker when all of its applications are loaded, before it takes calls.",
+    )
+    dirty_worker_exit: Callable[..., Any] | str | None = setting(
+        None,
+        parse=optional(hook("arbiter, worker")),
+        section=HOOKS,
+        doc="Called in the master for each heavy worker that has ended, in whatever way.",
     )
 
 

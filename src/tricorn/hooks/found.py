@@ -10,14 +10,14 @@ from typing import Any
 
 from tricorn.config.errors import ConfigError
 from tricorn.config.functions import function_of
-from tricorn.config.gunicorn import HOOKS, OWN_HOOKS
+from tricorn.config.gunicorn import DIRTY_HOOKS, HOOKS, OWN_HOOKS
 from tricorn.config.settings import Settings
 from tricorn.config.signatures import as_declared, is_async, maybe_arity
 from tricorn.log.exceptions import format_exception, name_of, traceback_of
 
 Hook = Callable[..., Any]
 
-NAMES = (*HOOKS, *OWN_HOOKS)
+NAMES = (*HOOKS, *OWN_HOOKS, *DIRTY_HOOKS)
 
 #: The arguments of each, as in a call.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -35,6 +35,9 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("pre_request", "on_request_timeout"), ("worker, req",)),
     "nworkers_changed": ("server, new, old",),
     "on_memory_limit": ("server, worker, size",),
+    "on_dirty_starting": ("arbiter",),
+    "dirty_worker_init": ("worker",),
+    **dict.fromkeys(("dirty_post_fork", "dirty_worker_exit"), ("arbiter, worker",)),
 }
 
 

@@ -73,3 +73,27 @@ class WorkerHooks:
         except BaseException as error:
             cause = error.__cause__ if isinstance(error, HookError) else None
             log.exception("The hook %s raised", name, exc_info=cause or error)
+
+
+class HeavyHooks(WorkerHooks):
+    """The same for a heavy worker. Its end is told in the master."""
+
+    def forked(self, pid: int) -> None:
+        """Raises HookError."""
+        self.worker.pid = pid
+        self._hooks.call("dirty_post_fork", self._server, self.worker)
+
+    def loaded(self, application: Any) -> bool:
+        """Raises HookError."""
+        del application  # there may be several
+        self._hooks.call("dirty_worker_init", self.worker)
+        self.worker.booted = True
+        return self._hooks.has("dirty_worker_init")
+
+    def ends(self) -> None:
+        """Nobody is told here."""
+        self.worker._alive = False
+
+    @property
+    def wants_abort(self) -> bool:
+        return False

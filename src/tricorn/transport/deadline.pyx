@@ -15,7 +15,8 @@ cimport cython
 from tricorn.gateway.wsgi cimport WSGICall
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.caller cimport Caller
-from tricorn.transport.request cimport NEVER, Request
+from tricorn.transport.request cimport NEVER, Request, RequestProtocol
+from tricorn.transport.wire cimport PEER_STAYS
 
 cdef double SECOND = 1e9
 
@@ -57,6 +58,15 @@ cdef class Deadline:
         if request is not None:
             request.granted_ns = NEVER
 
+    def client_has_left(self):
+        """Whether the client of the request has closed its connection. (One that has only said that it sends nothing more looks the same.)"""
+        cdef Request request = self.request()
+        cdef RequestProtocol protocol
+        if request is None:
+            return False
+        protocol = request.protocol
+        return request.gone or protocol.peer_of(request) != PEER_STAYS
+
     def bound(self):
         """The same for any thread: where requests run on threads, this one speaks only for the one that the calling thread serves."""
         return self
@@ -91,6 +101,14 @@ cdef class CallersDeadline(Deadline):
 
 cdef Deadline NO_DEADLINE = Deadline()
 
+# Of whatever request the calling thread serves, in this process.
+cdef Deadline CALLERS = NO_DEADLINE
+
+
+def callers_deadline():
+    """That of whatever request the calling thread, or greenlet, serves."""
+    return CALLERS
+
 
 cdef Deadline deadline_of_call(WSGICall call):
     cdef CallDeadline deadline = CallDeadline.__new__(CallDeadline)
@@ -99,6 +117,8 @@ cdef Deadline deadline_of_call(WSGICall call):
 
 
 cdef Deadline deadline_of_caller(Caller caller):
+    global CALLERS
     cdef CallersDeadline deadline = CallersDeadline.__new__(CallersDeadline)
     deadline.caller = caller
+    CALLERS = deadline
     return deadline

@@ -31,6 +31,7 @@ from tricorn.http.forwarded import HeaderPolicy
 from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
+from tricorn.transport.deadline import callers_deadline
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
 from tricorn.transport.worker_context import WorkerContext
@@ -115,6 +116,8 @@ class Worker:
             assignment, application, policy, self._request_timeout(), self._context(), visitors, self.tracing
         )
         self.server = server(self.context, self._entrances(policy))
+        if settings.dirty_apps and settings.dirty_workers:
+            _tell_heavy_callers()
         self.exit_code = EXIT_OK
         self.warm_pages = pages(settings)
         if self.warm_pages:
@@ -297,6 +300,13 @@ class Worker:
 
 #: Makes it of what its connections share and of where clients come in.
 ServerMaker = Callable[[WorkerContext, list[Entrance]], Server]
+
+
+def _tell_heavy_callers() -> None:
+    """A thread that waits for a heavy worker asks whether its client has left."""
+    from tricorn.heavy.client import ask_before_waiting  # most servers need none
+
+    ask_before_waiting(callers_deadline().client_has_left)
 
 
 class ThreadWorker(Worker):

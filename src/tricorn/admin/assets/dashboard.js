@@ -247,6 +247,10 @@
       rows.push(["Status 5xx", share(failed), failed > 0], ["p95 of a minute", duration(whole?.p95)], ["Received/s", bytes(now.received)],
         ["Sent/s", bytes(now.sent)], ["Idle connections", count(now.idle)], ["Backlog", count(now.backlog), now.backlog > 0]);
     }
+    for (const pool of now.status.pools.filter((each) => each.wanted)) {
+      rows.push([`Pool ${pool.name} ready`, `${pool.ready} of ${pool.wanted}`, pool.ready < pool.wanted],
+        [`Calls of ${pool.name}`, `${count(pool.running)}, ${count(pool.waiting)} waiting`, pool.waiting > 0]);
+    }
     fill(at("figures"), rows, (row) => row[0], ([name]) => {
       const group = make("div");
       group.append(make("dt", "", name), make("dd"));

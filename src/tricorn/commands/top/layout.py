@@ -9,8 +9,8 @@ a terminal. What is ours is ASCII, so that any terminal shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len, chop_cells
 
@@ -240,6 +240,8 @@ def _header(frame: Frame, width: int) -> list[Line]:
         ],
         width,
     )
+    for pool in told.get("pools", ()):
+        lines += _joined(_pool(pool), width)
     lines += _joined([(PLAIN, f"requests {rate_of(frame.rate)}/s"), *_shares(frame), *_traffic(frame)], width)
     if frame.is_counted:
         lines += _joined(_latencies(frame), width)
@@ -248,6 +250,19 @@ def _header(frame: Frame, width: int) -> list[Line]:
             [(DIM, "statuses, bytes, latencies:"), (DIM, "set metrics (--metrics), and reload")], width
         )
     return lines
+
+
+def _pool(pool: Mapping[str, Any]) -> list[Piece]:
+    """Of heavy workers; one that nobody wants is not shown."""
+    if not (pool["wanted"] or pool["leaving"]):
+        return []
+    is_short = pool["ready"] < pool["wanted"]
+    return [
+        (BAD if is_short else PLAIN, f"{pool['name']} {pool['ready']}/{pool['wanted']} ready"),
+        *((PLAIN, f"{pool[what]} {what}") for what in ("booting", "leaving") if pool[what]),
+        (PLAIN, f"calls {pool['running']}"),
+        (BAD if pool["waiting"] else PLAIN, f"waiting {pool['waiting']}"),
+    ]
 
 
 def _upgrade(frame: Frame) -> Iterable[Piece]:
