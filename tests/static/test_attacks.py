@@ -123,6 +123,25 @@ def test_nothing_is_left_of_ten_thousand(running_servers: Servers, kind: str, as
     server.seen()
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("wire", ["plain", *(["h2c"] if HAS_HTTP_2 else [])])
+def test_a_client_that_does_not_read(running_servers: Servers, kind: str, wire: str, assets: Path) -> None:
+    """It has the time to write, as with any response; then its file is closed."""
+    server = running_servers.on(wire).get(
+        "--static", f"/assets={assets}", "--write-timeout", "0.3", kind=kind
+    )
+    (assets / "endless").touch()
+    os.truncate(assets / "endless", 1 << 30)
+    server.seen()
+    before = descriptors(server)
+    with server.connect(receive_buffer=4096) as client:
+        client.send(request("GET", "/assets/endless"))
+        client.read_exactly(1000)
+        wait_for(lambda: descriptors(server) > before, "the file is open")
+        wait_for(lambda: descriptors(server) <= before + client.multiplexed, "the file is closed")
+    server.seen()
+
+
 @pytest.mark.skipif(not HAS_HTTP_2, reason="it was not built")
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_streams_that_wait_do_not_take_all_descriptors(
