@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from tricorn.arbiter import control, reports, signals
+from tricorn.arbiter.arbiter import no_heavy
 from tricorn.arbiter.control import Control
+from tricorn.arbiter.generations import Generations
 from tricorn.arbiter.goals import Problem
 from tricorn.arbiter.ledger import Ledger
+from tricorn.arbiter.pools import Pools
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.systemd import ServiceManager
 from tricorn.arbiter.target import first_target
@@ -137,4 +140,6 @@ def test_what_a_worker_tells_is_taken_for_no_more_than_it_is(
 def sight(settings: Settings) -> Sight:
     start = Start()
     upgrade = Upgrade(start, ServiceManager({}), [])
-    return Sight(settings, first_target(1, 64), (), {}, upgrade, 0.0, Ledger())
+    wishes = Wishes()
+    pools = Pools(no_heavy, no_heavy, Generations({}, wishes))
+    return Sight(settings, first_target(1, 64), (), {}, upgrade, 0.0, Ledger(), pools)

@@ -649,7 +649,7 @@ def test_what_cannot_be_read_is_said(words: list[str], said: str, here: Path, ca
 
 
 def test_every_word_of_gunicorn_goes_through(here: Path) -> None:
-    to = gunicorn.translate(["--spew", "--statsd-host", "x:1", "--ssl-version", "5", "a:b", "-R"], {}, here)
+    to = gunicorn.translate(["--spew", "--statsd-host", "x:1", "--no-such", "a:b", "-R"], {}, here)
     assert to.settings == {
         "spew": "true",
         "statsd_host": "x:1",

@@ -38,6 +38,9 @@ from tricorn.log.request_id import request_id
 
 APP = "site:App"
 
+#: Enough that one is seen to go too early.
+CALLS = 150
+
 
 class App(DirtyApp):
     def __init__(self) -> None:
@@ -181,6 +184,16 @@ def test_a_call_gives_what_the_action_gives(bench: Bench) -> None:
         assert other.execute(APP, "add", 1, 10**30) == 10**30 + 1
     wait_for(lambda: bench.counts.accepted == 4, "all are counted")
     assert bench.labels[0].said[:2] == [f"{APP} add", ""]
+
+
+def test_a_caller_that_goes_with_its_answer_has_given_up_nothing(bench: Bench) -> None:
+    """It closes at once, and the house sees that before the thread has looked up from its answer."""
+    client = DirtyClient()
+    for number in range(CALLS):
+        assert client.execute(APP, "add", number) == number + 1
+        assert list(client.stream(APP, "count", 2)) == [0, 1]
+    wait_for(lambda: bench.counts.accepted + bench.counts.left == 2 * CALLS, "all are counted")
+    assert bench.counts.left == 0
 
 
 def test_with_one_thread_all_of_it_is_in_that(bench: Bench) -> None:

@@ -11,6 +11,7 @@ import pwd
 import signal
 import socket
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,9 @@ def test_a_client_that_leaves_ends_the_call(kind: str, tmp_path: Path) -> None:
             site.is_inside("never")
         wait_for(lambda: figures(site)["calls", "cancelled"] == 1, "the call is given up")
         assert site.call("Models/pid") in site.pids()
+        site.signal(TERM)
+        assert site.wait_exit() == 0
+        assert "Traceback" not in site.log()
 
 
 # -- a life ------------------------------------------------------------------------------------------------
@@ -518,7 +522,7 @@ def test_a_preloaded_application_calls(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_calls_go_on_under_load_while_heavy_workers_are_killed(tmp_path: Path) -> None:
     with Site(tmp_path, "--threads=4", heavy=2) as site:
-        counts = {"ok": 0, "DirtyWorkerError": 0}
+        counts: Counter[str] = Counter()
         is_over = threading.Event()
 
         def calls() -> None:
@@ -537,3 +541,5 @@ def test_calls_go_on_under_load_while_heavy_workers_are_killed(tmp_path: Path) -
         is_over.set()
         for thread in threads:
             thread.join(20)
+        # One call with each that was killed, and who called while both were gone.
+        assert counts.keys() <= {"ok", "DirtyWorkerError", "DirtyNoWorkersAvailableError"}

@@ -159,7 +159,7 @@ VERBS: Mapping[str, Verb] = {
     "reload": Verb("Read the settings again, and load the code anew (HUP)"),
     "upgrade": Verb("Put a new master with a new Python and Tricorn in its place (USR2)"),
     "scale": Verb(
-        "Have so many workers, or so many more or fewer: 4, +1, -1; heavy 4: so many heavy ones",
+        "Have so many workers, or more or fewer: 4, +1, -1; heavy 4: so many heavy ones",
         "[POOL] N",
         size_of,
         most=2,

@@ -224,6 +224,8 @@ class Serving:
         return self._stopped(call)
 
     def _perform(self, call: Call, what: _What) -> None:
+        """The last message is sent when the application has control no more: a caller that has its answer
+        goes at once, and that ends nothing."""
         if call.ends is not None or _has_gone(call.sock):
             raise call.ends or CallCancelledError
         found = self._apps[call.app](what.action, *what.args, **what.kwargs)
@@ -234,6 +236,7 @@ class Serving:
         elif isinstance(found, AsyncIterator):
             self._stream(call, self._loop.each(call, found))
         else:
+            call.leave()
             self._send(call, Kind.RESULT, found)
 
     def _stream(self, call: Call, pieces: Iterator[Any]) -> None:
@@ -245,6 +248,7 @@ class Serving:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
+        call.leave()
         self._send(call, Kind.END)
 
     def _stopped(self, call: Call) -> str:

@@ -11,3 +11,10 @@ class RequestTimeout(BaseException):
 
     Not an Exception: a framework that turns every Exception into a page would keep the thread.
     """
+
+
+class ClientLeft(BaseException):
+    """Raised in a thread that waits for something that only its client wanted, and the client has gone.
+
+    Nothing to tell anybody, so it is in no log.
+    """

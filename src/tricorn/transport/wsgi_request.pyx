@@ -51,7 +51,7 @@ from http import HTTPStatus
 from tricorn.gateway.errors import GatewayError, RequestCut
 from tricorn.http.errors import ProtocolError
 from tricorn.log.request_id import context_with
-from tricorn.transport.errors import RequestTimeout
+from tricorn.transport.errors import ClientLeft, RequestTimeout
 from tricorn.transport.failures import is_a, report
 
 cdef enum:
@@ -659,6 +659,8 @@ cdef class WSGIRequest(Request):
     def _log_failure(self, WSGICall call, error):
         if self.gone and is_a(error, (OSError, GeneratorExit)):
             return      # it only says what we know: the client is gone
+        if is_a(error, ClientLeft):
+            return
         if self.runner.worker.on_failure is not None:
             self.runner.worker.on_failure(error)
         if self.trace is not None and self.trace.over is not None:

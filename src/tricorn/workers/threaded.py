@@ -32,6 +32,7 @@ from tricorn.log import setup as log_setup
 from tricorn.net.address import Address, TcpAddress
 from tricorn.net.listener import Listener
 from tricorn.transport.deadline import callers_deadline
+from tricorn.transport.errors import ClientLeft
 from tricorn.transport.opening import Entrance
 from tricorn.transport.thread_server import ThreadServer
 from tricorn.transport.worker_context import WorkerContext
@@ -304,9 +305,14 @@ ServerMaker = Callable[[WorkerContext, list[Entrance]], Server]
 
 def _tell_heavy_callers() -> None:
     """A thread that waits for a heavy worker asks whether its client has left."""
-    from tricorn.heavy.client import ask_before_waiting  # most servers need none
+    # Most servers need none.
+    from tricorn.heavy.client import ask_before_waiting
+    from tricorn.heavy.errors import CallCancelledError
 
-    ask_before_waiting(callers_deadline().client_has_left)
+    class ClientLeftError(ClientLeft, CallCancelledError):
+        """To the server one, to the application the other."""
+
+    ask_before_waiting(callers_deadline().client_has_left, ClientLeftError)
 
 
 class ThreadWorker(Worker):

@@ -33,6 +33,7 @@ TOUCH = "a file that is touched reloads nothing; `tricorn ctl reload`, or the si
 STATS = "there is no such socket; `tricorn ctl status --json` shows what workers do"
 PROCESSES = "other programs are not started; let the supervisor (systemd, Compose) do that"
 JOBS = "there is no such thing; a queue such as Celery or RQ, or a timer of systemd, is for that"
+MULES = "heavy workers are for what mules do, but are called, not started: docs/heavy.md"
 CACHE = "there is no cache in the server; Redis or memcached is one"
 ROUTING = "requests are not rewritten; let the proxy, or the application, do that"
 EMPEROR = "there is no emperor; a unit of systemd for each application does the same"
@@ -246,8 +247,8 @@ ROWS: Mapping[str, Row] = {
     "cron2": lost(JOBS),
     "spooler": lost(JOBS),
     "spooler-processes": needless(),
-    "mule": lost(JOBS),
-    "mules": lost(JOBS),
+    "mule": lost(MULES),
+    "mules": lost(MULES),
     "cache2": lost(CACHE),
     "cache": lost(CACHE),
     "emperor": lost(EMPEROR),
