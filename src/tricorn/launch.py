@@ -348,6 +348,23 @@ def check_reload_directories(settings: Settings) -> None:
             raise ValueError(f"there is no directory {each!r}; name one, from {settings.chdir}")
 
 
+def check_static(settings: Settings) -> None:
+    check_directories(settings, settings.static)
+
+
+def check_sendfile(settings: Settings) -> None:
+    check_directories(settings, settings.x_sendfile)
+
+
+def check_directories(settings: Settings, directories: Mapping[str, str]) -> None:
+    for prefix, directory in directories.items():
+        if not Path(settings.chdir, directory).is_dir():
+            raise ValueError(
+                f"{prefix} has no directory: there is none at {directory!r}; make it, or name another, from "
+                f"{settings.chdir}"
+            )
+
+
 def check_syslog(settings: Settings) -> None:
     from tricorn.log.syslog import parse_address
 
@@ -414,6 +431,8 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
     "reload_engine": check_reload,
     "reload_dirs": check_reload_directories,
+    "static": check_static,
+    "x_sendfile": check_sendfile,
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
     "otel": check_otel,
