@@ -274,8 +274,10 @@ def check_health_address(settings: Settings) -> None:
     if settings.health_bind is None:
         return
     bind = parse_bind(settings.health_bind)
-    if bind.scheme == "https":
-        raise ValueError(f"{settings.health_bind} is for TLS, which health checks are answered without")
+    if bind.scheme not in (None, "http"):
+        raise ValueError(
+            f"{settings.health_bind}: health checks are asked by plain HTTP; leave the scheme out"
+        )
     for other in settings.bind:
         if collide(bind.address, parse_bind(other).address):
             raise ValueError(
@@ -346,6 +348,23 @@ def check_reload_directories(settings: Settings) -> None:
             raise ValueError(f"there is no directory {each!r}; name one, from {settings.chdir}")
 
 
+def check_static(settings: Settings) -> None:
+    check_directories(settings, settings.static)
+
+
+def check_sendfile(settings: Settings) -> None:
+    check_directories(settings, settings.x_sendfile)
+
+
+def check_directories(settings: Settings, directories: Mapping[str, str]) -> None:
+    for prefix, directory in directories.items():
+        if not Path(settings.chdir, directory).is_dir():
+            raise ValueError(
+                f"{prefix} has no directory: there is none at {directory!r}; make it, or name another, from "
+                f"{settings.chdir}"
+            )
+
+
 def check_syslog(settings: Settings) -> None:
     from tricorn.log.syslog import parse_address
 
@@ -407,12 +426,15 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "http_protocols": check_protocols,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
+    "uwsgi_allow_ips": lambda settings: TrustedPeers(settings.uwsgi_allow_ips),
     "dirty_apps": pools_of,
     "dirty_workers_min": partial(check_fewest, of="dirty_"),
     "dirty_workers_max": partial(check_most, of="dirty_"),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
     "reload_engine": check_reload,
     "reload_dirs": check_reload_directories,
+    "static": check_static,
+    "x_sendfile": check_sendfile,
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
     "otel": check_otel,

@@ -45,6 +45,7 @@ TWINS = {
         "deadlines:app": "asgi_deadlines:app",
         "secured:app": "asgi_secured:app",
         "streams:app": "asgi_streams:app",
+        "sends_files:app": "asgi_sends_files:app",
     },
     "tornado": {},
 }
@@ -219,6 +220,8 @@ class Server:
 
     def connect_http1(self, **options: Any) -> Client:
         """To the same port, without HTTP/2."""
+        if not self.wire.shared:
+            return self.connect(**options)
         wrap = tls.wrap if self.wire.url_scheme == "https" else None
         return Client(self.address, wrap=wrap, **options)
 

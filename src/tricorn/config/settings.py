@@ -15,6 +15,7 @@ from typing import Any
 
 from tricorn import kinds
 from tricorn.config.declaration import KEY, Core, Declared, Shared, setting
+from tricorn.config.mounts import cache_rules, directories, media_types
 from tricorn.config.parsers import (
     addresses,
     assignments,
@@ -23,6 +24,7 @@ from tricorn.config.parsers import (
     cleartext,
     field_names,
     field_values,
+    file_name,
     file_patterns,
     function,
     group_id,
@@ -70,6 +72,7 @@ TLS = "TLS"
 HTTP2 = "HTTP/2"
 WORKERS = "Workers"
 PROBES = "Health checks"
+STATIC = "Static files"
 CLIENT = "Client time limits"
 LIMITS = "Limits"
 ASGI = "ASGI"
@@ -90,6 +93,7 @@ EXTENSIONS = (
     "http.response.trailers",
     "http.response.zerocopysend",
     "tricorn.drain",
+    "tricorn.uwsgi",
     "websocket.http.response",
 )
 #: Of syslog (RFC 5424 §6.2.1), by the names of syslog.h.
@@ -175,7 +179,16 @@ class Settings(Provenance):
         doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N; /PATH is "
         "unix:/PATH, and fd://NAME is a socket of systemd's. Repeatable, or with commas between them. If "
         "only $PORT is set, it means 0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it "
-        "is not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not.",
+        "is not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not. With "
+        "uwsgi:// (suwsgi:// with TLS) it is for nginx's `uwsgi_pass`: see [The uwsgi protocol](uwsgi.md).",
+    )
+    protocol: str = setting(
+        "http",
+        flags=("--protocol",),
+        parse=one_of("http", "uwsgi"),
+        section=SOCKET,
+        doc="What is spoken at those addresses of `bind` that do not say it themselves (http://, https://, "
+        "uwsgi://, suwsgi://). See [The uwsgi protocol](uwsgi.md).",
     )
     backlog: int = setting(
         2048,
@@ -688,6 +701,71 @@ class Settings(Provenance):
         "takes effect at the next start.",
     )
 
+    # ------------------------------------------------------------------------------ static files
+    static: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--static",),
+        parse=directories("/assets=./build/assets"),
+        section=STATIC,
+        doc="Answer requests below a prefix of paths from the files of a directory, without the application, "
+        "a thread or a task: PREFIX=DIRECTORY, in a file also a table; directories are looked for from "
+        "`chdir`. The longest prefix wins. Repeatable. See [Static files](static.md).",
+    )
+    static_fallthrough: bool = setting(
+        False,
+        flags=("--static-fallthrough",),
+        parse=switch(),
+        section=STATIC,
+        doc="Have the application answer what is below a prefix of `static`, but no file, and methods other "
+        "than GET and HEAD. If off, these are answered with 404 and 405.",
+    )
+    static_index: str = setting(
+        "index.html",
+        flags=("--static-index",),
+        parse=file_name(example="index.html"),
+        section=STATIC,
+        doc="The file that is sent for a directory of `static`. A request for one that has it is sent on to "
+        "the path with `/`. Empty: there is none.",
+    )
+    static_cache_control: tuple[str, ...] = setting(
+        (),
+        flags=("--static-cache-control",),
+        parse=cache_rules("/assets/*.woff2=public, max-age=604800"),
+        section=STATIC,
+        doc="What `Cache-Control` says of a file of `static`: PATTERN=VALUE, where `*` in the pattern stands "
+        "for any part of the path. The first one that fits counts; an empty value leaves the field out. "
+        "Where none fits, names with a hash of their content (`app.55e7cbb9ba48.css`) may be kept for a "
+        "year, and of all others clients have to ask each time whether they have changed (`no-cache`). "
+        "Repeatable; in TRICORN_STATIC_CACHE_CONTROL several are separated by `;`.",
+    )
+    static_types: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--static-type",),
+        parse=media_types(),
+        section=STATIC,
+        doc="Media types by the end of the name of a file, where Tricorn's own table does not know one or "
+        "has another: END=TYPE, in a file also a table. Repeatable.",
+    )
+    static_dotfiles: bool = setting(
+        False,
+        flags=("--static-dotfiles",),
+        parse=switch(),
+        section=STATIC,
+        doc="Answer for files of `static` whose name, or a directory of which, begins with a dot. What "
+        "stands in a prefix may have one in any case: `/.well-known=./well-known`.",
+    )
+
+    x_sendfile: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--x-sendfile",),
+        parse=directories("/protected=/srv/protected"),
+        section=STATIC,
+        doc="Directories of which the application may name a file, to be sent in the place of its own body: "
+        "with `X-Accel-Redirect`, by a path below the prefix, or with `X-Sendfile`, by its path in the file "
+        "system. PREFIX=DIRECTORY, in a file also a table. No client reaches them by itself. Without it the "
+        "two fields mean nothing, and are passed on. Repeatable.",
+    )
+
     # ------------------------------------------------------------------------- client time limits
     keepalive: float = setting(
         5.0,
@@ -869,7 +947,13 @@ class Settings(Provenance):
         "`http.disconnect`. Then its task is cancelled. With 0, it is cancelled at once.",
     )
     asgi_extensions: tuple[str, ...] = setting(
-        ("http.response.early_hint", "http.response.trailers", "tricorn.drain", "websocket.http.response"),
+        (
+            "http.response.early_hint",
+            "http.response.trailers",
+            "tricorn.drain",
+            "tricorn.uwsgi",
+            "websocket.http.response",
+        ),
         flags=("--asgi-extensions",),
         parse=words_of(*EXTENSIONS),
         section=ASGI,
@@ -967,6 +1051,14 @@ class Settings(Provenance):
         parse=peers(),
         section=TRUST,
         doc="Proxies that may use the PROXY protocol, in the same form as `forwarded_allow_ips`.",
+    )
+    uwsgi_allow_ips: tuple[str, ...] = setting(
+        TRUSTED_BY_DEFAULT,
+        flags=("--uwsgi-allow-from",),
+        parse=peers(),
+        section=TRUST,
+        doc="Who may connect where the uwsgi protocol is spoken, in the same form as `forwarded_allow_ips`: "
+        "each request says there who its client is. Others are refused.",
     )
     header_map: str = setting(
         "drop",

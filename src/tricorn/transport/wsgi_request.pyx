@@ -428,6 +428,8 @@ cdef class WSGIRequest(Request):
 
     cdef void note_status(self, str status) noexcept:
         self.status = status
+        if self.call is not None:
+            self.call.status = status       # a file that the application has named has another one
 
     cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
@@ -459,7 +461,7 @@ cdef class WSGIRequest(Request):
         cdef WSGICall call = WSGICall.__new__(WSGICall)
         call.exchange = self
         self.call = call
-        if self.protocol.version_of(self) == 10:
+        if self.protocol.version_of(self) == 10 and EARLY_HINTS in self.environ:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
         if self.runner.worker.visitors is not None:
             self.receive(self.environ)
@@ -693,6 +695,8 @@ cdef class WSGIRequest(Request):
 
     cdef int finish_with(self, list trailers) except -1:
         cdef RequestProtocol protocol = self.protocol
+        if self.replaced:
+            return 0
         # Over HTTP/1 without the client's word they are not sent (RFC 9110 §6.5.1).
         if protocol.version_of(self) != 20 and "trailers" not in str(self.environ.get("HTTP_TE", "")).lower():
             trailers = None
