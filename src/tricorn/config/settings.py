@@ -1592,6 +1592,23 @@ class Settings(Provenance):
         doc="How many heavy workers there are: processes beside the web workers that run `dirty_apps`. "
         "With 0 there are none.",
     )
+    dirty_workers_max: int = setting(
+        0,
+        flags=("--dirty-workers-max",),
+        parse=whole_number(0, 1000, example=4),
+        section=HEAVY,
+        doc="The most heavy workers that there may be. If this is more than `dirty_workers_min`, how many "
+        "there are follows the calls, beginning with `dirty_workers`. 0 means that there are always as many "
+        "as `dirty_workers` says. Gunicorn does not have it.",
+    )
+    dirty_workers_min: int = setting(
+        0,
+        flags=("--dirty-workers-min",),
+        parse=whole_number(0, 1000, example=1),
+        section=HEAVY,
+        doc="The fewest heavy workers that there may be, if `dirty_workers_max` is set. 0 means as many as "
+        "`dirty_workers`.",
+    )
     dirty_threads: int = setting(
         1,
         flags=("--dirty-threads",),

@@ -25,7 +25,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from time import monotonic
+from time import monotonic, monotonic_ns
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -179,7 +179,13 @@ async def close_dirty_client_async() -> None:
 
 
 def _call(action: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    what = {"action": action, "args": args, "kwargs": kwargs, "request_id": request_id()}
+    what = {
+        "action": action,
+        "args": args,
+        "kwargs": kwargs,
+        "request_id": request_id(),
+        "asked_ns": monotonic_ns(),  # the same clock in all processes of a machine
+    }
     return messages.framed(Kind.CALL, what)
 
 
