@@ -274,8 +274,10 @@ def check_health_address(settings: Settings) -> None:
     if settings.health_bind is None:
         return
     bind = parse_bind(settings.health_bind)
-    if bind.scheme == "https":
-        raise ValueError(f"{settings.health_bind} is for TLS, which health checks are answered without")
+    if bind.scheme not in (None, "http"):
+        raise ValueError(
+            f"{settings.health_bind}: health checks are asked by plain HTTP; leave the scheme out"
+        )
     for other in settings.bind:
         if collide(bind.address, parse_bind(other).address):
             raise ValueError(
@@ -424,6 +426,7 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "http_protocols": check_protocols,
     "forwarded_allow_ips": lambda settings: TrustedPeers(settings.forwarded_allow_ips),
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
+    "uwsgi_allow_ips": lambda settings: TrustedPeers(settings.uwsgi_allow_ips),
     "dirty_apps": pools_of,
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
     "reload_engine": check_reload,

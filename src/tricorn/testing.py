@@ -230,6 +230,8 @@ def fd_form(bind: str, listener: Listener) -> str:
 def url_of(settings: Settings, listeners: Sequence[Listener]) -> str:
     for listener in listeners:
         (bind,) = [each for each in settings.bind if each.endswith(f"fd://{listener.fileno()}")]
+        if parse_bind(bind).speaks_uwsgi(settings.protocol):
+            continue
         address = listener.address
         assert isinstance(address, TcpAddress)
         if address.is_wildcard:

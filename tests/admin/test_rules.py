@@ -56,6 +56,12 @@ def test_tls_needs_a_certificate() -> None:
         check(Settings(admin_bind="https://127.0.0.1:9000", admin_token=TOKEN))
 
 
+def test_it_is_asked_by_http() -> None:
+    with pytest.raises(ValueError, match="it is asked by HTTP; write http:// or https://"):
+        check(Settings(admin_bind="uwsgi://127.0.0.1:9000", admin_token=TOKEN))
+    check(Settings(admin_bind="127.0.0.1:9000", admin_token=TOKEN, protocol="uwsgi"))
+
+
 def test_the_token_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\nwhatever\n")

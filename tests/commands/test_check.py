@@ -49,7 +49,11 @@ COMMANDS = [
         "gunicorn a:b --no-sendfile --preload -e A=1 -e B=2",
         "tricorn a:b --env A=1 --env B=2 --preload --no-sendfile",
     ),
-    ("gunicorn --work 4 --protocol uwsgi --workers 2 a:b", "tricorn a:b --workers 2"),
+    ("gunicorn --work 4 --no-such --workers 2 a:b", "tricorn a:b --workers 2"),
+    (
+        "gunicorn --protocol uwsgi --uwsgi-allow-from 10.0.0.0/8 a:b",
+        "tricorn a:b --protocol uwsgi --uwsgi-allow-from 10.0.0.0/8",
+    ),
     # Uvicorn's
     ("uvicorn a:b", "tricorn a:b --access-logfile -"),
     ("uvicorn a:b --no-access-log", "tricorn a:b"),
@@ -110,6 +114,17 @@ COMMANDS = [
         "uwsgi --http-socket=/run/x -w shop.wsgi:app -p 4 --lazy-apps -L",
         "tricorn shop.wsgi:app --bind unix:/run/x --workers 4",
     ),
+    ("uwsgi --socket :3031 -w a -L", "tricorn a --bind uwsgi://:3031"),
+    ("uwsgi -s /run/x -w a -L", "tricorn a --bind uwsgi://unix:/run/x"),
+    ("uwsgi --socket /run/x --protocol http -w a -L", "tricorn a --bind unix:/run/x"),
+    (
+        "uwsgi --http :80 --uwsgi-socket 10.0.0.1:3031 -w a -L",
+        "tricorn a --bind :80 --bind uwsgi://10.0.0.1:3031",
+    ),
+    (
+        "uwsgi --suwsgi-socket :3031,c.pem,k.pem -w a -L",
+        "tricorn a --bind suwsgi://:3031 --certfile c.pem --keyfile k.pem",
+    ),
     ("uwsgi --module shop --callable app -p 2 -L", "tricorn shop:app --preload --workers 2"),
     (
         "uwsgi --module a --workers 8 --cheaper 2 --cheaper-initial 4 -L --lazy",
@@ -149,10 +164,7 @@ def test_a_command(command: str, ours: str, here: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (
-            "gunicorn --protocol uwsgi a:b",
-            "--protocol: this option of Gunicorn is not supported; Tricorn does not speak",
-        ),
+        ("gunicorn --work 4 a:b", "--work: there is no such option"),
         ("gunicorn -w many a:b", "workers: 'many' is not a whole number"),
         ("uvicorn a:b --env-file .env", "--env-file: files of variables are not read"),
         ("uvicorn a:b --header X:1", "--header: there is no such option; add the header in the application"),
@@ -170,7 +182,6 @@ def test_a_command(command: str, ours: str, here: Path) -> None:
         ("hypercorn --quic-bind :1 a:b", "--quic-bind: HTTP/3 is not served"),
         ("hypercorn -c no.toml a:b", "--config no.toml: cannot be read"),
         ("hypercorn -c file:no.py a:b", "--config file:no.py: Python files of Hypercorn's are not read"),
-        ("uwsgi --socket :3031 -w a", "socket: the uwsgi protocol is not spoken; in nginx write proxy_pass"),
         ("uwsgi --http :1 -w a --check-static /x", "check-static: there are prefixes with their directories"),
         (
             "granian --interface asgi --static-path-mount x a:b",
@@ -205,6 +216,10 @@ def test_what_there_is_not_is_said(command: str, said: str, here: Path) -> None:
         (
             "uwsgi --http :1 -w a --master --virtualenv /v",
             "virtualenv: start the tricorn that is installed there: /v/bin/tricorn",
+        ),
+        (
+            "uwsgi --socket :1 -w a",
+            "socket: who may connect is said by uwsgi_allow_ips: 127.0.0.1, ::1 and Unix",
         ),
         ("uwsgi --http :1 -w a --harakiri 9", "harakiri: only the request is ended, with 504"),
     ],
@@ -362,7 +377,7 @@ UWSGI_INI = """; shop
 [uwsgi]
 base = /srv/shop
 chdir = %(base)/app
-http-socket = :$(PORT)
+socket = :$(PORT)
 module = shop.wsgi
 master = true
 processes = 4
@@ -512,7 +527,10 @@ FILES = [
     (
         "uwsgi.ini",
         UWSGI_INI,
-        ["tricorn shop.wsgi --chdir /srv/shop/app --env A=1 --env B=2 --bind :$PORT --workers 4 --threads 3"],
+        [
+            "tricorn shop.wsgi --chdir /srv/shop/app --env A=1 --env B=2 --bind uwsgi://:$PORT "
+            "--workers 4 --threads 3"
+        ],
     ),
     (
         "hypercorn.toml",
@@ -524,7 +542,7 @@ FILES = [
         "gunicorn.conf.py",
         "import os\nbind = '0.0.0.0:' + str(80)\nworkers = 2 * 2\nkeepalive = 2\n"
         "def on_exit(server): ...\nprotocol = 'uwsgi'\n",
-        ["tricorn --bind 0.0.0.0:80 --workers 4 --keep-alive 2"],
+        ["tricorn --bind 0.0.0.0:80 --protocol uwsgi --workers 4 --keep-alive 2"],
     ),
 ]
 
@@ -562,16 +580,14 @@ def test_what_a_place_sets_in_the_environment(here: Path) -> None:
 
 
 def test_a_python_file_stays_what_it_is(here: Path) -> None:
-    (here / "gunicorn.conf.py").write_text("workers = 2\nprotocol = 'uwsgi'\ndef on_exit(server): ...\n")
+    (here / "gunicorn.conf.py").write_text("workers = 2\nconfig = 'x.py'\ndef on_exit(server): ...\n")
     translation = Answer(next(in_file(here / "gunicorn.conf.py"))).translation
     assert (
         "on_exit: is a function or a class; it stays in the Python file, which Tricorn reads"
         in translation.remarks
     )
     assert any("tricorn -c gunicorn.conf.py starts with it as it is" in each for each in translation.remarks)
-    assert any(
-        each.startswith("protocol: this setting of Gunicorn is not supported") for each in translation.lost
-    )
+    assert [each for each in translation.lost if each.startswith("config: cannot be set in a file")]
 
 
 def test_gunicorns_file_counts_less_than_its_options(here: Path) -> None:

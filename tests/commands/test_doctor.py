@@ -206,6 +206,17 @@ def test_places_to_listen_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert states(doctor.user, Settings(user=33)) == {}
 
 
+def test_where_the_uwsgi_protocol_is_spoken() -> None:
+    settings = Settings(bind=("uwsgi://127.0.0.1:3031", "http://127.0.0.1:8000"))
+    (finding,) = doctor.sockets(settings)
+    assert (finding.about, finding.state) == ("bind", GOOD)
+    assert finding.says.startswith("uwsgi://127.0.0.1:3031 speaks the uwsgi protocol, for uwsgi_pass of ")
+    assert finding.says.endswith("with 127.0.0.1, ::1, unix")
+    (open_to_all,) = doctor.sockets(Settings(bind=(":3031",), protocol="uwsgi", uwsgi_allow_ips=("*",)))
+    assert open_to_all.state == WARNING
+    assert "whoever connects says who the client is" in open_to_all.says
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_this_machine(as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     (tmp_path / "seen.py").write_text("def app(environ, start_response): ...\n")

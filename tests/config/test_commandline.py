@@ -87,7 +87,6 @@ def test_warns_of_an_option_that_can_be_left_out(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--protocol", "http"],
         ["--http-parser", "auto"],
         ["--ssl-version=2"],
     ],

@@ -174,11 +174,6 @@ WRONG = {
         "workers: 'two' is not a whole number (script.py, line 5); write a whole number from 1 to 4096, or "
         "auto, for example '4'",
     ),
-    "what Gunicorn has": (
-        "self.cfg.set('protocol', 'uwsgi')",
-        "protocol: this setting of Gunicorn is not supported (script.py, line 5); Tricorn does not speak the "
-        "uwsgi protocol; leave it out, and speak HTTP: proxy_pass in place of nginx's uwsgi_pass",
-    ),
     "several together": (
         "self.cfg.set('keyfile', 'x')",
         "keyfile: there is no certificate for this key (script.py, line 5); set certfile too",

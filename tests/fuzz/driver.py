@@ -30,6 +30,7 @@ from fuzz.frames import any_frames, check_frames, check_frames_judge
 from fuzz.http2 import any_http2, check_http2
 from fuzz.judges import by_h11, by_llhttp, ours
 from fuzz.messages import SPICE, bend, near_valid
+from fuzz.packets import any_packet, check_packets
 from fuzz.reading import cut, joined, pieces, read
 from tricorn.http.errors import ProtocolError, ResponseError
 from tricorn.http.proxy_protocol import V2_SIGNATURE, Mode, crc32c
@@ -206,6 +207,7 @@ TARGETS: dict[str, Target] = {
     "frames": (any_frames, check_frames),
     "framejudge": (any_frames, check_frames_judge),
     "http2": (any_http2, check_http2),
+    "packets": (any_packet, check_packets),
 }
 
 

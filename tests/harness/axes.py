@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from harness import tls
+from harness import packets, tls
 from harness.http2 import face
 
 
@@ -71,6 +71,7 @@ class Wire:
     wrap: makes of a connected socket the client's end of it, which takes and gives HTTP/1 messages whatever
         they travel as; None: that is the socket itself.
     multiplexed: requests travel as streams, side by side, so the end of one is not the end of the connection.
+    shared: it is a value of the axis. Else each request has a connection of its own, and tests name it.
     """
 
     options: tuple[str, ...] = ()
@@ -78,6 +79,7 @@ class Wire:
     url_scheme: str = "http"
     wrap: Callable[[socket.socket], Any] | None = None
     multiplexed: bool = False
+    shared: bool = True
 
     @property
     def protocol(self) -> str:
@@ -118,6 +120,7 @@ _TLS = ("--certfile", str(tls.CERTIFICATE), "--kernel-tls=auto")
 WIRES: dict[str, Wire] = {
     "plain": Wire(),
     "tls": Wire(_TLS, "https://", "https", tls.wrap),
+    "uwsgi": Wire(scheme="uwsgi://", wrap=packets.Gateway, shared=False),
 }
 if HAS_HTTP_2:
     WIRES |= {
@@ -127,7 +130,7 @@ if HAS_HTTP_2:
 #: A server that speaks HTTP/2 speaks HTTP/1 on the same port: `Servers` shares it between two wires.
 SHARED = {"plain": "h2c", "tls": "h2"} if HAS_HTTP_2 else {}
 #: Those that say HTTP/1 as it is written.
-HTTP_1 = tuple(name for name, wire in WIRES.items() if not wire.multiplexed)
+HTTP_1 = tuple(name for name, wire in WIRES.items() if wire.shared and not wire.multiplexed)
 PLAIN = ("plain",)
 #: Of tests that do not say which. With another one than "plain" only they run.
 USUAL_WIRE = os.environ.get("TRICORN_TEST_WIRE", "plain")

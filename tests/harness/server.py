@@ -220,6 +220,8 @@ class Server:
 
     def connect_http1(self, **options: Any) -> Client:
         """To the same port, without HTTP/2."""
+        if not self.wire.shared:
+            return self.connect(**options)
         wrap = tls.wrap if self.wire.url_scheme == "https" else None
         return Client(self.address, wrap=wrap, **options)
 

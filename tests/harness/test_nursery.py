@@ -112,7 +112,8 @@ def told(live: Live) -> dict[str, Any]:
         pytest.param(kind, wire, marks=() if (kind, wire) in QUICKLY else pytest.mark.slow)
         for kind, row in KINDS.items()
         if row.shared
-        for wire in WIRES
+        for wire, about in WIRES.items()
+        if about.shared
     ],
 )
 def test_a_forked_server_is_as_a_started_one(tmp_path: Path, kind: str, wire: str, extra: int) -> None:

@@ -16,6 +16,7 @@ from harness.axes import HAS_HTTP_2
 from harness.cost import assert_linear, processor_seconds
 from harness.http2 import frames as h2
 from harness.http2.frames import PREFACE, SETTINGS_ACK, Setting
+from harness.packets import packet, said
 
 from tricorn.http import proxy_protocol
 from tricorn.http.errors import ProtocolError, ResponseError
@@ -446,6 +447,33 @@ class Row(NamedTuple):
     bound: float  # seconds that a byte may take
 
 
+def packet_whole(data: bytes) -> None:
+    RequestReader(WIDE, packets=True).feed(data)
+
+
+def packet_bytes(data: bytes) -> None:
+    reader = RequestReader(WIDE, packets=True)
+    for at in range(len(data)):
+        reader.feed(data[at : at + 1])
+
+
+#: A packet has 64 KiB at most, so the larger measurement is at that.
+PACKETS: dict[str, Callable[[int], bytes]] = {
+    "variables": lambda n: packet([*said(), *[(b"A%05d" % k, b"x" * 60) for k in range(n // 70)]]),
+    "a long value": lambda n: packet([*said(), (b"A", b"x" * n)]),
+    "fields": lambda n: packet([*said(), *[(b"HTTP_A%05d" % k, b"x" * 60) for k in range(n // 75)]]),
+    "one field again and again": lambda n: packet([*said(), *[(b"HTTP_A", b"x" * 60)] * (n // 70)]),
+    "a long field": lambda n: packet(said(b"/", (b"a", b" " * n))),
+    "a long path": lambda n: packet(said(b"/" + b"a" * (n // 2))),
+    "a path of escapes": lambda n: packet(said(b"/" + b"%41" * (n // 4))),
+    "a path that is no more the client's": lambda n: packet(said(b"/x", PATH_INFO=b"/" + b"\xff" * n)),
+    "a long mount": lambda n: packet(said(b"/x", SCRIPT_NAME=b"/" + b"a" * n)),
+    "a long mount of slashes": lambda n: packet(said(b"/x", SCRIPT_NAME=b"/" * n)),
+    "one variable again and again": lambda n: packet([*said(), *[(b"PATH_INFO", b"/" * 60)] * (n // 75)]),
+    "a query": lambda n: packet(said(b"/", QUERY_STRING=b"?" * n)),
+}
+
+
 def table() -> Iterator[Row]:
     """Wherever a limit is not for us to lift, the larger measurement is at the limit."""
     whole, each = 300e-9, 5e-6
@@ -453,6 +481,9 @@ def table() -> Iterator[Row]:
         at_limit = LONGEST_EXTENSION // 2 if name == "an extension of a chunk" else 100_000
         yield Row(f"message: {name}", at_limit, build, read_whole, whole)
         yield Row(f"message: {name}, byte by byte", min(at_limit, 10_000), build, read_bytes, each)
+    for name, build in PACKETS.items():
+        yield Row(f"packet: {name}", 32_000, build, packet_whole, whole)
+        yield Row(f"packet: {name}, byte by byte", 10_000, build, packet_bytes, each)
     for name, fields in CLAIMS.items():
         yield Row(f"claims: {name}", 32_000, fields, resolve, whole)
     for name, build in PREFIXES.items():

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tricorn.net.address import Address, Bind, FdAddress, TcpAddress, UnixAddress, parse_address, parse_bind
+from tricorn.net.address import (
+    Address,
+    Bind,
+    FdAddress,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+    parse_bind,
+    shown,
+)
 
 GOOD: list[tuple[str, Address, str]] = [
     ("127.0.0.1:80", TcpAddress("127.0.0.1", 80), "http://127.0.0.1:80"),
@@ -67,7 +76,40 @@ SCHEMES: list[tuple[str, Bind]] = [
     ("http://unix:@name", Bind(UnixAddress("name", abstract=True), "http")),
     ("http://fd://3", Bind(FdAddress(3), "http")),
     ("unix:/run/http://x", Bind(UnixAddress("/run/http://x"))),
+    ("uwsgi://127.0.0.1:3031", Bind(TcpAddress("127.0.0.1", 3031), "uwsgi")),
+    ("suwsgi://[::1]:3031", Bind(TcpAddress("::1", 3031), "suwsgi")),
+    ("uwsgi://unix:/run/x.sock", Bind(UnixAddress("/run/x.sock"), "uwsgi")),
+    ("uwsgi://unix:///run/x.sock", Bind(UnixAddress("/run/x.sock"), "uwsgi")),
+    ("uwsgi:///run/x.sock", Bind(UnixAddress("/run/x.sock"), "uwsgi")),
+    ("uwsgi://fd://3", Bind(FdAddress(3), "uwsgi")),
 ]
+
+#: A bind, what is spoken where nothing else is said, whether it is for TLS → whether the uwsgi protocol is
+#: spoken, and what the log calls the address.
+SPOKEN = [
+    ("host:80", "http", False, False, "http://host:80"),
+    ("host:80", "http", True, False, "https://host:80"),
+    ("host:80", "uwsgi", False, True, "uwsgi://host:80"),
+    ("host:80", "uwsgi", True, True, "suwsgi://host:80"),
+    ("http://host:80", "uwsgi", False, False, "http://host:80"),
+    ("https://host:80", "uwsgi", True, False, "https://host:80"),
+    ("uwsgi://host:80", "http", False, True, "uwsgi://host:80"),
+    ("suwsgi://[::1]:80", "http", True, True, "suwsgi://[::1]:80"),
+    ("unix:/run/x", "http", False, False, "unix:/run/x"),
+    ("unix:/run/x", "uwsgi", False, True, "uwsgi://unix:/run/x"),
+    ("suwsgi://unix:@x", "http", True, True, "suwsgi://unix:@x"),
+    ("uwsgi://fd://3", "http", False, True, "uwsgi://fd://3"),
+]
+
+
+@pytest.mark.parametrize(("text", "usual", "tls", "uwsgi", "called"), SPOKEN)
+def test_what_is_spoken(text: str, usual: str, tls: bool, uwsgi: bool, called: str) -> None:
+    bind = parse_bind(text)
+    assert bind.speaks_uwsgi(usual) == uwsgi
+    assert bind.is_for_tls in (None, tls)
+    assert shown(bind.address, tls, uwsgi) == called
+    if "://" in called:
+        assert parse_bind(called).speaks_uwsgi("http") == uwsgi
 
 
 @pytest.mark.parametrize(("text", "bind"), SCHEMES)
@@ -86,6 +128,8 @@ def test_schemes(text: str, bind: Bind) -> None:
         ("https://http://host:1", "bind does not support http://"),
         ("HTTPS://host:1", "bind does not support HTTPS://"),
         ("tls://host:1", "write HOST:PORT, https://HOST:PORT"),
+        ("uwsgi://host", "needs a port: write uwsgi://host:3031"),
+        ("fastcgi://host:1", "bind does not support fastcgi://"),
         ("https://443", "is a number without a host"),
     ],
 )

@@ -22,6 +22,7 @@ PAIR: dict[str, Any] = {"certfile": "x.pem"}
     ("values", "said"),
     [
         ({"bind": (":80", "https://:443")}, "bind: https:// needs a certificate; set certfile and keyfile"),
+        ({"bind": ("suwsgi://:1",)}, "bind: suwsgi:// needs a certificate; set certfile and keyfile"),
         ({"keyfile": "x.key"}, "keyfile: there is no certificate for this key; set certfile too"),
         ({"keyfile": "x.key", "certificates": ("more",)}, "keyfile: there is no certificate"),
         (
@@ -68,6 +69,8 @@ def test_what_goes_together(values: dict[str, Any]) -> None:
         ("fd://3", FD, False, False),
         ("http://fd://3", TCP, False, False),
         ("https://fd://3", FD, True, True),
+        ("uwsgi://0.0.0.0:443", TCP, False, False),
+        ("suwsgi://unix:/run/x.sock", UNIX, True, True),
     ],
 )
 def test_speaks_tls(bind: str, address: Address, with_certificate: bool, without: bool) -> None:

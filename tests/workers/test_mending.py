@@ -121,6 +121,8 @@ UNIX = (socket.AF_UNIX, "\0tricorn-test-mending")
         (Settings(reload=True), [LOCAL, WORLD], False),
         (Settings(reload=True), [UNIX], False),
         (Settings(reload=True, proxy_protocol="v1"), [LOCAL], False),
+        (Settings(reload=True, protocol="uwsgi"), [LOCAL], False),
+        (Settings(reload=True, bind=("127.0.0.1:8000", "uwsgi://127.0.0.1:3031")), [LOCAL, LOCAL], False),
     ],
 )
 def test_where_there_is_a_page(settings: Settings, places: list[Any], is_there: bool) -> None:

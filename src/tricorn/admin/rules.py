@@ -36,7 +36,10 @@ def check(settings: Settings) -> None:
     """Raises ValueError; the text says what to write instead. What is in files `token_of` looks at."""
     if settings.admin_bind is None:
         return
-    address = parse_bind(settings.admin_bind).address
+    bind = parse_bind(settings.admin_bind)
+    if bind.scheme is not None and bind.speaks_uwsgi(""):
+        raise ValueError(f"{settings.admin_bind}: it is asked by HTTP; write http:// or https://")
+    address = bind.address
     is_tls = speaks_tls(settings)
     if is_tls and settings.certfile is None and not settings.certificates:
         raise ValueError(f"{settings.admin_bind} needs a certificate; set certfile and keyfile")

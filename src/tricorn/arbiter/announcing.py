@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tricorn.arbiter import certifying, queues
 from tricorn.arbiter.children import Generation
 from tricorn.config.settings import Settings
-from tricorn.net.address import shown
+from tricorn.net.address import parse_bind
 from tricorn.net.listener import Listener
 from tricorn.tls import rules
 
@@ -49,15 +49,17 @@ def _report_listeners(generation: Generation, known: Sequence[Listener]) -> None
         rules.speaks_tls(bind, listener.address, settings)
         for bind, listener in zip(settings.bind, generation.listeners, strict=True)
     ]
-    for listener, is_tls in zip(generation.listeners, tls, strict=True):
+    for bind, listener, is_tls in zip(settings.bind, generation.listeners, tls, strict=True):
         if listener not in known:
-            log.info("Listening at %s%s", shown(listener.address, is_tls), _protocols(settings, is_tls))
+            is_uwsgi = parse_bind(bind).speaks_uwsgi(settings.protocol)
+            spoken = "" if is_uwsgi else _protocols(settings, is_tls)
+            log.info("Listening at %s%s", rules.called(settings, bind, listener.address), spoken)
     if generation.certificates is not None and not any(tls):
         log.warning("certfile has no effect, because no bind is for TLS; write https:// in front of one")
 
 
 def _protocols(settings: Settings, is_tls: bool) -> str:
-    """What a listener speaks, where that is more than HTTP/1.1. A context of the user's may differ."""
+    """What a listener for HTTP speaks, if that is more than HTTP/1.1. A context of the user's may differ."""
     if "h2" not in settings.http_protocols or (is_tls and settings.ssl_context is not None):
         return ""
     if is_tls:

@@ -340,13 +340,16 @@ def sockets(settings: Settings) -> Iterator[Finding]:
     first = first_line(FIRST_PORT)
     for text in settings.bind:
         try:
-            address = parse_bind(text).address
+            bind = parse_bind(text)
+            address = bind.address
         except ValueError as error:
             yield Finding("bind", WARNING, str(error))
             continue
         if isinstance(address, TcpAddress) and 0 < address.port < int(first or 1024) and os.geteuid():
             do = "let systemd open the socket, or give the program CAP_NET_BIND_SERVICE"
             yield Finding("bind", WARNING, f"{text}: ports below {first or 1024} are for root", do)
+        if bind.speaks_uwsgi(settings.protocol):
+            yield uwsgi(text, settings.uwsgi_allow_ips)
         if isinstance(address, UnixAddress) and not address.abstract:
             directory = os.path.dirname(os.path.abspath(os.path.join(settings.chdir, address.path)))
             if not os.access(directory, os.W_OK):
@@ -356,6 +359,17 @@ def sockets(settings: Settings) -> Iterator[Finding]:
                     f"{text}: {directory} cannot be written to",
                     "RuntimeDirectory= of systemd",
                 )
+
+
+def uwsgi(bind: str, peers: Sequence[str]) -> Finding:
+    """What is to be known of an address at which the protocol of that name is spoken."""
+    if "*" in peers:
+        do = "name the addresses of the machines on which nginx runs"
+        return Finding(
+            "bind", WARNING, f"{bind}: whoever connects says who the client is (uwsgi_allow_ips)", do
+        )
+    says = f"{bind} speaks the uwsgi protocol, for uwsgi_pass of nginx, with {', '.join(peers) or 'nobody'}"
+    return Finding("bind", GOOD, says)
 
 
 def user(settings: Settings) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from tricorn import __version__
 from tricorn.config.declaration import Declared
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import MISSING, MISSING_FLAGS, NAMES, NOTE, REFUSE
+from tricorn.config.gunicorn import MISSING, MISSING_FLAGS, NAMES, NOTE
 from tricorn.config.settings import SETTINGS
 from tricorn.records import dataclass, field
 
@@ -150,8 +150,6 @@ def read_missing(options: Options, flag: str, value: str | None, rest: list[str]
             return
     elif missing.is_harmless("true"):
         return
-    if missing.verdict == REFUSE:
-        raise ConfigError(flag, options.origin, "this option of Gunicorn is not supported", missing.says)
     said = options.notes if missing.verdict == NOTE else options.warnings
     said.append(missing.remark(flag, options.origin))
 

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from tricorn.config.errors import ConfigError, did_you_mean
-from tricorn.config.gunicorn import CALLED, HOOKS, MISSING, NOTE, OWN_HOOKS, REFUSE, UNSET_BY_NONE
+from tricorn.config.gunicorn import CALLED, HOOKS, MISSING, NOTE, OWN_HOOKS, UNSET_BY_NONE
 from tricorn.config.helpers import Code, code_of, maybe_nearest, spellings
 from tricorn.config.settings import SETTINGS
 from tricorn.records import dataclass, field
@@ -190,9 +190,8 @@ def is_setting(name: str, value: object, code: Code) -> bool:
 def judge(contents: Contents, name: str, code: Code) -> None:
     """A plain value under a name that is not a setting, and that the file does not use."""
     meant = maybe_nearest(name, MEANT)
-    is_vital = meant in SETTINGS or (meant is not None and MISSING[meant].verdict == REFUSE)
     # Not written: it came with `from x import *`, or from the environment by `locals()[name] = value`.
-    if is_vital and name in code.written:
+    if meant in SETTINGS and name in code.written:
         raise ConfigError(
             name,
             contents.origin,
@@ -231,9 +230,5 @@ def take(contents: Contents, name: str, value: object) -> None:
         if value is not None or not (SETTINGS[name].kind.is_switch or name in UNSET_BY_NONE):
             contents.values[name] = value
     elif not missing.is_harmless(value):
-        if missing.verdict == REFUSE:
-            raise ConfigError(
-                name, contents.origin, "this setting of Gunicorn is not supported", missing.says
-            )
         said = contents.notes if missing.verdict == NOTE else contents.warnings
         said.append(missing.remark(name, contents.origin))

@@ -1,8 +1,8 @@
 """Gunicorn's settings: all their names, and how those are met that Tricorn does not have.
 
-A setting whose absence would change what the service does, or how safe it is, is refused. One that can be
-left out is mentioned in a warning. One that has nothing to do here is mentioned in a note. None is passed
-over in silence, except for a value that says "off" or is Gunicorn's default: nothing would have happened.
+Those that change what is served are settings of ours. Of the rest, one whose wish is not granted is
+mentioned in a warning, and one that has nothing to do here in a note. None is passed over in silence, except
+for a value that says "off" or is Gunicorn's default: nothing would have happened.
 
 Knows: names and defaults of Gunicorn 27. Must not know: how they got here.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from tricorn.records import dataclass
 
-REFUSE, WARN, NOTE = "refuse", "warn", "note"
+WARN, NOTE = "warn", "note"
 #: What a text says that turns something off. (Of numbers and switches Gunicorn's files have the values.)
 OFF = frozenset({"", "0", "false", "none"})
 #: Among the harmless values of a switch that is on by default: off is not harmless then.
@@ -22,7 +22,7 @@ ON = "true"
 
 @dataclass(frozen=True)
 class Missing:
-    """says: why, or what to do instead; stands behind "is ignored:", "has no effect:" or "is not supported;".
+    """says: why, or what to do instead; stands behind "is ignored:" or "has no effect:".
     flags: its options. switch: they take no value. harmless: values that ask for what we do anyway."""
 
     verdict: str
@@ -54,8 +54,6 @@ NO_VERSION = "Tricorn answers other versions than HTTP/1.0 and HTTP/1.1 with 505
 NO_CASEFOLD = (
     "Tricorn passes methods on as the client wrote them; upper and lower case differ (RFC 9110 §9.1)"
 )
-NO_UWSGI = "Tricorn does not speak the uwsgi protocol"
-HTTP_INSTEAD = f"{NO_UWSGI}; leave it out, and speak HTTP: proxy_pass in place of nginx's uwsgi_pass"
 NEEDLESS = "Tricorn does not need it"
 HEARTBEATS = "the heartbeats of workers are in shared memory, and no disk can hold them up"
 UPLOADS = "request bodies that do not fit into memory go to TMPDIR; Gunicorn does not use the setting either"
@@ -90,7 +88,7 @@ DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dir
 #: Settings for which None is as good as nothing, beside the switches.
 UNSET_BY_NONE = frozenset(
     {
-        *("asgi_loop", "asgi_lifespan", "header_map", "root_path"),
+        *("asgi_loop", "asgi_lifespan", "header_map", "protocol", "root_path"),
         *("dogstatsd_tags", "statsd_prefix", "syslog_addr", "syslog_facility"),
     }
 )
@@ -102,8 +100,6 @@ MISSING: Mapping[str, Missing] = {
     "ssl_version": Missing(WARN, SSL_VERSION, ("--ssl-version",), harmless=ANY_VERSION),
     "suppress_ragged_eofs": Missing(NOTE, RAGGED, ("--suppress-ragged-eofs",), switch=True, harmless=(ON,)),
     "do_handshake_on_connect": Missing(NOTE, HANDSHAKE, ("--do-handshake-on-connect",), switch=True),
-    "protocol": Missing(REFUSE, HTTP_INSTEAD, ("--protocol",), harmless=("http",)),
-    "uwsgi_allow_ips": Missing(WARN, NO_UWSGI, ("--uwsgi-allow-from",), harmless=("127.0.0.1,::1",)),
     "http_parser": Missing(NOTE, ONE_PARSER, ("--http-parser",), harmless=("auto",)),
     "worker_tmp_dir": Missing(NOTE, HEARTBEATS, ("--worker-tmp-dir",)),
     "tmp_upload_dir": Missing(NOTE, UPLOADS),
@@ -119,25 +115,6 @@ MISSING: Mapping[str, Missing] = {
     ),
     "casefold_http_method": Missing(WARN, NO_CASEFOLD, ("--casefold-http-method",), switch=True),
 }
-
-#: Of these, the ones whose answer is the last word. The others are not there yet.
-SETTLED = frozenset(
-    {
-        "casefold_http_method",
-        "default_proc_name",
-        "do_handshake_on_connect",
-        "http_parser",
-        "initgroups",
-        "permit_obsolete_folding",
-        "permit_unconventional_http_method",
-        "permit_unconventional_http_version",
-        "ssl_version",
-        "strip_header_spaces",
-        "suppress_ragged_eofs",
-        "tmp_upload_dir",
-        "worker_tmp_dir",
-    }
-)
 
 #: The same by option.
 MISSING_FLAGS: Mapping[str, str] = {flag: name for name, missing in MISSING.items() for flag in missing.flags}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tricorn.config.commandline import NEGATIVES
-from tricorn.config.gunicorn import MISSING, REFUSE, SECTIONS, SETTLED
+from tricorn.config.gunicorn import MISSING, SECTIONS
 from tricorn.config.settings import SETTINGS
 
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -29,13 +29,15 @@ DEFAULTS: Mapping[str, str] = {
     "limit_request_line": "4094",
     "proxy_allow_ips": "127.0.0.1,::1",
     "umask": "0",
+    "uwsgi_allow_ips": "127.0.0.1,::1",
     "worker_class": "sync",
 }
 
 #: What is not the same, beside defaults.
 DIFFERS: Mapping[str, str] = {
     "asgi_loop": "may also name a function that makes a loop",
-    "bind": "may also be for TLS or not for itself (`https://…`, `http://…`), name a socket of systemd's "
+    "bind": "may also be for TLS or not for itself (`https://…`, `http://…`), for the uwsgi protocol "
+    "(`uwsgi://…`), name a socket of systemd's "
     "(`fd://NAME`), be a path without `unix:`, and hold several addresses with commas between them; "
     "a socket file is for its owner and group (0660) unless `umask` is set",
     "cert_reqs": "may also be a word: `none`, `optional`, `required`",
@@ -62,6 +64,8 @@ DIFFERS: Mapping[str, str] = {
     "preload_app": "the application is loaded in a process of its own, and `HUP` brings new code; see "
     "[Deployment](deployment.md#load-the-application-once)",
     "print_config": "shows where each value comes from, and does not load the application",
+    "protocol": "a word that is neither `http` nor `uwsgi` is an error; `bind` can say it for each address: "
+    "see [The uwsgi protocol](uwsgi.md#from-gunicorn)",
     "proxy_protocol": "a connection without the header is refused",
     "raw_env": "may also be a dict",
     "reload": "one process watches the files below `chdir` and `pythonpath`, not what workers have "
@@ -79,6 +83,7 @@ DIFFERS: Mapping[str, str] = {
     "shows no sign of life",
     "umask": "is not changed unless it is set; a text is octal with a leading zero (`022`)",
     "user": "workers get its supplementary groups and lose those of root, as with `initgroups`",
+    "uwsgi_allow_ips": "networks match; clients on Unix sockets count only if it has `unix` in it",
     "worker_class": "`auto` chooses by the application; names of Gunicorn's and Uvicorn's workers mean "
     "our own of the same kind",
     "worker_connections": "for every kind of worker; at the limit idle connections are closed first",
@@ -103,10 +108,7 @@ def options(name: str) -> str:
 
 def meaning(name: str) -> str:
     if name in MISSING:
-        missing = MISSING[name]
-        if name in SETTLED:
-            return f"accepted: {missing.says}"
-        return f"**not yet**{', an error' if missing.verdict == REFUSE else ', a warning'}: {missing.says}"
+        return f"accepted: {MISSING[name].says}"
     said = [DIFFERS[name]] if name in DIFFERS else []
     if name in DEFAULTS:
         shown = SETTINGS[name].kind.show(SETTINGS[name].default)

@@ -834,8 +834,8 @@ def addresses() -> Kind[tuple[str, ...]]:
 
 
 #: How an address begins, or looks as a whole, where the name of a file could go on instead.
-ADDRESS = r"\s*(unix:|fd:|tcp:|https?:|/|\./|\.\./|\[|:[0-9]|[^/:]+:[0-9]+\s*$)"
-FILE = r"\s*(https?://)?(unix:|/|\./|\.\./)"
+ADDRESS = r"\s*(unix:|fd:|tcp:|https?:|s?uwsgi:|/|\./|\.\./|\[|:[0-9]|[^/:]+:[0-9]+\s*$)"
+FILE = r"\s*((https?|s?uwsgi)://)?(unix:|/|\./|\.\./)"
 
 
 def split_addresses(text: str) -> list[str]:

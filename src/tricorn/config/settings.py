@@ -93,6 +93,7 @@ EXTENSIONS = (
     "http.response.trailers",
     "http.response.zerocopysend",
     "tricorn.drain",
+    "tricorn.uwsgi",
     "websocket.http.response",
 )
 #: Of syslog (RFC 5424 §6.2.1), by the names of syslog.h.
@@ -178,7 +179,16 @@ class Settings(Provenance):
         doc="Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd://N; /PATH is "
         "unix:/PATH, and fd://NAME is a socket of systemd's. Repeatable, or with commas between them. If "
         "only $PORT is set, it means 0.0.0.0:$PORT. With https:// in front it is for TLS, with http:// it "
-        "is not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not.",
+        "is not. With neither, TCP is for TLS if there is a certificate, and Unix sockets are not. With "
+        "uwsgi:// (suwsgi:// with TLS) it is for nginx's `uwsgi_pass`: see [The uwsgi protocol](uwsgi.md).",
+    )
+    protocol: str = setting(
+        "http",
+        flags=("--protocol",),
+        parse=one_of("http", "uwsgi"),
+        section=SOCKET,
+        doc="What is spoken at those addresses of `bind` that do not say it themselves (http://, https://, "
+        "uwsgi://, suwsgi://). See [The uwsgi protocol](uwsgi.md).",
     )
     backlog: int = setting(
         2048,
@@ -937,7 +947,13 @@ class Settings(Provenance):
         "`http.disconnect`. Then its task is cancelled. With 0, it is cancelled at once.",
     )
     asgi_extensions: tuple[str, ...] = setting(
-        ("http.response.early_hint", "http.response.trailers", "tricorn.drain", "websocket.http.response"),
+        (
+            "http.response.early_hint",
+            "http.response.trailers",
+            "tricorn.drain",
+            "tricorn.uwsgi",
+            "websocket.http.response",
+        ),
         flags=("--asgi-extensions",),
         parse=words_of(*EXTENSIONS),
         section=ASGI,
@@ -1035,6 +1051,14 @@ class Settings(Provenance):
         parse=peers(),
         section=TRUST,
         doc="Proxies that may use the PROXY protocol, in the same form as `forwarded_allow_ips`.",
+    )
+    uwsgi_allow_ips: tuple[str, ...] = setting(
+        TRUSTED_BY_DEFAULT,
+        flags=("--uwsgi-allow-from",),
+        parse=peers(),
+        section=TRUST,
+        doc="Who may connect where the uwsgi protocol is spoken, in the same form as `forwarded_allow_ips`: "
+        "each request says there who its client is. Others are refused.",
     )
     header_map: str = setting(
         "drop",

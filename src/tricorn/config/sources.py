@@ -258,6 +258,8 @@ def strangers_on_unix(settings: Settings) -> Iterator[str]:
     trust = {"forwarded_allow_ips": settings.forwarded_allow_ips}
     if settings.proxy_protocol != "off":
         trust["proxy_allow_ips"] = settings.proxy_allow_ips
+    if settings.protocol == "uwsgi" or any(each.startswith(("uwsgi:", "suwsgi:")) for each in settings.bind):
+        trust["uwsgi_allow_ips"] = settings.uwsgi_allow_ips
     for name, peers in trust.items():
         if peers and not {"unix", "*"} & set(peers):
             yield (

@@ -16,6 +16,7 @@ cdef class EnvironBuilder(RequestBuilder):
     cdef dict build(self, RequestHead head, Peer peer, str method, str target)
     cdef int _version(self, dict environ, int version) except -1
     cdef int _address(self, dict environ, Peer peer) except -1
+    cdef int _variables(self, dict environ, RequestHead head) except -1
     cdef int _host(self, dict environ, value) except -1
     cdef int _fields(self, dict environ, RequestHead head, Peer peer) except -1
     cdef int _forwarded(self, dict environ, RequestHead head, Peer peer) except -1

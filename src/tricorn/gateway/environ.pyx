@@ -50,6 +50,18 @@ cdef str HTTP_10 = sys.intern("HTTP/1.0")
 cdef str HTTP_20 = sys.intern("HTTP/2.0")
 cdef str TRAILERS = sys.intern("tricorn.trailers")
 cdef str GUNICORNS_TRAILERS = sys.intern("gunicorn.http2.send_trailers")
+cdef str SCHEME = sys.intern("wsgi.url_scheme")
+
+# Of what a gateway says: what is taken from the head, and what is ours to say.
+cdef frozenset OURS = frozenset((
+    "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REMOTE_ADDR", "REMOTE_PORT", "SERVER_SOFTWARE",
+))
+# Names of these are no variables of CGI: they are the server's, and what belongs to Python (PEP 3333).
+cdef tuple OWN_NAMES = ("wsgi.", "tricorn.", "gunicorn.")
+# What PEP 3333 wants not to be empty.
+cdef frozenset NEVER_EMPTY = frozenset(("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"))
+# What one that knows HTTP/1.0 only has no use for.
+cdef tuple NOT_OFFERED = ("wsgi.early_hints", "tricorn.trailers")
 
 
 cdef object _make_key(RequestHead head, Field* field):
@@ -149,7 +161,9 @@ cdef class EnvironBuilder(RequestBuilder):
         if head.authority.length and not head.is_connect:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.
             PyDict_SetItem(environ, HTTP_HOST, head.text(head.authority))
-        if self.script_name:
+        if head.spoken:
+            self._variables(environ, head)
+        elif self.script_name:
             _mount(environ, self.script_name)
         if self.may_claim(head, peer):
             self._forwarded(environ, head, peer)
@@ -169,6 +183,27 @@ cdef class EnvironBuilder(RequestBuilder):
             self.usual_host = peer.host
         self.last_host = peer.host
         return 0
+
+    cdef int _variables(self, dict environ, RequestHead head) except -1:
+        """What a gateway says beside fields. It may not put anything in the place of what is the server's."""
+        cdef Field* variable
+        cdef int i
+        PyDict_SetItem(environ, SERVER_PROTOCOL, "HTTP/1.1")
+        for i in range(head.count, head.count + head.params):
+            variable = &head.fields[i]
+            name = head.text(variable.name)
+            if name in OURS or (variable.value.length == 0 and name in NEVER_EMPTY):
+                continue
+            if "." in name and (name in environ or name.startswith(OWN_NAMES)):
+                continue
+            PyDict_SetItem(environ, name, head.text(variable.value))
+        for name in NOT_OFFERED:
+            environ.pop(name, None)
+        PyDict_SetItem(environ, SCHEME, "https" if head.is_secure else "http")
+        PyDict_SetItem(environ, PATH_INFO, _path(head))
+        if head.script.length:
+            return _mount(environ, head.text(head.script))
+        return _mount(environ, self.script_name) if self.script_name else 0
 
     cdef int _host(self, dict environ, value) except -1:
         """A Host that is not the usual one. What comes twice in a row becomes that: it is the same object then."""

@@ -12,7 +12,7 @@ cdef class ScopeBuilder(RequestBuilder):
     cdef dict versions              # what they begin as
     cdef dict extensions_11, extensions_10      # what is offered to clients that take no trailers
     cdef tuple versions_flat, extensions_flat   # versions and extensions_11 as key, value, key, value …
-    cdef bint offers_trailers, offers_refusals
+    cdef bint offers_trailers, offers_refusals, offers_variables
     cdef dict drain                 # the extension that tells of the worker's drain; empty: not offered
     cdef str root_path
     cdef readonly dict state        # of the lifespan; None: the application has none
@@ -30,6 +30,7 @@ cdef class ScopeBuilder(RequestBuilder):
     cdef int _place_path(self, RequestHead head, str target) except -1
     cdef list _headers(self, RequestHead head, Peer peer)
     cdef int _forwarded(self, dict scope, RequestHead head, Peer peer) except -1
+    cdef int _variables(self, dict scope, RequestHead head) except -1
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1
 
 cdef bytes header_of(dict scope, bytes name)

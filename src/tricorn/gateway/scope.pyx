@@ -76,6 +76,11 @@ class Fixed(dict):
 
 cdef object OFFERED = Fixed()
 
+# The extension with what a gateway says of a request by CGI's names.
+cdef str VARIABLES = "tricorn.uwsgi"
+# Versions of HTTP, as scopes have them.
+cdef dict VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
+
 
 cdef inline object _name(RequestHead head, Field* field):
     """The lower-case name of a field."""
@@ -95,12 +100,15 @@ cdef object _path(RequestHead head):
         return "" if head.is_connect else "/"
     if memchr(head.data + head.path.start, c'%', head.path.length) == NULL:
         return PyUnicode_DecodeLatin1(<const char*>head.data + head.path.start, head.path.length, NULL)
-    decoded = decoded_path(head)
+    return _text(decoded_path(head))
+
+
+cdef str _text(bytes path):
     try:
-        path = decoded.decode("utf-8")
+        text = path.decode("utf-8")
     except UnicodeDecodeError:
-        path = decoded.decode("latin-1")
-    return path
+        text = path.decode("latin-1")
+    return text
 
 
 cdef bint _takes_trailers(RequestHead head):
@@ -145,6 +153,7 @@ cdef class ScopeBuilder(RequestBuilder):
         self.extensions_10 = dict(self.extensions_11)
         self.extensions_10.pop("http.response.early_hint", None)    # HTTP/1.0 has no interim responses
         self.offers_trailers = "http.response.trailers" in extensions
+        self.offers_variables = VARIABLES in extensions
         self.offers_refusals = "websocket.http.response" in extensions
         self.root_path = root_path
         self._renew()
@@ -180,6 +189,8 @@ cdef class ScopeBuilder(RequestBuilder):
         if head.authority.length and not head.is_connect:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.
             _replace_host(scope, head.raw(head.authority))
+        if head.spoken:
+            self._variables(scope, head)
         if self.may_claim(head, peer):
             self._forwarded(scope, head, peer)
         if self.root_path and not scope["root_path"]:
@@ -222,7 +233,7 @@ cdef class ScopeBuilder(RequestBuilder):
 
     cdef int _place_path(self, RequestHead head, str target) except -1:
         self.raw_path = None        # until both are there
-        if head.path.length == head.target.length and memchr(
+        if head.path.length == head.target.length and head.path.start == head.target.start and memchr(
             head.data + head.path.start, c'%', head.path.length
         ) == NULL:
             PyDict_SetItem(self.base, PATH, target)
@@ -281,6 +292,27 @@ cdef class ScopeBuilder(RequestBuilder):
             self._set_root_path(scope, found.prefix, True)
         return 0
 
+    cdef int _variables(self, dict scope, RequestHead head) except -1:
+        """What a gateway says beside fields."""
+        cdef Field* variable
+        cdef int i
+        cdef dict said = {}
+        for i in range(head.count, head.count + head.params):
+            variable = &head.fields[i]
+            said[head.text(variable.name)] = head.text(variable.value)
+        scope["http_version"] = VERSIONS[head.spoken]
+        scope["scheme"] = "https" if head.is_secure else "http"
+        host, port = scope["server"]
+        number = said.get("SERVER_PORT", "")
+        if number.isascii() and number.isdigit() and len(number) <= 5:
+            port = int(number)
+        scope["server"] = (said.get("SERVER_NAME") or host, port)
+        if head.script.length:
+            self._set_root_path(scope, _text(head.raw(head.script)), False)
+        if self.offers_variables:
+            scope["extensions"] = {**scope["extensions"], VARIABLES: said}
+        return 0
+
     cdef int make_websocket(self, dict scope, list subprotocols) except -1:
         """ASGI, "Websocket Connection Scope": there is no method, and the scheme is ws or wss."""
         del scope["method"]
@@ -290,7 +322,10 @@ cdef class ScopeBuilder(RequestBuilder):
         if scope["http_version"] == "2":
             # Applications look for these (python-engineio). A proxy that speaks HTTP/1.1 to them puts them there as well (RFC 8441 §5).
             scope["headers"] = [*scope["headers"], (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+        said = scope["extensions"].get(VARIABLES)
         scope["extensions"] = {"websocket.http.response": OFFERED, **self.drain} if self.offers_refusals else dict(self.drain)
+        if said is not None:
+            scope["extensions"][VARIABLES] = said
         return 0
 
     cdef int _set_root_path(self, dict scope, str root_path, bint stripped) except -1:

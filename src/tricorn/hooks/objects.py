@@ -20,7 +20,7 @@ from tricorn.config.gunicorn import MISSING
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.log import setup as log_setup
 from tricorn.log.error import ERROR_LOGGER, take_over_access
-from tricorn.net.address import TcpAddress, UnixAddress, parse_bind, shown
+from tricorn.net.address import TcpAddress, UnixAddress, parse_bind
 from tricorn.net.listener import Listener
 from tricorn.scoreboard import Row
 from tricorn.tls import rules
@@ -143,8 +143,9 @@ def _plain(address: object) -> tuple[str, int] | str:
 class Listening:
     """One of `server.LISTENERS` and `worker.sockets`."""
 
-    def __init__(self, listener: Listener, is_tls: bool) -> None:
-        self._text = shown(listener.address, is_tls)
+    def __init__(self, listener: Listener, text: str) -> None:
+        """text: as the log calls it."""
+        self._text = text
         self.sock = listener.socket
         self.cfg_addr = _plain(listener.address)
 
@@ -163,7 +164,7 @@ class Listening:
 
 def listening(settings: Settings, listeners: Sequence[Listener]) -> list[Listening]:
     pairs = zip(settings.bind, listeners, strict=True)
-    return [Listening(each, rules.speaks_tls(bind, each.address, settings)) for bind, each in pairs]
+    return [Listening(each, rules.called(settings, bind, each.address)) for bind, each in pairs]
 
 
 class Server:

@@ -44,7 +44,29 @@ cdef enum Refusal:
     OTHER_HOST
     BAD_SCHEME
     NO_TUNNEL
+    SPEAKS_PACKETS
+    # Of packets (packet.pyx)
+    NO_METHOD
+    NO_TARGET
+    BAD_PATH_INFO
+    BAD_SCRIPT_NAME
+    BAD_ADDRESS
+    BAD_VALUE
+    # … and of what is none: from here on nobody is answered
+    SPEAKS_HTTP
+    SPEAKS_TLS_TO_IT
+    OTHER_MODIFIER
+    CUT_VARIABLE
+    BAD_VARIABLE
+    MANY_VARIABLES
+    CUT_PACKET
     REFUSAL_COUNT
+
+# What the Connection fields say, as bits of RequestHead.connection.
+cdef enum ConnectionOption:
+    CONNECTION_CLOSE = 1
+    CONNECTION_KEEP_ALIVE = 2
+    CONNECTION_UPGRADE = 4
 
 # Reads on from where it stopped. MORE: append bytes and call again. REFUSED: `head.error` says why.
 cdef int parse_head(RequestHead head, Limits limits) except -2

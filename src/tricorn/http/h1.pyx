@@ -43,9 +43,6 @@ cdef enum:
     # Chunk extensions are ignored, so a body may not carry more of them than a generous sender would
     # (the same flaw in other servers: CVE-2023-39326).
     LONGEST_EXTENSION = 16384
-    CONNECTION_CLOSE = 1
-    CONNECTION_KEEP_ALIVE = 2
-    CONNECTION_UPGRADE = 4
 
 cdef enum Stage:
     START = 0
@@ -56,6 +53,7 @@ cdef enum Stage:
 REFUSALS = {
     BAD_LINE_END: (400, "RFC 9112 §2.2", "a line must end with CR LF and must not contain other control bytes"),
     SPEAKS_TLS: (400, "RFC 8446 §5.1", "the client speaks TLS, and this socket is for plain HTTP"),
+    SPEAKS_PACKETS: (400, "bind", "the client speaks the uwsgi protocol, and this socket is for HTTP; uwsgi:// in front of its address changes that"),
     BAD_EMPTY_LINE: (400, "RFC 9112 §2.2", "there is more than one empty line before the request line"),
     BAD_REQUEST_LINE: (400, "RFC 9112 §3", "the request line must be a method, a target and a version, separated by single spaces"),
     BAD_METHOD: (400, "RFC 9112 §3.1", "the method is not a token of at most 32 bytes"),
@@ -90,6 +88,19 @@ REFUSALS = {
     OTHER_HOST: (400, "RFC 9113 §8.3.1", "Host is not what :authority says"),
     BAD_SCHEME: (400, "RFC 9113 §8.3.1", "the scheme is neither http nor https"),
     NO_TUNNEL: (501, "RFC 9113 §8.5", "CONNECT is not supported over HTTP/2"),
+    NO_METHOD: (400, "RFC 3875 §4.1.12", "the packet has no REQUEST_METHOD"),
+    NO_TARGET: (400, "RFC 3875 §4.1.5", "the packet has neither REQUEST_URI nor PATH_INFO"),
+    BAD_PATH_INFO: (400, "RFC 3875 §4.1.5", "PATH_INFO does not begin with a slash"),
+    BAD_SCRIPT_NAME: (400, "RFC 3875 §4.1.13", "SCRIPT_NAME does not begin with a slash"),
+    BAD_ADDRESS: (400, "RFC 3875 §4.1.8", "REMOTE_ADDR is no address"),
+    BAD_VALUE: (400, "RFC 9110 §5.5", "a field value contains a control byte"),
+    SPEAKS_HTTP: (400, "uwsgi", "the client speaks HTTP, and this socket is for the uwsgi protocol"),
+    SPEAKS_TLS_TO_IT: (400, "uwsgi", "the client speaks TLS, and this socket is for the uwsgi protocol without it"),
+    OTHER_MODIFIER: (400, "uwsgi", "modifier1 of the packet is not 0, which says that it is a request"),
+    CUT_VARIABLE: (400, "uwsgi", "a variable is longer than the packet"),
+    BAD_VARIABLE: (400, "uwsgi", "the name of a variable is empty, or not of visible ASCII characters"),
+    MANY_VARIABLES: (400, "uwsgi", "the packet has more than 1000 variables"),
+    CUT_PACKET: (400, "uwsgi", "the connection ended before the packet did"),
 }
 
 
@@ -163,8 +174,10 @@ cdef int _early_error(RequestHead head, Py_ssize_t stop, Limits limits) noexcept
 
 
 cdef int _control_error(RequestHead head, const unsigned char* p) noexcept:
-    """A byte that stands in no line. A TLS handshake shows in its first one (content type 22)."""
-    return SPEAKS_TLS if head.stage == START and p == head.data and p[0] == TLS_HANDSHAKE else BAD_LINE_END
+    """A byte that stands in no line. A TLS handshake shows in its first one (content type 22), and so does a packet (packet.pyx)."""
+    if head.stage != START or p != head.data:
+        return BAD_LINE_END
+    return SPEAKS_TLS if p[0] == TLS_HANDSHAKE else SPEAKS_PACKETS if p[0] == 0 else BAD_LINE_END
 
 
 cdef Py_ssize_t _method(const unsigned char* p, Py_ssize_t size) noexcept:

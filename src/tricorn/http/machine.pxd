@@ -4,6 +4,9 @@ from tricorn.http.h1 cimport BodyDecoder
 from tricorn.http.request cimport Limits, RequestHead
 from tricorn.http.response cimport Defaults, Reply
 
+# Reads on in a head, as parse_head() of h1.pxd.
+ctypedef int (*HeadParser)(RequestHead, Limits) except -2
+
 # Where a server stands in what its client sends. In the order of STATES.
 cdef enum State:
     IDLE = 0            # no byte of a request is there
@@ -36,6 +39,7 @@ cdef enum After:
 
 @cython.final
 cdef class ServerMachine:
+    cdef HeadParser parse           # what heads look like: lines of HTTP/1, unless somebody puts another one here before the first
     cdef Limits limits
     cdef RequestHead head           # that came in pieces, until it is taken
     cdef BodyDecoder decoder        # of a body, until all of it is here

@@ -76,6 +76,9 @@ _learn()
 @cython.final
 @cython.no_gc       # nothing that it holds leads back to it
 cdef class ServerMachine:
+    def __cinit__(self):
+        self.parse = parse_head
+
     cdef int _to(self, Event event) except -1:
         cdef unsigned char following = NEXT[<int>self.state][<int>event]
         if following == IMPOSSIBLE:
@@ -98,7 +101,7 @@ cdef class ServerMachine:
             head.borrow(data, <unsigned int>size)
         else:
             head.append(data, <unsigned int>size)
-        progress = parse_head(head, self.limits)
+        progress = self.parse(head, self.limits)
         if progress == MORE:
             head.keep()
             self.head = head

@@ -4,6 +4,7 @@ from tricorn.http.request cimport Limits
 cdef class RequestReader:
     cdef readonly Limits limits
     cdef ServerMachine machine
+    cdef bint packets
 
     cdef Py_ssize_t _head(self, list events, const unsigned char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t _body(self, list events, const unsigned char* data, Py_ssize_t size) except -1

@@ -5,7 +5,7 @@ from tricorn.http.request import Limits
 Fields = tuple[tuple[bytes, bytes], ...]
 
 class Head(NamedTuple):
-    """A request head. `query`: None without a '?'. `authority`: None unless the target brings one."""
+    """A request head: see reader.pyx."""
 
     method: bytes
     target: bytes
@@ -18,6 +18,12 @@ class Head(NamedTuple):
     expect_continue: bool
     framing: Literal["none", "length", "chunked"]
     content_length: int
+    spoken: int = 0
+    script: bytes = b""
+    address: bytes = b""
+    port: int = -1
+    is_secure: bool = False
+    variables: Fields = ()
 
 class Data(NamedTuple):
     """Some content of the body, never empty."""
@@ -43,6 +49,6 @@ class RequestReader:
 
     limits: Limits
     is_closed: bool
-    def __init__(self, limits: Limits | None = None) -> None: ...
+    def __init__(self, limits: Limits | None = None, *, packets: bool = False) -> None: ...
     def feed(self, data: bytes) -> list[Event]: ...
     def finish(self) -> list[Event]: ...

@@ -11,15 +11,20 @@ from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from tricorn.http.h1 cimport CUT_BODY, DONE, REFUSED, BodyDecoder, refusal
-from tricorn.http.machine cimport BODY, OVER, ServerMachine
+from tricorn.http.h1 cimport CUT_BODY, CUT_PACKET, DONE, REFUSED, BodyDecoder, refusal
+from tricorn.http.machine cimport BODY, HEAD, OVER, ServerMachine
+from tricorn.http.packet cimport parse_packet
 from tricorn.http.request cimport BODY_LENGTH, NO_BODY, Limits, RequestHead
 
 cdef tuple FRAMINGS = ("none", "length", "chunked")
 
 
 class Head(NamedTuple):
-    """A request head. `query`: None without a '?'. `authority`: None unless the target brings one."""
+    """A request head. `query`: None without a '?'. `authority`: None unless the target brings one.
+
+    Of a packet: `spoken`, the version that the client speaks with the gateway; `script`, where the application is mounted; `address`,
+    `port` and `is_secure` of the client; `variables`, those that are no fields.
+    """
 
     method: bytes
     target: bytes
@@ -32,6 +37,12 @@ class Head(NamedTuple):
     expect_continue: bool
     framing: str
     content_length: int
+    spoken: int = 0
+    script: bytes = b""
+    address: bytes = b""
+    port: int = -1
+    is_secure: bool = False
+    variables: tuple = ()
 
 
 class Data(NamedTuple):
@@ -57,8 +68,18 @@ class Refused(NamedTuple):
 Event = Head | Data | End | Refused
 
 
-cdef tuple _fields(RequestHead head):
-    return tuple([(head.raw(head.fields[i].name), head.raw(head.fields[i].value)) for i in range(head.count)])
+cdef tuple _fields(RequestHead head, int start, int end):
+    return tuple([(head.raw(head.fields[i].name), head.raw(head.fields[i].value)) for i in range(start, end)])
+
+
+cdef tuple _said(RequestHead head):
+    """By a gateway."""
+    if head.spoken == 0:
+        return ()
+    return (
+        head.spoken, head.raw(head.script), head.raw(head.address), head.port, head.is_secure,
+        _fields(head, head.count, head.count + head.params),
+    )
 
 
 cdef object _head(RequestHead head):
@@ -69,11 +90,12 @@ cdef object _head(RequestHead head):
         head.raw(head.query) if head.has_query else None,
         head.raw(head.authority) if head.authority.length else None,
         head.version,
-        _fields(head),
+        _fields(head, 0, head.count),
         head.keep_alive,
         head.expect_continue,
         FRAMINGS[<int>head.framing],
         head.content_length if head.framing == BODY_LENGTH else 0,
+        *_said(head),
     )
 
 
@@ -83,13 +105,18 @@ cdef class RequestReader:
     `feed` takes the bytes as they come, in pieces of any size, and returns the events that they complete.
     `finish` says that no more will come. `is_closed`: a request was refused or was the last one; what is fed
     now is ignored, as a server that has closed the connection ignores it. Each request counts as answered when it is complete.
+
+    packets: what comes are packets of the uwsgi protocol, of which a connection carries one.
     """
 
-    def __init__(self, Limits limits=None):
+    def __init__(self, Limits limits=None, *, bint packets=False):
         self.limits = Limits() if limits is None else limits
         self.machine = ServerMachine.__new__(ServerMachine)
         self.machine.limits = self.limits
         self.machine.offers_more = True
+        self.packets = packets
+        if packets:
+            self.machine.parse = parse_packet
 
     @property
     def is_closed(self):
@@ -107,10 +134,13 @@ cdef class RequestReader:
         return events
 
     def finish(self):
-        """The connection has ended: an event if that cuts a body."""
+        """The connection has ended: an event if that cuts a body, or a packet."""
+        cdef bint is_in_packet = self.packets and self.machine.state == HEAD
         if self.machine.state == OVER:
             return []
-        return [_refused(CUT_BODY)] if self.machine.end_input() else []
+        if self.machine.end_input():
+            return [_refused(CUT_BODY)]
+        return [_refused(CUT_PACKET)] if is_in_packet else []
 
     cdef Py_ssize_t _head(self, list events, const unsigned char* data, Py_ssize_t size) except -1:
         """Read on in a head. Returns how much of `data` is done with."""
@@ -142,7 +172,7 @@ cdef class RequestReader:
         if progress == REFUSED:
             events.append(_refused(machine.error))
         elif progress == DONE:
-            self._end(events, () if decoder.trailers is None else _fields(decoder.trailers))
+            self._end(events, () if decoder.trailers is None else _fields(decoder.trailers, 0, decoder.trailers.count))
         return used
 
     cdef int _end(self, list events, tuple trailers) except -1:

@@ -70,6 +70,14 @@ cdef class RequestHead:
     cdef int content_types
     cdef int connection             # CONNECTION_CLOSE, …, as the fields say
 
+    # What a gateway in front says besides (packet.pyx). 0 in `spoken`: nobody does, and the rest says nothing.
+    cdef int spoken                 # the version of HTTP that the client speaks with it: 10, 11, 20, 30
+    cdef int params                 # how many variables stand behind the fields, in `fields`
+    cdef Span script                # where the application is mounted; `path` is below it
+    cdef Span address               # of the client; empty: it does not say
+    cdef int port                   # -1: it does not say
+    cdef bint is_secure             # the client uses https
+
     cdef void borrow(self, const unsigned char* data, unsigned int size) noexcept
     cdef int keep(self) except -1
     # Start over, with memory of its own.

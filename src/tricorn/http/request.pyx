@@ -76,6 +76,7 @@ cdef class RequestHead:
         self.content_length = 0
         self.count = 0
         self.connection = 0
+        self.spoken = 0
         self.hosts = self.content_lengths = self.transfer_encodings = self.content_types = 0
 
     cdef int keep(self) except -1:

@@ -6,6 +6,7 @@ Knows: how an address is written and shown. Must not know: sockets, name resolut
     unix:PATH  /PATH  ./PATH  unix:@NAME  unix:\\0NAME        UnixAddress
     fd://N                                                   FdAddress
     https://…  http://…                                      any of these, with TLS or without
+    suwsgi://…  uwsgi://…                                    the same, for the uwsgi protocol in place of HTTP
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from tricorn.records import dataclass
 
 #: What a `bind` without a port gets; the same number as Gunicorn's.
 DEFAULT_PORT = 8000
+
+#: What an address with a scheme may have meant that has no port. uWSGI's own examples have 3031.
+USUAL_PORTS = {"http": 80, "https": 443}
 
 #: `struct sockaddr_un.sun_path` has 108 bytes and the last one is the terminating NUL (unix(7)).
 UNIX_PATH_MAX = 107
@@ -66,15 +70,17 @@ class FdAddress:
 Address = TcpAddress | UnixAddress | FdAddress
 
 
-def shown(address: Address, tls: bool) -> str:
+#: What may stand before an address, and whether it is for TLS, for the uwsgi protocol. The last two are
+#: nginx's: what stands there behind uwsgi_pass can stand here.
+SCHEMES = {"http": (False, False), "https": (True, False), "uwsgi": (False, True), "suwsgi": (True, True)}
+
+
+def shown(address: Address, tls: bool, uwsgi: bool = False) -> str:
     """As clients and the log call it."""
-    if not tls:
+    if not (tls or uwsgi):
         return str(address)
-    return f"https://{str(address).removeprefix('http://')}"
-
-
-#: What may stand before an address.
-SCHEMES = ("http", "https")
+    (scheme,) = (name for name, said in SCHEMES.items() if said == (tls, uwsgi))
+    return f"{scheme}://{str(address).removeprefix('http://')}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,15 @@ class Bind:
     address: Address
     scheme: str | None = None
 
+    def speaks_uwsgi(self, usual: str) -> bool:
+        """usual: what is spoken where nothing else is said: http or uwsgi, the setting `protocol`."""
+        return usual == "uwsgi" if self.scheme is None else SCHEMES[self.scheme][1]
+
+    @property
+    def is_for_tls(self) -> bool | None:
+        """None: it leaves that to the other settings."""
+        return None if self.scheme is None else SCHEMES[self.scheme][0]
+
 
 def parse_bind(text: str) -> Bind:
     """What `text` means; ValueError says what to write instead."""
@@ -96,7 +111,7 @@ def parse_bind(text: str) -> Bind:
     address = parse_address(rest)
     if isinstance(address, TcpAddress) and ":" not in rest.removeprefix("tcp://").rpartition("]")[2]:
         # Elsewhere the default would be 80 or 443, and in a `bind` it is 8000: what is meant is not clear.
-        raise ValueError(f"{text!r} needs a port: write {scheme}://{rest}:{443 if scheme == 'https' else 80}")
+        raise ValueError(f"{text!r} needs a port: write {scheme}://{rest}:{USUAL_PORTS.get(scheme, 3031)}")
     return Bind(address, scheme)
 
 

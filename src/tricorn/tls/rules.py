@@ -33,18 +33,19 @@ def speaks_tls(bind: str, address: Address, settings: Settings) -> bool:
     """Whether a listener is for TLS. bind: what the settings say of it. address: where it listens, which for
     a socket that was handed over shows only when it is open.
 
-    https:// and http:// decide. Without them TCP is for TLS if there is a certificate, as in Gunicorn, and a
+    Its scheme decides. Without one TCP is for TLS if there is a certificate, as in Gunicorn, and a
     Unix socket is not: who can reach it is on this machine.
     """
-    scheme = parse_bind(bind).scheme
-    if scheme is not None:
-        return scheme == "https"
+    said = parse_bind(bind).is_for_tls
+    if said is not None:
+        return said
     return is_wanted(settings) and isinstance(address, TcpAddress)
 
 
 def called(settings: Settings, bind: str, address: Address) -> str:
     """A listener, as the log and clients call it."""
-    return shown(address, speaks_tls(bind, address, settings))
+    is_uwsgi = parse_bind(bind).speaks_uwsgi(settings.protocol)
+    return shown(address, speaks_tls(bind, address, settings), is_uwsgi)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ RULES = (
         "bind",
         lambda s: not is_wanted(s) and any(parse_bind(bind).scheme == "https" for bind in s.bind),
         "https:// needs a certificate",
+        "set certfile and keyfile",
+    ),
+    Rule(
+        "bind",
+        lambda s: not is_wanted(s) and any(parse_bind(bind).scheme == "suwsgi" for bind in s.bind),
+        "suwsgi:// needs a certificate",
         "set certfile and keyfile",
     ),
     Rule(

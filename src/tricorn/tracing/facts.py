@@ -27,7 +27,7 @@ SECRETS = frozenset(("AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"))
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 #: As network.protocol.version has them.
-VERSIONS = {10: "1.0", 11: "1.1", 20: "2"}
+VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
 def known_methods() -> frozenset[str]:

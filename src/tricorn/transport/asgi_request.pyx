@@ -71,7 +71,7 @@ cdef enum:
 cdef long long SECOND = 1000000000
 cdef str REQUEST_ID_KEY = "tricorn.request_id"
 cdef str DEADLINE = "tricorn.deadline"
-cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0"}
+cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0", 30: "HTTP/3.0"}
 
 
 cdef LoopRunner new_loop_runner(LoopContext loop_context, object open_socket):

@@ -30,6 +30,8 @@ cdef class HTTP1(RequestProtocol):
     cdef unsigned char phase # a Phase
     cdef unsigned char has_served   # a request, so that it may be closed to make room
     cdef unsigned char is_over      # the response is handed over; to be dealt with by whoever owns the channel
+    cdef unsigned char is_gateway   # its client is one: a packet comes (http/packet.pyx), and no other behind it
+    cdef unsigned char spoken       # the version of HTTP that the client of a gateway speaks; 0: there is none, or it has not said
     cdef unsigned char was_cut      # the response, while a thread was in the application for it
     cdef unsigned char gives_way    # it goes on with `pending` in a turn of its own
     # Of a response that is not all out yet: what is to be counted when it is (count_sent in request.pxd). came_ns: 0: nothing is
@@ -57,6 +59,7 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _begin(self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t _begin_body(
         self, ThreadContext thread, RequestHead head, const unsigned char* data, Py_ssize_t size) except -1
+    cdef int _meet(self, RequestHead head) except -1
     cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1
     cdef Py_ssize_t _answer_for_all(self, ThreadContext thread, str status, object fields, bytes body) except -1
     cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1
@@ -84,3 +87,5 @@ cdef class HTTP1(RequestProtocol):
     cdef int _send_piece(self, Request request, ThreadContext thread, bytes piece) except -1
 
 cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer)
+# What comes is a packet of the uwsgi protocol, in place of HTTP.
+cdef int expect_packet(HTTP1 protocol) except -1

@@ -8,9 +8,9 @@ meanwhile is only noted (`is_over`) and dealt with by the owner; otherwise it is
 
 Guarantees: requests are answered in order, one at a time; a client that trickles, stalls or does not read is ended by the sweep.
 
-Knows: the machine, channels, requests as such, how a body is framed; what is answered without an application (refusals, probes, files, a
-full queue); the preface with which HTTP/2 takes the channel over. Must not know: the fields of a head, application interfaces, what
-applications run on.
+Knows: the machine, channels, requests as such, how a body is framed; what is answered without an application (refusals, probes,
+files, a full queue); the preface with which HTTP/2 takes the channel over; that the client may be a gateway, whose packet is a request as any
+other. Must not know: the fields of a head, application interfaces, what applications run on.
 """
 
 cimport cython
@@ -19,10 +19,11 @@ from libc.string cimport memcmp
 
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.buffer cimport Buffer
-from tricorn.http.h1 cimport CUT_BODY, DONE, MORE, REFUSED, SLOW_HEAD, BodyDecoder, refusal
+from tricorn.http.h1 cimport CUT_BODY, CUT_PACKET, DONE, MORE, REFUSED, SLOW_HEAD, BodyDecoder, refusal
 from tricorn.http.machine cimport (
     AFTER_ABORT, AFTER_CLOSE, AFTER_END, AFTER_LINGER, AFTER_NEXT, BODY, HEAD, IDLE, OVER, SKIP, ServerMachine,
 )
+from tricorn.http.packet cimport is_no_packet, parse_packet
 from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHead, Span
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
 from tricorn.metrics.figures cimport WRITE_TIMEOUT, note_error
@@ -87,6 +88,12 @@ cdef HTTP1 new_http1(Channel channel, Runner runner, object builder, Peer peer):
     self.builder = builder
     self.peer = peer
     return self
+
+
+cdef int expect_packet(HTTP1 self) except -1:
+    self.is_gateway = True
+    self.machine.parse = parse_packet
+    return 0
 
 
 @cython.final
@@ -519,6 +526,8 @@ cdef class HTTP1(RequestProtocol):
         """A head is complete. Returns how much of the `data` behind it is used."""
         cdef Request request
         self.channel.deadline = 0
+        if self.is_gateway:
+            self._meet(head)
         if self.worker.has_probes and self._answer_probe(thread, head, size > 0):
             return 0
         if (<Unchecked>_translate)(self, head) < 0:
@@ -535,6 +544,19 @@ cdef class HTTP1(RequestProtocol):
         if head.framing != NO_BODY:
             return self._begin_body(thread, head, data, size)
         self._start(thread, size > 0)
+        return 0
+
+    cdef int _meet(self, RequestHead head) except -1:
+        """Of a gateway: who its client is. Whom it does not know has connected to it through a unix socket; where it says nothing, it is itself
+        all that we know."""
+        cdef str host
+        self.spoken = <unsigned char>head.spoken
+        if head.address.length == 0:
+            return 0
+        host = head.text(head.address)
+        if host.startswith("unix:"):
+            host = None
+        self.peer = Peer(host, -1 if host is None else head.port, self.worker.trusted.trusts(host))
         return 0
 
     cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1:
@@ -749,7 +771,10 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int _end_of_input(self, ThreadContext thread) except -1:
         cdef Request request = self.request
+        cdef bint is_in_packet = self.is_gateway and self.machine.state == HEAD
         cdef bint is_cut = self.machine.end_input()
+        if is_in_packet:
+            self.worker.log_refusal(self.peer.host, refusal(CUT_PACKET))
         if is_cut and request is not None:
             return self.cut_body(request, thread, refusal(CUT_BODY))
         return request.on_input_end(thread) if self.phase == SERVING else self._close(thread)
@@ -863,6 +888,8 @@ cdef class HTTP1(RequestProtocol):
         self.worker.log_refusal(self.peer.host, error)
         self.machine.refuse(self.machine.error)
         self._drop_request(thread)
+        if is_no_packet(self.machine.error):
+            return self._end(thread)        # who has sent it is no gateway, which could read an answer
         return self._error_response(thread, error.status, getattr(error, "fields", b""))
 
     cdef int _error_response(self, ThreadContext thread, int status, bytes fields=b"") except -1:
@@ -1046,7 +1073,7 @@ cdef class HTTP1(RequestProtocol):
         self.machine.reply.keep_alive = False
 
     cdef int version_of(self, Request request) noexcept:
-        return self.machine.reply.version
+        return self.spoken if self.spoken else self.machine.reply.version
 
     # ---- what a request asks: its body -----------------------------------------------------------------
 

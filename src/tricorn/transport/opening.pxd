@@ -26,6 +26,7 @@ cdef class Entrance:
     cdef readonly object tls        # None: plain
     cdef readonly object http2      # ProtocolMaker; None: HTTP/2 is not spoken
     cdef readonly object cleartext  # who may speak it where nothing is encrypted; None: nobody
+    cdef readonly object gateways   # whose packets of the uwsgi protocol are taken; None: HTTP is spoken
     cdef readonly int outlet        # where connections are passed on, to come in at `fd`; -1: it is a listener's
     cdef readonly unsigned long long owners     # the workers that it is for, as bits by their Row.queue; 0: for all
     cdef bint wanted                # this worker takes who comes here, when it takes anybody

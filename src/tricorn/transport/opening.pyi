@@ -28,6 +28,7 @@ class Entrance:
     owners: int
     http2: ProtocolMaker | None
     cleartext: Peers | None
+    gateways: Peers | None
     def __init__(
         self,
         fd: int,
@@ -38,4 +39,5 @@ class Entrance:
         *,
         http2: ProtocolMaker | None = None,
         cleartext: Peers | None = None,
+        gateways: Peers | None = None,
     ) -> None: ...

@@ -10,7 +10,7 @@ Knows: the PROXY protocol and who may speak it, handshakes. Must not know: HTTP 
 from tricorn.gateway.request_builder cimport Peer
 from tricorn.metrics.figures cimport FAILED, FULL, HANDSHAKES, RESUMED
 from tricorn.transport.channel cimport Channel, Protocol
-from tricorn.transport.http1 cimport HTTP1, new_http1
+from tricorn.transport.http1 cimport HTTP1, expect_packet, new_http1
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ
 from tricorn.transport.request cimport ProtocolMaker, Runner
@@ -40,19 +40,22 @@ cdef class Entrance:
     http2: makes the protocol of connections that speak HTTP/2; None: none may. cleartext: who may without TLS, by prior knowledge
     (RFC 9113 §3.3), an object with `trusts(host)`; None: nobody.
 
+    gateways: here no HTTP comes but packets of the uwsgi protocol, and from these peers only, an object with `trusts(host)`; None: HTTP.
+
     outlet: it is where connections come in that another worker has passed on, by this descriptor (passing.pyx).
 
     owners: whose own queue it is (queues.pyx)."""
 
     def __init__(
         self, int fd, object builder, object tls, int outlet=-1, unsigned long long owners=0, *, ProtocolMaker http2=None,
-        object cleartext=None,
+        object cleartext=None, object gateways=None,
     ):
         self.outlet = outlet
         self.owners = owners
         self.wanted = True
         self.http2 = http2
         self.cleartext = cleartext
+        self.gateways = gateways
         self.fd = fd
         self.builder = builder
         self.tls = tls
@@ -60,6 +63,9 @@ cdef class Entrance:
     cdef Protocol protocol_for(self, Channel channel, Runner runner, Peer peer, bytes rest, dict tls):
         cdef HTTP1 protocol = new_http1(channel, runner, self.builder, peer)
         protocol.pending = rest
+        if self.gateways is not None:
+            expect_packet(protocol)     # the TLS is the gateway's, and says nothing of its client
+            return protocol
         protocol.tls = tls
         if self.http2 is not None and self.tls is None and self.cleartext is not None and self.cleartext.trusts(peer.host):
             protocol.maker = <ProtocolMaker>self.http2
@@ -69,14 +75,18 @@ cdef class Entrance:
 cdef bint open_channel(Channel channel, Runner runner, Entrance entrance, Peer peer, long long now) except -1:
     cdef WorkerContext worker = runner.worker
     cdef Opening opening
+    # Who its client is says each packet; gateways send no PROXY header.
+    cdef bint is_proxied = worker.proxy_mode is not None and entrance.gateways is None
     channel.deadline = now + worker.header_timeout if worker.header_timeout else 0
-    if entrance.outlet >= 0 or (worker.proxy_mode is None and entrance.tls is None):
+    if entrance.gateways is not None and entrance.outlet < 0 and not entrance.gateways.trusts(peer.host):
+        return False
+    if entrance.outlet >= 0 or not (is_proxied or entrance.tls is not None):
         channel.protocol = entrance.protocol_for(channel, runner, peer, None, None)
         return True
-    if worker.proxy_mode is not None and not worker.proxy_peers.trusts(peer.host):
+    if is_proxied and not worker.proxy_peers.trusts(peer.host):
         return False
     opening = new_opening(channel, runner, entrance, peer)
-    if worker.proxy_mode is None:
+    if not is_proxied:
         opening.tls = new_wire(entrance.tls.context, channel.fd, True, None)
     channel.protocol = opening      # last: a channel that comes to nothing must lead to nothing that leads to it
     return True

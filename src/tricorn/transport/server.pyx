@@ -12,6 +12,7 @@ from tricorn.metrics.figures cimport CONNECTIONS, CPU, IDLE_CONNECTIONS, LOOP_LA
 from tricorn.scoreboard cimport monotonic
 from tricorn.transport.channel cimport Channel, ChannelTable, Protocol, channel_of
 from tricorn.transport.thread_context cimport ThreadContext
+from tricorn.transport.http1 cimport new_http1
 from tricorn.transport.opening cimport Entrance, open_channel
 from tricorn.transport.passing cimport Ends, take_descriptor
 from tricorn.transport.poller cimport READ
@@ -237,7 +238,10 @@ cdef class Server:
         thread.now = monotonic()
         if open_channel(channel, self.runner, entrance, peer, thread.now):
             return channel
-        worker.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", peer.host)
+        if entrance.gateways is not None:
+            worker.logger.info("Refused %s: the uwsgi protocol is spoken there, and the peer is not in uwsgi_allow_ips", _shown(peer))
+        else:
+            worker.logger.info("Refused %s: proxy_protocol is on, and the peer is not in proxy_allow_ips", _shown(peer))
         return None
 
     cdef Channel _channel_of(self, int fd):
@@ -443,7 +447,10 @@ cdef class Server:
         cdef ChannelTable channels = self.worker.channels
         cdef Entrance entrance = self.entrances[0]
         cdef Channel channel = self._channel_of(fd)
-        channel.protocol = entrance.protocol_for(channel, self.runner, Peer(None, -1, True), None, None)
+        if entrance.gateways is None:
+            channel.protocol = entrance.protocol_for(channel, self.runner, Peer(None, -1, True), None, None)
+        else:
+            channel.protocol = new_http1(channel, self.runner, entrance.builder, Peer(None, -1, True))
         channels.add(channel)
         channel.arm(READ)
 
@@ -546,6 +553,10 @@ cdef class Server:
     def unfinished(self):
         """How many connections there are, but for those whose response was cut while a thread was in the application for it."""
         return sum([not (<Channel>found).protocol.is_cut() for found in self.worker.channels.channels if found is not None])
+
+
+cdef str _shown(Peer peer):
+    return "a client on a Unix socket" if peer.host is None else peer.host
 
 
 cdef Peer _peer(Ends* ends, object trusted):

@@ -61,7 +61,7 @@ cdef object NOTHING = object()
 cdef str EXECUTE = "_execute"
 # What Tornado's own server allows a body where nothing is said: a handler that does not stream it has all of it in memory.
 cdef long long MOST_BODY = 104857600
-cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0"}
+cdef dict PROTOCOLS = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0", 30: "HTTP/3.0"}
 
 
 def new_tornado_server(LoopContext loop_context, list entrances, on_turn):

@@ -461,7 +461,7 @@ cdef class WSGIRequest(Request):
         cdef WSGICall call = WSGICall.__new__(WSGICall)
         call.exchange = self
         self.call = call
-        if self.protocol.version_of(self) == 10:
+        if self.protocol.version_of(self) == 10 and EARLY_HINTS in self.environ:
             del self.environ[EARLY_HINTS]       # RFC 9110 §15.2: the client does not expect a 1xx
         if self.runner.worker.visitors is not None:
             self.receive(self.environ)

@@ -307,12 +307,13 @@ class Worker:
         )
         task_runner = TaskRunner(self.loop, contextvars.copy_context())
         loop_context = LoopContext(context, task_runner, self.application)
-        http = spoken(settings)
         entrances = []
-        for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
-            builder = self._builder(policy, listener, security is not None)
+        places = zip(self.assignment.listeners, self._securities(), spoken(settings), strict=True)
+        for listener, security, words in places:
+            # What a gateway and we secure between us says nothing of its client.
+            builder = self._builder(policy, listener, security is not None and words["gateways"] is None)
             entrances += [
-                Entrance(fd, builder, security, owners=owners, **http) for fd, owners in listener.queues
+                Entrance(fd, builder, security, owners=owners, **words) for fd, owners in listener.queues
             ]
         return self._server_of(loop_context, entrances)
 

@@ -27,6 +27,7 @@ from tricorn import kinds
 from tricorn.config.settings import Settings
 from tricorn.handover import Assignment
 from tricorn.log.error import block_of
+from tricorn.net.address import parse_bind
 from tricorn.net.listener import Listener
 from tricorn.records import replace
 
@@ -77,7 +78,10 @@ def maybe_page(
     settings: Settings, listeners: Sequence[Listener], text: str, interface: str
 ) -> Callable[..., Any] | None:
     """An application for this interface that shows `text`; None: nobody may see it."""
-    if not settings.reload or settings.proxy_protocol != "off":
+    is_behind = settings.proxy_protocol != "off" or any(
+        parse_bind(bind).speaks_uwsgi(settings.protocol) for bind in settings.bind
+    )
+    if not settings.reload or is_behind:
         return None
     if not all(map(is_loopback, listeners)):
         return None

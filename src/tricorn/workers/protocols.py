@@ -1,4 +1,4 @@
-"""Which versions of HTTP a worker speaks: from settings to what its entrances are given.
+"""What a worker speaks where it listens: from settings to what its entrances are given.
 
 Knows: settings, the protocol that may not be built. Must not know: TLS, how a worker lives.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from tricorn.config.packages import has_http2
 from tricorn.config.settings import Settings
 from tricorn.http.forwarded import TrustedPeers
+from tricorn.net.address import parse_bind
 
 if TYPE_CHECKING:
     from tricorn.transport.request import ProtocolMaker
@@ -24,11 +25,20 @@ class Spoken(TypedDict):
 
     http2: ProtocolMaker | None
     cleartext: TrustedPeers | None
+    gateways: TrustedPeers | None
 
 
-def spoken(settings: Settings) -> Spoken:
+def spoken(settings: Settings) -> list[Spoken]:
+    """At each `bind`, in that order."""
+    http = _http(settings)
+    uwsgi: Spoken = {"http2": None, "cleartext": None, "gateways": TrustedPeers(settings.uwsgi_allow_ips)}
+    binds = map(parse_bind, settings.bind)
+    return [uwsgi if bind.speaks_uwsgi(settings.protocol) else http for bind in binds]
+
+
+def _http(settings: Settings) -> Spoken:
     if "h2" not in settings.http_protocols or not has_http2():
-        return {"http2": None, "cleartext": None}
+        return {"http2": None, "cleartext": None, "gateways": None}
     from tricorn.transport.http2 import HTTP2Maker
 
     maker = HTTP2Maker(
@@ -37,7 +47,7 @@ def spoken(settings: Settings) -> Spoken:
         frame=settings.http2_max_frame_size,
         head_list=settings.http2_max_header_list_size,
     )
-    return {"http2": maker, "cleartext": cleartext(settings)}
+    return {"http2": maker, "cleartext": cleartext(settings), "gateways": None}
 
 
 def cleartext(settings: Settings) -> TrustedPeers | None:

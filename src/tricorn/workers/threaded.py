@@ -139,14 +139,15 @@ class Worker:
     def _entrances(self, policy: HeaderPolicy) -> list[Entrance]:
         """The listeners, and where connections come in that came to them and that other workers pass on."""
         entrances = []
-        http = spoken(self.settings)
-        for listener, security in zip(self.assignment.listeners, self._securities(), strict=True):
-            builder = self._builder(policy, listener, security is not None)
+        places = zip(self.assignment.listeners, self._securities(), spoken(self.settings), strict=True)
+        for listener, security, words in places:
+            # What a gateway and we secure between us says nothing of its client.
+            builder = self._builder(policy, listener, security is not None and words["gateways"] is None)
             for fd, owners in listener.queues:
-                entrances.append(Entrance(fd, builder, security, owners=owners, **http))
+                entrances.append(Entrance(fd, builder, security, owners=owners, **words))
             if security is None:
                 put, take = listener.passed
-                entrances.append(Entrance(take.fileno(), builder, None, put.fileno(), **http))
+                entrances.append(Entrance(take.fileno(), builder, None, put.fileno(), **words))
         return entrances
 
     def _securities(self) -> Sequence[Security | None]:

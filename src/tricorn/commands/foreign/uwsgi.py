@@ -21,10 +21,9 @@ from tricorn.commands.foreign.rows import (
     switch,
 )
 
-UWSGI_PROTOCOL = (
-    "the uwsgi protocol is not spoken; in nginx write proxy_pass (with the usual X-Forwarded-* headers) "
-    "in place of uwsgi_pass"
-)
+GATEWAYS = "who may connect is said by uwsgi_allow_ips: 127.0.0.1, ::1 and Unix sockets, if it is not set"
+#: In front of an address of `socket`, whose protocol another line may say.
+BY_PROTOCOL = "protocol://"
 STATIC = "there are prefixes with their directories, static-map; see docs/static.md"
 STATIC_MAP = "files are never looked for by links that lead out of the directory, nor with a dot in front"
 EXPIRES = "write static_cache_control, by the path; names with a hash are kept for a year by themselves"
@@ -46,15 +45,15 @@ UDP = "only a file, or the standard streams; syslog has settings of its own"
 CHEAPER = "how many workers there are follows the time that requests wait; uWSGI's algorithms are others"
 
 
-def listens(value: str) -> Mapping[str, object]:
+def listens(value: str, scheme: str = "") -> Mapping[str, object]:
     """An address: :8000, 127.0.0.1:8000, /run/shop.sock."""
-    return {"bind": [value if re.search(r":(\d+|\$.+)$", value) else f"unix:{value}"]}
+    return {"bind": [scheme + (value if re.search(r":(\d+|\$.+)$", value) else f"unix:{value}")]}
 
 
-def listens_with_tls(value: str) -> Mapping[str, object]:
+def listens_with_tls(value: str, scheme: str = "https://") -> Mapping[str, object]:
     where, *files = value.split(",")
     names = ("certfile", "keyfile", "ciphers", "ca_certs")
-    return {"bind": [f"https://{where}"], **dict(zip(names, filter(None, files), strict=False))}
+    return {"bind": [scheme + where], **dict(zip(names, filter(None, files), strict=False))}
 
 
 def cheaper(value: str) -> Mapping[str, object]:
@@ -103,8 +102,9 @@ ROWS: Mapping[str, Row] = {
     "http": Row(listens),
     "http-socket": Row(listens),
     "https": Row(listens_with_tls),
-    "socket": Row(listens, UWSGI_PROTOCOL, is_lost=True),
-    "uwsgi-socket": Row(listens, UWSGI_PROTOCOL, is_lost=True),
+    "socket": Row(lambda value: listens(value, BY_PROTOCOL)),
+    "uwsgi-socket": Row(lambda value: listens(value, "uwsgi://")),
+    "suwsgi-socket": Row(lambda value: listens_with_tls(value, "suwsgi://")),
     "fastcgi-socket": lost("FastCGI is not spoken; let the proxy speak HTTP"),
     "scgi-socket": lost("SCGI is not spoken; let the proxy speak HTTP"),
     "protocol": Row(lambda value: {"protocol": value}),
@@ -128,7 +128,7 @@ ROWS: Mapping[str, Row] = {
     "mount": lost(
         "one application is served; mount others in it (werkzeug's DispatcherMiddleware, Starlette's Mount)"
     ),
-    "manage-script-name": needless("a trusted proxy may send SCRIPT_NAME", takes_value=False),
+    "manage-script-name": needless("SCRIPT_NAME is always cut off the path", takes_value=False),
     "paste": same("paste", convert=lambda value: value.removeprefix("config:")),
     "ini-paste": same("paste"),
     "chdir": same("chdir"),
@@ -457,8 +457,11 @@ def finish(to: Translation) -> None:
     module, target = (str(settings.pop(name, "")) for name in ("module", "callable"))
     if module:
         settings["wsgi_app"] = f"{module}:{target}" if target and ":" not in module else module
-    if settings.pop("protocol", "") == "http":
-        to.lost[:] = [each for each in to.lost if UWSGI_PROTOCOL not in each]
+    usual = "" if settings.pop("protocol", "") in ("http", "https") else "uwsgi://"
+    if isinstance(binds := settings.get("bind"), list):
+        settings["bind"] = [str(each).replace(BY_PROTOCOL, usual) for each in binds]
+        if "uwsgi://" in str(settings["bind"]):
+            to.remark(f"socket: {GATEWAYS}")
     if (environment := settings.pop("virtualenv", None)) is not None:
         to.remark(f"virtualenv: {VIRTUALENV.format(environment)}")
     if isinstance(paths := settings.get("pythonpath"), list):

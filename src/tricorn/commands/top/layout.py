@@ -344,7 +344,7 @@ REQUEST_COLUMNS: Sequence[Column[RequestFigures]] = (
     Column("AGE", 0, lambda each: "-" if each.seconds is None else duration(each.seconds), 6),
     Column("PHASE", 1, lambda each: clean(each.phase) or "-", 11, right=False),
     Column("CLIENT", 3, lambda each: fitted(clean(each.client) or "-", 39), 9, right=False),
-    Column("HTTP", 5, lambda each: {10: "1.0", 11: "1.1", 20: "2"}.get(each.http, "-")),
+    Column("HTTP", 5, lambda each: {10: "1.0", 11: "1.1", 20: "2", 30: "3"}.get(each.http, "-")),
     Column("SENT", 4, lambda each: size_of(each.sent), 6),
     Column("ID", 6, lambda each: fitted(clean(each.id) or "-", 36), 2, right=False),
 )
