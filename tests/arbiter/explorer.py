@@ -294,9 +294,7 @@ def outer(world: World) -> Iterator[Change]:
         terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         for pool in target.pools:
-            plan = replace(
-                heavy_plan(again.latest, pool.plan.max_boot_failures), workers=pool.plan.workers
-            )
+            plan = replace(heavy_plan(again.latest, pool.plan.max_boot_failures), workers=pool.plan.workers)
             again = targets.pooled(again, replace(pool, plan=plan, fallback=None))
         yield "HUP", replace(world, target=again)
     if target.is_serving:
