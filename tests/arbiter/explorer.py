@@ -8,9 +8,9 @@ Events are of two kinds:
 
     inner     what workers do that are neither broken nor told by anybody else: boot, fail to boot, leave when
               told, die when killed; and the end of a wait
-    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over, an older one that goes; a
-              pool that grows or shrinks; a crash, a hang, a worker that is worn or ends by itself; forks that
-              fail, and that succeed again; a worker that is to be the next mold
+    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over, an older one that goes;
+              a pool that grows or shrinks; a crash, a hang, a worker that is worn or ends by itself;
+              forks that fail, and that succeed again; a worker that is to be the next mold
 
 From the first start on, all orders of inner events are followed until nothing new comes, with up to `outer`
 outer events in between. States that only differ in what nobody will ever look at are one (`canonical`), so

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,16 @@ from typing import Any
 
 import pytest
 from architecture.source import ROOT
+from conformance import test_bodies, test_fields, test_framing, test_request_line
 from deploy.programs import TRICORN, Running, accepts, environ, free_port, program, running
 from deploy.proxies import NGINX
 from docs.blocks import blocks
 from harness.axes import ONE_OF_EACH
+from harness.cases import check_seen
 from harness.client import Client
-from harness.server import APPS
+from harness.server import APPS, wait_for
 from harness.websocket import handshake
-from integration.live import Live, entered
+from integration.live import Live, entered, in_background
 
 CLIENT = "127.0.0.77"
 
@@ -158,6 +161,54 @@ def test_nginx(tmp_path: Path, kind: str, unix: bool) -> None:
     assert int(first["REMOTE_PORT"]) > 0
 
 
+#: Cases of HTTP/1: what a request may say, however its lines are written.
+OF_THE_WIRE = [
+    *(*test_request_line.METHODS, *test_request_line.TARGETS),
+    *(*test_fields.NAMES, *test_fields.VALUES, *test_fields.HOSTS, *test_fields.UNDERSCORES),
+    *(*test_framing.CONTENT_LENGTH, *test_framing.TRANSFER_ENCODING, *test_framing.ANY_METHOD),
+    *(*test_bodies.CHUNK_SIZES, *test_bodies.EXTENSIONS, *test_bodies.CHUNK_DATA, *test_bodies.TRAILERS),
+]
+#: Of these nginx makes something else: another path, or it waits for more.
+NGINXS_AFFAIR = {
+    *("target //a.example/b", "target /a/../b", "target /http://b.example/"),
+    "a method of 33 bytes without an end",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "unix"),
+    [
+        ("sync", True),
+        ("asgi", False),
+        pytest.param("gevent", True, marks=pytest.mark.slow),
+        pytest.param("gthread", False, marks=pytest.mark.slow),
+    ],
+)
+def test_cases_of_the_wire(tmp_path: Path, kind: str, unix: bool) -> None:
+    """What nginx takes of what clients write has the same fate as without it. What it refuses never arrives.
+    The line about Host stands behind the one that Debian's file has."""
+    passed = 0
+    location = f"{INCLUDE} uwsgi_param HTTP_HOST $http_host; uwsgi_pass_header Server;"
+    with front(tmp_path, kind, unix=unix, location=location) as behind:
+        for case in OF_THE_WIRE:
+            if case.name in NGINXS_AFFAIR:
+                continue
+            with Client(("127.0.0.1", behind.port), timeout=10) as client:
+                client.send(case.raw)
+                response = client.response(case.request_method)
+            requests = behind.live.seen_whole()
+            if not (response.get("Server") or "").startswith("tricorn"):
+                assert (response.status >= 400, requests) == (True, []), case.name
+            elif case.reaches:
+                passed += 1
+                assert response.status == case.status, case.name
+                (request,) = requests
+                check_seen(case, request)
+            else:  # refused by us, or mended by nginx
+                assert len(requests) == (response.status == 200), case.name
+    assert passed > 150
+
+
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_errors_are_passed_on(tmp_path: Path, kind: str) -> None:
     with front(tmp_path, kind, "--limit-request-body=1000", app="misbehave:app") as behind:
@@ -203,6 +254,35 @@ def test_what_waits_for_the_application(tmp_path: Path, kind: str) -> None:
         gate.touch()
         assert connection.getresponse().read() == b"released"
         assert behind.live.wait_exit() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gthread", "asgi", "gevent"])
+def test_nothing_is_lost_behind_nginx(tmp_path: Path, kind: str) -> None:
+    """Two reloads under load: each request has its answer, and nginx has nothing to say."""
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def ask(behind: Front) -> None:
+        while not is_over.is_set():
+            statuses.append(behind.ask("/").status)
+
+    def wait_for_more() -> None:
+        seen = len(statuses)
+        wait_for(lambda: len(statuses) > seen + 30, "it is under load")
+
+    with front(tmp_path, kind, app="life:app", unix=True, ready="/") as behind:
+        with contextlib.ExitStack() as load:
+            for _ in range(3):
+                load.enter_context(in_background(ask, behind))
+            load.callback(is_over.set)
+            for generation in (2, 3):
+                wait_for_more()
+                behind.live.signal(signal.SIGHUP)
+                behind.live.wait_log("is ready", times=generation)
+            wait_for_more()
+        assert set(statuses) == {200}
+        assert "upstream" not in behind.nginx.log(), behind.nginx.log()
 
 
 PAGE = ROOT / "docs" / "uwsgi.md"

@@ -19,7 +19,8 @@ from harness.server import wait_for
 from harness.websocket import Socket
 from integration.answering import write_site
 from integration.live import Live, Load, entered, message
-from integration.test_time_limits import LIMIT, limited
+from integration.test_time_limits import LIMIT, closed_after_408, limited, trickle
+from metrics.scraping import Scrapes, counting
 
 WIRE = "uwsgi"
 one_of_each = pytest.mark.parametrize("kind", ONE_OF_EACH)
@@ -234,6 +235,22 @@ def test_a_gateway_that_stalls(data: bytes, status: int, kind: str) -> None:
 
 
 @one_of_each
+def test_a_packet_that_trickles(kind: str) -> None:
+    """The limit counts from the first byte; more bytes do not put it off."""
+    with (
+        Live("echo:app", f"--header-timeout={LIMIT}", kind=kind, wire=WIRE, ready="/seen") as live,
+        Client(live.address) as client,
+    ):
+
+        def send_slowly() -> None:
+            trickle(client, packet([*said(), (b"X", b"x" * 10_000)]), every=0.02)
+            closed_after_408(client)
+
+        limited(send_slowly)
+        assert live.seen() == []
+
+
+@one_of_each
 def test_a_gateway_that_says_nothing(kind: str) -> None:
     options = (f"--header-timeout={LIMIT}",)
     with (
@@ -266,6 +283,40 @@ def test_a_probe_and_the_access_log(kind: str, tmp_path: Path) -> None:
         (line,) = [line for line in log.read_text().splitlines() if "/x" in line]
         assert line.startswith("192.0.2.7 ")
         assert '"GET /x HTTP/2.0" 200' in line
+
+
+#: What comes → what it counts as: method, class of the status, error.
+COUNTED: list[tuple[bytes, str, str, str]] = [
+    (packet(said()), "GET", "2xx", ""),
+    (packet(said(b"/status/404", method=b"DELETE")), "DELETE", "4xx", ""),
+    (packet(said(b"/raise", method=b"PATCH")), "PATCH", "5xx", "application"),
+    (packet(said(method=b"POST", body=b"x" * 1000), b"x" * 1000), "POST", "2xx", ""),
+    (packet(said(REQUEST_METHOD=None)), "", "", "bad_request"),
+    (packet(said(), modifier1=7), "", "", "bad_request"),
+    (packet(said(b"/" + b"x" * 9000)), "", "", "too_large"),
+    (packet(said())[:-1], "", "", "client_timeout"),
+]
+
+
+@one_of_each
+def test_what_is_counted(kind: str, tmp_path: Path) -> None:
+    with counting(tmp_path, f"--header-timeout={LIMIT}", kind=kind, wire=WIRE) as live:
+        scrapes = Scrapes(tmp_path)
+        scrapes.mark()
+        for data, *_ in COUNTED:
+            with Client(live.address, timeout=10) as client:
+                client.send(data)
+                client.read_to_end()
+        served = [(method, status) for _, method, status, _ in COUNTED if method]
+        errors = [error for *_, error in COUNTED if error]
+        scrapes.wait(len(errors), "tricorn_errors_total")
+        scrapes.wait(len(served), "tricorn_requests_total")
+        for method, status in served:
+            assert scrapes.value("tricorn_requests_total", method=method, status=status) == 1, method
+        for error in errors:
+            assert scrapes.value("tricorn_errors_total", kind=error) == errors.count(error), error
+        assert scrapes.value("tricorn_connections_total") == len(COUNTED)
+        assert scrapes.value("tricorn_received_bytes_total") == sum(len(data) for data, *_ in COUNTED)
 
 
 def test_pages_are_warmed_up_where_no_http_is_spoken(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import flask
 import pytest
 from harness.client import Client
+from harness.patience import PATIENCE
 from harness.server import Servers
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -168,7 +169,7 @@ def test_djangos_manifest(running_servers: Servers, tmp_path: Path) -> None:
         (source / f"script-{number}.js").write_text(f"console.log({number})")
     (source / "logo.png").write_bytes(b"png")
     (source / "css" / "base.css").write_text("body { background: url(../logo.png) }")
-    subprocess.run([sys.executable, "-c", COLLECT, source, target], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", COLLECT, source, target], check=True, timeout=60 * PATIENCE)
     paths = json.loads((target / "staticfiles.json").read_text())["paths"]
     assert len(paths) == 14
     server = running_servers.on("plain").get("--static", f"/static={target}")

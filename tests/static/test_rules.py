@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from harness.cost import assert_linear, processor_seconds
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tricorn.static.caching import control
@@ -19,6 +19,8 @@ from tricorn.static.paths import checked
 from tricorn.static.ranges import stretches
 from tricorn.static.types import table
 
+#: A machine with other work is no fault of ours.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 GMT
 MOST = 32
 
@@ -65,6 +67,7 @@ def test_dotfiles_where_they_are_wanted() -> None:
         assert checked(raw, True) is None
 
 
+@unhurried
 @given(st.binary(max_size=40))
 def test_no_name_leads_upwards(raw: bytes) -> None:
     found = checked(raw)
@@ -133,6 +136,7 @@ def test_so_many_ranges_and_no_more() -> None:
     assert stretches(field(MOST + 1), 10_000) is None
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), min_size=1, max_size=MOST),
     st.integers(1, 2500),
@@ -184,6 +188,7 @@ def test_no_date(text: bytes) -> None:
     assert date(text, NOW) is None
 
 
+@unhurried
 @given(st.integers(0, 250_000_000_000))
 def test_dates_are_written_as_python_writes_them(second: int) -> None:
     written = text_of(second)
@@ -191,6 +196,7 @@ def test_dates_are_written_as_python_writes_them(second: int) -> None:
     assert date(written, NOW) == second
 
 
+@unhurried
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_date_or_none(text: bytes) -> None:
     found = date(text, NOW)
@@ -355,6 +361,7 @@ def test_the_first_pattern_that_fits_counts() -> None:
     assert control(patterns, b"/q/x-y-z-") == b"no-cache"
 
 
+@unhurried
 @given(
     st.lists(st.sampled_from([b"a", b"b", b"*"]), max_size=6),
     st.lists(st.sampled_from([b"a", b"b"]), max_size=8),

@@ -61,18 +61,18 @@ def _nobody_knows() -> bool:
 
 
 class _Caller:
-    """has_left: whether the client of the request that this thread serves has gone. error: what is raised
+    """has_left: whether the client of the request that this thread serves has gone. gone: what is raised
     then."""
 
     has_left: Callable[[], bool] = staticmethod(_nobody_knows)
-    error: type[CallCancelledError] = CallCancelledError
+    gone: type[CallCancelledError] = CallCancelledError
 
 
 def ask_before_waiting(has_left: Callable[[], bool], error: type[CallCancelledError]) -> None:
     """For this process: how one knows that the client of the calling thread's request has gone, and what the
     server wants raised then."""
     _Caller.has_left = staticmethod(has_left)
-    _Caller.error = error
+    _Caller.gone = error
 
 
 class DirtyClient:
@@ -298,7 +298,7 @@ class _Connection:
         if self._timeout is not None and monotonic() >= self._begun + self._timeout:
             raise _late(self._place, self._timeout)
         if self._asks and _Caller.has_left():
-            raise _Caller.error("the client of the request has left")
+            raise _Caller.gone("the client of the request has left")
 
 
 class _LoopConnection:

@@ -10,7 +10,8 @@ wire, and goes through the same checks as any other (place_field); so do method,
 builders are one code. All other variables stand behind the fields, for whoever makes something of them.
 
 Guarantees: nothing is read before all of the packet is here, and nothing beyond it; each byte is looked at so many times, however long the
-packet is (64 KiB at most); a variable that comes twice counts the second time, but one that says where the body ends must come once.
+packet is (64 KiB at most); a variable that comes twice counts the second time, as in uWSGI: so a line of a gateway's configuration changes
+what one above it says. Fields of the client's may come twice, and both count.
 
 Knows: packets, CGI's names. Must not know: sockets, clocks, who reads the head.
 """
@@ -20,9 +21,9 @@ from libc.string cimport memcmp, memset
 
 from tricorn.http.chars cimport TOKEN, classes, hex_value
 from tricorn.http.h1 cimport (
-    BAD_ADDRESS, BAD_CONTENT_LENGTH, BAD_HOST, BAD_METHOD, BAD_PATH_INFO, BAD_SCRIPT_NAME, BAD_TARGET, BAD_VALUE, BAD_VARIABLE,
-    CONNECTION_UPGRADE, CUT_VARIABLE, DONE, DUPLICATE_CONTENT_TYPE, LONG_HEAD, LONG_REQUEST_LINE, MANY_VARIABLES, MORE, NONE, NO_METHOD,
-    NO_TARGET, OTHER_MODIFIER, REFUSED, SPEAKS_HTTP, SPEAKS_TLS_TO_IT, place_field, place_target,
+    BAD_ADDRESS, BAD_HOST, BAD_METHOD, BAD_PATH_INFO, BAD_SCRIPT_NAME, BAD_TARGET, BAD_VALUE, BAD_VARIABLE,
+    CONNECTION_UPGRADE, CUT_VARIABLE, DONE, LONG_HEAD, LONG_REQUEST_LINE, MANY_VARIABLES, MORE, NONE, NO_METHOD, NO_TARGET,
+    OTHER_MODIFIER, REFUSED, SPEAKS_HTTP, SPEAKS_TLS_TO_IT, place_field, place_target,
 )
 from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport BODY_LENGTH, Field, Limits, RequestHead, Span
@@ -44,8 +45,9 @@ cdef enum:
 # What is made of a variable here.
 cdef enum Variable:
     OTHER = 0
-    LENGTH_OF_BODY
+    LENGTH_OF_BODY          # the first three are fields
     TYPE_OF_BODY
+    HOST
     METHOD
     TARGET
     PATH
@@ -66,10 +68,12 @@ cdef struct Known:
 
 cdef enum:
     KNOWN_COUNT = 15
+    FIELDS = 3
 
 cdef Known[15] KNOWN = [
     Known(b"CONTENT_LENGTH", 14, LENGTH_OF_BODY),
     Known(b"CONTENT_TYPE", 12, TYPE_OF_BODY),
+    Known(b"HTTP_HOST", 9, HOST),
     Known(b"REQUEST_METHOD", 14, METHOD),
     Known(b"REQUEST_URI", 11, TARGET),
     Known(b"PATH_INFO", 9, PATH),
@@ -82,7 +86,6 @@ cdef Known[15] KNOWN = [
     Known(b"REQUEST_SCHEME", 14, SCHEME),
     Known(b"UWSGI_SCHEME", 12, GIVEN_SCHEME),
     Known(b"wsgi.url_scheme", 15, GIVEN_SCHEME),        # as Gunicorn has it
-    Known(b"HTTP_", 5, OTHER),                          # of no name
 ]
 
 # What a gateway calls the versions of HTTP. What it calls otherwise is taken for 1.1.
@@ -96,8 +99,9 @@ cdef Version[6] VERSIONS = [
     Version(b"HTTP/3.0", 8, 30), Version(b"HTTP/3", 6, 30),
 ]
 
-# The last value of each. is_there: 1, also if it is empty.
+# The last value of each. is_there: 1, also if it is empty. name: of the first ones, which are fields.
 cdef struct Said:
+    Span name[FIELDS + 1]
     Span value[VARIABLES]
     unsigned char is_there[VARIABLES]
 
@@ -155,12 +159,13 @@ cdef int _read(RequestHead head, unsigned int end, Limits limits) except -2:
         error = _variable(head, &at, end, &name, &value)
         if error == NONE and count == MOST_VARIABLES:
             error = MANY_VARIABLES
-        if error == NONE:
-            error = _take(head, name, value, &said, limits)
         if error:
             return error
+        _note(head, name, value, &said)
         count += 1
-    error = _tell(head, &said, limits)
+    error = _take_fields(head, &said, end, limits)
+    if error == NONE:
+        error = _tell(head, &said, limits)
     return error if error else _keep_variables(head, end)
 
 
@@ -201,25 +206,49 @@ cdef Variable _meaning(const unsigned char* p, unsigned int size) noexcept:
     return OTHER
 
 
-cdef int _take(RequestHead head, Span name, Span value, Said* said, Limits limits) except -2:
-    cdef const unsigned char* p = head.data + name.start
-    cdef Variable means
-    if _is_field(p, name.length):
-        name.start += 5
-        name.length -= 5
-        return _field(head, name, value, True, limits)
-    means = _meaning(p, name.length)
-    if means == LENGTH_OF_BODY or means == TYPE_OF_BODY:
-        return _field(head, name, value, False, limits) if value.length else NONE
-    said.value[<int>means] = value
-    said.is_there[<int>means] = 1
+cdef int _note(RequestHead head, Span name, Span value, Said* said) noexcept:
+    cdef int means = <int>_meaning(head.data + name.start, name.length)
+    said.value[means] = value
+    said.is_there[means] = 1
+    if OTHER < means <= FIELDS:
+        said.name[means] = name
+    return 0
+
+
+cdef int _take_fields(RequestHead head, Said* said, unsigned int end, Limits limits) except -2:
+    cdef Span name
+    cdef Span value
+    cdef unsigned int at = HEADER
+    cdef int means
+    cdef int error = NONE
+    for means in range(1, FIELDS + 1):
+        if said.value[means].length or (means == HOST and said.is_there[means]):
+            error = _field(head, said.name[means], said.value[means], means == HOST, limits)
+        if error:
+            return error
+    while at < end:
+        _text(head, &at, end, &name)
+        _text(head, &at, end, &value)
+        if _is_other_field(head.data + name.start, name.length):
+            error = _field(head, name, value, True, limits)
+        if error:
+            return error
     return NONE
+
+
+cdef inline bint _is_other_field(const unsigned char* p, unsigned int size) noexcept:
+    """Beside Host, one of which may be in small letters already."""
+    return _is_field(p, size) and not (size == 9 and (memcmp(p + 5, b"HOST", 4) == 0 or memcmp(p + 5, b"host", 4) == 0))
 
 
 cdef int _field(RequestHead head, Span name, Span value, bint is_clients, Limits limits) except -2:
     """A field of the request. Its name gets back what CGI has made of it (RFC 3875 §4.1.18). is_clients: it is called HTTP_…."""
-    cdef unsigned char* p = head.owned + name.start
+    cdef unsigned char* p
     cdef unsigned int i
+    if is_clients:
+        name.start += 5
+        name.length -= 5
+    p = head.owned + name.start
     for i in range(name.length):
         if p[i] == c'_':
             p[i] = c'-'
@@ -267,10 +296,6 @@ cdef int _tell(RequestHead head, Said* said, Limits limits) except -2:
     head.wants_upgrade = head.spoken == 11 and head.connection & CONNECTION_UPGRADE != 0
     if head.hosts > 1:
         return BAD_HOST
-    if head.content_types > 1:
-        return DUPLICATE_CONTENT_TYPE
-    if head.content_lengths > 1:
-        return BAD_CONTENT_LENGTH
     if head.content_length:
         head.framing = BODY_LENGTH
     return NONE
@@ -308,6 +333,9 @@ cdef int _target(RequestHead head, Said* said, Limits limits) except -2:
             return NO_TARGET
         made = _quoted(head, said.value[<int>MOUNT]) + _quoted(head, said.value[<int>PATH]) or b"/"
         _append(head, made + b"?" + head.raw(query) if query.length else made, &target)
+    elif head.data[target.start] == c'?':
+        # Of http://a.example?b nginx says this much. Its path is empty, which is / (RFC 9110 §4.2.3).
+        _append(head, b"/" + head.raw(target), &target)
     if target.length > limits.request_line:
         return LONG_REQUEST_LINE
     head.target = target
