@@ -79,6 +79,9 @@ def prepare() -> dict[str, str]:
     """What needs no network: directories, file, certificate, C programs. Returns problems like `build`."""
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     paths.FILE_1MB.write_bytes(b"x" * (1024 * 1024))
+    paths.FILES.mkdir(exist_ok=True)
+    if not paths.FILE_10K.exists():  # one that was changed just now has a weak tag
+        paths.FILE_10K.write_bytes(b"x" * (10 * 1024))
     if problem := tls.make_certificate():
         raise NotPossibleError(problem)
     for name, to in (("wsload", paths.WSLOAD), ("openload", paths.OPENLOAD), ("tlsload", paths.TLSLOAD)):

@@ -57,6 +57,7 @@ class Running:
         `within` is the program that runs the server's command."""
         self.server = server
         self._patience = patience
+        self._path = launch.path
         self._tls = tls.client() if launch.tls else None
         self.port = free_port()
         self._log = log
@@ -116,7 +117,7 @@ class Running:
         fields = dict(field.split(": ", 1) for field in headers)
         connection = self._connection()
         try:
-            connection.request(method, "/", body=body or None, headers=fields)
+            connection.request(method, self._path, body=body or None, headers=fields)
             response = connection.getresponse()
             answer = response.read()
         finally:

@@ -393,6 +393,13 @@ WSGI_SCENARIOS = (
         EVERYBODY,
     ),
     Scenario(
+        "static-10k",
+        "A file of 10 KiB from a directory",
+        "Answered by the server itself, below a prefix. nginx is Debian's, with `sendfile` and `tcp_nopush`.",
+        Launch("hello", body_size=10 * KIB, static=True, path="/files/10k.bin"),
+        (Entry("nginx"), *(Entry(s.name) for s in servers.peers(WSGI) if s.static)),
+    ),
+    Scenario(
         "access-log",
         "Access log off and on",
         "The one-header GET; each server writes its own format to a file. Not all have an access log.",

@@ -29,6 +29,7 @@ class Server:
     no_access_log: str = ""
     idle: str = ""
     files: str = ""
+    static: str = ""  # what it is told so that it answers from a directory; empty: it does not
     tls: str = ""
     http2: str | None = None  # what it is told so that it speaks HTTP/2; None: it does not
     interface: str = WSGI
@@ -62,6 +63,8 @@ class Launch:
     access_log: bool = False
     idle: bool = False
     files: bool = False
+    static: bool = False
+    path: str = "/"  # what is asked for
     websocket: bool = False
     tls: bool = False
     http2: bool = False
@@ -74,7 +77,9 @@ UVLOOP_FLOOR = Server(
     command="{python} {bench}/uvloop_floor.py {port} {body_size} {mode}",
     interface=ASGI,
 )
-FLOORS = {WSGI: (FLOOR,), ASGI: (FLOOR, UVLOOP_FLOOR), OTHER: (FLOOR,)}
+# What people put in front of an application server for its files: with what its documentation advises.
+NGINX = Server(name="nginx", distribution="", command="sh {bench}/nginx.sh {port} {files}", static=" ")
+FLOORS = {WSGI: (FLOOR, NGINX), ASGI: (FLOOR, UVLOOP_FLOOR), OTHER: (FLOOR,)}
 FLOOR_NAMES = frozenset(floor.name for floors in FLOORS.values() for floor in floors)
 
 
@@ -114,6 +119,7 @@ def command(server: Server, launch: Launch, port: int) -> list[str]:
         threads=launch.threads,
         pool=launch.threads if launch.threads > 1 else 0,
         body_size=launch.body_size,
+        files=paths.FILES,
         mode="close" if launch.close else "websocket" if launch.websocket else "",
         extra=" ".join(extras(server, launch)),
     )
@@ -126,6 +132,8 @@ def extras(server: Server, launch: Launch) -> Iterator[str]:
         yield server.idle
     if launch.files:
         yield server.files
+    if launch.static:
+        yield server.static.format(files=paths.FILES)
     if launch.http2:
         yield server.http2 or ""
     if launch.tls:

@@ -103,6 +103,8 @@ TARGETS = (
     Target("asgi-websocket-32b", "cpu_us", 0.80, BEST),
     Target("asgi-websocket-16k", "cpu_us", 0.80, BEST),
     Target("asgi-idle-connections", "idle_bytes", 1, LEANEST),
+    Target("static-10k", "cpu_us", 1.20, "nginx"),
+    Target("static-10k", "cpu_us", 1, BEST),
     Target("tls-get-1-header", "cpu_us", 1, BEST),
     Target("tls-handshake-full", "cpu_us", 1, BEST),
     Target("tls-handshake-resumed", "cpu_us", 1, BEST),

@@ -43,7 +43,7 @@ def run(scenario: Scenario, port: int, seconds: float) -> WrkResult:
         command += ["-H", header]
     if scenario.script:
         command += ["-s", str(paths.BENCH / "wrk" / scenario.script)]
-    command.append(f"{'https' if scenario.launch.tls else 'http'}://127.0.0.1:{port}/")
+    command.append(f"{'https' if scenario.launch.tls else 'http'}://127.0.0.1:{port}{scenario.launch.path}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
     return parse(done.stdout + done.stderr)
 

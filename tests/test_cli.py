@@ -64,6 +64,11 @@ def test_help_and_version(word: str, first: str, capsys: Output) -> None:
         (["--workers-min", "2"], "workers_min: has no effect without workers_max"),
         (["-w", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers, 5"),
         (["--workers-min", "5", "--workers-max", "4"], "workers_max: 4 is fewer than workers_min, 5"),
+        (["--dirty-workers-min", "2"], "dirty_workers_min: has no effect without dirty_workers_max"),
+        (
+            ["--dirty-workers", "5", "--dirty-workers-max", "4"],
+            "dirty_workers_max: 4 is fewer than dirty_workers, 5",
+        ),
         (
             ["--reload-on-exception", "InterfaceError"],
             "reload_on_exception: 'InterfaceError' is no exception",

@@ -255,16 +255,16 @@ def check_addresses(settings: Settings) -> None:
         parse_bind(address)
 
 
-def check_fewest(settings: Settings) -> None:
-    """Raises ValueError."""
-    if settings.workers_min and not settings.workers_max:
-        raise ValueError("has no effect without workers_max, the most workers that there may be")
+def check_fewest(settings: Settings, of: str = "") -> None:
+    """of: "dirty_" means heavy workers. Raises ValueError."""
+    if getattr(settings, f"{of}workers_min") and not getattr(settings, f"{of}workers_max"):
+        raise ValueError(f"has no effect without {of}workers_max, the most workers that there may be")
 
 
-def check_most(settings: Settings) -> None:
-    """Raises ValueError: nobody can have meant these numbers of workers."""
-    most = settings.workers_max
-    for name in ("workers_min", "workers"):
+def check_most(settings: Settings, of: str = "") -> None:
+    """The same. Raises ValueError: nobody can have meant these numbers of workers."""
+    most = getattr(settings, f"{of}workers_max")
+    for name in (f"{of}workers_min", f"{of}workers"):
         number = getattr(settings, name)
         if 0 < most < number:
             raise ValueError(f"{most} is fewer than {name}, {number}")
@@ -348,6 +348,23 @@ def check_reload_directories(settings: Settings) -> None:
             raise ValueError(f"there is no directory {each!r}; name one, from {settings.chdir}")
 
 
+def check_static(settings: Settings) -> None:
+    check_directories(settings, settings.static)
+
+
+def check_sendfile(settings: Settings) -> None:
+    check_directories(settings, settings.x_sendfile)
+
+
+def check_directories(settings: Settings, directories: Mapping[str, str]) -> None:
+    for prefix, directory in directories.items():
+        if not Path(settings.chdir, directory).is_dir():
+            raise ValueError(
+                f"{prefix} has no directory: there is none at {directory!r}; make it, or name another, from "
+                f"{settings.chdir}"
+            )
+
+
 def check_syslog(settings: Settings) -> None:
     from tricorn.log.syslog import parse_address
 
@@ -411,9 +428,13 @@ CHECKS: dict[str, Callable[[Settings], object]] = {
     "proxy_allow_ips": lambda settings: TrustedPeers(settings.proxy_allow_ips),
     "uwsgi_allow_ips": lambda settings: TrustedPeers(settings.uwsgi_allow_ips),
     "dirty_apps": pools_of,
+    "dirty_workers_min": partial(check_fewest, of="dirty_"),
+    "dirty_workers_max": partial(check_most, of="dirty_"),
     "access_log_format": lambda settings: compile_format(settings.access_log_format),
     "reload_engine": check_reload,
     "reload_dirs": check_reload_directories,
+    "static": check_static,
+    "x_sendfile": check_sendfile,
     "syslog_addr": check_syslog,
     "statsd_host": check_statsd,
     "otel": check_otel,

@@ -67,10 +67,8 @@ class Row:
     queue: int  # written by the master: which one of each address is its own, from 1; 0: there is one for all
     @property
     def waiting_apart(self) -> int: ...  # as `waiting`, on routes with threads or tasks of their own
-    @property
-    def waits(self) -> int: ...  # how often requests have waited for a thread or a loop
-    @property
-    def waited_ns(self) -> int: ...  # and for how long, all together
+    waits: int  # how often requests have waited for a thread or a loop
+    waited_ns: int  # and for how long, all together
     @property
     def is_loop(self) -> int: ...  # 1: of an event loop, which is marked busy while requests wait in it
     @property

@@ -264,9 +264,17 @@ cdef class Row:
     def waits(self):
         return self.data.waits
 
+    @waits.setter
+    def waits(self, long long value):
+        self.data.waits = value
+
     @property
     def waited_ns(self):
         return self.data.waited_ns
+
+    @waited_ns.setter
+    def waited_ns(self, long long value):
+        self.data.waited_ns = value
 
     @property
     def is_loop(self):

@@ -8,9 +8,9 @@ Events are of two kinds:
 
     inner     what workers do that are neither broken nor told by anybody else: boot, fail to boot, leave when
               told, die when killed; and the end of a wait
-    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over; a crash, a hang, a worker
-              that is worn or ends by itself; forks that fail, and that succeed again; a worker that is to be
-              the next mold
+    outer     HUP, TTIN, TTOU, TERM, INT, WINCH; a newer master that takes over, an older one that goes;
+              a pool that grows or shrinks; a crash, a hang, a worker that is worn or ends by itself;
+              forks that fail, and that succeed again; a worker that is to be the next mold
 
 From the first start on, all orders of inner events are followed until nothing new comes, with up to `outer`
 outer events in between. States that only differ in what nobody will ever look at are one (`canonical`), so
@@ -169,7 +169,8 @@ class Turn:
                 before = self.target
                 self.target = targets.abandoned(before, generation)
                 assert self.target.plan == before.plan, "a pool takes web workers along"
-                assert self.target.mode is before.mode, "a pool ends the service"
+                if not before.pools[0].plan.max_boot_failures or before.pools[0].fallback is not None:
+                    assert self.target.mode is before.mode, "a pool ends the service"
             case decisions.Abandon():
                 ready = [child for child in self.children.values() if child.state is State.READY]
                 serving = sum(child.is_worker for child in ready)
@@ -284,6 +285,8 @@ def outer(world: World) -> Iterator[Change]:
     yield "TERM", replace(world, target=targets.stopped(target, Mode.DRAINING))
     yield "INT", replace(world, target=targets.stopped(target, Mode.QUICK))
     yield "a newer master takes over", replace(world, target=targets.retired(target))
+    if targets.alone(target) is not target:
+        yield "the older master has gone", replace(world, target=targets.alone(target))
     yield "WINCH", replace(world, target=targets.rested(target))
     yield "HUP to one that rests", replace(world, target=targets.woken(target))
     if target.mode is Mode.RUNNING:
@@ -291,16 +294,19 @@ def outer(world: World) -> Iterator[Change]:
         terms = {name: getattr(target.plan, name) for name in names}
         again = targets.reloaded(target, target.plan.workers, target.room, **terms)
         for pool in target.pools:
-            plan = heavy_plan(again.latest)
+            plan = replace(heavy_plan(again.latest, pool.plan.max_boot_failures), workers=pool.plan.workers)
             again = targets.pooled(again, replace(pool, plan=plan, fallback=None))
         yield "HUP", replace(world, target=again)
     if target.is_serving:
         yield "TTIN", replace(world, target=targets.more(target))
         yield "TTOU", replace(world, target=targets.fewer(target))
+        for pool in target.pools:
+            name, workers = ("the pool grows", 2) if pool.plan.workers == 1 else ("the pool shrinks", 1)
+            yield name, replace(world, target=targets.pool_scaled(target, pool.number, workers))
 
 
-def heavy_plan(generation: int) -> Plan:
-    return Plan(targets.heavy_generation(1, generation), 1, max_boot_failures=0)
+def heavy_plan(generation: int, max_boot_failures: int = 0) -> Plan:
+    return Plan(targets.heavy_generation(1, generation), 1, max_boot_failures=max_boot_failures)
 
 
 def commanded(world: World) -> Iterator[Change]:
@@ -505,9 +511,9 @@ def _canonical_plan(plan: Plan, renamed: dict[int, int]) -> Plan:
 class Explorer:
     """surge, unavailable: how many workers too many, and how many READY too few, there may be. drain_delay:
     whether TERM is followed by one; how long it is does not matter. preloads: there are molds. attended:
-    there is a process that answers health checks. pooled: there is a pool of one heavy worker.
-    commanded: somebody pauses, resumes and kills. only: how
-    outer events end that come; without it all do."""
+    there is a process that answers health checks. pooled: there is a pool of one heavy worker. on_trial: an
+    older master serves, so one whose heavy worker does not start gives up. commanded: somebody pauses,
+    resumes and kills. only: how outer events end that come; without it all do."""
 
     workers: int
     surge: int = 1
@@ -516,6 +522,7 @@ class Explorer:
     preloads: bool = False
     attended: bool = False
     pooled: bool = False
+    on_trial: bool = False
     commanded: bool = False
     only: tuple[str, ...] = ("",)
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
@@ -529,7 +536,7 @@ class Explorer:
         target = targets.first_target(self.workers, ROOM, **terms, preloads=self.preloads)
         target = targets.attended(target) if self.attended else target
         if self.pooled:
-            target = targets.pooled(target, targets.Pool("heavy", 1, heavy_plan(1), ROOM))
+            target = targets.pooled(target, targets.Pool("heavy", 1, heavy_plan(1, int(self.on_trial)), ROOM))
         layer = [self._visit(None, "start", World((), target))]
         for left in range(outer_events, -1, -1):
             following: list[World] = []
@@ -665,7 +672,8 @@ def converges(world: World) -> World | None:
         for pool in world.target.pools:
             assert pool.fallback is None, "the reload of a pool never ends"
             found = [child.generation for child in world.heavy]
-            assert found == [pool.plan.generation], f"{found} are the heavy workers at the end"
+            wanted = [pool.plan.generation] * pool.plan.workers
+            assert found == wanted, f"{found} are the heavy workers at the end"
         others = [child for child in world.children if not (child.is_attendant or child.is_heavy)]
         generations = {child.generation for child in others}
         assert generations == {plan.generation}, f"generations {generations} serve at the end"
@@ -716,7 +724,8 @@ def _given_up(world: World, boots: Callable[[Process], bool]) -> World | None:
     if changed is None and world.target.mode not in (Mode.RESTING, Mode.PAUSED):
         assert world.serving == plan.workers, f"{world.serving} serve at the end"
         assert plan.proven
-        assert len(world.heavy) == len(world.target.pools), "there are no heavy workers at the end"
+        wanted = sum(pool.plan.workers for pool in world.target.pools)
+        assert len(world.heavy) == wanted, f"{len(world.heavy)} heavy workers are there at the end"
     return changed
 
 

@@ -76,13 +76,17 @@ def test_every_order_with_pauses_and_kills(workers: int, outer: int, more: dict[
     assert Explorer(workers, commanded=True, **more).explore(outer) > 100
 
 
+@pytest.mark.parametrize("on_trial", [False, True])
 @pytest.mark.parametrize(
-    ("outer", "only"),
-    [(1, ("TERM", "WINCH", "crashes", "is worn")), pytest.param(1, ("",), marks=pytest.mark.slow)],
+    "only",
+    [
+        ("TERM", "WINCH", "crashes", "is worn", "has gone", "grows", "shrinks"),
+        pytest.param(("",), marks=pytest.mark.slow),
+    ],
     ids=str,
 )
-def test_every_order_with_heavy_workers(outer: int, only: tuple[str, ...]) -> None:
-    assert Explorer(1, pooled=True, only=only).explore(outer) > 100
+def test_every_order_with_heavy_workers(only: tuple[str, ...], on_trial: bool) -> None:
+    assert Explorer(1, pooled=True, on_trial=on_trial, only=only).explore(1) > 100
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from architecture.source import MODULES, ROOMS, ROOT, Module
 SIDE_ROOMS = {
     *("config", "kinds", "log", "net", "tls", "scoreboard", "handover", "forks", "sigaction", "parentage"),
     *("drain", "hooks", "machine", "metrics", "procfs", "control", "summary", "patches", "wishes"),
-    *("admin", "alarms", "tracing", "console", "heavy"),
+    *("admin", "alarms", "tracing", "console", "heavy", "static"),
 }
 
 #: How a program starts a server: by all that the command has, and the command knows nothing of it.
@@ -27,7 +27,7 @@ EVERYBODYS = {"records"}
 MAY_IMPORT: dict[str, set[str]] = {
     "http": set(),
     "gateway": {"http"},
-    "transport": {"gateway", "http", "log", "metrics", "scoreboard", "tracing"},
+    "transport": {"gateway", "http", "log", "metrics", "scoreboard", "static", "tracing"},
     "workers": {
         "transport",
         "gateway",
@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "control",  # the door, which it is given
         "hooks",
         "patches",
+        "static",
         "tracing",
         "heavy",
     },
@@ -85,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tls": {"config", "net"},
     "scoreboard": set(),
     "metrics": {"scoreboard"},
+    "static": {"http"},
     "tracing": {"http", "log"},
     "forks": set(),
     "sigaction": set(),
@@ -199,6 +201,7 @@ FOREIGN: dict[str, str] = {
     "net": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|Worker|wsgi|environ)\b",
     "tls": r"\b([Aa]rbiter|(Thread|Loop)Server|wsgi|fork|waitpid|recv|accept|start_response)\b",
     "scoreboard": r"\b([Aa]rbiter|(Thread|Loop)Server|Channel|[Ss]ettings|decide)\b",
+    "static": rf"\b({SOCKET}|\w*epoll\w*|\w*wsgi\w*|environ|start_response|[Ss]ettings|monotonic|chunked)\b",
 }
 
 

@@ -101,7 +101,16 @@ def test_a_quick_run_does_not_touch_the_results():
 
 
 def test_one_server_is_measured_beside_the_floors():
-    assert options.parse(["--server", "tricorn"]).servers == {"tricorn", "floor", "uvloop floor"}
+    assert options.parse(["--server", "tricorn"]).servers == {"tricorn", "floor", "uvloop floor", "nginx"}
+
+
+def test_files_are_asked_of_those_that_answer_from_a_directory():
+    scenario = scenarios.by_name("static-10k")
+    assert {e.server for e in scenario.entries} == {"nginx", "tricorn", "granian", "peregrine", "weft"}
+    for entry in scenario.entries:
+        assert str(paths.FILES) in " ".join(
+            servers.command(scenario.server(entry), scenario.launch_of(entry), 1)
+        )
 
 
 def test_a_group_is_the_scenarios_of_one_interface():

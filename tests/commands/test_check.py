@@ -138,6 +138,7 @@ COMMANDS = [
         "uwsgi --module a -L --https :443,c.pem,k.pem --uid 33",
         "tricorn a --bind https://:443 --certfile c.pem --keyfile k.pem --user 33",
     ),
+    ("uwsgi --module a -L --static-map /s=./x", "tricorn a --static /s=./x --static-fallthrough"),
     # what stands around it
     ("exec newrelic-admin run-program gunicorn a:b", "exec newrelic-admin run-program tricorn a:b"),
     ("A=1 gunicorn -b 0.0.0.0:$PORT a:b", "A=1 tricorn a:b --bind 0.0.0.0:$PORT"),
@@ -181,7 +182,11 @@ def test_a_command(command: str, ours: str, here: Path) -> None:
         ("hypercorn --quic-bind :1 a:b", "--quic-bind: HTTP/3 is not served"),
         ("hypercorn -c no.toml a:b", "--config no.toml: cannot be read"),
         ("hypercorn -c file:no.py a:b", "--config file:no.py: Python files of Hypercorn's are not read"),
-        ("uwsgi --http :1 -w a --static-map /static=/x", "static-map: static files are not served"),
+        ("uwsgi --http :1 -w a --check-static /x", "check-static: there are prefixes with their directories"),
+        (
+            "granian --interface asgi --static-path-mount x a:b",
+            "--static-path-mount: route and directory are",
+        ),
         (
             "uwsgi --http :1 -w a --chmod-socket=666",
             "chmod-socket 666: would let every user of this machine connect",

@@ -103,6 +103,7 @@ OFTEN = (
     "conformance/test_framing.py",
     "integration/test_foreign_handlers.py::test_each_of_our_signals",
     "integration/test_green.py",
+    "integration/test_heavy.py::test_every_kind",
     "integration/test_inheritance.py::test_a_program_starts",
     "integration/test_patched.py::test_an_application_that_was_imported",
     "integration/test_standard_streams.py::test_an_application_can_print[gevent",

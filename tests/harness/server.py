@@ -45,6 +45,7 @@ TWINS = {
         "deadlines:app": "asgi_deadlines:app",
         "secured:app": "asgi_secured:app",
         "streams:app": "asgi_streams:app",
+        "sends_files:app": "asgi_sends_files:app",
     },
     "tornado": {},
 }

@@ -9,12 +9,15 @@ import pytest
 from tricorn.arbiter.decide import Abandon, Action, Child, Drain, Exit, Interrupt, Spawn, State, decide
 from tricorn.arbiter.target import (
     BACKOFF_FIRST,
+    EXIT_BOOT,
     Mode,
     Plan,
     Pool,
     Target,
     abandoned,
+    alone,
     attended,
+    bounds,
     first_target,
     heavy_generation,
     maybe_pool,
@@ -49,7 +52,7 @@ def heavy(pid: int, slot: int = 1, generation: int = ONE, state: State = R, **mo
 
 
 def pool(workers: int = 2, generation: int = ONE, **more: Any) -> Pool:
-    return Pool("heavy", 1, Plan(generation, workers, max_boot_failures=0, **more), room=100)
+    return Pool("heavy", 1, Plan(generation, workers, **{"max_boot_failures": 0, **more}), room=100)
 
 
 def starting(workers: int = 2) -> Target:
@@ -69,6 +72,9 @@ def on_trial(workers: int = 2) -> Target:
     return pooled(with_ready(reloaded(serving(workers), 1, 100), 2), pool(workers, TWO))
 
 
+#: While another master serves.
+BESIDE = pooled(first_target(1, 100), pool(2, max_boot_failures=2))
+
 WEB = child(9)
 WEB_2 = child(9, 2)
 
@@ -77,6 +83,21 @@ CASES: list[tuple[str, list[Child], Target, list[Action]]] = [
     ("beside web workers", [], pooled(first_target(1, 100), pool(1)), [Spawn(1), Spawn(ONE)]),
     ("nothing to do", [WEB, heavy(1), heavy(2, 2)], serving(), []),
     ("one is missing", [WEB, heavy(2, 2)], serving(), [Spawn(ONE)]),
+    ("beside another master they come first", [], BESIDE, [Spawn(ONE)] * 2),
+    ("and are waited for", [heavy(1, state=B), heavy(2, 2, state=B)], BESIDE, []),
+    (
+        "one is enough",
+        [heavy(1), heavy(2, 2, state=B)],
+        with_ready(BESIDE, ONE),
+        [Spawn(1)],
+    ),
+    (
+        "whoever serves is kept",
+        [WEB, child(8, drained_at=NOW)],
+        pooled(BESIDE, pool(1, TWO, max_boot_failures=1)),
+        [Spawn(TWO)],
+    ),
+    ("but not if that has gone", [heavy(1, state=B), heavy(2, 2, state=B)], alone(BESIDE), [Spawn(1)]),
     ("they are no web workers", [heavy(1), heavy(2, 2)], serving(), [Spawn(1)]),
     ("one too many: the last place", [WEB, heavy(1), heavy(2, 2), heavy(3, 3)], serving(), [Drain(3)]),
     ("also if another one still boots", [WEB, heavy(1, 1, state=B), heavy(2, 2)], serving(1), [Drain(2)]),
@@ -147,6 +168,31 @@ def test_one_that_does_not_start_is_tried_again_and_web_workers_serve() -> None:
     assert target.plan == starting().plan
 
 
+def test_beside_another_master_it_is_the_upgrade_that_fails() -> None:
+    """Its heavy workers serve on."""
+    beside = with_exit(BESIDE, ended(ONE), NOW)
+    assert decide([], beside, NOW + BACKOFF_FIRST) == [Spawn(ONE)]
+    hopeless = with_exit(beside, ended(ONE), NOW + 10)
+    assert decide([], hopeless, NOW + 10) == [Abandon(ONE)]
+    given_up = abandoned(hopeless, ONE)
+    assert (given_up.mode, given_up.exit_code) == (Mode.DRAINING, EXIT_BOOT)
+    assert decide([WEB], given_up, NOW + 10) == [Drain(9)]
+    assert decide([], given_up, NOW + 10) == [Exit(EXIT_BOOT)]
+
+
+def test_but_not_if_that_has_gone_by_then() -> None:
+    target = pooled(with_ready(first_target(1, 100), 1), pool(2, max_boot_failures=1))
+    target = alone(with_exit(target, ended(ONE), NOW))
+    assert decide([WEB], target, NOW + 10) == [Spawn(ONE)]
+    assert alone(target) is target
+
+
+def test_a_pool_that_gives_up_takes_no_reload_of_web_workers_back() -> None:
+    target = pooled(with_ready(first_target(1, 100), 1), pool(1, max_boot_failures=1))
+    target = with_exit(reloaded(target, 1, 100), ended(ONE), NOW)
+    assert abandoned(target, ONE).plan == target.plan
+
+
 def test_new_code_that_does_not_start_leaves_the_one_before() -> None:
     target = with_exit(on_trial(), ended(TWO), NOW)
     assert decide([WEB_2, heavy(1), heavy(2, 2)], target, NOW) == [Abandon(TWO)]
@@ -174,6 +220,14 @@ def test_both_generations_get_a_new_size() -> None:
     found = maybe_pool(pool_scaled(on_trial(), 1, 5), 1)
     assert found is not None
     assert [plan.workers for plan in found.plans] == [5, 5]
+
+
+def test_where_the_calls_decide_a_size_is_within_bounds() -> None:
+    target = pooled(serving(), pool(2, TWO, least=2, most=4))
+    found = [maybe_pool(pool_scaled(target, 1, workers), 1) for workers in (1, 3, 9)]
+    assert [each.plan.workers for each in found if each] == [2, 3, 4]
+    assert bounds(found[0] or target) == (2, 4)
+    assert bounds(pool()) == (1, 50)
 
 
 def test_a_machine_that_has_no_process_left_is_asked_later() -> None:

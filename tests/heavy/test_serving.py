@@ -129,15 +129,24 @@ class Label:
 class Bench:
     """A worker whose threads are this process's."""
 
-    def __init__(self, threads: int = 1, timeout: float = 30.0, length: int = 10) -> None:
+    def __init__(
+        self, threads: int = 1, timeout: float = 30.0, length: int = 10, *, is_scarce: bool = False
+    ) -> None:
         self.app = App()
         self.queue = CallQueue(APP, length)
-        self.counts = SimpleNamespace(accepted=0, errors=0, left=0, refused=0, running=0)
+        words = ("accepted", "errors", "left", "refused", "running", "waits", "waited_ns")
+        self.counts = SimpleNamespace(**dict.fromkeys(words, 0))
         self.labels = [Label() for _ in range(threads)]
         self.stuck = threading.Event()
         self.standing = Standing()
         self.serving = Serving(
-            {APP: self.app}, {APP: self.queue.socket}, self.labels, self.counts, timeout, self.stuck.set
+            {APP: self.app},
+            {APP: self.queue.socket},
+            self.labels,
+            self.counts,
+            timeout,
+            self.stuck.set,
+            scarce={APP} if is_scarce else (),
         )
         self.is_over = False
         self.first = threading.Thread(target=self.serving.work, daemon=True)
@@ -311,6 +320,29 @@ def test_a_full_queue_refuses_at_once() -> None:
         for caller in callers:
             caller.join(5)
         assert DirtyClient().execute(APP, "add", 1) == 2
+
+
+@pytest.mark.parametrize("is_scarce", [False, True])
+def test_how_long_a_call_waits_is_counted_unless_more_workers_would_not_help(is_scarce: bool) -> None:
+    with Bench(is_scarce=is_scarce) as bench:
+        callers = [
+            threading.Thread(target=DirtyClient().execute, args=(APP, "wait"), daemon=True) for _ in range(2)
+        ]
+        callers[0].start()
+        bench.app.begun.acquire(timeout=5)
+        callers[1].start()
+        wait_for(lambda: bench.queue.waiting == 1, "one waits")
+        begun = time.monotonic_ns()
+        time.sleep(0.01)
+        waited = time.monotonic_ns() - begun
+        bench.app.go.set()
+        for caller in callers:
+            caller.join(5)
+        if is_scarce:
+            assert (bench.counts.waits, bench.counts.waited_ns) == (0, 0)
+        else:
+            assert bench.counts.waits == 2
+            assert waited <= bench.counts.waited_ns < 2_000_000_000 + waited
 
 
 def test_threads_run_beside_each_other() -> None:

@@ -26,11 +26,21 @@ NAME = re.compile(r"\btricorn_[a-z0-9_]+")
 #: Made of ours by others, or shortened.
 NOT_OURS = {"tricorn_waiting_p95_seconds", "tricorn_busy_share", "tricorn_request_"}
 
+#: An application, so that there are figures of heavy workers.
+HEAVY = """
+from tricorn.heavy import DirtyApp
+
+
+class Nothing(DirtyApp):
+    pass
+"""
+
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     home = tmp_path_factory.mktemp("pages")
-    with counting(home):
+    (home / "heavy_one.py").write_text(HEAVY)
+    with counting(home, "--dirty-app=heavy_one:Nothing", "--dirty-workers=1", f"--pythonpath={home}"):
         text = rendered(asked(home / "ctl.sock")["data"])[0].decode()
     return list(text_string_to_metric_families(text))
 

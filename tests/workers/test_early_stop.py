@@ -36,11 +36,12 @@ import sys
 from pathlib import Path
 from tricorn.config.sources import load
 from tricorn.handover import Assignment
+from tricorn.records import replace
 from tricorn.scoreboard import Board
 from tricorn.workers.registry import worker_for
 
 sys.path.insert(0, ".")
-settings = load(sys.argv[1:], {}, Path.cwd())
+settings = replace(load(sys.argv[1:], {}, Path.cwd()), bind=())
 board = Board(1, 1)
 sys.exit(worker_for(settings)(Assignment(settings, [], board[0], -1, lambda: None, print, sys.exit)))
 """

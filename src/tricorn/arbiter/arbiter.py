@@ -51,7 +51,7 @@ from tricorn.arbiter.load import Autoscaler, bounds_of, first_of
 from tricorn.arbiter.mold import Casting, Load, order, start_mold
 from tricorn.arbiter.patience import patience_over
 from tricorn.arbiter.pidfile import PidfileError
-from tricorn.arbiter.pools import Pools, RunHeavy
+from tricorn.arbiter.pools import Pools, RunHeavy, boot_timeouts
 from tricorn.arbiter.presence import Presence
 from tricorn.arbiter.privileges import identity_for
 from tricorn.arbiter.reaping import Reaper
@@ -249,13 +249,22 @@ class Arbiter:
         self._target = targets.first_target(workers, len(first.board), **_terms(settings))
         for each in self._attendances.values():
             self._target = each.wanted(self._target, is_beside=self._upgrade.is_on_trial)
-        self._target = self._pools.wanted(self._target, first, self._hooks, **_terms_of_pools(settings))
+        self._target = self._pools.wanted(self._target, first, self._hooks, **self._terms_of_pools(settings))
         log.info(
             "Starting %d worker%s%s",
             workers,
             "" if workers == 1 else "s",
             f" with {settings.threads} threads each" if settings.threads > 1 else "",
         )
+
+    def _terms_of_pools(self, settings: Settings) -> dict[str, Any]:
+        """What plans of heavy workers say beyond their number. Web workers serve without them, and they are
+        tried for ever; but beside another master, whose heavy workers serve, it is the upgrade that fails."""
+        return {
+            "surge": settings.reload_max_surge,
+            "unavailable": settings.reload_max_unavailable,
+            "max_boot_failures": settings.max_boot_failures if self._upgrade.is_on_trial else 0,
+        }
 
     def _first_hooks(self, settings: Settings, workers: int) -> Hooks:
         """Imports what they are in, and calls the first of them. Raises ConfigError, HookError."""
@@ -327,6 +336,8 @@ class Arbiter:
         while True:
             self._take_signals()
             self._look_at_children()
+            # Whoever hears of a heavy worker that it is ready may call it.
+            self._target = self._pools.attend(self._target, self._registry, time.monotonic())
             self._weigh_children()
             self._ledger.weigh(self._registry, time.monotonic())
             self._attend_upgrade()
@@ -334,7 +345,6 @@ class Arbiter:
             if self._target.mode is Mode.RUNNING and self._target.fallback is None:
                 refork.attend(self._generations[self._target.plan.generation], self._registry)
             self._target = self._autoscaler.attend(self._target, self._registry, time.monotonic())
-            self._target = self._pools.attend(self._target, self._registry, time.monotonic())
             plan = self._target.plan
             self._hooks.attend(self._generations[plan.generation], plan.workers)
             exit_code = self._act()
@@ -631,7 +641,8 @@ class Arbiter:
             log.exception("Reload failed; nothing has changed")
             return self._reload_failed(f"{type(error).__name__} was raised")
         self._target = targets.reloaded(self._target, workers, len(generation.board), **_terms(settings))
-        self._target = self._pools.wanted(self._target, generation, self._hooks, **_terms_of_pools(settings))
+        terms = self._terms_of_pools(settings)
+        self._target = self._pools.wanted(self._target, generation, self._hooks, **terms)
         self._reload_under_way = True
         self._wishes.level = 0
         log.info("%s: reloading, generation %d", name, generation.number)
@@ -831,7 +842,8 @@ class Arbiter:
 
     def _abandon(self, generation: int) -> None:
         self._target = targets.abandoned(self._target, generation)
-        if (pool := targets.maybe_pool(self._target, targets.pool_number(generation))) is not None:
+        pool = targets.maybe_pool(self._target, targets.pool_number(generation))
+        if pool is not None and self._target.is_serving:
             log.error(
                 "The pool %s keeps its heavy workers of generation %d, because those of generation %d do not "
                 "start",
@@ -849,10 +861,11 @@ class Arbiter:
             self._reload_under_way = False
             self._reload_failed(f"generation {generation} does not start")
         else:
-            log.error("Stopping: no worker could start")
+            what = "worker" if pool is None else self._generations[generation].role
+            log.error("Stopping: no %s could start", what)
             for text in self._generations[generation].reported:
-                self._tell_beside_the_log(f"no worker could start: {text}")
-            self._manager.stopping("No worker could start")
+                self._tell_beside_the_log(f"no {what} could start: {text}")
+            self._manager.stopping(f"No {what} could start")
 
     # -- ends --------------------------------------------------------------------------------------------
 
@@ -913,11 +926,7 @@ def _terms(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _terms_of_pools(settings: Settings) -> dict[str, Any]:
-    """The same of their plans."""
-    return {"surge": settings.reload_max_surge, "unavailable": settings.reload_max_unavailable}
-
-
 def _boot_limit(settings: Settings) -> float:
     """How long it may take until all workers are ready, seconds; 0: any time."""
-    return boot_timeout_of(settings) * (2 if settings.preload_app else 1)
+    limits = [boot_timeout_of(settings) * (2 if settings.preload_app else 1), *boot_timeouts(settings)]
+    return sum(limits) if all(limits) else 0.0

@@ -79,16 +79,20 @@ def remembered(samples: Sequence[Sample], latest: Sample) -> tuple[Sample, ...]:
 
 
 def maybe_change(
-    samples: Sequence[Sample], workers: int, bounds: Bounds, changed_at: float = -math.inf
+    samples: Sequence[Sample],
+    workers: int,
+    bounds: Bounds,
+    changed_at: float = -math.inf,
+    what: str = "requests",
 ) -> Change | None:
     """samples: oldest first, since the beginning or for DOWN_OVER at least. workers: how many are wanted now.
-    changed_at: when that number was last changed, by whomever."""
+    changed_at: when that number was last changed, by whomever. what: they are asked for."""
     if not samples:
         return None
-    return _maybe_more(samples, workers, bounds) or _maybe_fewer(samples, workers, bounds, changed_at)
+    return _maybe_more(samples, workers, bounds, what) or _maybe_fewer(samples, workers, bounds, changed_at)
 
 
-def _maybe_more(samples: Sequence[Sample], workers: int, bounds: Bounds) -> Change | None:
+def _maybe_more(samples: Sequence[Sample], workers: int, bounds: Bounds, what: str) -> Change | None:
     recent = _since(samples, UP_OVER)
     if workers >= bounds.most or not recent or any(sample.ready < workers for sample in recent):
         return None
@@ -101,7 +105,7 @@ def _maybe_more(samples: Sequence[Sample], workers: int, bounds: Bounds) -> Chan
     wanted = bounds.clamp(max(workers + 1, min(math.ceil(busy / AIM), 2 * workers)))
     if share >= HIGH:
         return Change(wanted, f"they are busy for {min(share, 1):.0%} of the time")
-    return Change(wanted, f"requests wait for {waited * 1000:.0f} ms")
+    return Change(wanted, f"{what} wait for {waited * 1000:.0f} ms")
 
 
 def _maybe_fewer(samples: Sequence[Sample], workers: int, bounds: Bounds, changed_at: float) -> Change | None:

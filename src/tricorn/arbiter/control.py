@@ -366,8 +366,9 @@ class Control:
         if workers is None and step is None:
             return refusal('How many workers? Say "workers", a number, or "by", a difference')
         wanted = pool.plan.workers + (step or 0) if workers is None else workers
-        if not 1 <= wanted <= pool.most_workers:
-            return refusal(f"{name} can have 1 to {pool.most_workers} workers, and not {wanted}")
+        least, most = targets.bounds(pool)
+        if not least <= wanted <= most:
+            return refusal(f"{name} can have {least} to {most} workers, and not {wanted}")
         if reason := _maybe_reason_to_refuse(sight.target):
             return refusal(reason)
         self._obey(partial(_pool_scaled, pool.number, wanted), order.name)

@@ -18,7 +18,9 @@ Guarantees, as long as nobody crashes:
   left alone as long as there are workers that it has forked, or may be, and does not count as one.
 - Attendants, if there shall be any, are the last that end. They are neither workers nor molds.
 - Heavy workers are in pools. Each pool is kept and replaced by the rules for workers, for itself. They are
-  told to stop when no worker is left that could call them, the stash when no heavy worker is.
+  told to stop when no worker is left that could call them, the stash when no heavy worker is. While another
+  master serves, web workers are started when a heavy worker of each pool is READY; if none ever is, this one
+  gives up.
 """
 
 from __future__ import annotations
@@ -226,7 +228,8 @@ def decide(children: Sequence[Child], target: Target, now: float) -> list[Action
             return [*overdue, Abandon(failed[0].plan.generation)]
         case Mode.RUNNING | Mode.LEAVING:
             serving = [child for child in staying if not child.is_mold]
-            wanted = _keep_serving(serving, stuck, target, now)
+            waits = not workers and any(pool.comes_first for pool in target.pools)
+            wanted = () if waits else _keep_serving(serving, stuck, target, now)
             possible = _within_room(wanted, target.room - len(workers))
             ready = [mold for mold in molds if mold in staying and mold.state is State.READY]
             usable = [mold for mold in ready if not mold.is_superseded]

@@ -165,7 +165,8 @@ class PoolScaled:
     def maybe_answer(self, now: Picture) -> Answer | None:
         pool = maybe_pool(now.target, self.pool)
         if pool is None or pool.plan.workers != self.workers:
-            return refusal("Somebody else has changed it meanwhile")
+            found = _workers(pool.plan.workers) if pool else "none"
+            return Answer(True, f"Somebody else has changed it to {found} meanwhile")
         reasons = [each.text for each in now.heavy_problems if each.pool == self.pool]
         if reasons:
             return _failure("Not all heavy workers start; it is tried again", reasons)

@@ -20,10 +20,11 @@ from socket import socket
 from typing import Any
 
 from tricorn.arbiter import target as targets
-from tricorn.arbiter.children import ChildRecord, Generation, rows_for
+from tricorn.arbiter.children import ChildRecord, Generation, boot_timeout_of, rows_for
 from tricorn.arbiter.generations import Generations
 from tricorn.arbiter.hooking import MasterHooks
 from tricorn.arbiter.ledger import STATES, made, state_of
+from tricorn.arbiter.load import bounds_of, first_of, most_of
 from tricorn.arbiter.privileges import Identity
 from tricorn.arbiter.queues import choose
 from tricorn.arbiter.spawn import Job
@@ -83,6 +84,11 @@ class Known:
 
     def queues_of(self, pool: Pool) -> dict[str, CallQueue]:
         return {name: self.queues[name] for name in names_of(pool)}
+
+
+def boot_timeouts(settings: Settings) -> list[float]:
+    """How long heavy workers have to become READY, seconds; 0: any time."""
+    return [boot_timeout_of(settings_of(settings, pool)) for pool in pools_of(settings)]
 
 
 def names_of(pool: Pool) -> Sequence[str]:
@@ -153,11 +159,19 @@ class Pools:
             queue.hold(pool.max_queue)
         number = self._add(known, pool, first)
         before = maybe_pool(target, known.number)
-        # As with web workers, a reload has as many as the settings say.
-        plan = Plan(number, pool.workers, max_boot_failures=0, **terms)
+        settings = self._generations[number].settings
+        bounds = bounds_of(settings)
+        # As with web workers, a reload has as many as the settings say, or as the load has asked for.
+        workers = first_of(settings)
+        if bounds and before is not None and before.plan.workers:
+            workers = bounds.clamp(before.plan.workers)
+        least, most = (bounds.least, bounds.most) if bounds else (1, None)
+        plan = Plan(number, workers, least=least, most=most, **terms)
         if before is None:
-            log.info("Starting %d heavy worker%s", pool.workers, "" if pool.workers == 1 else "s")
-        return targets.pooled(target, targets.Pool(pool.name, known.number, plan, rows_for(pool.workers)))
+            log.info("Starting %d heavy worker%s", workers, "" if workers == 1 else "s")
+        return targets.pooled(
+            target, targets.Pool(pool.name, known.number, plan, rows_for(most_of(settings)))
+        )
 
     def _without(self, target: Target, first: Generation, known: Known) -> Target:
         """The settings do not ask for it any more."""
@@ -185,7 +199,7 @@ class Pools:
                 number,
                 settings,
                 (),
-                Board(rows_for(pool.workers), pool.threads),
+                Board(rows_for(most_of(settings)), pool.threads),
                 first.identity,
                 hooks=first.hooks,
                 wishes=first.wishes,

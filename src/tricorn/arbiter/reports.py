@@ -120,6 +120,8 @@ def pools(sight: Sight) -> list[dict[str, Any]]:
                 "generation": pool.plan.generation % targets.HEAVY,
                 "is_on_trial": pool.fallback is not None,
                 "wanted": pool.plan.workers,
+                "least": targets.bounds(pool)[0],
+                "most": targets.bounds(pool)[1],
                 "ready": sum(view.state is State.READY and not view.is_leaving for view in views),
                 "booting": sum(view.state is State.BOOTING and not view.is_leaving for view in views),
                 "leaving": sum(view.is_leaving for view in views),

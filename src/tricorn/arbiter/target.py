@@ -18,6 +18,7 @@ logs. What follows from a target for the children that exist is in decide.py.
     health_bind, admin_bind      attended()              a process that answers health checks, or controls
     dirty_workers                pooled()                a pool of heavy workers; a reload has it anew
     somebody says how many       pool_scaled()           its workers
+    its load rises or falls      pool_scaled()           its workers
     no other master is left      alone()                 nobody else answers them
 """
 
@@ -130,7 +131,8 @@ class Pool:
     """Heavy workers: what shall be of them. They are replaced as web workers are, and for themselves: a new
     generation of a pool that does not start leaves the one before in its place, whatever web workers do.
 
-    number: of the pool, from 1. plan, fallback: as of a Target. room: how many processes it may have.
+    number: of the pool, from 1. plan, fallback: as of a Target; `max_boot_failures` is 0 unless another
+        master serves. room: how many processes it may have.
     is_last: heavy workers use it, too, so it ends after them (the stash). No reload changes it.
     """
 
@@ -145,6 +147,12 @@ class Pool:
     def most_workers(self) -> int:
         """As many as leave room for a draining predecessor of each."""
         return max(1, self.room // 2)
+
+    @property
+    def comes_first(self) -> bool:
+        """Web workers wait for it. There are others, of the older master, and these would take requests from
+        them that they cannot answer."""
+        return bool(self.plan.max_boot_failures) and not self.plan.proven and self.fallback is None
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -246,7 +254,13 @@ def attended(target: Target, generation: int = ATTENDANT, *, is_beside: bool = F
 
 
 def alone(target: Target) -> Target:
-    return replace(target, is_beside=False) if target.is_beside else target
+    """Whom this master leaves without a worker nobody else serves. So heavy workers that do not start are no
+    reason to end, as they are for one that is on trial beside another."""
+    target = replace(target, is_beside=False) if target.is_beside else target
+    for pool in target.pools:
+        if pool.plan.max_boot_failures:
+            target = _with_pool(target, replace(pool, plan=replace(pool.plan, max_boot_failures=0)))
+    return target
 
 
 def pooled(target: Target, pool: Pool) -> Target:
@@ -267,12 +281,17 @@ def maybe_pool(target: Target, number: int) -> Pool | None:
 
 
 def pool_scaled(target: Target, number: int, workers: int) -> Target:
-    """During a reload both of its generations get the new size."""
+    """During a reload both of its generations get the new size, each within its bounds."""
     pool = maybe_pool(target, number)
     if pool is None:
         return target
-    fallback = None if pool.fallback is None else replace(pool.fallback, workers=workers)
-    return _with_pool(target, replace(pool, plan=replace(pool.plan, workers=workers), fallback=fallback))
+    fallback = None if pool.fallback is None else _sized(pool.fallback, workers)
+    return _with_pool(target, replace(pool, plan=_sized(pool.plan, workers), fallback=fallback))
+
+
+def _sized(plan: Plan, workers: int) -> Plan:
+    bounded = workers if plan.most is None else min(max(plan.least, workers), plan.most)
+    return replace(plan, workers=bounded)
 
 
 def _with_pool(target: Target, changed: Pool) -> Target:
@@ -346,8 +365,8 @@ def scaled(target: Target, workers: int) -> Target:
     return _resized(target, lambda _plan: workers)
 
 
-def bounds(target: Target) -> tuple[int, int]:
-    """The fewest and the most workers that it can be given."""
+def bounds(target: Target | Pool) -> tuple[int, int]:
+    """The fewest and the most workers that it, or a pool, can be given."""
     plan = target.plan
     return plan.least, target.most_workers if plan.most is None else plan.most
 
@@ -428,11 +447,11 @@ def _with_attendant(target: Target, generation: int, change: Callable[[Plan], Pl
 
 
 def abandoned(target: Target, generation: int | None = None) -> Target:
-    """The plan will never be READY. generation: of a pool, which has another one to go back to."""
+    """The plan will never be READY. generation: of a pool, if it is one of heavy workers."""
     pool = maybe_pool(target, pool_number(generation or 0))
     if pool is not None and pool.fallback is not None:
         return _with_pool(target, replace(pool, plan=pool.fallback, fallback=None))
-    if target.fallback is not None:
+    if pool is None and target.fallback is not None:
         return replace(target, plan=target.fallback, fallback=None)
     return replace(target, mode=Mode.DRAINING, exit_code=EXIT_BOOT)
 

@@ -416,6 +416,20 @@ def mount_point() -> Kind[str]:
     return Kind(convert, words, "PATH", "/shop", blank=True)
 
 
+def file_name(*, example: str) -> Kind[str]:
+    """The name of a file, without a directory; an empty text is none."""
+    words = "the name of a file, without '/'"
+    line = text(example=example, metavar="NAME", blank=True)
+
+    def convert(written: object) -> str:
+        name = line.convert(written)
+        if "/" in name or "\0" in name or name in (".", ".."):
+            raise refuse(written, words)
+        return name
+
+    return Kind(convert, words, "NAME", example, blank=True)
+
+
 def path_of_probe(example: str) -> Kind[str]:
     """A path as it stands in a request line, and nothing else of that."""
     words = "a path that begins with '/', without '?', '#' and spaces"

@@ -15,6 +15,7 @@ from typing import Any
 
 from tricorn import kinds
 from tricorn.config.declaration import KEY, Core, Declared, Shared, setting
+from tricorn.config.mounts import cache_rules, directories, media_types
 from tricorn.config.parsers import (
     addresses,
     assignments,
@@ -23,6 +24,7 @@ from tricorn.config.parsers import (
     cleartext,
     field_names,
     field_values,
+    file_name,
     file_patterns,
     function,
     group_id,
@@ -70,6 +72,7 @@ TLS = "TLS"
 HTTP2 = "HTTP/2"
 WORKERS = "Workers"
 PROBES = "Health checks"
+STATIC = "Static files"
 CLIENT = "Client time limits"
 LIMITS = "Limits"
 ASGI = "ASGI"
@@ -696,6 +699,71 @@ class Settings(Provenance):
         "with 200 while as many are ready as promised and the server was not told to stop; both say more as "
         "JSON. The forms are those of `bind`, without TLS; a socket file is never for the world. A new value "
         "takes effect at the next start.",
+    )
+
+    # ------------------------------------------------------------------------------ static files
+    static: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--static",),
+        parse=directories("/assets=./build/assets"),
+        section=STATIC,
+        doc="Answer requests below a prefix of paths from the files of a directory, without the application, "
+        "a thread or a task: PREFIX=DIRECTORY, in a file also a table; directories are looked for from "
+        "`chdir`. The longest prefix wins. Repeatable. See [Static files](static.md).",
+    )
+    static_fallthrough: bool = setting(
+        False,
+        flags=("--static-fallthrough",),
+        parse=switch(),
+        section=STATIC,
+        doc="Have the application answer what is below a prefix of `static`, but no file, and methods other "
+        "than GET and HEAD. If off, these are answered with 404 and 405.",
+    )
+    static_index: str = setting(
+        "index.html",
+        flags=("--static-index",),
+        parse=file_name(example="index.html"),
+        section=STATIC,
+        doc="The file that is sent for a directory of `static`. A request for one that has it is sent on to "
+        "the path with `/`. Empty: there is none.",
+    )
+    static_cache_control: tuple[str, ...] = setting(
+        (),
+        flags=("--static-cache-control",),
+        parse=cache_rules("/assets/*.woff2=public, max-age=604800"),
+        section=STATIC,
+        doc="What `Cache-Control` says of a file of `static`: PATTERN=VALUE, where `*` in the pattern stands "
+        "for any part of the path. The first one that fits counts; an empty value leaves the field out. "
+        "Where none fits, names with a hash of their content (`app.55e7cbb9ba48.css`) may be kept for a "
+        "year, and of all others clients have to ask each time whether they have changed (`no-cache`). "
+        "Repeatable; in TRICORN_STATIC_CACHE_CONTROL several are separated by `;`.",
+    )
+    static_types: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--static-type",),
+        parse=media_types(),
+        section=STATIC,
+        doc="Media types by the end of the name of a file, where Tricorn's own table does not know one or "
+        "has another: END=TYPE, in a file also a table. Repeatable.",
+    )
+    static_dotfiles: bool = setting(
+        False,
+        flags=("--static-dotfiles",),
+        parse=switch(),
+        section=STATIC,
+        doc="Answer for files of `static` whose name, or a directory of which, begins with a dot. What "
+        "stands in a prefix may have one in any case: `/.well-known=./well-known`.",
+    )
+
+    x_sendfile: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        flags=("--x-sendfile",),
+        parse=directories("/protected=/srv/protected"),
+        section=STATIC,
+        doc="Directories of which the application may name a file, to be sent in the place of its own body: "
+        "with `X-Accel-Redirect`, by a path below the prefix, or with `X-Sendfile`, by its path in the file "
+        "system. PREFIX=DIRECTORY, in a file also a table. No client reaches them by itself. Without it the "
+        "two fields mean nothing, and are passed on. Repeatable.",
     )
 
     # ------------------------------------------------------------------------- client time limits
@@ -1523,6 +1591,23 @@ class Settings(Provenance):
         section=HEAVY,
         doc="How many heavy workers there are: processes beside the web workers that run `dirty_apps`. "
         "With 0 there are none.",
+    )
+    dirty_workers_max: int = setting(
+        0,
+        flags=("--dirty-workers-max",),
+        parse=whole_number(0, 1000, example=4),
+        section=HEAVY,
+        doc="The most heavy workers that there may be. If this is more than `dirty_workers_min`, how many "
+        "there are follows the calls, beginning with `dirty_workers`. 0 means that there are always as many "
+        "as `dirty_workers` says. Gunicorn does not have it.",
+    )
+    dirty_workers_min: int = setting(
+        0,
+        flags=("--dirty-workers-min",),
+        parse=whole_number(0, 1000, example=1),
+        section=HEAVY,
+        doc="The fewest heavy workers that there may be, if `dirty_workers_max` is set. 0 means as many as "
+        "`dirty_workers`.",
     )
     dirty_threads: int = setting(
         1,

@@ -31,7 +31,7 @@ class DirtyApp:
 
     workers: ClassVar[int | None] = None
 
-    #: Tables of the stash that it uses; for readers, since each is made when something is put into it.
+    #: Tables of the stash that there are before `init`. Others are made when something is put into them.
     stashes: ClassVar[Any] = ()
 
     def init(self) -> None:
@@ -107,5 +107,11 @@ def class_of(spec: Spec) -> Any:
 
 def is_loaded_at(slot: int, spec: Spec, kind: Any) -> bool:
     """Whether the worker at this place of its pool, from 1, has it: the first ones have what not all have."""
-    limit = spec.workers if spec.workers is not None else getattr(kind, "workers", None)
+    limit = maybe_limit(spec, kind)
     return limit is None or slot <= limit
+
+
+def maybe_limit(spec: Spec, kind: Any) -> int | None:
+    """How many workers have it; None: all."""
+    found: int | None = spec.workers if spec.workers is not None else getattr(kind, "workers", None)
+    return found

@@ -25,7 +25,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from time import monotonic
+from time import monotonic, monotonic_ns
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -61,18 +61,18 @@ def _nobody_knows() -> bool:
 
 
 class _Caller:
-    """has_left: whether the client of the request that this thread serves has gone. error: what is raised
+    """has_left: whether the client of the request that this thread serves has gone. gone: what is raised
     then."""
 
     has_left: Callable[[], bool] = staticmethod(_nobody_knows)
-    error: type[CallCancelledError] = CallCancelledError
+    gone: type[CallCancelledError] = CallCancelledError
 
 
 def ask_before_waiting(has_left: Callable[[], bool], error: type[CallCancelledError]) -> None:
     """For this process: how one knows that the client of the calling thread's request has gone, and what the
     server wants raised then."""
     _Caller.has_left = staticmethod(has_left)
-    _Caller.error = error
+    _Caller.gone = error
 
 
 class DirtyClient:
@@ -179,7 +179,13 @@ async def close_dirty_client_async() -> None:
 
 
 def _call(action: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    what = {"action": action, "args": args, "kwargs": kwargs, "request_id": request_id()}
+    what = {
+        "action": action,
+        "args": args,
+        "kwargs": kwargs,
+        "request_id": request_id(),
+        "asked_ns": monotonic_ns(),  # the same clock in all processes of a machine
+    }
     return messages.framed(Kind.CALL, what)
 
 
@@ -292,7 +298,7 @@ class _Connection:
         if self._timeout is not None and monotonic() >= self._begun + self._timeout:
             raise _late(self._place, self._timeout)
         if self._asks and _Caller.has_left():
-            raise _Caller.error("the client of the request has left")
+            raise _Caller.gone("the client of the request has left")
 
 
 class _LoopConnection:

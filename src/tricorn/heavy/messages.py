@@ -4,7 +4,7 @@
     1 byte   kind
     …        the payload: one value, encoded
 
-    caller → worker   CALL   {"action", "args", "kwargs", "request_id"}, the first and only message
+    caller → worker   CALL   {"action", "args", "kwargs", "request_id", "asked_ns"}, the only message
     worker → caller   RESULT the value, the last message
                       PIECE  of a stream, any number of them
                       END    of a stream, the last message

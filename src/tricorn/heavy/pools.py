@@ -22,7 +22,8 @@ STASH = "stash"
 class Pool:
     """Processes that are all alike.
 
-    apps: what they load. threads: how many calls one of them runs at a time.
+    apps: what they load. workers: how many there are at first. workers_min, workers_max: where the second is
+        not 0, the bounds of a number that follows the load. threads: how many calls one runs at a time.
     timeout: of a call, and of a worker that shows no sign of life, seconds; 0: none.
     graceful_timeout: how long a worker that ends may take for the calls that it has, seconds; 0: any time.
     max_queue: how many calls may wait for each application.
@@ -35,6 +36,8 @@ class Pool:
     timeout: float = 300.0
     graceful_timeout: float = 30.0
     max_queue: int = 100
+    workers_min: int = 0
+    workers_max: int = 0
 
 
 def pools_of(settings: Settings) -> Sequence[Pool]:
@@ -54,6 +57,8 @@ def pools_of(settings: Settings) -> Sequence[Pool]:
         settings.dirty_timeout,
         settings.dirty_graceful_timeout,
         settings.dirty_max_queue,
+        settings.dirty_workers_min,
+        settings.dirty_workers_max,
     )
     return (heavy,)
 
@@ -65,6 +70,8 @@ def settings_of(settings: Settings, pool: Pool) -> Settings:
         settings,
         bind=(),
         workers=pool.workers,
+        workers_min=pool.workers_min,
+        workers_max=pool.workers_max,
         threads=pool.threads,
         timeout=pool.timeout,
         graceful_timeout=pool.graceful_timeout,

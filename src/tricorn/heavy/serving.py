@@ -30,11 +30,11 @@ import select
 import socket
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any, Protocol
 
 from tricorn.heavy import messages
@@ -70,13 +70,15 @@ App = Callable[..., Any]
 
 class Counts(Protocol):
     """Of a row of the scoreboard: how many calls have ended well, have failed, were given up by their
-    callers, took too long; and how many run."""
+    callers, took too long; how many run; how many have waited for a worker, and how long, all together."""
 
     accepted: int
     errors: int
     left: int
     refused: int
     running: int
+    waits: int
+    waited_ns: int
 
 
 class Label(Protocol):
@@ -92,10 +94,12 @@ class _CallerGoneError(Exception):
 
 @dataclass(eq=False)
 class Call:
-    """One call. due: when its time is over, monotonic seconds. ends: what it was told to end with."""
+    """One call. taken_ns: when a worker has taken it, monotonic nanoseconds. due: when its time is over,
+    monotonic seconds. ends: what it was told to end with."""
 
     app: str
     sock: socket.socket
+    taken_ns: int = 0
     due: float = math.inf
     ends: type[CallStoppedError] | None = None
     what: str = ""
@@ -141,7 +145,8 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 
 class Serving:
     """apps, queues: by the application's path. labels: one for each thread. timeout: of a call, seconds; 0:
-    none. on_stuck: called when a call does not end."""
+    none. on_stuck: called when a call does not end. scarce: the applications that not all workers have. How
+    long calls wait for these says nothing about how many workers there should be."""
 
     def __init__(
         self,
@@ -151,6 +156,7 @@ class Serving:
         counts: Counts,
         timeout: float,
         on_stuck: Callable[[], None],
+        scarce: Collection[str] = (),
     ) -> None:
         self._apps = apps
         self._queues = [(path, queues[path]) for path in apps]
@@ -159,6 +165,7 @@ class Serving:
         self._counting = threading.Lock()
         self._timeout = timeout or math.inf
         self._on_stuck = on_stuck
+        self._scarce = scarce
         self._jobs: SimpleQueue[Call | None] = SimpleQueue()
         self._calls: set[Call] = set()
         self._free = len(labels)
@@ -191,6 +198,7 @@ class Serving:
             what = _read(call.sock)
         except (OSError, DirtyError):
             return  # nobody who calls does that; who has gone wants no answer
+        self._note_wait(call, what)
         call.what = f"{call.app} {what.action}"
         call.due = monotonic() + self._timeout
         label.begin(call.app, what.action)
@@ -202,6 +210,11 @@ class Serving:
         finally:
             label.end()
         self._count(outcome)
+
+    def _note_wait(self, call: Call, what: _What) -> None:
+        if call.app not in self._scarce:
+            self._count("waits")
+            self._count("waited_ns", max(0, call.taken_ns - what.asked_ns))
 
     def _run(self, call: Call, what: _What) -> str:
         """The word of `Counts` that counts it."""
@@ -345,7 +358,7 @@ class Serving:
                     continue  # another worker has it
                 sock.setblocking(True)
                 sock.settimeout(READ_TIMEOUT)
-                call = Call(path, sock)
+                call = Call(path, sock, monotonic_ns())
                 with self._counting:
                     self._calls.add(call)
                     self._free -= 1
@@ -423,6 +436,7 @@ class _What:
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     request_id: str
+    asked_ns: int
 
 
 def _read(sock: socket.socket) -> _What:
@@ -431,9 +445,15 @@ def _read(sock: socket.socket) -> _What:
     told = messages.decoded(_exactly(sock, length))
     sock.settimeout(None)
     match told:
-        case {"action": str(action), "args": tuple(args), "kwargs": dict(kwargs), "request_id": str(name)}:
+        case {
+            "action": str(action),
+            "args": tuple(args),
+            "kwargs": dict(kwargs),
+            "request_id": str(name),
+            "asked_ns": int(asked_ns),
+        }:
             if kind is Kind.CALL:
-                return _What(action, args, kwargs, name)
+                return _What(action, args, kwargs, name, asked_ns)
     raise ConnectionError("this is no call")
 
 

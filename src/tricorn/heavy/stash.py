@@ -25,6 +25,7 @@ from tricorn.heavy.client import TIMEOUT, _Connection
 from tricorn.heavy.errors import (
     DirtyError,
     StashError,
+    StashKeyNotFoundError,  # noqa: F401 - for who imports it from here, as from Gunicorn's
     StashTableNotFoundError,
 )
 from tricorn.heavy.messages import Kind

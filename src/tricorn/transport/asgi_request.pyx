@@ -850,13 +850,15 @@ cdef class ASGIRequest(LoopRequest):
     cdef int send_span(self, object piece) except -1:
         cdef RequestProtocol protocol = self.protocol
         self.touch()
-        return protocol.send_span(self, <FileSpan>piece)
+        return 0 if self.replaced else protocol.send_span(self, <FileSpan>piece)
 
     cdef bint has_trailers(self) noexcept:
         return self.call is not None and self.call.trailing
 
     cdef int finish_with(self, list trailers) except -1:
         cdef RequestProtocol protocol = self.protocol
+        if self.replaced:
+            return 0
         # Without the client's word they are not sent (RFC 9110 §6.5.1).
         return protocol.finish(self, trailers if self.takes_trailers else None)
 

@@ -5,6 +5,8 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.machine cimport ServerMachine
 from tricorn.http.request cimport RequestHead
 from tricorn.transport.channel cimport Channel
+from tricorn.static.files cimport Answer
+from tricorn.transport.send_queue cimport FileSpan
 from tricorn.transport.thread_context cimport ThreadContext
 from tricorn.transport.request cimport ProtocolMaker, Request, RequestProtocol, Runner
 from tricorn.tracing.trace cimport Trace
@@ -15,6 +17,7 @@ cdef enum Phase:
     SERVING             # the application has it
     FLUSHING            # it is answered, the client is still reading
     ENDED               # nothing any more; the channel is closed, or has another protocol
+    ANSWERING           # the server answers it, from a file
 
 @cython.final
 @cython.no_gc
@@ -60,6 +63,9 @@ cdef class HTTP1(RequestProtocol):
     cdef Py_ssize_t _untranslatable(self, ThreadContext thread) except -1
     cdef Py_ssize_t _answer_for_all(self, ThreadContext thread, str status, object fields, bytes body) except -1
     cdef bint _answer_probe(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1
+    cdef bint _answer_file(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1
+    cdef int _give(self, ThreadContext thread, Request request, Answer answer) except -1
+    cdef int _send_span(self, Request request, ThreadContext thread, FileSpan span) except -1
     cdef int _start(self, ThreadContext thread, bint more_is_here) except -1
     cdef Py_ssize_t _read_body(self, ThreadContext thread, const unsigned char* data, Py_ssize_t size) except -1
     cdef int _placed(self, ThreadContext thread, Py_ssize_t size) except -1

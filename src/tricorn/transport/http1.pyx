@@ -8,9 +8,9 @@ meanwhile is only noted (`is_over`) and dealt with by the owner; otherwise it is
 
 Guarantees: requests are answered in order, one at a time; a client that trickles, stalls or does not read is ended by the sweep.
 
-Knows: the machine, channels, requests as such, how a body is framed; what is answered without an application (refusals, probes, a
-full queue); the preface with which HTTP/2 takes the channel over; that the client may be a gateway, whose packet is a request as any other. Must not
-know: the fields of a head, application interfaces, what applications run on.
+Knows: the machine, channels, requests as such, how a body is framed; what is answered without an application (refusals, probes,
+files, a full queue); the preface with which HTTP/2 takes the channel over; that the client may be a gateway, whose packet is a request as any
+other. Must not know: the fields of a head, application interfaces, what applications run on.
 """
 
 cimport cython
@@ -28,12 +28,13 @@ from tricorn.http.request cimport BODY_CHUNKED, BODY_LENGTH, NO_BODY, RequestHea
 from tricorn.http.response cimport write_chunk_size, write_interim, write_trailers
 from tricorn.metrics.figures cimport WRITE_TIMEOUT, note_error
 from tricorn.scoreboard cimport monotonic
+from tricorn.static.files cimport Answer, StaticFiles
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport AS_IT_IS, Channel, Protocol
 from tricorn.transport.thread_context cimport THREAD_BUFFER, ThreadContext
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
-    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
+    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, pieces_of, probe_of, probe_status,
 )
 from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
@@ -379,10 +380,10 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int on_lost(self) except -1:
         cdef Request request = self.request
-        if self.phase != SERVING or request is None:
+        if request is None or (self.phase != SERVING and self.phase != ANSWERING):
             return self.channel.abort()
         request.gone = True
-        return request.on_lost()
+        return request.on_lost() if self.phase == SERVING else 0
 
     cdef void _mark_gone(self) noexcept:
         self.channel.gone = True
@@ -531,6 +532,8 @@ cdef class HTTP1(RequestProtocol):
             return 0
         if (<Unchecked>_translate)(self, head) < 0:
             return self._untranslatable(thread)
+        if self.worker.static_files is not None and self._answer_file(thread, head, size > 0):
+            return 0
         if head.wants_upgrade and head.framing == NO_BODY:
             # The request may become another protocol's at once, and what stands behind it goes there.
             self._keep(data, size)
@@ -575,6 +578,63 @@ cdef class HTTP1(RequestProtocol):
         self._answer_for_all(thread, status, fields, text)
         self._leave(thread, False)
         return True
+
+    cdef bint _answer_file(self, ThreadContext thread, RequestHead head, bint more_is_here) except -1:
+        """Answer here, if it is for a file. False: it is the application's to answer.
+
+        To look for it may give the GIL away; what is held back of a response before may be found lost meanwhile.
+        """
+        cdef WorkerContext worker = self.worker
+        cdef StaticFiles files = worker.static_files
+        cdef Request request = self.request
+        cdef Answer answer
+        worker.refresh_date()
+        request.started_ns = monotonic()
+        self.phase = ANSWERING
+        answer = files.answer(head, worker.defaults.second)
+        if answer is None:
+            self.phase = READING
+            if not request.gone:
+                return False
+            self.channel.abort()
+            return True
+        self.machine.more_is_here = more_is_here
+        if head.framing != NO_BODY:
+            self.machine.begin_body(head)       # it is skipped, if that is worth it
+        request.note_status(answer.status)
+        self._give(thread, request, answer)
+        thread.now = monotonic()
+        self._leave(thread, False)
+        return True
+
+    cdef int _give(self, ThreadContext thread, Request request, Answer answer) except -1:
+        cdef WorkerContext worker = self.worker
+        cdef RequestIds ids = worker.ids
+        cdef Buffer out = thread.out
+        cdef object fields = answer.fields
+        cdef bint octets = self.machine.reply.octets
+        if worker.echoes_ids:
+            fields = ids.added_to(fields, request.request_id, True)
+        out.size = 0
+        self.machine.reply.octets = True        # whatever the application speaks
+        try:
+            self.machine.respond(
+                out, worker.defaults, answer.status, fields, answer.length, worker.is_leaving(), worker.body_discard
+            )
+        finally:
+            self.machine.reply.octets = octets
+        if self.machine.reply.bodyless or answer.length == 0:
+            return self._send(thread, out, None, NULL, 0, True)
+        if len(answer.parts) == 1 and type(answer.parts[0]) is bytes:
+            return self._send_piece(request, thread, <bytes>answer.parts[0])
+        self._send(thread, out, None, NULL, 0, False)
+        for piece in pieces_of(answer, False):
+            thread.out.size = 0
+            if type(piece) is bytes:
+                self._send_piece(request, thread, <bytes>piece)
+            else:
+                self._send_span(request, thread, <FileSpan>piece)
+        return 0
 
     cdef Py_ssize_t _answer_for_all(self, ThreadContext thread, str status, object fields, bytes body) except -1:
         """A whole response of ours, the same for every client. Returns how many bytes of body the client got."""
@@ -913,9 +973,10 @@ cdef class HTTP1(RequestProtocol):
 
     cdef int send_span(self, Request request, FileSpan span) except -1:
         cdef ThreadContext thread = request.writing_thread()
+        return 0 if self.machine.reply.bodyless else self._send_span(request, thread, span)
+
+    cdef int _send_span(self, Request request, ThreadContext thread, FileSpan span) except -1:
         cdef bint sent = False
-        if self.machine.reply.bodyless:
-            return 0
         if self.machine.body_left >= 0 and span.left > self.machine.body_left:
             request.log_length("more")
             span.left = self.machine.body_left

@@ -4,6 +4,7 @@ from tricorn.gateway.request_builder cimport Peer
 from tricorn.http.h2_head cimport FieldList
 from tricorn.http.h2_session cimport Event, EventList, Session, Stream
 from tricorn.http.request cimport RequestHead
+from tricorn.static.files cimport Answer
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.request cimport ProtocolMaker, Request, RequestProtocol, Runner
 from tricorn.transport.thread_context cimport ThreadContext
@@ -58,6 +59,8 @@ cdef class HTTP2(RequestProtocol):
     cdef int _credit(self, Stream stream, Request request) except -1
     cdef int _refuse(self, Stream stream, object error) except -1
     cdef bint _answer_probe(self, Stream stream, RequestHead head) except -1
+    cdef bint _answer_file(self, ThreadContext thread, Stream stream, Request request, RequestHead head) except -1
+    cdef int _give(self, Stream stream, Request request, Answer answer) except -1
     cdef int _error_response(self, Stream stream, int status, bytes fields=*) except -1
     cdef int _say_whole(self, Stream stream, FieldList list_of, bytes body) except -1
     cdef int _whole_response(self, Stream stream, str status, object fields, bytes body) except -1

@@ -18,7 +18,7 @@ their applications are done, so that resetting makes no room for more; a client 
 or the whole of it, by the sweep.
 
 Knows: the session with its streams and error codes, channels, requests as such; what is answered without an application (refusals,
-probes, a full queue). Must not know: the bytes of frames, HPACK, application interfaces, what applications run on.
+probes, files, a full queue). Must not know: the bytes of frames, HPACK, application interfaces, what applications run on.
 """
 
 cimport cython
@@ -36,11 +36,12 @@ from tricorn.http.h2_session cimport (
 from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.metrics.figures cimport HTTP2_CONNECTIONS, HTTP2_FAILED, HTTP2_STREAMS, CLIENT_TIMEOUT, WRITE_TIMEOUT, note_error
 from tricorn.scoreboard cimport monotonic
+from tricorn.static.files cimport Answer, StaticFiles
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.poller cimport READ, WRITE
 from tricorn.transport.request cimport (
-    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, probe_of, probe_status,
+    COLLECTED, PULLED, Delivery, ProtocolMaker, Request, RequestProtocol, Runner, count_sent, pieces_of, probe_of, probe_status,
 )
 from tricorn.tracing.trace cimport Trace
 from tricorn.transport.request_ids cimport RequestIds
@@ -54,6 +55,7 @@ from http import HTTPStatus
 
 from tricorn.http.errors import ProtocolError
 from tricorn.http.frame_meter import OFFENCES
+from tricorn.transport.admission import CLIENT_GONE
 from tricorn.transport.request import BODY_COMES, CLIENT_READS, RESPONDS, RUNS
 from tricorn.transport.streams import is_event_stream
 
@@ -118,6 +120,22 @@ cdef int _put_list(FieldList fields) except -1:
 cdef bint _is_complete(Stream stream) noexcept:
     """Of one that has ended: whether its client has got the whole response."""
     return stream.head_sent and stream.finished and not stream.dropped and stream.error == NO_ERROR
+
+
+cdef ssize_t _read_span(FileSpan span, char* place, Py_ssize_t size) noexcept:
+    """What is next of it. One that came when too many files were open already is open for no longer than this."""
+    cdef Answer source
+    cdef ssize_t n
+    cdef int fd
+    if span.fd >= 0:
+        return wire_pread(span.fd, place, size, span.offset)
+    source = <Answer>span.source
+    fd = source.again()
+    if fd < 0:
+        return -1
+    n = wire_pread(fd, place, size, span.offset)
+    close(fd)
+    return n
 
 
 cdef class HTTP2Maker(ProtocolMaker):
@@ -370,6 +388,8 @@ cdef class HTTP2(RequestProtocol):
         request.carried = stream
         stream.owner = request
         self.running += 1
+        if self.worker.static_files is not None and self._answer_file(thread, stream, request, head):
+            return 0
         if head.framing == NO_BODY:
             self.ready.append(request)
         elif (
@@ -518,6 +538,54 @@ cdef class HTTP2(RequestProtocol):
         self._whole_response(stream, status, fields, text)
         return True
 
+    cdef bint _answer_file(self, ThreadContext thread, Stream stream, Request request, RequestHead head) except -1:
+        """Answer here, if it is for a file. False: it is the application's to answer. To look for it may give the GIL away."""
+        cdef WorkerContext worker = self.worker
+        cdef StaticFiles files = worker.static_files
+        cdef Runner runner = self.runner
+        cdef Answer answer
+        worker.refresh_date()
+        request.started_ns = thread.now
+        answer = files.answer(head, worker.defaults.second)
+        if answer is None:
+            return False
+        if request.gone or stream.closed or stream.dropped:
+            request.note_status(CLIENT_GONE)
+        else:
+            request.note_status(answer.status)
+            self._give(stream, request, answer)
+        thread.now = monotonic()
+        self._detach(request)
+        runner.passes_over(request, thread)
+        request.let_go(thread)
+        if worker.is_leaving() and self.farewell == STAYS:
+            self._announce_end(thread.now + SECOND)
+        return True
+
+    cdef int _give(self, Stream stream, Request request, Answer answer) except -1:
+        cdef WorkerContext worker = self.worker
+        cdef RequestIds ids = worker.ids
+        cdef FieldList list_of = _take_list()
+        cdef object fields = answer.fields
+        cdef bint has_body
+        if worker.echoes_ids:
+            fields = ids.added_to(fields, request.request_id, True)
+        stream.reply.length = answer.length
+        stream.reply.octets = True      # whatever the application speaks
+        list_head(list_of, worker.defaults, answer.status, fields, &stream.reply)
+        has_body = not stream.reply.bodyless and answer.length > 0
+        self.session.respond(stream, list_of, has_body)
+        _put_list(list_of)
+        if not has_body:
+            return 0
+        request.body_sent = answer.length
+        for piece in pieces_of(answer, True):
+            if type(piece) is bytes:
+                self.session.add_piece(stream, <bytes>piece)
+            else:
+                self.session.add_file(stream, piece)
+        return self.session.finish(stream, None)
+
     # ---- sending: from responses to bytes ------------------------------------------------------------
 
     cdef int _send(self, ThreadContext thread, bint may_wait) except -1:
@@ -606,12 +674,12 @@ cdef class HTTP2(RequestProtocol):
         span = <FileSpan>stream.pieces[0]
         size = <Py_ssize_t>min(span.left, <long long>FILE_STEP)
         piece = PyBytes_FromStringAndSize(NULL, size)
-        n = wire_pread(span.fd, PyBytes_AS_STRING(piece), size, span.offset)
+        n = _read_span(span, PyBytes_AS_STRING(piece), size)
         stream.hungry = False
         if stream.closed or stream.dropped:
             return 0
         if n <= 0:
-            # It is shorter than it was: nothing can mend the length.
+            # It is shorter than it was, or another: nothing can mend the length.
             return self.session.reset(stream, INTERNAL_ERROR)
         span.offset += n
         span.left -= n

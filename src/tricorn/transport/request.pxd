@@ -8,6 +8,8 @@ from tricorn.http.buffer cimport Buffer
 from tricorn.http.request cimport NO_BODY, RequestHead
 from tricorn.metrics.figures cimport SENDING, WHOLE, exemplify, group_of, observe
 from tricorn.scoreboard cimport monotonic
+from tricorn.static.asked cimport Asked, read_asked_of_any
+from tricorn.static.files cimport Answer
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol
 from tricorn.transport.routes cimport Route, Routes
@@ -120,6 +122,10 @@ cdef class ProtocolMaker:
 # The answer to a request that asks how the worker is; None: it is a request like others. Status and fields of the answer.
 cdef bytes probe_of(WorkerContext worker, RequestHead head)
 cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets)
+
+# The body of an answer from a file, in its order: bytes, and FileSpans that share its descriptor, which it gives up. may_wait: for one that
+# reads them; where many wait already they have none, and the answer as their source.
+cdef list pieces_of(Answer answer, bint may_wait)
 
 # A protocol whose messages are requests and responses.
 @cython.no_gc
@@ -237,6 +243,9 @@ cdef class Request(AsyncExchange):
     cdef long long slow_ns          # after this, without a sign of life, the log tells of it; 0: never
     cdef int samples                # of where its application is that were taken since; at the first one the log tells
     cdef long long sent_at          # when a trusted proxy took it, by its word, ns since the epoch; 0: it did not say
+    # Of files that the application may name (x_sendfile)
+    cdef Asked asked                # what its client said of that; None: it may name none
+    cdef bint replaced              # such a file has gone out: what the application sends is not wanted
     cdef bint is_kept               # a trusted proxy has told of its trace, which somebody keeps; then by these ids (tracing/trace.pxd)
     cdef unsigned long long[3] ids
 
@@ -351,6 +360,9 @@ cdef inline int give_terms(Request request, WorkerContext worker, RequestHead he
     request.head_ns = 0
     if worker.tracer is not None or (worker.slow is not None and head.framing != NO_BODY):
         request.head_ns = monotonic()
+    if worker.sent_files is not None:
+        request.asked = read_asked_of_any(head)
+        request.replaced = False
     return 0 if worker.routing is None else take_route(request, worker.routing, head)
 
 # What is counted: it begins, ends with what was logged, or without; it is answered without its application. `now`: an instant, ns. That it

@@ -24,17 +24,21 @@ from tricorn.metrics.figures cimport (
     status_class,
 )
 from tricorn.scoreboard cimport monotonic, set_label
+from tricorn.static.files cimport Answer, StaticFiles, nothing
 from tricorn.transport.admission cimport Admission
 from tricorn.transport.channel cimport Channel, Protocol, new_channel
 from tricorn.transport.request_ids cimport RequestIds
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.thread_context cimport ThreadContext
-from tricorn.transport.send_queue cimport FileSpan, new_span
+from tricorn.transport.send_queue cimport FileSpan, adopt_span, late_span, may_keep_open, new_span, share_span
 from tricorn.tracing.trace cimport SAMPLES_MOST, Trace, end_trace, keep_as, note_behind, read_parent, sample
 from tricorn.transport.system cimport (
     CLOCK_REALTIME, CLOCK_REALTIME_COARSE, POLLIN, POLLOUT, clock_gettime, poll, pollfd, timespec,
 )
 from tricorn.transport.wire cimport wire_await_output, wire_peer
+
+cdef extern from "Python.h":
+    int PyUnicode_KIND(object)
 
 from collections import deque
 
@@ -526,6 +530,120 @@ cdef tuple probe_status(WorkerContext worker, bytes answer, bint octets):
     return "503 Service Unavailable" if answer is IS_STOPPING else "200 OK", PROBE_FIELDS[octets]
 
 
+cdef list pieces_of(Answer answer, bint may_wait):
+    cdef list pieces = []
+    cdef FileSpan owner = None
+    cdef bint is_late = may_wait and answer.fd >= 0 and not may_keep_open()
+    for part in answer.parts:
+        if type(part) is bytes:
+            pieces.append(part)
+        elif is_late:
+            answer.close()
+            pieces.append(late_span(answer, part[0], part[1]))
+        elif owner is None:
+            owner = adopt_span(answer.take(), part[0], part[1])
+            pieces.append(owner)
+        else:
+            pieces.append(share_span(owner, part[0], part[1]))
+    return pieces
+
+
+# What names a file, in lower case.
+cdef frozenset NAMING = frozenset((b"x-sendfile", b"x-accel-redirect"))
+# Fields of the application's that are ours to say of a file that it names, in lower case; besides, all of nginx's X-Accel-….
+cdef frozenset OURS = frozenset((
+    b"x-sendfile", b"content-length", b"content-range", b"content-type", b"accept-ranges", b"etag", b"last-modified",
+))
+
+
+@cython.final
+cdef class NamedFile:
+    """What a response says of a file that is to be sent in the place of its body."""
+
+    cdef bytes name
+    cdef bint is_url        # a path as in a URL, else one of the system
+    cdef bytes kind         # its type; None: the application does not say
+    cdef readonly list fields       # the application's others
+
+
+cdef NamedFile named_file(object headers, bint octets):
+    """None: none is named. (What is no field is left to whoever writes the head, and refuses it.)"""
+    cdef NamedFile named = None
+    cdef bytes name
+    cdef bytes kind = None
+    fields = []
+    for header in headers:
+        name = _lower_name(header, octets)
+        if name in NAMING:
+            named = NamedFile.__new__(NamedFile)
+            named.name = _value(header[1], octets)
+            named.is_url = name == b"x-accel-redirect"
+        elif name == b"content-type":
+            kind = _value(header[1], octets)
+        if name is None or not (name in OURS or name.startswith(b"x-accel-")):
+            fields.append(header)
+    if named is None or named.name is None:
+        return None
+    named.kind = kind
+    named.fields = fields
+    return named
+
+
+cdef list without_names(object headers, bint octets):
+    return [header for header in headers if _lower_name(header, octets) not in NAMING]
+
+
+cdef bytes _lower_name(object header, bint octets):
+    """None: that is no field."""
+    if (type(header) is not tuple and type(header) is not list) or len(header) != 2:
+        return None
+    name = _value(header[0], octets)
+    return None if name is None else (<bytes>name).lower()
+
+
+cdef bytes _value(object text, bint octets):
+    if octets:
+        return <bytes>text if type(text) is bytes else None
+    # Beyond Latin-1 it is no field (PEP 3333); that is said where the head is written.
+    return (<str>text).encode("latin-1") if type(text) is str and PyUnicode_KIND(text) == 1 else None
+
+
+cdef int respond_named(Request request, NamedFile named) except -1:
+    """The file, with what the application says besides."""
+    cdef RequestProtocol protocol = request.protocol
+    cdef WorkerContext worker = protocol.worker
+    cdef StaticFiles files = worker.sent_files
+    cdef Answer answer
+    cdef list fields = []
+    worker.refresh_date()
+    answer = files.named(named.name, named.is_url, request.asked, named.kind, worker.defaults.second)
+    if answer is None:
+        worker.logger.error(
+            "The application names a file that is not there, or not in a directory of x_sendfile (%s %s): %s",
+            request.method, request.uri, named.name.decode("utf-8", "backslashreplace"),
+        )
+        answer = nothing(request.asked.is_get)
+    if answer.status[0] != "4" and answer.status[0] != "5":
+        fields = named.fields
+    if protocol.runner.octets:
+        fields = fields + answer.fields
+    else:
+        fields = fields + [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields]
+    request.note_status(answer.status)
+    pieces = pieces_of(answer, protocol.version_of(request) == 20)
+    first = pieces[0] if pieces and type(pieces[0]) is bytes else b""
+    protocol.respond(request, answer.status, fields, <bytes>first, answer.length)
+    request.replaced = True
+    for piece in pieces[1:] if first else pieces:
+        if request.gone or protocol.wants_no_body(request):
+            break
+        if type(piece) is bytes:
+            protocol.send_piece(request, <bytes>piece)
+        else:
+            protocol.send_span(request, <FileSpan>piece)
+    return protocol.finish(request, None)
+
+
 cdef Afterwards new_afterwards(Afterwards made, Runner runner, Compartment compartment, object context, object visit):
     made.compartment = compartment
     made.worker = runner.worker
@@ -806,20 +924,26 @@ cdef class Request(AsyncExchange):
             self.trace.first_ns = monotonic()
         if protocol.worker.server_timing:
             headers = _with_timing(self, headers)
+        if self.asked is not None:
+            named = named_file(headers, protocol.runner.octets)
+            if named is not None:
+                if status[:3] in ("200", "206"):
+                    return respond_named(self, named)
+                headers = without_names(headers, protocol.runner.octets)
         return protocol.respond(self, status, headers, piece, length)
 
     cdef int send(self, bytes piece) except -1:
         cdef RequestProtocol protocol = self.protocol
-        return protocol.send_piece(self, piece)
+        return 0 if self.replaced else protocol.send_piece(self, piece)
 
     cdef int finish(self) except -1:
         cdef RequestProtocol protocol = self.protocol
-        return protocol.finish(self, None)
+        return 0 if self.replaced else protocol.finish(self, None)
 
     cdef bint respond_file(self, str status, object headers, object file) except -1:
         cdef RequestProtocol protocol = self.protocol
         cdef long long size
-        if not protocol.worker.sendfile:
+        if not protocol.worker.sendfile or (self.asked is not None and named_file(headers, protocol.runner.octets) is not None):
             return False
         span = maybe_span(file)
         if span is None:
@@ -837,7 +961,7 @@ cdef class Request(AsyncExchange):
         return True
 
     cdef bint wants_no_body(self) noexcept:
-        return self.protocol.wants_no_body(self)
+        return self.replaced or self.protocol.wants_no_body(self)
 
     cdef bint congested(self) noexcept:
         cdef bint congested = self.protocol.is_congested(self, self.protocol.worker.response_buffer)

@@ -7,17 +7,28 @@ cdef enum Flow:
     FLOW_BLOCKED = 0    # the peer has to read first
     FLOW_EMPTY = 1      # all is sent
 
-# A stretch of a file. Its descriptor is its own, and is closed with it.
+# A stretch of a file. Its descriptor is its own, and is closed with it; unless it shares that of another, which it keeps for that. What is not
+# sent by the system but read may have none (-1): then it is opened when its turn comes.
 @cython.final
+@cython.no_gc
 cdef class FileSpan:
     cdef int fd
     cdef long long offset
     cdef long long left
+    cdef bint shares
+    cdef FileSpan owner
+    cdef object source      # … by whoever knows what this is
 
 # … of the file `source`, by another descriptor. Raises OSError.
 cdef FileSpan new_span(int source, long long offset, long long size)
 # … by `fd`, which it takes over, also where this fails.
 cdef FileSpan adopt_span(int fd, long long offset, long long size)
+# Another stretch of the same file.
+cdef FileSpan share_span(FileSpan owner, long long offset, long long size)
+# One without a descriptor.
+cdef FileSpan late_span(object source, long long offset, long long size)
+# Whether one more may be kept open until it is sent: a quarter of the descriptors that this process may have is for files that wait.
+cdef bint may_keep_open() noexcept
 
 @cython.final
 cdef class SendQueue:

@@ -14,21 +14,47 @@ import os
 from tricorn.transport.system cimport close, dup, errno, iovec
 from tricorn.transport.wire cimport WIRE_AGAIN, Layer, wire_cut, wire_send_file, wire_sendv
 
+cdef extern from "<sys/resource.h>" nogil:
+    int RLIMIT_NOFILE
+    struct rlimit:
+        unsigned long long rlim_cur
+    int getrlimit(int, rlimit*)
+
 cdef enum:
     # What the system is asked to send of a file at a time, so that one fast client cannot keep a thread for a whole file.
     FILE_STEP = 1 << 20
     FILE_STEPS = 4
     MOST_PARTS = 64         # that one system call takes from memory
+    # So many files may wait in any case; it saves asking how many may.
+    FEW = 16
 
 
 @cython.final
+@cython.no_gc       # its owner has none
 cdef class FileSpan:
     def __cinit__(self):
         self.fd = -1
 
     def __dealloc__(self):
-        if self.fd >= 0:
+        if self.fd >= 0 and not self.shares:
             close(self.fd)
+            _note_open(-1)
+
+
+# Descriptors of files that wait.
+cdef long long open_files = 0
+
+
+cdef void _note_open(int change) noexcept:
+    global open_files
+    open_files += change
+
+
+cdef bint may_keep_open() noexcept:
+    cdef rlimit limit
+    if open_files < FEW or getrlimit(RLIMIT_NOFILE, &limit) < 0:
+        return True
+    return <unsigned long long>open_files < limit.rlim_cur // 4
 
 
 cdef FileSpan new_span(int source, long long offset, long long size):
@@ -38,6 +64,7 @@ cdef FileSpan new_span(int source, long long offset, long long size):
     span.fd = dup(source)
     if span.fd < 0:
         raise OSError(errno, os.strerror(errno))
+    _note_open(1)
     return span
 
 
@@ -49,6 +76,25 @@ cdef FileSpan adopt_span(int fd, long long offset, long long size):
         close(fd)
         raise
     span.fd = fd
+    span.offset = offset
+    span.left = size
+    _note_open(1)
+    return span
+
+
+cdef FileSpan share_span(FileSpan owner, long long offset, long long size):
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.shares = True
+    span.owner = owner
+    span.fd = owner.fd
+    span.offset = offset
+    span.left = size
+    return span
+
+
+cdef FileSpan late_span(object source, long long offset, long long size):
+    cdef FileSpan span = FileSpan.__new__(FileSpan)
+    span.source = source
     span.offset = offset
     span.left = size
     return span

@@ -2,6 +2,7 @@ from tricorn.http.request cimport Limits
 from tricorn.http.response cimport Defaults
 from tricorn.log.access cimport AccessLog
 from tricorn.scoreboard cimport Row
+from tricorn.static.files cimport StaticFiles
 from tricorn.transport.body cimport Budget
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.request_ids cimport RequestIds
@@ -68,6 +69,9 @@ cdef class WorkerContext(Terms):
 
     cdef bint tells_queued              # the access log, or the response, tells how long requests were under way before
     cdef bint reads_parent              # what is counted has exemplars, and who traces requests does not read their `traceparent`
+
+    cdef readonly StaticFiles static_files      # what is answered from directories; None: nothing is
+    cdef readonly StaticFiles sent_files        # those that the application may name; None: it may name none
 
     cdef bytes health, ready            # health_path and ready_path as they come on the wire
     cdef readonly bint has_probes       # … and whether there is one of them

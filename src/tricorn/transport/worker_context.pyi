@@ -7,6 +7,7 @@ from tricorn.http.forwarded import TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log.access import AccessLog
 from tricorn.scoreboard import Row
+from tricorn.static.files import StaticFiles
 from tricorn.tracing.trace import SlowRequest
 
 class Terms:
@@ -38,6 +39,8 @@ class WorkerContext(Terms):
         on_failure: Callable[[BaseException], object] | None = None,
         visitors: Any = None,
         tracer: Any = None,
+        static_files: StaticFiles | None = None,
+        sent_files: StaticFiles | None = None,
     ) -> None: ...
     def take_slow(self) -> list[tuple[SlowRequest, str | None]]: ...
     def told(self, most: int) -> list[dict[str, Any]]: ...

@@ -9,6 +9,7 @@ from types import GetSetDescriptorType
 from tricorn.metrics.figures cimport (
     BAD_REQUEST, BYTES_IN, CLIENT_TIMEOUT, TOO_LARGE, new_collections, note_error,
 )
+from tricorn.static.files cimport StaticFiles
 from tricorn.transport.channel cimport ChannelTable
 from tricorn.transport.routes cimport Route, Routes
 from tricorn.transport.system cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
@@ -42,11 +43,12 @@ cdef class Terms:
 cdef class WorkerContext(Terms):
     """terms: as Terms. context: a copy of it is what each request runs in; None: an empty one. on_failure: called with
         each exception that the application raises out of a request. visitors: of the hooks around requests, or None. tracer: who traces
-        requests, or None."""
+        requests, or None. static_files: what is answered from directories, or None. sent_files: those that the
+        application may name, or None."""
 
     def __init__(
         self, terms, *, application, logger, Limits limits, Row row, AccessLog access_log, trusted, proxy_peers,
-        context=None, on_failure=None, visitors=None, tracer=None,
+        context=None, on_failure=None, visitors=None, tracer=None, StaticFiles static_files=None, StaticFiles sent_files=None,
     ):
         Terms.__init__(self, terms)
         self.application = application
@@ -64,6 +66,8 @@ cdef class WorkerContext(Terms):
         self.on_failure = on_failure
         self.visitors = visitors
         self.tracing = tracer
+        self.static_files = static_files
+        self.sent_files = sent_files
         self.greets = visitors is not None and visitors.pre is not None
         self.looks_back = visitors is not None and visitors.after is not None
         self.body_memory = Budget(self.request_memory)

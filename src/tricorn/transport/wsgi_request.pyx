@@ -428,6 +428,8 @@ cdef class WSGIRequest(Request):
 
     cdef void note_status(self, str status) noexcept:
         self.status = status
+        if self.call is not None:
+            self.call.status = status       # a file that the application has named has another one
 
     cdef int _queue_up(self) except -1:
         """Wait for a thread that may call the application."""
@@ -693,6 +695,8 @@ cdef class WSGIRequest(Request):
 
     cdef int finish_with(self, list trailers) except -1:
         cdef RequestProtocol protocol = self.protocol
+        if self.replaced:
+            return 0
         # Over HTTP/1 without the client's word they are not sent (RFC 9110 §6.5.1).
         if protocol.version_of(self) != 20 and "trailers" not in str(self.environ.get("HTTP_TE", "")).lower():
             trailers = None

@@ -9,14 +9,16 @@ import contextvars
 import gc
 import logging
 import math
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tricorn import forks, scoreboard
 from tricorn.config.declaration import Core
+from tricorn.config.routes import wire_form
 from tricorn.config.settings import SETTINGS, Settings
 from tricorn.handover import Assignment
 from tricorn.hooks.requests import Visitors
@@ -24,6 +26,7 @@ from tricorn.http.forwarded import HeaderPolicy, TrustedPeers
 from tricorn.http.request import Limits
 from tricorn.log import setup as log_setup
 from tricorn.records import replace
+from tricorn.static.files import StaticFiles
 from tricorn.transport.worker_context import WorkerContext
 from tricorn.workers.suspects import Suspects
 
@@ -61,9 +64,41 @@ def worker_context(
         on_failure=maybe_suspects(assignment),
         visitors=visitors,
         tracer=None if tracing is None else tracing.tracer,
+        static_files=maybe_static_files(settings),
+        sent_files=maybe_sent_files(settings),
     )
     watch_collections(made)
     return made
+
+
+def maybe_static_files(settings: Settings) -> StaticFiles | None:
+    """None: nothing is answered from directories."""
+    if not settings.static:
+        return None
+    rules = (rule.partition("=") for rule in settings.static_cache_control)
+    return StaticFiles(
+        directories(settings, settings.static),
+        index=settings.static_index,
+        falls_through=settings.static_fallthrough,
+        dotfiles=settings.static_dotfiles,
+        caching=[(os.fsencode(pattern), value.encode()) for pattern, _, value in rules],
+        types=settings.static_types,
+        logger=log,
+    )
+
+
+def maybe_sent_files(settings: Settings) -> StaticFiles | None:
+    """Those that the application may name; None: it may name none."""
+    if not settings.x_sendfile:
+        return None
+    return StaticFiles(
+        directories(settings, settings.x_sendfile), types=settings.static_types, dotfiles=True, logger=log
+    )
+
+
+def directories(settings: Settings, named: Mapping[str, str]) -> dict[bytes, str]:
+    """Their paths by prefix, as paths come on the wire."""
+    return {wire_form(prefix): os.path.join(settings.chdir, path) for prefix, path in named.items()}
 
 
 def watch_collections(context: WorkerContext) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from socket import socket
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -17,12 +17,13 @@ from typing import Any
 
 from tricorn import drain, forks, scoreboard
 from tricorn.handover import EXIT_OK, Assignment
-from tricorn.heavy.app import LoadError, Spec, class_of, is_loaded_at
+from tricorn.heavy.app import LoadError, Spec, class_of, is_loaded_at, maybe_limit
 from tricorn.heavy.pools import Pool
 from tricorn.heavy.serving import Serving
 from tricorn.heavy.tables import Counter, Tables
 from tricorn.hooks.found import HookError, said_of
 from tricorn.log import setup as log_setup
+from tricorn.records import dataclass
 from tricorn.sigaction import use_usual_stack
 from tricorn.workers.boot import failed, foreign_traceback, hold_signals
 from tricorn.workers.context import ask_for_successor, end_of_drain, is_readable
@@ -67,18 +68,26 @@ def run_heavy(pool: Pool, queues: Mapping[str, socket], assignment: Assignment) 
     return HeavyWorker(pool, queues, assignment, signals, apps).run()
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """An application. is_scarce: not all workers have it."""
+
+    app: Any
+    is_scarce: bool
+
+
 class _NotLoadedError(Exception):
     """Its text is for the log."""
 
 
-def _loaded(pool: Pool, slot: int) -> Mapping[str, Callable[..., Any]]:
+def _loaded(pool: Pool, slot: int) -> Mapping[str, Loaded]:
     """By their paths."""
     apps = {}
     for spec in pool.apps:
         try:
             kind = class_of(spec)
             if is_loaded_at(slot, spec, kind):
-                apps[spec.path] = _made(spec, kind)
+                apps[spec.path] = Loaded(_made(spec, kind), maybe_limit(spec, kind) is not None)
         except LoadError as error:
             raise _NotLoadedError(str(error)) from error
         except BaseException as error:
@@ -87,12 +96,15 @@ def _loaded(pool: Pool, slot: int) -> Mapping[str, Callable[..., Any]]:
     return apps
 
 
-def _made(spec: Spec, kind: Any) -> Callable[..., Any]:
+def _made(spec: Spec, kind: Any) -> Any:
     log.debug("Loading %s", spec.path)
-    app: Any = kind()
+    for table in getattr(kind, "stashes", None) or ():
+        from tricorn.heavy import stash  # for who has some
+
+        stash.ensure(table)
+    app = kind()
     app.init()
-    made: Callable[..., Any] = app
-    return made
+    return app
 
 
 class HeavyWorker:
@@ -104,16 +116,17 @@ class HeavyWorker:
         queues: Mapping[str, socket],
         assignment: Assignment,
         signals: SignalPipe,
-        apps: Mapping[str, Callable[..., Any]],
+        apps: Mapping[str, Loaded],
     ) -> None:
         self.assignment = assignment
         self.signals = signals
-        self.apps = apps
+        self.apps = {path: each.app for path, each in apps.items()}
         self.lifeline = assignment.lifeline
         self.deadline: float | None = None  # of the drain
         self.ending = Lock()  # held by who ends the process
         row = assignment.row
-        self.serving = Serving(apps, queues, row.cells, row, pool.timeout, self._is_stuck)
+        scarce = frozenset(path for path, each in apps.items() if each.is_scarce)
+        self.serving = Serving(self.apps, queues, row.cells, row, pool.timeout, self._is_stuck, scarce)
         forks.let_go(self.serving.let_go)
 
     def run(self) -> int:
@@ -127,7 +140,7 @@ class HeavyWorker:
     def _close_apps(self) -> None:
         for path, app in self.apps.items():
             try:
-                app.close()  # type: ignore[attr-defined]  # class_of has looked
+                app.close()
             except Exception:
                 log.exception("The heavy application %s raised when it was closed", path)
 

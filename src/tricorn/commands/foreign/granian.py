@@ -31,7 +31,7 @@ RSGI = (
     "RSGI, Granian's own interface and its default, is not served; if the framework has another one, name "
     "its application for ASGI or WSGI"
 )
-STATIC = "static files are not served; let the proxy, or WhiteNoise in the application, do that"
+STATIC = "route and directory are one value here: --static /ROUTE=DIRECTORY; see docs/static.md"
 METRICS = "there is no metrics endpoint; statsd_host sends metrics, and `tricorn ctl status` shows figures"
 REGEX = "patterns here are those of a shell (--reload-exclude '*.tmp'), not regular expressions"
 HAS_HTTP2 = "http_protocols" in SETTINGS

@@ -24,7 +24,9 @@ from tricorn.commands.foreign.rows import (
 GATEWAYS = "who may connect is said by uwsgi_allow_ips: 127.0.0.1, ::1 and Unix sockets, if it is not set"
 #: In front of an address of `socket`, whose protocol another line may say.
 BY_PROTOCOL = "protocol://"
-STATIC = "static files are not served; let the proxy, or WhiteNoise in the application, do that"
+STATIC = "there are prefixes with their directories, static-map; see docs/static.md"
+STATIC_MAP = "files are never looked for by links that lead out of the directory, nor with a dot in front"
+EXPIRES = "write static_cache_control, by the path; names with a hash are kept for a year by themselves"
 VIRTUALENV = "start the tricorn that is installed there: {}/bin/tricorn"
 TOUCH = "a file that is touched reloads nothing; `tricorn ctl reload`, or the signal HUP, does"
 STATS = "there is no such socket; `tricorn ctl status --json` shows what workers do"
@@ -229,10 +231,10 @@ ROWS: Mapping[str, Row] = {
     "log-x-forwarded-for": needless("the client's address is taken from trusted proxies", takes_value=False),
     "memory-report": needless("tricorn ctl workers shows the memory of each", takes_value=False),
     # what is no server of HTTP
-    "static-map": lost(STATIC),
+    "static-map": Row(lambda value: {"static": [value], "static_fallthrough": True}, STATIC_MAP),
     "static-map2": lost(STATIC),
-    "static-index": lost(STATIC),
-    "static-expires": lost(STATIC),
+    "static-index": same("static_index"),
+    "static-expires": lost(EXPIRES),
     "check-static": lost(STATIC),
     "offload-threads": needless("files and slow clients hold no thread anyway"),
     "stats": lost(STATS),

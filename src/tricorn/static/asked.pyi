@@ -1,0 +1,2 @@
+class Asked:
+    """What a request says of the representation that it wants: see asked.pxd."""

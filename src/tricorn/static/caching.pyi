@@ -1,0 +1,3 @@
+from collections.abc import Iterable
+
+def control(patterns: Iterable[tuple[bytes, bytes]], path: bytes) -> bytes | None: ...
