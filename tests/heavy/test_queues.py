@@ -29,7 +29,11 @@ def queue(home: Path) -> Iterator[CallQueue]:
 def joined(queue: CallQueue) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
-    connect(queue.handle, sock)
+    try:
+        connect(queue.handle, sock)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

@@ -98,7 +98,7 @@ from PACKAGE import get_dirty_client, DirtyError
 def app(environ, start_response):
     app_path, _, action = environ["PATH_INFO"].strip("/").partition("/")
     args = json.loads(environ["HTTP_X_ARGS"]) if "HTTP_X_ARGS" in environ else []
-    client = get_dirty_client(timeout=20)
+    client = get_dirty_client(timeout=60)
     if not action:
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
@@ -123,7 +123,7 @@ async def app(scope, receive, send):
         raise RuntimeError(scope["type"])
     app_path, _, action = scope["path"].strip("/").partition("/")
     args = json.loads(dict(scope["headers"]).get(b"x-args", b"[]"))
-    client = await get_dirty_client_async(timeout=20)
+    client = await get_dirty_client_async(timeout=60)
     status, body = 200, b"ok"
     if action.startswith("stream-"):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -136,7 +136,7 @@ async def app(scope, receive, send):
     elif action:
         try:
             if action.startswith("thread-"):
-                call = get_dirty_client(timeout=20).execute, f"heavy_app:{app_path}", action[7:], *args
+                call = get_dirty_client(timeout=60).execute, f"heavy_app:{app_path}", action[7:], *args
                 found = await asyncio.get_running_loop().run_in_executor(None, *call)
             else:
                 found = await client.execute_async(f"heavy_app:{app_path}", action, *args)
@@ -158,7 +158,7 @@ class Call(tornado.web.RequestHandler):
 
     async def get(self, app_path, action):
         args = json.loads(self.request.headers.get("X-Args", "[]"))
-        client = await get_dirty_client_async(timeout=20)
+        client = await get_dirty_client_async(timeout=60)
         try:
             if action.startswith("stream-"):
                 async for piece in client.stream_async(f"heavy_app:{app_path}", action[7:], *args):
@@ -166,7 +166,7 @@ class Call(tornado.web.RequestHandler):
                     await self.flush()
                 return
             if action.startswith("thread-"):
-                call = get_dirty_client(timeout=20).execute, f"heavy_app:{app_path}", action[7:], *args
+                call = get_dirty_client(timeout=60).execute, f"heavy_app:{app_path}", action[7:], *args
                 found = await tornado.ioloop.IOLoop.current().run_in_executor(None, *call)
             else:
                 self.call = asyncio.ensure_future(

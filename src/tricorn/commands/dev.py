@@ -35,13 +35,15 @@ OWN: Mapping[str, tuple[tuple[str, object], ...]] = {
             ("workers", 1),
             ("workers_max", 0),
             ("workers_min", 0),
+            ("dirty_workers_max", 0),
+            ("dirty_workers_min", 0),
             ("preload_app", False),
             ("health_bind", None),
         ),
         *(("user", None), ("group", None), ("pidfile", None), ("daemon", False)),
     ),
     "no time limits for the application, so that a debugger may stop it": (
-        *(("timeout", 0), ("request_timeout", 0), ("boot_timeout", 0)),
+        *(("timeout", 0), ("request_timeout", 0), ("boot_timeout", 0), ("dirty_timeout", 0)),
     ),
     "never give up: what does not start is tried again": (("max_boot_failures", 0),),
 }

@@ -60,6 +60,9 @@ READ_TIMEOUT = 10.0
 #: How long a call may go on after it was told to end before it counts as stuck, seconds.
 GRACE = 5.0
 
+#: How long tasks that actions have left behind have to end with the worker, seconds.
+LAST_TASKS = 1.0
+
 #: How often the house looks around if nothing happens, seconds.
 LOOK = 0.5
 
@@ -183,6 +186,7 @@ class Serving:
     def work(self) -> None:
         """In the main thread, until `finish`."""
         self._work(self._labels[0])
+        self._loop.join()
 
     def _work(self, label: Label) -> None:
         while (call := self._jobs.get()) is not None:
@@ -496,6 +500,7 @@ class _Loop:
     def __init__(self) -> None:
         self._made = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def run(self, call: Call, awaited: Any) -> Any:
         """In the calling thread, until it is done. Raises what it raises; CancelledError: it was told to
@@ -539,14 +544,34 @@ class _Loop:
         with self._made:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._run, name="tricorn-heavy-loop", daemon=True).start()
+                self._thread = threading.Thread(target=self._run, name="tricorn-heavy-loop", daemon=True)
+                self._thread.start()
             return self._loop
 
     def _run(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_all_ended())
+        finally:
+            loop.close()
 
     def stop(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def join(self) -> None:
+        """Until it has ended, or has had its time."""
+        if self._thread is not None:
+            self._thread.join(LAST_TASKS)
+
+
+async def _all_ended() -> None:
+    """What actions have left behind: its `finally` runs."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
