@@ -22,5 +22,5 @@ def request(scenario: Scenario) -> bytes:
     fields = list(scenario.headers or ("Host: 127.0.0.1:8000",))
     if scenario.body_size:
         fields += ["Content-Type: application/octet-stream", f"Content-Length: {scenario.body_size}"]
-    head = "\r\n".join([f"{method} / HTTP/1.1", *fields])
+    head = "\r\n".join([f"{method} {scenario.launch.path} HTTP/1.1", *fields])
     return f"{head}\r\n\r\n".encode() + b"x" * scenario.body_size

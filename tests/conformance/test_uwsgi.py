@@ -73,6 +73,7 @@ OTHERWISE = {
     *("two fields of one name", "four fields of one name"),  # joined with another comma
     *("target //a.example/b", "target /http://b.example/"),  # slashes in a row are one
     "an empty Host",
+    "query only",  # it stands for http://a.example?b, of which nginx passes on no more
 }
 
 

@@ -206,7 +206,7 @@ def test_cases_of_the_wire(tmp_path: Path, kind: str, unix: bool) -> None:
                 check_seen(case, request)
             else:  # refused by us, or mended by nginx
                 assert len(requests) == (response.status == 200), case.name
-    assert passed > 150
+    assert passed > 100
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

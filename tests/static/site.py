@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import gzip
 import os
+from itertools import product
 from pathlib import Path
 
+import pytest
+from harness.axes import HAS_HTTP_2, ONE_OF_EACH
 from harness.client import Client, Response
 from harness.server import Server
+
+#: (kind, wire) of tests that need servers of their own: each of both once, the other pairs are slow.
+_PAIRS = list(product(ONE_OF_EACH, ("plain", "h2c") if HAS_HTTP_2 else ("plain",)))
+EITHER_HTTP = [_PAIRS[0], _PAIRS[-1], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in _PAIRS[1:-1])]
 
 #: When the files were changed: Fri, 14 Jul 2017 02:40:00 GMT.
 CHANGED = 1_500_000_000

@@ -14,7 +14,8 @@ from harness.axes import HAS_HTTP_2, ONE_OF_EACH
 from harness.http2.connection import Connection
 from harness.http2.frames import Code, Setting, window_update
 from harness.server import Server, Servers, wait_for
-from static.site import LARGE, SCRIPT, ask, lay_out, request
+from http2.cases import EITHER_KIND
+from static.site import EITHER_HTTP, LARGE, SCRIPT, ask, lay_out, request
 
 SECRET = b"the secret of the machine"
 
@@ -54,7 +55,7 @@ def test_links_are_swapped_while_files_are_asked_for(
     found = set()
     try:
         with server.connect() as client:
-            for _ in range(60):
+            for _ in range(40):
                 client.send(request("GET", "/f/d/a.txt") * 20)
                 found |= {client.response().body for _ in range(20)}
     finally:
@@ -96,7 +97,7 @@ def test_nothing_is_left_of_answers_of_every_kind(servers: Servers, kind: str, a
         wait_for(lambda: descriptors(server) <= before, "nothing is left")
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", EITHER_KIND)
 def test_nothing_is_left_of_ten_thousand(running_servers: Servers, kind: str, assets: Path) -> None:
     """What is sent from memory, from the file, and not at all. How long four answers are is found out once;
     of the others the bytes are counted."""
@@ -123,8 +124,7 @@ def test_nothing_is_left_of_ten_thousand(running_servers: Servers, kind: str, as
     server.seen()
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
-@pytest.mark.parametrize("wire", ["plain", *(["h2c"] if HAS_HTTP_2 else [])])
+@pytest.mark.parametrize(("kind", "wire"), EITHER_HTTP)
 def test_a_client_that_does_not_read(running_servers: Servers, kind: str, wire: str, assets: Path) -> None:
     """It has the time to write, as with any response; then its file is closed."""
     server = running_servers.on(wire).get(
@@ -143,7 +143,7 @@ def test_a_client_that_does_not_read(running_servers: Servers, kind: str, wire: 
 
 
 @pytest.mark.skipif(not HAS_HTTP_2, reason="it was not built")
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", EITHER_KIND)
 def test_streams_that_wait_do_not_take_all_descriptors(
     running_servers: Servers, kind: str, assets: Path
 ) -> None:
@@ -221,7 +221,7 @@ def test_all_at_once(running_servers: Servers, wire: str, kind: str, assets: Pat
     assert wrong == []
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", EITHER_KIND)
 def test_files_that_grow_shrink_and_go(running_servers: Servers, kind: str, tmp_path: Path) -> None:
     """While they are asked for. What is told as a whole is as long as was said, and the server lives."""
     server = running_servers.on("plain").get("--static", f"/f={tmp_path}", kind=kind)
@@ -256,7 +256,7 @@ def test_files_that_grow_shrink_and_go(running_servers: Servers, kind: str, tmp_
     server.seen()
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("kind", EITHER_KIND)
 def test_heads_as_large_as_may_be(running_servers: Servers, kind: str, assets: Path) -> None:
     """A hundred fields of eight kilobytes that all mean something here."""
     server = running_servers.on("plain").get(

@@ -179,7 +179,7 @@ def test_links_that_are_put_in_place_of_names(tmp_path: Path, way: str) -> None:
     with swapping(
         (root / "d", root / "real", root / "link"), (root / "f", root / "file", root / "file-link")
     ):
-        for _ in range(1500):
+        for _ in range(600):
             for path in ("d/secret.txt", "f"):
                 with contextlib.suppress(OSError):
                     found.add(opened(str(root), path, way))
@@ -209,7 +209,7 @@ def test_a_directory_that_is_moved_away_while_we_are_in_it(tmp_path: Path, way: 
     thread = threading.Thread(target=move)
     thread.start()
     try:
-        for _ in range(1500):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 found.add(opened(str(root), "a/b/up", way))
     finally:

@@ -16,6 +16,7 @@ import pytest
 from harness.axes import ONE_OF_EACH
 from harness.client import Client, ClosedError
 from harness.server import Server, Servers, wait_for
+from http2.cases import EITHER_KIND
 from static.site import CHANGED, HASHED, LARGE, SCRIPT, ask, ask_once, lay_out, request
 
 MODIFIED = email.utils.formatdate(CHANGED, usegmt=True)
@@ -398,6 +399,60 @@ def test_what_changes_is_seen_at_once(
         os.utime(file, (time.time() + 3600,) * 2)
         future = ask(client, "/assets/changing.txt")
         assert future.get("Last-Modified") == future.get("Date")
+
+
+@pytest.mark.parametrize("kind", EITHER_KIND)
+def test_what_is_said_of_a_name_is_said_of_what_is_there(
+    running_servers: Servers, kind: str, tmp_path: Path
+) -> None:
+    """It is remembered by name, for some hundred of them; of files that did not change just now."""
+    server = running_servers.on("plain").get("--static", f"/f={tmp_path}", kind=kind)
+    file = tmp_path / "a.js"
+
+    def put(name: str, content: bytes, changed: int, *, in_place: bool = False) -> None:
+        place = tmp_path / name if in_place else tmp_path / "new"
+        place.write_bytes(content)
+        os.utime(place, (changed, changed))
+        place.rename(tmp_path / name)
+
+    seen = set()
+    with server.connect() as client:
+
+        def check(content: bytes, coding: str | None, changed: int) -> None:
+            for _ in range(2):
+                fields = [] if coding is None else [f"Accept-Encoding: {coding}"]
+                got = ask(client, "/f/a.js", *fields)
+                assert (got.status, got.body, got.get("Content-Encoding")) == (200, content, coding)
+                assert got.get("Last-Modified") == email.utils.formatdate(changed, usegmt=True)
+                assert got.get("Content-Type") == "text/javascript; charset=utf-8"
+                assert ask(client, "/f/a.js", *fields, method="HEAD").get("ETag") == got.get("ETag")
+            seen.add(got.get("ETag"))
+
+        put("a.js", b"one", CHANGED)
+        check(b"one", None, CHANGED)
+        put("a.js", b"two", CHANGED)  # another inode
+        check(b"two", None, CHANGED)
+        put("a.js", b"three", CHANGED, in_place=True)  # another size
+        check(b"three", None, CHANGED)
+        put("a.js", b"threE", CHANGED + 1, in_place=True)  # another time
+        check(b"threE", None, CHANGED + 1)
+        put("a.js.gz", b"gz", CHANGED + 2)
+        put("a.js.br", b"br", CHANGED + 3)
+        for coding, content, later in (("gzip", b"gz", 2), ("br", b"br", 3), ("gzip", b"gz", 2)):
+            check(content, coding, CHANGED + later)
+            check(b"threE", None, CHANGED + 1)
+        assert len(seen) == 6
+        got = ask(client, "/f/a.js.gz")
+        assert (got.body, got.get("Content-Encoding")) == (b"gz", None)
+        assert got.get("Content-Type") == "application/gzip"
+        file.write_bytes(b"now")
+        assert (ask(client, "/f/a.js").get("ETag") or "").startswith("W/")
+        for number in range(600):
+            (tmp_path / f"{number}.txt").write_bytes(b"%d" % number)
+            os.utime(tmp_path / f"{number}.txt", (CHANGED, CHANGED))
+        for _ in range(2):
+            client.send(b"".join(request("GET", f"/f/{number}.txt") for number in range(600)))
+            assert [client.response().body for _ in range(600)] == [b"%d" % n for n in range(600)]
 
 
 def test_it_is_logged_and_counted(running_servers: Servers, kind: str, wire: str, assets: Path) -> None:

@@ -6,13 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.axes import HAS_HTTP_2, ONE_OF_EACH
 from harness.client import Client
 from integration.live import Live, message
 from metrics.scraping import Scrapes, counting
-from static.site import ask_once, lay_out, request
+from static.site import EITHER_HTTP, ask_once, lay_out, request
 
-EITHER_HTTP = ["plain", *(["h2c"] if HAS_HTTP_2 else [])]
 END = b"the end"
 #: More than sockets hold, for HTTP/1; over HTTP/2 the window of a stream is small.
 SIZES = {"plain": 24_000_000, "h2c": 3_000_000}
@@ -26,8 +24,7 @@ def begun(live: Live) -> Client:
     return client
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
-@pytest.mark.parametrize("wire", EITHER_HTTP)
+@pytest.mark.parametrize(("kind", "wire"), EITHER_HTTP)
 def test_a_large_file_goes_on_through_a_reload_and_a_stop(kind: str, wire: str, tmp_path: Path) -> None:
     """Whole, although the worker that sends it has been told to go."""
     with (tmp_path / "big").open("wb") as file:
@@ -48,8 +45,7 @@ def test_a_large_file_goes_on_through_a_reload_and_a_stop(kind: str, wire: str, 
         assert live.wait_exit() == 0
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH)
-@pytest.mark.parametrize("wire", EITHER_HTTP)
+@pytest.mark.parametrize(("kind", "wire"), EITHER_HTTP)
 def test_they_are_counted(kind: str, wire: str, tmp_path: Path) -> None:
     """By method and status, with what was sent; and not for `max_requests`, which is the application's."""
     assets = lay_out(tmp_path)
