@@ -333,7 +333,7 @@ def test_an_upgrade_loses_no_call(tmp_path: Path) -> None:
     """It waits for heavy workers, and fails if they do not start. Requests of the older master have its own
     until they are answered."""
     with (
-        Started(tmp_path, "--threads=4", heavy=2) as site,
+        Started(tmp_path, "--threads=4", "--request-timeout=0", heavy=2) as site,
         site.connect(timeout=60) as client,
         Calls(site, "/Models/version", clients=2) as load,
     ):
