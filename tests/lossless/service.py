@@ -163,7 +163,7 @@ _AUTOSCALE = f"""
 from pathlib import Path
 from tricorn.arbiter import autoscale
 
-def maybe_change(samples, workers, bounds, changed_at):
+def maybe_change(samples, workers, bounds, changed_at, what="requests"):
     wanted = Path(__file__).with_name({WANTED!r})
     if wanted.exists() and int(wanted.read_text()) != workers:
         return autoscale.Change(int(wanted.read_text()), "it is what is wanted")

@@ -611,9 +611,11 @@ cdef class ThreadServer(Server):
         """Raise RequestTimeout in threads whose request has been silent for too long."""
         cdef ThreadContext thread
         cdef WSGIRequest request
+        cdef int stuck = 0
         for thread in self.all_threads:
             if thread.interrupted and now - thread.interrupted_ns > STUCK_NS:
                 self.stuck = True
+                stuck += 1
             request = _served_by(thread)
             if thread.interrupted or request is None or request.due(now) > now:
                 continue
@@ -631,7 +633,12 @@ cdef class ThreadServer(Server):
                 "A request takes longer than request_timeout: %s; its thread is at", label,
                 extra={"block": stack, "request_id": request.request_id},
             )
-        return 0
+        return self._leave_backlog(now) if stuck and stuck == len(self.all_threads) else 0
+
+    cdef int _leave_backlog(self, long long now) except -1:
+        """No thread is left that could serve who comes now, and soon this process ends. Who comes in its place takes them."""
+        self.accept_after = now + SECOND
+        return self.listen(False)
 
     cdef int _tell_slow(self, long long now) except -1:
         """Record where threads are whose request has been silent for slow_request_time, and log it, once for each request."""
