@@ -553,6 +553,26 @@ def test_a_task_that_is_cancelled_cancels_the_call(bench: Bench, runner: asyncio
     runner.run(calls())
 
 
+@pytest.mark.usefixtures("bench")
+def test_a_task_is_cancelled_at_whichever_step(runner: asyncio.Runner) -> None:
+    """wait_for() forgets, before CPython 3.12, that it was cancelled if what it waits for is done."""
+
+    async def call_cancelled(step: int) -> None:
+        task = asyncio.create_task(DirtyClient().execute_async(APP, "forever"))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(task), 5)
+        assert task.cancelled()
+
+    async def calls() -> None:
+        for step in range(20):
+            await call_cancelled(step)
+
+    runner.run(calls())
+
+
 def test_a_stream_that_is_left_is_closed(bench: Bench, runner: asyncio.Runner) -> None:
     async def calls() -> None:
         stream = DirtyClient().stream_async(APP, "count", 10_000_000)

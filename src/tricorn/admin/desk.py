@@ -58,7 +58,9 @@ class Desk:
 
 async def _line(reader: asyncio.StreamReader, seconds: float | None, late: Exception) -> Message:
     try:
-        line = await asyncio.wait_for(reader.readline(), seconds)
+        # wait_for() forgets, before CPython 3.12, that it was cancelled if what it waits for is done.
+        async with asyncio.timeout(seconds):
+            line = await reader.readline()
     except TimeoutError:
         raise late from None
     if not line:

@@ -104,10 +104,7 @@ class DirtyClient:
                 if kind is not Kind.PIECE:
                     break
                 yield messages.decoded(payload)
-        if kind is Kind.RESULT:
-            yield messages.decoded(payload)
-        elif kind is not Kind.END:
-            raise _error_of(kind, payload)
+        yield from _rest(kind, payload)
 
     def close(self) -> None:
         """There is nothing to close; for programs that do."""
@@ -140,10 +137,8 @@ class DirtyClient:
                 if kind is not Kind.PIECE:
                     break
                 yield messages.decoded(payload)
-        if kind is Kind.RESULT:
-            yield messages.decoded(payload)
-        elif kind is not Kind.END:
-            raise _error_of(kind, payload)
+        for value in _rest(kind, payload):
+            yield value
 
     async def close_async(self) -> None:
         """As `close`."""
@@ -194,6 +189,15 @@ def _result(app_path: str, action: str, kind: Kind, payload: bytes | bytearray) 
         return messages.decoded(payload)
     if kind in (Kind.PIECE, Kind.END):
         raise DirtyWorkerError(f"{app_path}: {action} gives a stream; call it with stream(), not execute()")
+    raise _error_of(kind, payload)
+
+
+def _rest(kind: Kind, payload: bytes | bytearray) -> tuple[Any, ...]:
+    """What the last message of a stream brings: an action that is none gives one piece. Raises DirtyError."""
+    if kind is Kind.RESULT:
+        return (messages.decoded(payload),)
+    if kind is Kind.END:
+        return ()
     raise _error_of(kind, payload)
 
 
@@ -333,7 +337,9 @@ class _LoopConnection:
 
     async def _in_time(self, waiting: Awaitable[T]) -> T:
         try:
-            return await asyncio.wait_for(waiting, self._timeout)
+            # wait_for() forgets, before CPython 3.12, that it was cancelled if what it waits for is done.
+            async with asyncio.timeout(self._timeout):
+                return await waiting
         except TimeoutError:
             raise _late(self._place, self._timeout) from None
         except (asyncio.IncompleteReadError, OSError):
