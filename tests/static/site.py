@@ -26,6 +26,11 @@ LARGE = bytes(range(256)) * 1024  # 256 KiB
 HASHED = "app.55e7cbb9ba48.css"
 
 
+def descriptors(server: Server) -> int:
+    """That its worker has open."""
+    return len(os.listdir(f"/proc/{server.worker_pid}/fd"))
+
+
 def lay_out(root: Path) -> Path:
     """Files below root/assets, and what must not be reached beside it. Returns root/assets."""
     assets = root / "assets"

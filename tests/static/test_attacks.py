@@ -13,9 +13,9 @@ import pytest
 from harness.axes import HAS_HTTP_2, ONE_OF_EACH
 from harness.http2.connection import Connection
 from harness.http2.frames import Code, Setting, window_update
-from harness.server import Server, Servers, wait_for
+from harness.server import Servers, wait_for
 from http2.cases import EITHER_KIND
-from static.site import EITHER_HTTP, LARGE, SCRIPT, ask, lay_out, request
+from static.site import EITHER_HTTP, LARGE, SCRIPT, ask, descriptors, lay_out, request
 
 SECRET = b"the secret of the machine"
 
@@ -23,10 +23,6 @@ SECRET = b"the secret of the machine"
 @pytest.fixture(scope="module")
 def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lay_out(tmp_path_factory.mktemp("site"))
-
-
-def descriptors(server: Server) -> int:
-    return len(os.listdir(f"/proc/{server.worker_pid}/fd"))
 
 
 @pytest.mark.parametrize("kind", ["gthread"])

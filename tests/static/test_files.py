@@ -17,7 +17,7 @@ from harness.axes import ONE_OF_EACH
 from harness.client import Client, ClosedError
 from harness.server import Server, Servers, wait_for
 from http2.cases import EITHER_KIND
-from static.site import CHANGED, HASHED, LARGE, SCRIPT, ask, ask_once, lay_out, request
+from static.site import CHANGED, HASHED, LARGE, SCRIPT, ask, ask_once, descriptors, lay_out, request
 
 MODIFIED = email.utils.formatdate(CHANGED, usegmt=True)
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -344,10 +344,6 @@ def test_a_client_that_leaves(server: Server) -> None:
             client.read_exactly(20_000)
     wait_for(lambda: descriptors(server) <= before, "nothing is left of them")
     server.seen()
-
-
-def descriptors(server: Server) -> int:
-    return len(os.listdir(f"/proc/{server.worker_pid}/fd"))
 
 
 @pytest.mark.parametrize("kind", ["gthread"])

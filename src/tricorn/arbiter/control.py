@@ -44,7 +44,7 @@ from tricorn.arbiter.goals import (
 from tricorn.arbiter.reports import Sight
 from tricorn.arbiter.signals import COMMANDS, Meaning
 from tricorn.arbiter.slow import KEPT, SlowRequests
-from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Target, how_it_stops
+from tricorn.arbiter.target import ATTENDANT, STOPPING, Mode, Pool, Target, how_it_stops
 from tricorn.config.errors import did_you_mean, reason_of
 from tricorn.config.settings import Settings
 from tricorn.control import protocol
@@ -344,13 +344,9 @@ class Control:
         if order.what.get("pool") is not None:
             return self._scale_pool(order)
         target = self._sight().target
-        workers, step = order.number("workers"), order.number("by")
-        if workers is None and step is None:
-            return refusal('How many workers? Say "workers", a number, or "by", a difference')
-        wanted = target.plan.workers + (step or 0) if workers is None else workers
-        least, most = targets.bounds(target)
-        if not least <= wanted <= most:
-            return refusal(f"There can be {least} to {most} workers, and not {wanted}")
+        wanted = _wanted(order, target, "There can be")
+        if not isinstance(wanted, int):
+            return wanted
         if reason := _maybe_reason_to_refuse(target):
             return refusal(reason)
         return self._obey(partial(_scaled, wanted), order.name) or Scaled(wanted)
@@ -362,13 +358,9 @@ class Control:
         if pool is None or not pool.plan.workers:
             there = ", ".join(sight.pools.names) or "none"
             return refusal(f"There is no pool {name!r} of heavy workers; there are: {there}")
-        workers, step = order.number("workers"), order.number("by")
-        if workers is None and step is None:
-            return refusal('How many workers? Say "workers", a number, or "by", a difference')
-        wanted = pool.plan.workers + (step or 0) if workers is None else workers
-        least, most = targets.bounds(pool)
-        if not least <= wanted <= most:
-            return refusal(f"{name} can have {least} to {most} workers, and not {wanted}")
+        wanted = _wanted(order, pool, f"{name} can have")
+        if not isinstance(wanted, int):
+            return wanted
         if reason := _maybe_reason_to_refuse(sight.target):
             return refusal(reason)
         self._obey(partial(_pool_scaled, pool.number, wanted), order.name)
@@ -536,6 +528,18 @@ def _message(answer: Answer) -> protocol.Message:
 
 def _scaled(workers: int, target: Target, _now: float) -> Target:
     return targets.scaled(target, workers)
+
+
+def _wanted(order: Order, group: Target | Pool, said: str) -> int | Answer:
+    """How many workers there shall be of all, or in a pool; or why there cannot be."""
+    workers, step = order.number("workers"), order.number("by")
+    if workers is None and step is None:
+        return refusal('How many workers? Say "workers", a number, or "by", a difference')
+    wanted = group.plan.workers + (step or 0) if workers is None else workers
+    least, most = targets.bounds(group)
+    if not least <= wanted <= most:
+        return refusal(f"{said} {least} to {most} workers, and not {wanted}")
+    return wanted
 
 
 def _pool_scaled(pool: int, workers: int, target: Target, _now: float) -> Target:

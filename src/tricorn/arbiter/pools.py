@@ -111,10 +111,11 @@ class Pools:
 
     def open(self, settings: Settings, identity: Identity) -> None:
         """Queues for what the settings ask for. Raises ConfigError; then nothing has changed."""
-        wanted = pools_of(settings)
+        asked = pools_of(settings)
+        wanted = (*asked, STASH_POOL) if asked else ()
         made_now: dict[str, dict[str, CallQueue]] = {}
         try:
-            for pool in (*wanted, STASH_POOL) if wanted else ():
+            for pool in wanted:
                 there = self._known[pool.name].queues if pool.name in self._known else {}
                 queues = made_now.setdefault(pool.name, {})
                 for name in names_of(pool):
@@ -131,7 +132,7 @@ class Pools:
             raise ConfigError(
                 "dirty_workers", "", said, "they need /proc, and a directory for a moment"
             ) from error
-        for pool in (*wanted, STASH_POOL) if wanted else ():
+        for pool in wanted:
             if pool.name not in self._known:
                 self._known[pool.name] = Known(len(self._known) + 1, pool)
             self._known[pool.name].queues |= made_now[pool.name]

@@ -8,16 +8,11 @@ from libc.string cimport memcpy
 
 from http import HTTPStatus
 
+from tricorn.http.dates cimport DATE_SIZE, write_date
 from tricorn.http.fields cimport (
     HEADER_NAME, STATUS, TRAILER_NAME, CheckedField, check_field, check_trailer, latin1_of, pair_of, status_code,
 )
 from tricorn.http.names cimport NameSlot, name_slots, same_bytes
-
-cdef extern from "<time.h>" nogil:
-    ctypedef long time_t
-    cdef struct tm:
-        int tm_sec, tm_min, tm_hour, tm_mday, tm_mon, tm_year, tm_wday
-    tm* gmtime_r(const time_t*, tm*)
 
 cdef extern from "<stdio.h>" nogil:
     int snprintf(char*, size_t, const char*, ...)
@@ -26,11 +21,6 @@ cdef extern from "scan.h" nogil:
     void copy_bytes(unsigned char* to, const unsigned char* source, Py_ssize_t n)
 
 cdef NameSlot* NAMES = name_slots()
-
-cdef const char** DAYS = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"]
-cdef const char** MONTHS = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-]
 
 
 cdef class Defaults:
@@ -51,19 +41,12 @@ cdef class Defaults:
 
     cdef void refresh(self, long long second) noexcept:
         """Format the date anew if `second` (since 1970, UTC) is another one. RFC 9110 §5.6.7."""
-        cdef tm t
-        cdef time_t seconds = <time_t>second
-        cdef char text[64]
         if second == self.second:
             return
-        gmtime_r(&seconds, &t)
-        # The C library's names of days depend on the locale that an application may have set.
-        snprintf(
-            text, sizeof(text), b"Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-            DAYS[t.tm_wday], t.tm_mday, MONTHS[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
-        )
-        memcpy(self.date, text, sizeof(self.date))
-        memcpy(self.block.data + len(self.server), text, sizeof(self.date))
+        memcpy(self.date, b"Date: ", 6)
+        write_date(self.date + 6, second)
+        memcpy(self.date + 6 + DATE_SIZE, b"\r\n", 2)
+        memcpy(self.block.data + len(self.server), self.date, sizeof(self.date))
         self.block.size = len(self.server) + <Py_ssize_t>sizeof(self.date)
         self.second = second
 

@@ -35,7 +35,7 @@ cdef str LAST_SERVER = None
 cdef Defaults _defaults(str server, long long second):
     global LAST, LAST_SERVER
     cdef Defaults defaults = LAST if server == LAST_SERVER else Defaults(server)
-    # gmtime_r() fails beyond the years that fit an int; a clock never gets there, a fuzzer does.
+    # A date has four digits for the year; a clock never gets there, a fuzzer does.
     if not 0 <= second < 253402300800:
         raise ValueError("the second must be between the years 1970 and 9999")
     defaults.refresh(second)

@@ -5,6 +5,8 @@ Knows: Accept-Encoding. Must not know: files, requests.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from tricorn.http.names cimport equals_lower
+
 cdef tuple NAMES = (b"br", b"zstd", b"gzip")
 cdef tuple SUFFIXES = (b".br", b".zst", b".gz")
 
@@ -64,25 +66,15 @@ cdef int _which(const unsigned char* name, Py_ssize_t size) noexcept nogil:
     """A place in `weights`; -1: none that matters here."""
     if size == 1 and name[0] == c'*':
         return WEIGHTS - 1
-    if _is(name, size, b"br", 2):
+    if equals_lower(name, size, b"br"):
         return <int>BROTLI
-    if _is(name, size, b"zstd", 4):
+    if equals_lower(name, size, b"zstd"):
         return <int>ZSTD
-    if _is(name, size, b"gzip", 4) or _is(name, size, b"x-gzip", 6):
+    if equals_lower(name, size, b"gzip") or equals_lower(name, size, b"x-gzip"):
         return <int>GZIP
-    if _is(name, size, b"identity", 8):
+    if equals_lower(name, size, b"identity"):
         return <int>IDENTITY
     return -1
-
-
-cdef bint _is(const unsigned char* name, Py_ssize_t size, const char* word, Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t i
-    if size != length:
-        return False
-    for i in range(size):
-        if (name[i] | 0x20 if c'A' <= name[i] <= c'Z' else name[i]) != <unsigned char>word[i]:
-            return False
-    return True
 
 
 cdef int _weight(const unsigned char* text, Py_ssize_t length) noexcept nogil:

@@ -16,7 +16,3 @@ cdef enum Verdict:
 cdef Verdict judge(Asked asked, Version* version, long long now) except *
 # Whether its Range is to be heeded: If-Range may name another version.
 cdef bint range_holds(Asked asked, Version* version, long long now) except -1
-# An HTTP-date in any of its three forms, seconds since the epoch; -1: it is none.
-cdef long long date_of(const unsigned char* text, Py_ssize_t size, long long now) noexcept nogil
-# IMF-fixdate.
-cdef bytes date_text(long long second)

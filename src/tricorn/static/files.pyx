@@ -17,6 +17,7 @@ from libc.string cimport memcmp, memcpy
 
 import os
 
+from tricorn.http.dates cimport date_text
 from tricorn.http.names cimport equals_lower
 from tricorn.http.request cimport Field, RequestHead
 from tricorn.static.asked cimport Asked, read_asked
@@ -25,7 +26,7 @@ from tricorn.static.beneath cimport (
 )
 from tricorn.static.caching cimport Caching
 from tricorn.static.codings cimport IDENTITY, Coding, acceptable, name_of, suffix_of
-from tricorn.static.conditions cimport GOES_ON, HAS_ANOTHER, HAS_IT, Verdict, Version, date_text, judge, range_holds
+from tricorn.static.conditions cimport GOES_ON, HAS_ANOTHER, HAS_IT, Verdict, Version, judge, range_holds
 from tricorn.static.paths cimport PATH_ROOM, decode, is_below, is_clean, with_slash
 from tricorn.static.ranges cimport NONE_OF_IT, SOME, Reading, Stretches, read_ranges
 

@@ -9,6 +9,8 @@ Knows: numbers. Must not know: requests, files.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from tricorn.http.names cimport equals_lower
+
 cdef enum:
     # Bytes that the head of a part takes; what lies closer together goes into one (RFC 9110 §14.2).
     GAP = 80
@@ -25,7 +27,7 @@ cdef Reading read_ranges(const unsigned char* text, Py_ssize_t length, long long
     cdef long long first
     cdef long long last
     found.count = 0
-    if length < 6 or not _is_bytes_unit(text):
+    if length < 6 or not equals_lower(text, 6, b"bytes="):    # in any case (RFC 9110 §14.1)
         return WHOLE
     at = 6
     while True:
@@ -54,16 +56,6 @@ cdef Reading read_ranges(const unsigned char* text, Py_ssize_t length, long long
         return NONE_OF_IT
     _join(found)
     return SOME
-
-
-cdef bint _is_bytes_unit(const unsigned char* text) noexcept nogil:
-    """bytes=, in any case (RFC 9110 §14.1)."""
-    cdef const char* unit = b"bytes"
-    cdef int i
-    for i in range(5):
-        if (text[i] | 0x20) != <unsigned char>unit[i]:
-            return False
-    return text[5] == c'='
 
 
 cdef long long _number(const unsigned char* text, Py_ssize_t length, Py_ssize_t* at) noexcept nogil:

@@ -45,14 +45,21 @@ WRAPPERS: Mapping[tuple[str, str], str] = {
 }
 
 
-def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment) -> int:
-    """A worker's life. Returns the exit code of the process."""
+def listen_to_the_master(assignment: Assignment) -> tuple[SignalPipe, Look | None]:
+    """From here on signals are for the house. With them: what looks at the master's wishes, if it has any."""
     signals = SignalPipe()
     signals.open()
     forks.let_go(signals.let_go)
-    if assignment.wishes is not None:
-        look = Look(assignment.wishes, assignment.notify)
+    look = None if assignment.wishes is None else Look(assignment.wishes, assignment.notify)
+    if look is not None:
         signals.look, signals.look_at_once = look.at_house, look.in_handler
+    return signals, look
+
+
+def run_worker(server_for: Callable[[WorkerKind], Serve], assignment: Assignment) -> int:
+    """A worker's life. Returns the exit code of the process."""
+    signals, look = listen_to_the_master(assignment)
+    if look is not None:
         signals.tell, signals.note = look.tell, look.note
     if assignment.hooks is not None and assignment.hooks.wants_abort:
         answer_abort(assignment.hooks)

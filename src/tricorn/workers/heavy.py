@@ -25,9 +25,8 @@ from tricorn.hooks.found import HookError, said_of
 from tricorn.log import setup as log_setup
 from tricorn.records import dataclass
 from tricorn.sigaction import use_usual_stack
-from tricorn.workers.boot import failed, foreign_traceback, hold_signals
+from tricorn.workers.boot import failed, foreign_traceback, hold_signals, listen_to_the_master
 from tricorn.workers.context import ask_for_successor, end_of_drain, is_readable
-from tricorn.workers.looking import Look
 from tricorn.workers.signals import Command, SignalPipe
 
 log = logging.getLogger("tricorn.error")
@@ -40,12 +39,7 @@ LAST_CALL = 0.2
 
 
 def _begin(assignment: Assignment) -> SignalPipe:
-    signals = SignalPipe()
-    signals.open()
-    forks.let_go(signals.let_go)
-    if assignment.wishes is not None:
-        look = Look(assignment.wishes, assignment.notify)
-        signals.look, signals.look_at_once = look.at_house, look.in_handler
+    signals, _ = listen_to_the_master(assignment)
     faulthandler.enable(2)  # the master ends one that shows no sign of life with SIGABRT
     use_usual_stack()
     return signals
