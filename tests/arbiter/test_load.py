@@ -44,8 +44,7 @@ class Children:
                 pid=os.getpid() + place,
                 row=row,
                 generation=SimpleNamespace(number=generation),
-                was_ready=True,
-                was_told_to_end=False,
+                stays=True,
                 is_heavy=generation == HEAVY,
                 serves=generation != HEAVY,
             )
@@ -136,6 +135,6 @@ def test_one_that_leaves_is_not_counted() -> None:
     children = Children(HEAVY, workers=2)
     for row, child in zip(children.rows, children.all, strict=True):
         row.cells[0].begin("site:App", "work")
-        child.was_told_to_end = child.row is children.rows[0]
+        child.stays = child.row is not children.rows[0]
     asked = target(workers=2)
     assert followed(asked, children) == asked

@@ -112,10 +112,7 @@ class Attendance:
         """Where it answers; None if it shall, and does not."""
         if self.generation is None:
             return ()
-        is_there = any(
-            child.generation is self.generation and child.was_ready and not child.was_told_to_end
-            for child in children
-        )
+        is_there = any(child.generation is self.generation and child.stays for child in children)
         return self.listeners if is_there else None
 
 

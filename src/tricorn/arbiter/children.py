@@ -193,8 +193,13 @@ class ChildRecord:
         return self.was_told_to_end or self.why_worn(now) is not None
 
     @property
+    def stays(self) -> bool:
+        """READY, and nobody has told it to end: whatever it is."""
+        return self.was_ready and not self.was_told_to_end
+
+    @property
     def serves(self) -> bool:
-        return self.was_ready and self.is_worker and not self.was_told_to_end
+        return self.is_worker and self.stays
 
     def observe(self, now: float) -> bool:
         """Take over what the worker says about itself; True if it has become READY since the last time, or a

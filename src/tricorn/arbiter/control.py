@@ -376,7 +376,7 @@ class Control:
             return refusal(f"There is no worker {pid}; the workers are {self._pids()}")
         if child.is_mold:
             return refusal(f"Process {pid} is the mold; a reload makes a new one")
-        if not child.was_ready or child.was_told_to_end:
+        if not child.stays:
             return refusal(f"Worker {pid} {'is not ready yet' if not child.was_ready else 'ends already'}")
         log.info("%s: worker %d", order.name, child.pid)
         child.is_unwanted = True

@@ -103,7 +103,7 @@ def _plans(target: Target) -> Iterator[tuple[int, Plan]]:
 def _serves(child: ChildRecord, pool: int) -> bool:
     if not pool:
         return child.serves
-    return pool_number(child.generation.number) == pool and child.was_ready and not child.was_told_to_end
+    return pool_number(child.generation.number) == pool and child.stays
 
 
 class Group:

@@ -231,7 +231,7 @@ class Pools:
                 if not pool.plan.workers and _is_readable(known.queues[STASH].socket):
                     target = targets.pool_scaled(target, known.number, 1)
                 continue
-            ready = any(_serves(child) for child in children if _is_of(child, known))
+            ready = any(child.stays for child in children if _is_of(child, known))
             is_crashing = pool.plan.crashes >= CRASHES_MANY and now < pool.plan.retry_at + LATELY
             known.standing.is_failing = not ready and (pool.plan.is_in_doubt or is_crashing)
             for queue in known.queues.values() if known.standing.is_failing else ():
@@ -248,9 +248,7 @@ class Pools:
     def are_ready(self, target: Target, children: Iterable[ChildRecord]) -> bool:
         """All that are wanted, of the generation that is wanted."""
         for pool in target.pools:
-            ready = sum(
-                _serves(child) for child in children if child.generation.number == pool.plan.generation
-            )
+            ready = sum(child.stays for child in children if child.generation.number == pool.plan.generation)
             if ready < pool.plan.workers:
                 return False
         return True
@@ -396,10 +394,6 @@ def _counted(row: Row) -> dict[str, int]:
 
 def _is_of(child: ChildRecord, known: Known) -> bool:
     return pool_number(child.generation.number) == known.number
-
-
-def _serves(child: ChildRecord) -> bool:
-    return child.was_ready and not child.was_told_to_end
 
 
 def _is_readable(sock: socket) -> bool:
